@@ -1,0 +1,139 @@
+import { MaintenanceSetupError } from "./errors"
+import { runAs } from "./identity"
+import type { EnterOptions, Maintenance } from "./maintenance"
+import type { Mode } from "./mode/mode"
+import { shared } from "./shared"
+
+// Decorators are applied to methods of every shape, so their types cannot be narrower than this.
+// oxlint-disable-next-line typescript/no-explicit-any
+type Method = (this: any, ...args: any[]) => unknown
+// oxlint-disable-next-line typescript/no-explicit-any
+type Class = abstract new (...args: any[]) => object
+
+/** Who a method acts for: a user, or a function of the object and the method's arguments that names one. */
+// oxlint-disable-next-line typescript/no-explicit-any
+export type UserOf = string | ((self: any, ...args: any[]) => string)
+
+/** How `@DuringMaintenance` enters. */
+export interface DuringMaintenanceOptions extends Omit<EnterOptions, "as"> {
+  /** The maintainer. Default: whom the running code acts for. */
+  as?: UserOf | undefined
+  /** Which plugin, if several are installed in this process. Default: the only one. */
+  maintenance?: (() => Maintenance) | undefined
+}
+
+/** A decorator of methods and classes, legacy (`experimentalDecorators`) and standard. */
+export interface MaintenanceDecorator {
+  // oxlint-disable-next-line typescript/no-explicit-any
+  (target: object, key: string | symbol, descriptor: TypedPropertyDescriptor<any>): void
+  <M extends Method>(method: M, context: ClassMethodDecoratorContext): M
+  (target: Class, context?: ClassDecoratorContext): void
+}
+
+/**
+ * Runs a method, or every method of a class (its own, not the inherited or static ones), on behalf of a user: in a
+ * maintainer context, if the user is the maintainer. Throws MaintenanceSetupError on anything that is no method.
+ */
+export function AsMaintainer(user: UserOf): MaintenanceDecorator {
+  return decorator(
+    "@AsMaintainer",
+    (method) =>
+      function (...args) {
+        return runAs(userOf(user, this, args), () => method.apply(this, args))
+      },
+  )
+}
+
+/**
+ * Runs a method, or every method of a class, within `maintenance.during`: enters, runs it as the maintainer, leaves. The
+ * method returns a promise. Throws MaintenanceSetupError on anything that is no method.
+ */
+export function DuringMaintenance(
+  mode: Exclude<Mode, "normal">,
+  options: DuringMaintenanceOptions = {},
+): MaintenanceDecorator {
+  const { as, maintenance = onlyInstalled, ...rest } = options
+  return decorator(
+    "@DuringMaintenance",
+    (method) =>
+      function (...args) {
+        const user = as === undefined ? undefined : userOf(as, this, args)
+        return maintenance().during(mode, { ...rest, as: user }, () => method.apply(this, args))
+      },
+  )
+}
+
+function userOf(user: UserOf, self: unknown, args: unknown[]): string {
+  return typeof user === "function" ? user(self, ...args) : user
+}
+
+function onlyInstalled(): Maintenance {
+  const [maintenance, another] = shared.installed
+  if (maintenance && !another) return maintenance
+  throw new MaintenanceSetupError(
+    maintenance
+      ? "Several DataSources have maintenance mode: name one, @DuringMaintenance(mode, { maintenance: () => ... })."
+      : "Maintenance mode is not installed in this process: call installMaintenance(dataSource) first.",
+  )
+}
+
+/** Makes a decorator of both kinds from a function that wraps a method. */
+function decorator(name: string, wrap: (method: Method) => Method): MaintenanceDecorator {
+  const wrapped = (method: unknown, key: unknown) =>
+    alike(wrap(checkMethod(name, method, key)), method as Method)
+  const decorate = (target: unknown, keyOrContext?: unknown, descriptor?: PropertyDescriptor): unknown => {
+    if (isContext(keyOrContext)) {
+      if (keyOrContext.kind === "class") return wrapClass(target, wrapped)
+      if (keyOrContext.kind === "method") return wrapped(target, keyOrContext.name)
+      throw noMethod(name, keyOrContext.name)
+    }
+    if (keyOrContext === undefined && typeof target === "function") return wrapClass(target, wrapped)
+    if (!descriptor) throw noMethod(name, keyOrContext)
+    descriptor.value = wrapped(descriptor.value, keyOrContext)
+    return descriptor
+  }
+  return decorate as MaintenanceDecorator
+}
+
+function isContext(value: unknown): value is DecoratorContext {
+  return typeof value === "object" && value !== null && "kind" in value
+}
+
+function wrapClass(target: unknown, wrapped: (method: unknown, key: unknown) => Method): void {
+  const { prototype } = target as { prototype: object }
+  for (const [key, descriptor] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
+    if (key === "constructor" || typeof descriptor.value !== "function") continue
+    Object.defineProperty(prototype, key, { ...descriptor, value: wrapped(descriptor.value, key) })
+  }
+}
+
+function checkMethod(decoratorName: string, method: unknown, key: unknown): Method {
+  if (typeof method !== "function") throw noMethod(decoratorName, key)
+  if (/Generator/.test(Object.getPrototypeOf(method)?.constructor?.name ?? "")) {
+    throw new MaintenanceSetupError(
+      `${decoratorName} cannot be put on the generator ${String(key)}: it would run outside the context. ` +
+        `Call runAs() or during() around the loop instead.`,
+    )
+  }
+  return method as Method
+}
+
+function noMethod(decoratorName: string, key: unknown): MaintenanceSetupError {
+  return new MaintenanceSetupError(
+    `${decoratorName} is for methods and classes; ${String(key)} is no method.`,
+  )
+}
+
+/** Gives a wrapper the name, the length, the properties and the metadata (reflect-metadata) of the method it wraps. */
+function alike(wrapper: Method, method: Method): Method {
+  Object.defineProperties(wrapper, Object.getOwnPropertyDescriptors(method))
+  const reflect = Reflect as {
+    getOwnMetadataKeys?(target: object): unknown[]
+    getOwnMetadata?(key: unknown, target: object): unknown
+    defineMetadata?(key: unknown, value: unknown, target: object): void
+  }
+  for (const key of reflect.getOwnMetadataKeys?.(method) ?? []) {
+    reflect.defineMetadata?.(key, reflect.getOwnMetadata?.(key, method), wrapper)
+  }
+  return wrapper
+}

@@ -1,0 +1,70 @@
+import { WriteVetoedError, type RefusedChange } from "../errors"
+import { isAdmitted, type Actor, type MaintenanceStatus } from "../mode/mode"
+import { accessRefused, factsOf, translateStateError, writeVetoed } from "../state/refusal"
+import type { Step } from "../wire/protocol"
+
+/** What is sent to the server to have it decide, and what its answers mean. */
+export class Fence {
+  readonly #schema: string
+  readonly #known: () => MaintenanceStatus | undefined
+  /** Set while the schema is expected from a migration: until it is there, what only reads may pass. */
+  isAwaitingSchema = false
+
+  constructor(schema: string, known: () => MaintenanceStatus | undefined) {
+    this.#schema = schema
+    this.#known = known
+  }
+
+  /** Refuses early what would be refused anyway: everything of others in exclusive mode. Throws AccessRefusedError. */
+  assertAdmitted(actor: Actor): void {
+    const status = this.#known()
+    if (status?.mode === "exclusive" && !isAdmitted(status, actor)) throw accessRefused(factsOf(status))
+  }
+
+  /** The last statement of a transaction. */
+  check({ user, isEmergency }: Actor): Step {
+    if (this.isAwaitingSchema) return this.#checkIfInstalled({ user, isEmergency })
+    return { text: `select "${this.#schema}".fence($1, $2)`, values: [user ?? null, isEmergency] }
+  }
+
+  /** Takes the share of the gate that outlasts a transaction, for a statement that ends one by itself. */
+  hold({ user, isEmergency }: Actor): Step {
+    return { text: `select "${this.#schema}".hold($1, $2) as epoch`, values: [user ?? null, isEmergency] }
+  }
+
+  unhold(epoch: number): Step {
+    return { text: `select "${this.#schema}".unhold($1)`, values: [epoch] }
+  }
+
+  /** A failure of the statements above as an error of this package, where it is a refusal or the state is unreadable. */
+  translate(error: unknown, changes: readonly RefusedChange[]): unknown {
+    const translated = translateStateError(error, this.#schema)
+    return translated instanceof WriteVetoedError ? writeVetoed(translated, changes) : translated
+  }
+
+  /** The veto of a statement that cannot be undone at commit, from the veto that its check got. */
+  vetoUnchecked(veto: WriteVetoedError, why: string, cause?: unknown): WriteVetoedError {
+    return writeVetoed({ ...factsOf(veto), cause: cause ?? veto.cause }, veto.changes, why)
+  }
+
+  /** The check as a statement that needs no function: a transaction that changed something fails until there is one. */
+  #checkIfInstalled({ user, isEmergency }: Actor): Step {
+    const signature = `"${this.#schema}".fence(text, boolean)`
+    return {
+      text: `do $fence$ begin
+        if to_regprocedure('${signature}') is not null then
+          perform "${this.#schema}".fence(${userLiteral(user)}, ${isEmergency});
+        elsif pg_current_xact_id_if_assigned() is not null then
+          raise exception using errcode = 'MM009', message = 'the schema is not installed yet';
+        end if;
+      end $fence$`,
+      values: [],
+    }
+  }
+}
+
+/** A user as a literal that holds inside the dollar quotes, whatever it is made of: only hexadecimal digits. */
+function userLiteral(user: string | undefined): string {
+  if (user === undefined) return "null"
+  return `convert_from('\\x${Buffer.from(user).toString("hex")}', 'UTF8')`
+}

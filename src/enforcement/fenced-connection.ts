@@ -1,0 +1,363 @@
+import type { QueryResult } from "pg"
+import { MaintenanceError, type RefusedChange, WriteVetoedError } from "../errors"
+import type { Actor } from "../mode/mode"
+import { AccompaniedQuery } from "../wire/accompanied-query"
+import type { Companions, PipelinedQueryClass } from "../wire/pipelined-query"
+import type { ForeignQuery, Result, Statement, Step, TransactionStatus, WireClient } from "../wire/protocol"
+import { rawClientKey } from "../state/migration"
+import type { Fence } from "./fence"
+import { classify, type Classified } from "./statement-kind"
+
+/** What a fenced connection needs to know of the installation. */
+export interface Enforcement {
+  readonly fence: Fence
+  readonly PipelinedQuery: PipelinedQueryClass
+  /** Whom the running code acts for; throws MaintenanceSetupError if the application cannot say. */
+  actor(): Actor
+  /** Tells the listeners of a refusal; returns the error, to be thrown. */
+  refused(error: unknown): unknown
+}
+
+/** A statement as it was asked for, with all that decides how it is sent. */
+interface Request extends Classified {
+  readonly statement: Statement
+  readonly values: unknown[] | undefined
+  readonly actor: Actor
+}
+
+type Callback = (error: unknown, result?: unknown) => void
+
+/** PostgreSQL's codes for a statement that does not run inside a transaction block. */
+const needsNoBlock = new Set(["25001", "2D000"])
+const severalStatements =
+  "A text of several statements that may end a transaction cannot be checked: send them one by one."
+const commitsItself = "This statement commits by itself, so it could not be undone."
+
+/**
+ * A physical connection to PostgreSQL on which nothing commits without having passed the fence. It takes the
+ * statements in the order of the calls, one at a time, and decides by the server's own transaction status how each
+ * is sent. Everything else of the `pg` client is as it was.
+ */
+export class FencedConnection {
+  /** The client to hand out in place of the raw one. */
+  readonly client: WireClient
+  /** Names the ORM's changes of the running transaction; set by the query runner that uses the connection. */
+  changes: () => readonly RefusedChange[] = () => []
+  readonly #raw: WireClient
+  readonly #enforcement: Enforcement
+  #status: TransactionStatus = "I"
+  #isEnded = false
+  #turn: Promise<void> | undefined
+  /** The epoch at which this session holds a share of the gate. */
+  #heldEpoch: number | undefined
+  /** Whether a refusal left a transaction open, which is to be rolled back before anybody else gets the connection. */
+  #mustRollBack = false
+  #isRetired = false
+  readonly #onReady = ({ status }: { status: TransactionStatus }) => (this.#status = status)
+  readonly #onEnd = () => (this.#isEnded = true)
+
+  constructor(raw: WireClient, enforcement: Enforcement) {
+    this.#raw = raw
+    this.#enforcement = enforcement
+    // Before pg's own listener, which calls back and may at once ask for the next statement.
+    raw.connection.prependListener("readyForQuery", this.#onReady)
+    raw.once("end", this.#onEnd)
+    const replaced: Record<string | symbol, unknown> = { query: this.query.bind(this), [rawClientKey]: raw }
+    this.client = new Proxy(raw, {
+      get: (target, property) => replaced[property] ?? Reflect.get(target, property),
+    })
+  }
+
+  /** The raw client, for the plugin's own installation. */
+  get raw(): WireClient {
+    return this.#raw
+  }
+
+  /** As `client.query()` of pg, in all its forms. */
+  query(statement: Statement | ForeignQuery, values?: unknown, callback?: unknown): unknown {
+    if (this.#isRetired || statement === null || statement === undefined)
+      return this.#raw.query(statement as Statement, values, callback)
+    if (isForeign(statement)) return this.#queryForeign(statement, values, callback)
+    const config = typeof statement === "string" ? { text: statement } : statement
+    const givenCallback = [values, callback, (config as { callback?: unknown }).callback].find(isCallback)
+    const givenValues = (Array.isArray(values) ? values : config.values) as unknown[] | undefined
+    if (!givenCallback) return this.#request(statement, givenValues)
+    const result = this.#request({ ...config, callback: undefined } as Statement, givenValues)
+    result.then(
+      (value) => process.nextTick(givenCallback, null, value),
+      (error) => process.nextTick(givenCallback, error),
+    )
+    return undefined
+  }
+
+  /** Tells of a refusal, and remembers if it left a transaction open; returns the error, to be thrown. */
+  refused(error: unknown): unknown {
+    if (error instanceof MaintenanceError && this.#status !== "I") this.#mustRollBack = true
+    return this.#enforcement.refused(error)
+  }
+
+  /** Stops enforcing, and leaves no listener on the client. */
+  retire(): void {
+    this.#isRetired = true
+    this.#raw.connection.removeListener("readyForQuery", this.#onReady)
+    this.#raw.removeListener("end", this.#onEnd)
+  }
+
+  /** Rolls back what a refusal left open; to be called before the connection goes back to the pool. */
+  async clean(): Promise<void> {
+    this.changes = () => []
+    if (!this.#mustRollBack && this.#status !== "E") return
+    await this.#inTurn(() => this.#rollBack()).catch(() => undefined)
+  }
+
+  async #request(statement: Statement, values: unknown[] | undefined): Promise<Result> {
+    const actor = this.#enforcement.actor()
+    const classified = classify(this.#textOf(statement), isExtended(statement, values))
+    return this.#inTurn(() => this.#run({ statement, values, actor, ...classified }))
+  }
+
+  #textOf(statement: Statement): string {
+    if (typeof statement === "string") return statement
+    const { parsedStatements } = this.#raw.connection as { parsedStatements?: Record<string, string> }
+    return statement.text ?? parsedStatements?.[statement.name ?? ""] ?? ""
+  }
+
+  /** Runs when all that was asked for before is done, and keeps what comes after waiting until the server is ready. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#turn ? this.#turn.then(work) : work()
+    const turn = result
+      .then(ignore, ignore)
+      .then(() => this.#settle())
+      .then(() => {
+        if (this.#turn === turn) this.#turn = undefined
+      })
+    this.#turn = turn
+    return result
+  }
+
+  async #run(request: Request): Promise<Result> {
+    const { kind, actor } = request
+    if (kind !== "rollback") this.#assertAdmitted(actor)
+    if (this.#status === "I") return this.#runAlone(request)
+    if (this.#status === "E" && kind !== "several") return this.#send(request)
+    return this.#runInTransaction(request)
+  }
+
+  /** Outside a transaction block: what a statement changes is committed with it. */
+  #runAlone(request: Request): Promise<Result> {
+    switch (request.kind) {
+      case "plannable":
+        return this.#sendWith(request, { after: this.#enforcement.fence.check(request.actor) })
+      case "other":
+      case "several":
+        return this.#runUnderHold(request)
+      default:
+        return this.#send(request)
+    }
+  }
+
+  /** Inside a transaction block: only its end is of interest. */
+  #runInTransaction(request: Request): Promise<Result> {
+    if (!request.mayEndTransaction) return this.#send(request)
+    if (request.kind === "several") return this.#runUnderHold(request)
+    return this.#sendWith(request, { before: this.#enforcement.fence.check(request.actor) })
+  }
+
+  /** A statement that may commit by itself: the gate is held from before it until after it. */
+  async #runUnderHold(request: Request): Promise<Result> {
+    try {
+      await this.#hold(request.actor)
+    } catch (error) {
+      if (error instanceof WriteVetoedError && this.#status === "I") return this.#runInBlock(request, error)
+      throw this.refused(error)
+    }
+    const result = await this.#send(request)
+    await this.#ready()
+    // Not as the first query of a transaction just begun: SET TRANSACTION would come too late after it.
+    if (this.#status === "T" && !startsTransaction([result].flat().slice(-1))) await this.#unhold()
+    return result
+  }
+
+  /** In concurrent mode the same statement runs in a block of ours, where it cannot commit by itself. */
+  async #runInBlock(request: Request, veto: WriteVetoedError): Promise<Result> {
+    const { fence } = this.#enforcement
+    if (request.kind === "several" && request.mayEndTransaction) {
+      throw this.refused(fence.vetoUnchecked(veto, severalStatements))
+    }
+    await this.#raw.query("BEGIN")
+    let result: Result
+    try {
+      result = await this.#send(request)
+      await this.#ready()
+    } catch (error) {
+      await this.#rollBack()
+      if (!needsNoBlock.has((error as { code?: string }).code ?? "")) throw error
+      throw this.refused(fence.vetoUnchecked(veto, commitsItself, error))
+    }
+    if (this.#status !== "T" || startsTransaction([result].flat())) return result
+    await this.#sendWith(
+      { ...request, statement: "COMMIT", values: undefined, kind: "commit" },
+      {
+        before: fence.check(request.actor),
+      },
+    )
+    return result
+  }
+
+  async #hold(actor: Actor): Promise<void> {
+    const { text, values } = this.#enforcement.fence.hold(actor)
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const { rows } = (await this.#raw.query(text, [...values])) as { rows: { epoch: number }[] }
+        this.#heldEpoch = rows[0]?.epoch
+        return
+      } catch (error) {
+        await this.#ready()
+        // The state changed while it was read, under a default isolation level above READ COMMITTED.
+        const isStale = (error as { code?: string }).code === "40001" && this.#status === "I"
+        if (!isStale || attempt === 10) throw this.#enforcement.fence.translate(error, this.changes())
+      }
+    }
+  }
+
+  async #unhold(): Promise<void> {
+    if (this.#heldEpoch === undefined || this.#isEnded) return
+    const { text, values } = this.#enforcement.fence.unhold(this.#heldEpoch)
+    this.#heldEpoch = undefined
+    await this.#raw.query(text, [...values])
+  }
+
+  /** Sends a statement as pg itself would. */
+  #send({ statement, values }: Request): Promise<Result> {
+    return this.#raw.query(statement, values) as Promise<Result>
+  }
+
+  async #sendWith(request: Request, companions: Companions): Promise<Result> {
+    const query = new this.#enforcement.PipelinedQuery(request.statement, request.values, companions)
+    try {
+      return await new Promise<Result>((resolve, reject) => {
+        query.callback = (error, result) => (error ? reject(error) : resolve(result))
+        this.#raw.query(query)
+      })
+    } catch (error) {
+      const isFence = query.failedPart === (companions.before ? "before" : "after")
+      if (!isFence) throw error
+      await this.#ready()
+      // A COMMIT that fails leaves no transaction behind, whatever it failed for.
+      if (request.kind === "commit") await this.#rollBack()
+      throw this.refused(this.#enforcement.fence.translate(error, this.changes()))
+    }
+  }
+
+  #queryForeign(query: ForeignQuery, values: unknown, callback: unknown): ForeignQuery {
+    const givenCallback = [values, callback].find(isCallback)
+    if (givenCallback && !query.callback) query.callback = givenCallback
+    this.#requestForeign(query).catch((error: Error) => query.handleError(error, this.#raw.connection))
+    return query
+  }
+
+  async #requestForeign(query: ForeignQuery): Promise<void> {
+    const actor = this.#enforcement.actor()
+    const { kind, mayEndTransaction } = classify(query.text ?? query.cursor?.text ?? "", false)
+    await this.#inTurn(async () => {
+      this.#assertAdmitted(actor)
+      if (this.#status === "I" && kind === "plannable") {
+        return this.#submit(query, this.#enforcement.fence.check(actor))
+      }
+      if (this.#status !== "I" && !mayEndTransaction) return this.#submit(query)
+      return this.#submitUnderHold(query, actor)
+    })
+  }
+
+  /** As #runUnderHold, for what cannot be sent twice: where writing is vetoed, the server refuses it in the act. */
+  async #submitUnderHold(query: ForeignQuery, actor: Actor): Promise<void> {
+    try {
+      await this.#hold(actor)
+    } catch (error) {
+      if (!(error instanceof WriteVetoedError) || this.#status !== "I") throw this.refused(error)
+      await this.#raw.query("BEGIN READ ONLY")
+      const { fence } = this.#enforcement
+      await this.#submit(query, undefined, (failure) =>
+        (failure as { code?: string }).code === "25006"
+          ? (this.refused(fence.vetoUnchecked(error, "", failure)) as Error)
+          : failure,
+      )
+      await this.#rollBack()
+      return
+    }
+    await this.#submit(query)
+  }
+
+  /** Hands a query object to pg; resolves when the server is done with it. */
+  async #submit(query: ForeignQuery, step?: Step, translate = (error: Error) => error): Promise<void> {
+    const translateStep = (error: Error) =>
+      translate(
+        step ? (this.refused(this.#enforcement.fence.translate(error, this.changes())) as Error) : error,
+      )
+    this.#raw.query(new AccompaniedQuery(query, step, translateStep))
+    await this.#ready()
+  }
+
+  #assertAdmitted(actor: Actor): void {
+    try {
+      this.#enforcement.fence.assertAdmitted(actor)
+    } catch (error) {
+      throw this.refused(error)
+    }
+  }
+
+  async #rollBack(): Promise<void> {
+    this.#mustRollBack = false
+    await this.#ready()
+    if (this.#isEnded || this.#status === "I") return
+    await this.#raw.query("ROLLBACK")
+    await this.#ready()
+  }
+
+  async #settle(): Promise<void> {
+    await this.#ready()
+    if (this.#status !== "I") return
+    this.#mustRollBack = false
+    if (this.#heldEpoch === undefined) return
+    await this.#unhold().catch(ignore)
+    await this.#ready()
+  }
+
+  /** Resolves when the server has answered all that was sent, or will never. */
+  async #ready(): Promise<void> {
+    while (!this.#raw.readyForQuery && !this.#isEnded) {
+      await new Promise<void>((resolve) => {
+        const done = () => {
+          this.#raw.connection.removeListener("readyForQuery", done)
+          this.#raw.removeListener("end", done)
+          resolve()
+        }
+        this.#raw.connection.once("readyForQuery", done)
+        this.#raw.once("end", done)
+      })
+    }
+  }
+}
+
+function ignore(): void {}
+
+function isForeign(statement: object | string): statement is ForeignQuery {
+  return typeof (statement as { submit?: unknown }).submit === "function"
+}
+
+function isCallback(value: unknown): value is Callback {
+  return typeof value === "function"
+}
+
+/** Whether pg sends it by the extended protocol, in which PostgreSQL takes one statement only. */
+function isExtended(statement: Statement, values: unknown[] | undefined): boolean {
+  if (values && values.length > 0) return true
+  if (typeof statement === "string") return false
+  const { name, queryMode } = statement as { name?: string; queryMode?: string }
+  return Boolean(name) || queryMode === "extended"
+}
+
+/** Whether one of these statements began a transaction, by the server's command tags. */
+function startsTransaction(results: QueryResult[]): boolean {
+  return results.some(({ command }) => command === "BEGIN" || command === "START")
+}

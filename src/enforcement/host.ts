@@ -1,0 +1,89 @@
+import { readFileSync } from "node:fs"
+import { dirname, join } from "node:path"
+import type { Client, Pool } from "pg"
+import type { DataSource } from "typeorm"
+import type { PostgresDriver } from "typeorm/driver/postgres/PostgresDriver.js"
+import { MaintenanceSetupError } from "../errors"
+import type { ClientFactory } from "../state/control-connection"
+import type { QueryClass, WireClient } from "../wire/protocol"
+
+/** The supported range of TypeORM, in words. */
+const supportedTypeorm = "0.3.20 up to, but not including, 2"
+
+type Obtained = [client: WireClient, release: (error?: Error) => void]
+
+/** The parts of TypeORM's PostgreSQL driver that the plugin relies on (0.3.20 to 1.1). */
+export interface HostDriver extends Omit<
+  PostgresDriver,
+  "obtainMasterConnection" | "obtainSlaveConnection" | "master"
+> {
+  master: Pool | undefined
+  postgres: { Query: QueryClass; Client: new (config: object) => Client }
+  obtainMasterConnection(): Promise<Obtained>
+  obtainSlaveConnection(): Promise<Obtained>
+}
+
+/** The driver of a DataSource that the plugin can be installed in; throws MaintenanceSetupError for any other. */
+export function hostDriver(dataSource: DataSource): HostDriver {
+  const type = dataSource?.options?.type
+  if (type === undefined || dataSource.driver === undefined) {
+    throw new MaintenanceSetupError("installMaintenance() needs a TypeORM DataSource as its first argument.")
+  }
+  if (type !== "postgres") {
+    throw new MaintenanceSetupError(
+      `The DataSource is of type "${type}"; maintenance mode works on "postgres" only.`,
+    )
+  }
+  checkTypeormVersion(typeormVersion())
+  const driver = dataSource.driver as unknown as HostDriver
+  const methods = [
+    "connect",
+    "disconnect",
+    "createQueryRunner",
+    "obtainMasterConnection",
+    "obtainSlaveConnection",
+  ] as const
+  const missing = methods.find((name) => typeof driver[name] !== "function")
+  if (missing) throw unknownHost(`its PostgreSQL driver has no ${missing}()`)
+  const prototype = driver.postgres?.Query?.prototype as { prepare?: unknown; _getRows?: unknown } | undefined
+  if (!prototype?.prepare || !prototype._getRows) {
+    throw new MaintenanceSetupError(
+      "The DataSource does not use the JavaScript client of pg 8.11 or later (pg-native is not supported).",
+    )
+  }
+  return driver
+}
+
+/** Throws MaintenanceSetupError for a version of TypeORM outside the range; an unknown version is let pass. */
+export function checkTypeormVersion(version: string | undefined): void {
+  const [major = 0, minor = 0, patch = 0] = (version ?? "1.0.0").split(".").map(Number.parseFloat)
+  const isSupported = major === 1 || (major === 0 && minor === 3 && patch >= 20)
+  if (!isSupported) throw unknownHost(`its version is ${version}`)
+}
+
+function unknownHost(what: string): MaintenanceSetupError {
+  return new MaintenanceSetupError(
+    `This TypeORM cannot be supported: ${what}. Supported is TypeORM ${supportedTypeorm}; this one is ` +
+      `${typeormVersion() ?? "of an unknown version"}.`,
+  )
+}
+
+/** TypeORM's exports do not show its package.json, so it is read beside the main file; undefined in a bundle. */
+function typeormVersion(): string | undefined {
+  try {
+    return JSON.parse(readFileSync(join(dirname(require.resolve("typeorm")), "package.json"), "utf8")).version
+  } catch {
+    return undefined
+  }
+}
+
+/** Makes clients with the settings of the DataSource's pool; throws MaintenanceSetupError while there is none. */
+export function clientFactory(driver: HostDriver): ClientFactory {
+  return (settings) => {
+    if (!driver.master)
+      throw new MaintenanceSetupError("The DataSource is not initialized: call initialize() first.")
+    // Property by property, because the pool hides its password from enumeration.
+    const config = Object.defineProperties({}, Object.getOwnPropertyDescriptors(driver.master.options))
+    return new driver.postgres.Client(Object.assign(config, settings)) as ReturnType<ClientFactory>
+  }
+}

@@ -1,0 +1,202 @@
+import type { DataSource } from "typeorm"
+import { AccessRefusedError, MaintenanceSetupError, WriteVetoedError } from "../errors"
+import { currentActor } from "../identity"
+import { isAdmitted, type MaintenanceStatus } from "../mode/mode"
+import type { ResolvedOptions } from "../options"
+import { mayInstallSchema } from "../state/migration"
+import type { StateStore } from "../state/state-store"
+import { Watch } from "../state/watch"
+import { pipelinedQueryClass } from "../wire/pipelined-query"
+import type { WireClient } from "../wire/protocol"
+import { Fence } from "./fence"
+import { FencedConnection, type Enforcement } from "./fenced-connection"
+import { clientFactory, hostDriver, type HostDriver } from "./host"
+import { fencedQueryRunnerClass, type RunnerContext } from "./query-runner"
+import { replaceMethod, type Undo } from "./replace-method"
+import { keepReadsFromWriting } from "./result-cache"
+
+/** Marks a driver in which the plugin is installed, for every copy of this package. */
+const installedKey = Symbol.for("typeorm-maintenance-mode.installed")
+
+/** What an installation tells its owner. */
+export interface InstallationEvents {
+  changed(status: MaintenanceStatus): void
+  refused(error: WriteVetoedError | AccessRefusedError): void
+}
+
+/** The plugin in one DataSource: all that is changed of the host, and the undo of it. */
+export class Installation {
+  readonly dataSource: DataSource
+  readonly options: ResolvedOptions
+  readonly #driver: HostDriver
+  readonly #watch: Watch
+  readonly #fence: Fence
+  readonly #enforcement: Enforcement
+  readonly #events: InstallationEvents
+  readonly #connections = new Map<unknown, FencedConnection>()
+  readonly #undos: Undo[] = []
+  #ready: Promise<void> | undefined
+  #isStarting = false
+
+  /** Throws MaintenanceSetupError if the DataSource cannot have the plugin, or has it already. */
+  constructor(dataSource: DataSource, options: ResolvedOptions, events: InstallationEvents) {
+    this.#driver = hostDriver(dataSource)
+    if (installedKey in this.#driver) {
+      throw new MaintenanceSetupError(
+        "Maintenance mode is installed in this DataSource already: install it once.",
+      )
+    }
+    this.dataSource = dataSource
+    this.options = options
+    this.#events = events
+    this.#watch = new Watch(clientFactory(this.#driver), options.schema, (status) => events.changed(status))
+    this.#fence = new Fence(options.schema, () => this.#watch.known)
+    this.#enforcement = {
+      fence: this.#fence,
+      PipelinedQuery: pipelinedQueryClass(this.#driver.postgres.Query),
+      actor: () => currentActor(options),
+      refused: (error) => this.#refused(error),
+    }
+    this.#touchHost()
+    if (dataSource.isInitialized) this.ready().catch(() => undefined)
+  }
+
+  /** The state in the database; rejects with MaintenanceSetupError if it is not ready. */
+  async store(): Promise<StateStore> {
+    await this.ready()
+    if (this.#fence.isAwaitingSchema) throw this.#watch.store.missingSchema()
+    return this.#watch.store
+  }
+
+  /** Reads the state anew, so that this process knows it at once. */
+  async refresh(): Promise<MaintenanceStatus> {
+    await this.store()
+    return this.#watch.refresh()
+  }
+
+  /** Resolves when the schema is there and the watch listens; rejects with MaintenanceSetupError. */
+  ready(): Promise<void> {
+    if (!this.#ready || this.#fence.isAwaitingSchema) {
+      const ready = this.#prepare()
+      this.#ready = ready
+      ready.catch(() => {
+        if (this.#ready === ready) this.#ready = undefined
+      })
+    }
+    return this.#ready
+  }
+
+  /** Gives the DataSource back as it was. */
+  async uninstall(): Promise<void> {
+    for (const undo of this.#undos.splice(0).toReversed()) undo()
+    for (const connection of this.#connections.values()) connection.retire()
+    this.#connections.clear()
+    await this.#watch.stop()
+  }
+
+  async #prepare(): Promise<void> {
+    const { migrate } = this.options
+    const isInstalled = await this.#watch.store.prepare(migrate)
+    if (!isInstalled && !mayInstallSchema(this.dataSource.options.migrations))
+      throw this.#watch.store.missingSchema()
+    this.#fence.isAwaitingSchema = !isInstalled
+    if (isInstalled) await this.#watch.start()
+  }
+
+  #touchHost(): void {
+    const driver = this.#driver
+    const runner = driver.createQueryRunner("master")
+    const Runner = fencedQueryRunnerClass(runner.constructor as never, this.#runnerContext())
+    Object.defineProperty(driver, installedKey, { value: true, configurable: true })
+    this.#undos.push(
+      () => delete (driver as { [installedKey]?: true })[installedKey],
+      replaceMethod(driver, "createQueryRunner", () => (mode) => new Runner(driver as never, mode)),
+      replaceMethod(
+        driver,
+        "obtainMasterConnection",
+        (obtain) => () => this.#obtain(() => obtain.call(driver)),
+      ),
+      replaceMethod(
+        driver,
+        "obtainSlaveConnection",
+        (obtain) => () => this.#obtain(() => obtain.call(driver)),
+      ),
+      replaceMethod(driver, "connect", (connect) => () => this.#connect(() => connect.call(driver))),
+      replaceMethod(
+        driver,
+        "disconnect",
+        (disconnect) => () => this.#disconnect(() => disconnect.call(driver)),
+      ),
+      keepReadsFromWriting(this.dataSource, () => this.#mayWrite()),
+    )
+  }
+
+  #runnerContext(): RunnerContext {
+    const { migrationsTableName = "migrations" } = this.dataSource.options
+    const tables = new Set([migrationsTableName, this.dataSource.metadataTableName])
+    return {
+      ...this.#enforcement,
+      connectionOf: (client) => this.#connections.get(client),
+      isStarting: () => this.#isStarting,
+      isNeededToMigrate: (table) =>
+        this.#fence.isAwaitingSchema && tables.has(table.split(".").at(-1) as string),
+      committed: async () => {
+        if (this.#fence.isAwaitingSchema) await this.ready()
+      },
+    }
+  }
+
+  /** As the driver's connect(), and the plugin is ready after it. */
+  async #connect(connect: () => Promise<void>): Promise<void> {
+    this.#isStarting = true
+    try {
+      await connect()
+    } finally {
+      this.#isStarting = false
+    }
+    try {
+      await this.ready()
+    } catch (error) {
+      await this.#driver.disconnect()
+      throw error
+    }
+  }
+
+  async #disconnect(disconnect: () => Promise<void>): Promise<void> {
+    this.#ready = undefined
+    await this.#watch.stop()
+    await disconnect()
+  }
+
+  /** A connection of the pool, fenced; a physical connection gets its fence once. */
+  async #obtain(
+    obtain: () => ReturnType<HostDriver["obtainMasterConnection"]>,
+  ): ReturnType<HostDriver["obtainMasterConnection"]> {
+    if (!this.#isStarting) await this.ready()
+    const [client, release] = await obtain()
+    return [this.#fenceOff(client), release]
+  }
+
+  #fenceOff(client: WireClient): WireClient {
+    const known = this.#connections.get(client)
+    if (known) return known.client
+    const connection = new FencedConnection(client, this.#enforcement)
+    this.#connections.set(client, connection)
+    this.#connections.set(connection.client, connection)
+    client.once("end", () => {
+      this.#connections.delete(client)
+      this.#connections.delete(connection.client)
+    })
+    return connection.client
+  }
+
+  #mayWrite(): boolean {
+    const status = this.#watch.known
+    return status === undefined || isAdmitted(status, this.#enforcement.actor())
+  }
+
+  #refused(error: unknown): unknown {
+    if (error instanceof WriteVetoedError || error instanceof AccessRefusedError) this.#events.refused(error)
+    return error
+  }
+}

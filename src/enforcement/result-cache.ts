@@ -1,0 +1,30 @@
+import type { DataSource, QueryRunner } from "typeorm"
+import { MaintenanceError } from "../errors"
+import { isFencedQueryRunner } from "./query-runner"
+import { replaceMethod, type Undo } from "./replace-method"
+
+/**
+ * Keeps the database query cache (`cache: true`) from turning reads into writes: `find({ cache: true })` writes a row
+ * to `query-result-cache`, in the transaction that it reads in. The row is not written while others may only read
+ * (`mayWrite`), and inside a transaction it is written after the commit, so that a transaction which only read stays
+ * one. Other cache providers are left alone. Returns the undo.
+ */
+export function keepReadsFromWriting(dataSource: DataSource, mayWrite: () => boolean): Undo {
+  const cache = dataSource.queryResultCache
+  if (cache?.constructor.name !== "DbQueryResultCache") return () => undefined
+  return replaceMethod(cache, "storeInCache", (storeInCache) => async (options, savedCache, queryRunner) => {
+    if (!mayWrite()) return
+    const store = (runner?: QueryRunner) => storeInCache.call(cache, options, savedCache, runner)
+    if (isFencedQueryRunner(queryRunner) && queryRunner.isTransactionActive) {
+      queryRunner.afterCommit(() =>
+        store(queryRunner).catch((error) =>
+          dataSource.logger.log("warn", `A result was not cached. ${error}`),
+        ),
+      )
+      return
+    }
+    await store(queryRunner).catch((error) => {
+      if (!(error instanceof MaintenanceError)) throw error
+    })
+  })
+}

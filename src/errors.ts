@@ -1,0 +1,76 @@
+import { TypeORMError } from "typeorm"
+import type { Mode } from "./mode/mode"
+
+/** A kind of change to an entity that the ORM made and a veto undid. */
+export interface RefusedChange {
+  /** The entity's name. */
+  readonly entity: string
+  /** What was to be done with it. */
+  readonly operation: "insert" | "update" | "remove" | "soft-remove" | "recover"
+}
+
+/** What is known of the window that refused. */
+export interface RefusalFacts {
+  readonly mode?: Mode | undefined
+  readonly maintainer?: string | undefined
+  readonly reason?: string | undefined
+  readonly since?: Date | undefined
+  /** The error underneath, mostly the one that PostgreSQL raised. */
+  readonly cause?: unknown
+}
+
+/** The base of all errors of this package, for `catch` clauses that treat them alike. */
+export abstract class MaintenanceError extends TypeORMError {
+  /** Stable, for programs: does not change with the message. */
+  abstract readonly code: string
+  /** The mode that refused, if a window did. */
+  readonly mode: Mode | undefined
+  /** Who holds the window. */
+  readonly maintainer: string | undefined
+  /** Why the window was opened. */
+  readonly reason: string | undefined
+  /** When the window was opened, on the database's clock. */
+  readonly since: Date | undefined
+  override readonly cause: unknown
+
+  constructor(message: string, facts: RefusalFacts = {}) {
+    super(message)
+    this.mode = facts.mode
+    this.maintainer = facts.maintainer
+    this.reason = facts.reason
+    this.since = facts.since
+    this.cause = facts.cause
+  }
+}
+
+/** Somebody else's change was rolled back, because the system is in concurrent maintenance. */
+export class WriteVetoedError extends MaintenanceError {
+  readonly code = "MAINTENANCE_WRITE_VETOED"
+  /** The changes that the ORM made in the refused transaction; empty where it was plain SQL. */
+  readonly changes: readonly RefusedChange[]
+
+  constructor(message: string, facts: RefusalFacts & { changes?: readonly RefusedChange[] } = {}) {
+    super(message, facts)
+    this.changes = facts.changes ?? []
+  }
+}
+
+/** Somebody else asked for anything at all, while the system is in exclusive maintenance. */
+export class AccessRefusedError extends MaintenanceError {
+  readonly code = "MAINTENANCE_ACCESS_REFUSED"
+}
+
+/** Somebody who is neither the maintainer nor an emergency user tried to change the mode. */
+export class NotMaintainerError extends MaintenanceError {
+  readonly code = "MAINTENANCE_NOT_MAINTAINER"
+}
+
+/** Something is wrong with the installation: the DataSource, a version, the schema, a privilege, an option. */
+export class MaintenanceSetupError extends MaintenanceError {
+  readonly code = "MAINTENANCE_SETUP"
+}
+
+/** A call that makes no sense as it stands; nothing was changed. */
+export class MaintenanceInputError extends MaintenanceError {
+  readonly code = "MAINTENANCE_INPUT"
+}

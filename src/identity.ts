@@ -1,0 +1,38 @@
+import { MaintenanceSetupError } from "./errors"
+import type { Actor } from "./mode/mode"
+import { checkUser, type ResolvedOptions } from "./options"
+import { shared } from "./shared"
+
+/** Runs a function, and all that it starts, on behalf of a user; throws MaintenanceInputError for no user. */
+export function runAs<T>(user: string, work: () => T): T {
+  return shared.actingUser.run(checkUser(user), work)
+}
+
+/** Whom the running code acts for: the innermost `runAs`, else the option `currentUser`. */
+export function currentActor(options: ResolvedOptions): Actor {
+  const user = shared.actingUser.getStore() ?? askApplication(options)
+  return { user, isEmergency: user !== undefined && options.emergencyUsers.has(user) }
+}
+
+/** The user named by the caller, else the current one, as an actor who changes the mode. */
+export function namedActor(options: ResolvedOptions, as: string | undefined): Actor {
+  if (as === undefined) return currentActor(options)
+  const user = checkUser(as)
+  return { user, isEmergency: options.emergencyUsers.has(user) }
+}
+
+function askApplication({ currentUser }: ResolvedOptions): string | undefined {
+  let user: unknown
+  try {
+    user = currentUser()
+  } catch (cause) {
+    throw new MaintenanceSetupError("The option currentUser threw, so it is not known who is asking.", {
+      cause,
+    })
+  }
+  if (user === undefined || user === null || user === "") return undefined
+  if (typeof user !== "string") {
+    throw new MaintenanceSetupError(`The option currentUser returned a ${typeof user}; a user is a string.`)
+  }
+  return user
+}

@@ -1,0 +1,17 @@
+export { AsMaintainer, DuringMaintenance } from "./decorators"
+export type { DuringMaintenanceOptions, MaintenanceDecorator, UserOf } from "./decorators"
+export {
+  AccessRefusedError,
+  MaintenanceError,
+  MaintenanceInputError,
+  MaintenanceSetupError,
+  NotMaintainerError,
+  WriteVetoedError,
+} from "./errors"
+export type { RefusalFacts, RefusedChange } from "./errors"
+export { installMaintenance, Maintenance } from "./maintenance"
+export type { EnterOptions, LeaveOptions, MaintenanceEvents, TransactionOptions } from "./maintenance"
+export type { MaintenanceStatus, Mode } from "./mode/mode"
+export type { MaintenanceOptions } from "./options"
+export { MaintenanceMigration } from "./state/migration"
+export { maintenanceSchemaSql } from "./state/schema"

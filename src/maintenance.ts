@@ -1,0 +1,209 @@
+import { setTimeout as pause } from "node:timers/promises"
+import type { DataSource, EntityManager } from "typeorm"
+import { Installation } from "./enforcement/install"
+import {
+  type AccessRefusedError,
+  MaintenanceInputError,
+  NotMaintainerError,
+  type WriteVetoedError,
+} from "./errors"
+import { namedActor, runAs } from "./identity"
+import type { Actor, MaintenanceStatus, Mode } from "./mode/mode"
+import { checkMode, checkReason, checkUser, resolveOptions, type MaintenanceOptions } from "./options"
+import { shared } from "./shared"
+
+/** Who changes the mode, and why. */
+export interface EnterOptions {
+  /** The maintainer. Default: whom the running code acts for. */
+  as?: string | undefined
+  /** Shown to everybody who is refused; at most 1000 characters. Default: none, or what was said before. */
+  reason?: string | undefined
+}
+
+/** Who changes the mode. */
+export interface LeaveOptions {
+  /** The maintainer or an emergency user. Default: whom the running code acts for. */
+  as?: string | undefined
+}
+
+/** How `maintenance.transaction` runs. */
+export interface TransactionOptions {
+  /** Default: that of the DataSource. */
+  isolation?: "READ UNCOMMITTED" | "READ COMMITTED" | "REPEATABLE READ" | "SERIALIZABLE" | undefined
+  /** How many times to try again after a serialization failure (40001) or a deadlock (40P01). Default: 5. */
+  retries?: number | undefined
+}
+
+/** What `maintenance.on` can listen to. */
+export interface MaintenanceEvents {
+  /** The mode was changed, by any process. */
+  change: (status: MaintenanceStatus) => void
+  /** Something was refused in this process. */
+  refused: (error: WriteVetoedError | AccessRefusedError) => void
+}
+
+/** PostgreSQL's codes for a transaction that would succeed if it were run again. */
+const retryable = new Set(["40001", "40P01"])
+const firstRetryMs = 5
+const lastRetryMs = 500
+
+/** The switch of one DataSource. Made by `installMaintenance`. */
+export class Maintenance {
+  readonly #installation: Installation
+  readonly #listeners: { [Event in keyof MaintenanceEvents]: Set<MaintenanceEvents[Event]> } = {
+    change: new Set(),
+    refused: new Set(),
+  }
+
+  /** Use `installMaintenance`. */
+  constructor(dataSource: DataSource, options: MaintenanceOptions = {}) {
+    this.#installation = new Installation(dataSource, resolveOptions(options), {
+      changed: (status) => this.#emit("change", status),
+      refused: (error) => this.#emit("refused", error),
+    })
+    shared.installed.add(this)
+  }
+
+  /**
+   * Opens a maintenance window, or switches the mode of one's own without a gap. When it resolves, no write of anybody
+   * else commits any more, and none is under way; in exclusive mode nobody else gets a connection. `enter("normal")` is
+   * `leave()`. Throws NotMaintainerError if somebody else holds a window (an emergency user takes it over), and
+   * MaintenanceInputError for an unknown mode, no user, or a reason that is empty or too long.
+   */
+  async enter(mode: Mode, options: EnterOptions = {}): Promise<MaintenanceStatus> {
+    const { status } = await this.#switch(checkMode(mode), options)
+    return status
+  }
+
+  /** Ends the window. Throws NotMaintainerError for a stranger, MaintenanceInputError in normal mode. */
+  async leave(options: LeaveOptions = {}): Promise<MaintenanceStatus> {
+    const actor = this.#actor(options.as)
+    const store = await this.#installation.store()
+    await store.leave(actor)
+    return this.#installation.refresh()
+  }
+
+  /** The state, read from the database. */
+  status(): Promise<MaintenanceStatus> {
+    return this.#installation.refresh()
+  }
+
+  /**
+   * Enters, runs the work as the maintainer, and leaves, whatever happens; a window that the same user held before is
+   * put back to its mode instead. Resolves with what the work resolves with; if the work throws, so does this.
+   */
+  async during<T>(mode: Mode, options: EnterOptions, work: () => T | Promise<T>): Promise<T> {
+    if (checkMode(mode) === "normal") {
+      throw new MaintenanceInputError('during("normal") makes no sense: name the mode to enter.')
+    }
+    const user = checkUser(this.#actor(options.as).user)
+    const { previousMode } = await this.#switch(mode, { ...options, as: user })
+    const comeBack = () =>
+      previousMode === "normal" ? this.leave({ as: user }) : this.enter(previousMode, { as: user })
+    let result: T
+    try {
+      result = await this.runAs(user, work)
+    } catch (error) {
+      await comeBack().catch(() => undefined)
+      throw error
+    }
+    await comeBack()
+    return result
+  }
+
+  /** Runs the work, and all that it starts, on behalf of a user: a maintainer context if the user is the maintainer. */
+  runAs<T>(user: string, work: () => T): T {
+    return runAs(user, work)
+  }
+
+  /**
+   * As `dataSource.transaction`, and run again after a serialization failure or a deadlock; each attempt meets the
+   * state as it is then. A refusal is not retried.
+   */
+  async transaction<T>(
+    work: (manager: EntityManager) => Promise<T>,
+    { isolation, retries = 5 }: TransactionOptions = {},
+  ): Promise<T> {
+    if (!Number.isInteger(retries) || retries < 0) {
+      throw new MaintenanceInputError(
+        `The option retries is a whole number from 0 up; this one is ${retries}.`,
+      )
+    }
+    const { dataSource } = this.#installation
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await (isolation ? dataSource.transaction(isolation, work) : dataSource.transaction(work))
+      } catch (error) {
+        if (attempt >= retries || !isRetryable(error)) throw error
+        await pause(Math.random() * Math.min(firstRetryMs * 2 ** attempt, lastRetryMs))
+      }
+    }
+  }
+
+  /** Listens; returns the undo. An error that a listener throws is reported as a process warning. */
+  on<Event extends keyof MaintenanceEvents>(event: Event, listener: MaintenanceEvents[Event]): () => void {
+    if (!(event in this.#listeners)) {
+      throw new MaintenanceInputError(
+        `Unknown event "${event}"; there are ${Object.keys(this.#listeners).join(", ")}.`,
+      )
+    }
+    this.#listeners[event].add(listener)
+    return () => void this.#listeners[event].delete(listener)
+  }
+
+  /** Resolves when the plugin enforces; `dataSource.initialize()` waits for it. Throws MaintenanceSetupError. */
+  ready(): Promise<void> {
+    return this.#installation.ready()
+  }
+
+  /** Gives the DataSource back as it was. The state in the database stays. */
+  async uninstall(): Promise<void> {
+    shared.installed.delete(this)
+    await this.#installation.uninstall()
+  }
+
+  async #switch(
+    mode: Mode,
+    { as, reason }: EnterOptions,
+  ): Promise<{ status: MaintenanceStatus; previousMode: Mode }> {
+    const actor = this.#actor(as)
+    const checkedReason = checkReason(reason)
+    if (mode === "normal") return { status: await this.leave({ as: actor.user }), previousMode: "normal" }
+    const store = await this.#installation.store()
+    const { epoch, previousMode } = await store.enter(mode, actor, checkedReason)
+    const status = await this.#installation.refresh()
+    await store.holdersGone(epoch)
+    return { status, previousMode }
+  }
+
+  #actor(as: string | undefined): Actor {
+    return namedActor(this.#installation.options, as)
+  }
+
+  #emit<Event extends keyof MaintenanceEvents>(
+    event: Event,
+    ...args: Parameters<MaintenanceEvents[Event]>
+  ): void {
+    for (const listener of this.#listeners[event]) {
+      try {
+        ;(listener as (...args: Parameters<MaintenanceEvents[Event]>) => void)(...args)
+      } catch (error) {
+        process.emitWarning(`A listener of "${event}" threw: ${String(error)}`, "MaintenanceWarning")
+      }
+    }
+  }
+}
+
+/**
+ * Installs maintenance mode in a DataSource, before or after `initialize()`. From then on every connection of the
+ * DataSource is fenced; those that were taken from the pool before are not. Throws MaintenanceSetupError if the
+ * DataSource is not one of PostgreSQL, has the plugin already, or TypeORM, pg or an option is not as needed.
+ */
+export function installMaintenance(dataSource: DataSource, options: MaintenanceOptions = {}): Maintenance {
+  return new Maintenance(dataSource, options)
+}
+
+function isRetryable(error: unknown): boolean {
+  const { code, driverError } = error as { code?: string; driverError?: { code?: string } }
+  return !(error instanceof NotMaintainerError) && retryable.has(driverError?.code ?? code ?? "")
+}

@@ -1,0 +1,125 @@
+import { MaintenanceInputError, MaintenanceSetupError } from "./errors"
+import { modes, type Mode } from "./mode/mode"
+
+/** How the plugin is installed in a DataSource. */
+export interface MaintenanceOptions {
+  /**
+   * Whom the running code acts for, where neither `runAs` nor a decorator says so; called for every statement, so
+   * keep it cheap (an AsyncLocalStorage look-up). Without it, code outside `runAs` acts for nobody.
+   */
+  currentUser?: (() => string | null | undefined) | undefined
+  /** Users who are treated as every window's maintainer. Default: none. */
+  emergencyUsers?: readonly string[] | undefined
+  /**
+   * The schema that holds the state; DataSources that name the same schema of the same database share one
+   * switch. Lower-case letters, digits and underscores, at most 40. Default: `"maintenance"`.
+   */
+  schema?: string | undefined
+  /**
+   * Whether to create or upgrade the schema when the DataSource initializes; the role then needs CREATE on the
+   * database. With `false` use MaintenanceMigration or `maintenanceSchemaSql()`. Default: `true`.
+   */
+  migrate?: boolean | undefined
+}
+
+/** The options with every default in place. */
+export interface ResolvedOptions {
+  readonly currentUser: () => string | null | undefined
+  readonly emergencyUsers: ReadonlySet<string>
+  readonly schema: string
+  readonly migrate: boolean
+}
+
+/** The longest name of a user, in characters. */
+export const maxUserLength = 200
+/** The longest reason, in characters. */
+export const maxReasonLength = 1000
+
+const known = new Set(["currentUser", "emergencyUsers", "schema", "migrate"])
+
+/** Checks the options and fills in the defaults; throws MaintenanceSetupError. */
+export function resolveOptions(options: MaintenanceOptions): ResolvedOptions {
+  for (const name of Object.keys(options)) {
+    if (!known.has(name)) {
+      throw new MaintenanceSetupError(`Unknown option "${name}"; known are ${[...known].join(", ")}.`)
+    }
+  }
+  const { currentUser = () => undefined, emergencyUsers = [], schema, migrate = true } = options
+  if (typeof currentUser !== "function") {
+    throw new MaintenanceSetupError(
+      "The option currentUser must be a function that returns a user or undefined.",
+    )
+  }
+  if (!Array.isArray(emergencyUsers)) {
+    throw new MaintenanceSetupError("The option emergencyUsers must be an array of users.")
+  }
+  for (const user of emergencyUsers) {
+    const fault = faultOfText(user, maxUserLength)
+    if (fault) throw new MaintenanceSetupError(`The option emergencyUsers holds a user that ${fault}.`)
+  }
+  if (typeof migrate !== "boolean")
+    throw new MaintenanceSetupError("The option migrate must be true or false.")
+  return Object.freeze({
+    currentUser,
+    emergencyUsers: new Set<string>(emergencyUsers),
+    schema: checkSchemaName(schema),
+    migrate,
+  })
+}
+
+/** The name of the schema, or its default; throws MaintenanceSetupError for a name that cannot serve. */
+export function checkSchemaName(schema: unknown = "maintenance"): string {
+  if (typeof schema !== "string" || !/^[a-z_][a-z0-9_]{0,39}$/.test(schema)) {
+    throw new MaintenanceSetupError(
+      `Invalid schema name ${JSON.stringify(schema)}: use lower-case letters, digits and underscores, ` +
+        `beginning with a letter or an underscore, at most 40.`,
+    )
+  }
+  if (schema === "public" || schema === "information_schema" || schema.startsWith("pg_")) {
+    throw new MaintenanceSetupError(
+      `The schema "${schema}" cannot hold the state: it must be a schema of its own, like "maintenance".`,
+    )
+  }
+  return schema
+}
+
+/** What is wrong with a text that becomes part of the state, as the end of a sentence; undefined if nothing is. */
+function faultOfText(text: unknown, maxLength: number): string | undefined {
+  if (typeof text !== "string") return `is no string (${text === null ? "null" : typeof text})`
+  if (text.trim() === "") return "is empty"
+  if (text.length > maxLength) return `is longer than ${maxLength} characters`
+  if (text.includes("\0")) return "contains a null character"
+  return undefined
+}
+
+/** A user as given by a caller; throws MaintenanceInputError. */
+export function checkUser(user: unknown): string {
+  const fault = faultOfText(user, maxUserLength)
+  if (fault)
+    throw new MaintenanceInputError(
+      `A user is a string of 1 to ${maxUserLength} characters; this one ${fault}.`,
+    )
+  return user as string
+}
+
+/** A reason as given by a caller, or none; throws MaintenanceInputError. */
+export function checkReason(reason: unknown): string | undefined {
+  if (reason === undefined) return undefined
+  const fault = faultOfText(reason, maxReasonLength)
+  if (fault) {
+    throw new MaintenanceInputError(
+      `A reason is a string of 1 to ${maxReasonLength} characters; this one ${fault}.`,
+    )
+  }
+  return reason as string
+}
+
+/** A mode as given by a caller; throws MaintenanceInputError. */
+export function checkMode(mode: unknown): Mode {
+  if (!modes.includes(mode as Mode)) {
+    throw new MaintenanceInputError(
+      `Unknown mode ${JSON.stringify(mode) ?? String(mode)}; use one of ${modes.join(", ")}.`,
+    )
+  }
+  return mode as Mode
+}

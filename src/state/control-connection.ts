@@ -1,0 +1,83 @@
+import type { Client, ClientConfig, Notification, QueryResult, QueryResultRow } from "pg"
+
+/** What a control connection tells its owner. */
+export interface ControlEvents {
+  notification(notification: Notification): void
+  lost(): void
+}
+
+/** A `pg` client; `ref` and `unref` are missing in its types. */
+type ControlClient = Client & { ref(): void; unref(): void }
+
+/** Makes clients for the same server and role as the DataSource's pool. */
+export type ClientFactory = (settings: ClientConfig) => ControlClient
+
+/**
+ * One connection outside the pool, for the state: it works when the pool is exhausted, and it keeps no process
+ * alive. It is opened when first used and again after it was lost; statements run one after the other.
+ */
+export class ControlConnection {
+  readonly #createClient: ClientFactory
+  readonly #events: ControlEvents
+  #client: Promise<ControlClient> | undefined
+  #openClient: Client | undefined
+  #turn: Promise<unknown> = Promise.resolve()
+  #isClosed = false
+
+  constructor(createClient: ClientFactory, events: ControlEvents) {
+    this.#createClient = createClient
+    this.#events = events
+  }
+
+  /** Runs one statement, after those asked for before. */
+  query<Row extends QueryResultRow>(text: string, values: unknown[] = []): Promise<QueryResult<Row>> {
+    const result = this.#turn.then(() => this.#run<Row>(text, values))
+    this.#turn = result.catch(() => undefined)
+    return result
+  }
+
+  /** Ends the connection once what runs on it has ended. It can be used again. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await this.#turn
+    const client = await this.#client?.catch(() => undefined)
+    this.#openClient = this.#client = undefined
+    await client?.end().catch(() => undefined)
+    this.#isClosed = false
+  }
+
+  async #run<Row extends QueryResultRow>(text: string, values: unknown[]): Promise<QueryResult<Row>> {
+    this.#client ??= this.#open()
+    const client = await this.#client
+    client.ref()
+    try {
+      return await client.query<Row>(text, values)
+    } finally {
+      client.unref()
+    }
+  }
+
+  async #open(): Promise<ControlClient> {
+    const client = this.#createClient({ application_name: "typeorm-maintenance-mode", keepAlive: true })
+    client.on("error", () => undefined)
+    client.on("notification", (notification) => this.#events.notification(notification))
+    try {
+      await client.connect()
+      await client.query(
+        "set default_transaction_isolation = 'read committed'; set default_transaction_read_only = off; " +
+          "set statement_timeout = 0; set lock_timeout = 0",
+      )
+    } catch (error) {
+      this.#client = undefined
+      await client.end().catch(() => undefined)
+      throw error
+    }
+    this.#openClient = client
+    client.on("end", () => {
+      if (this.#openClient !== client || this.#isClosed) return
+      this.#openClient = this.#client = undefined
+      this.#events.lost()
+    })
+    return client
+  }
+}

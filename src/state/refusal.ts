@@ -1,0 +1,103 @@
+import {
+  AccessRefusedError,
+  MaintenanceError,
+  MaintenanceInputError,
+  MaintenanceSetupError,
+  NotMaintainerError,
+  type RefusalFacts,
+  type RefusedChange,
+  WriteVetoedError,
+} from "../errors"
+
+/** What PostgreSQL reports of an error, as `pg` hands it on. */
+interface ServerError extends Error {
+  readonly code?: string
+  readonly detail?: string
+}
+
+/** "since 2026-01-31T02:00:00.000Z by alice (rebuild the catalog)", as far as it is known. */
+function describeWindow({ maintainer, reason, since }: RefusalFacts): string {
+  return [since && `since ${since.toISOString()}`, maintainer && `by ${maintainer}`, reason && `(${reason})`]
+    .filter(Boolean)
+    .join(" ")
+}
+
+/** The veto of a write in concurrent mode; `why` is a sentence for what is refused though it may only read. */
+export function writeVetoed(
+  facts: RefusalFacts,
+  changes: readonly RefusedChange[] = [],
+  why?: string,
+): WriteVetoedError {
+  const what = changes.map(({ operation, entity }) => `${operation} ${entity}`).join(", ")
+  return new WriteVetoedError(
+    `Write vetoed${what && ` (${what})`}: the system is in concurrent maintenance ${describeWindow(facts)}; ` +
+      `others may only read. ${why ? `${why} ` : ""}Nothing was stored. Try again when the maintenance is over.`,
+    { ...facts, changes },
+  )
+}
+
+/** The refusal of any access in exclusive mode. */
+export function accessRefused(facts: RefusalFacts): AccessRefusedError {
+  return new AccessRefusedError(
+    `Access refused: the system is in exclusive maintenance ${describeWindow(facts)}; ` +
+      `only the maintainer gets a connection. Try again when the maintenance is over.`,
+    facts,
+  )
+}
+
+function notMaintainer(facts: RefusalFacts): NotMaintainerError {
+  return new NotMaintainerError(
+    `Mode not changed: ${facts.mode} maintenance is held ${describeWindow(facts)}; ` +
+      `only ${facts.maintainer} or an emergency user may change it.`,
+    facts,
+  )
+}
+
+/** What a state, or the error of a refusal, tells of the window. */
+export function factsOf({ mode, maintainer, reason, since }: RefusalFacts): RefusalFacts {
+  return { mode, maintainer, reason, since }
+}
+
+function factsIn(error: ServerError): RefusalFacts {
+  const { mode, maintainer, reason, since } = JSON.parse(error.detail ?? "{}")
+  return {
+    mode,
+    maintainer: maintainer ?? undefined,
+    reason: reason ?? undefined,
+    since: typeof since === "number" ? new Date(since) : undefined,
+    cause: error,
+  }
+}
+
+/** PostgreSQL's codes for "the schema, a function or the table is not there, or not for you". */
+const unreadable = new Set(["3F000", "42P01", "42883", "42501", "42703", "42704", "42804", "MM009"])
+
+/**
+ * The error of the plugin's own SQL as one of this package's classes: a refusal by its SQLSTATE (MM001 to MM004),
+ * an unreadable state as a MaintenanceSetupError. Anything else (a lost connection, 40001, a timeout) is returned as it is.
+ */
+export function translateStateError(error: unknown, schema: string): unknown {
+  if (!(error instanceof Error) || error instanceof MaintenanceError) return error
+  const serverError: ServerError = error
+  switch (serverError.code) {
+    case "MM001":
+      return writeVetoed(factsIn(serverError))
+    case "MM002":
+      return accessRefused(factsIn(serverError))
+    case "MM003":
+      return notMaintainer(factsIn(serverError))
+    case "MM004":
+      return new MaintenanceInputError("There is no maintenance to leave: the mode is normal already.", {
+        mode: "normal",
+        cause: error,
+      })
+  }
+  if (!serverError.code || !unreadable.has(serverError.code)) return error
+  return new MaintenanceSetupError(
+    `The state of the maintenance cannot be read (${error.message}), so nothing is committed. ` +
+      `Is the schema "${schema}" installed in this database, and may this role use it? Restart an application whose ` +
+      `role may create objects (migrate: true), or have a DBA run the SQL of maintenanceSchemaSql({ schema: ` +
+      `"${schema}", role }).`,
+    { cause: error },
+  )
+}

@@ -1,0 +1,140 @@
+import { createHash } from "node:crypto"
+import { MaintenanceSetupError } from "../errors"
+import { checkSchemaName } from "../options"
+import { schemaSteps } from "./schema-steps"
+import { translateStateError } from "./refusal"
+
+/** As much of a `pg` client as installing needs. */
+export interface SqlRunner {
+  query(text: string, values?: unknown[]): Promise<{ rows: Record<string, unknown>[] }>
+}
+
+/** The newest step that this version knows. */
+export const schemaVersion = schemaSteps.length
+
+/** What of an installed schema matters to this version. */
+interface InstalledSchema {
+  readonly version: number
+  /** Whether a later version changed something that this one relies on. */
+  readonly isBreaking: boolean
+}
+
+/**
+ * The keys of the two advisory locks, made from the schema's name so that installations in one database, and the
+ * application's own locks, do not meet: the gate (until a transaction ends) and the hold (until it is given back).
+ */
+export function lockKeys(schema: string): { gate: number; hold: number } {
+  const hash = createHash("sha256").update(`typeorm-maintenance-mode:${schema}`).digest().readUInt32BE()
+  const gate = (hash & 0x7ffffffe) >>> 0
+  return { gate, hold: gate + 1 }
+}
+
+/** The name of the channel on which changes of the state are announced. */
+export function channelOf(schema: string): string {
+  return `typeorm_maintenance_${schema}`
+}
+
+/** The SQL of one step for a schema; it is to be run in a transaction. */
+function renderStep(schema: string, { version, sql }: { version: number; sql: string }): string {
+  const { gate, hold } = lockKeys(schema)
+  const start =
+    version > 1
+      ? ""
+      : `create schema if not exists "${schema}";\n` +
+        `comment on schema "${schema}" is 'The maintenance mode of this database; belongs to typeorm-maintenance-mode.';\n` +
+        `create table "${schema}".schema_version (version integer primary key, is_breaking boolean not null, ` +
+        `installed_at timestamptz not null default now());\n` +
+        `comment on table "${schema}".schema_version is 'The steps that were run, and whether older versions can live with each.';\n`
+  return (
+    start +
+    sql
+      .replaceAll("{schema}", `"${schema}"`)
+      .replaceAll("{gate}", String(gate))
+      .replaceAll("{hold}", String(hold))
+      .replaceAll("{channel}", `'${channelOf(schema)}'`) +
+    `\ninsert into "${schema}".schema_version (version, is_breaking) values (${version}, false);\n`
+  )
+}
+
+/** The SQL that brings a schema from a version to the newest. */
+export function upgradeSql(schema: string, fromVersion: number): string {
+  return schemaSteps
+    .slice(fromVersion)
+    .map((step) => renderStep(schema, step))
+    .join("\n")
+}
+
+/**
+ * The whole schema as a script for a DBA, for applications whose role may not create objects (`migrate: false`).
+ * `role` is the role that the application runs as; it gets what it needs and no more. Throws MaintenanceSetupError
+ * for an invalid schema name.
+ */
+export function maintenanceSchemaSql(options: { schema?: string; role?: string } = {}): string {
+  const schema = checkSchemaName(options.schema)
+  return `begin;\n\n${upgradeSql(schema, 0)}${options.role === undefined ? "" : grants(schema, options.role)}\ncommit;\n`
+}
+
+/** The privileges that the role of a running application needs. */
+function grants(schema: string, role: string): string {
+  const grantee = `"${role.replaceAll('"', '""')}"`
+  return (
+    `\nrevoke execute on all functions in schema "${schema}" from public;\n` +
+    `grant usage on schema "${schema}" to ${grantee};\n` +
+    `grant select on "${schema}".schema_version to ${grantee};\n` +
+    `grant execute on all functions in schema "${schema}" to ${grantee};\n`
+  )
+}
+
+/** The installed version, undefined if there is none; throws MaintenanceSetupError if it is too new or not readable. */
+export async function installedVersion(runner: SqlRunner, schema: string): Promise<number | undefined> {
+  const installed = await readInstalled(runner, schema)
+  if (!installed) return undefined
+  if (installed.version > schemaVersion && installed.isBreaking) {
+    throw new MaintenanceSetupError(
+      `The schema "${schema}" is at version ${installed.version}, and this version of typeorm-maintenance-mode ` +
+        `understands ${schemaVersion}: upgrade the package in this application.`,
+    )
+  }
+  return installed.version
+}
+
+async function readInstalled(runner: SqlRunner, schema: string): Promise<InstalledSchema | undefined> {
+  try {
+    const exists = await runner.query("select to_regclass($1) is not null as exists", [
+      `"${schema}".schema_version`,
+    ])
+    if (exists.rows[0]?.["exists"] !== true) return undefined
+    const { rows } = await runner.query(
+      `select max(version) as version, coalesce(bool_or(is_breaking) filter (where version > $1), false) as is_breaking
+       from "${schema}".schema_version`,
+      [schemaVersion],
+    )
+    return { version: Number(rows[0]?.["version"] ?? 0), isBreaking: rows[0]?.["is_breaking"] === true }
+  } catch (error) {
+    throw translateStateError(error, schema)
+  }
+}
+
+/**
+ * Creates or upgrades the schema. Safe from many processes at once: one works, the others wait and find it done.
+ * Throws MaintenanceSetupError if the role may not do it.
+ */
+export async function installSchema(runner: SqlRunner, schema: string): Promise<void> {
+  const version = await installedVersion(runner, schema)
+  if (version !== undefined && version >= schemaVersion) return
+  await runner.query("begin isolation level read committed")
+  try {
+    await runner.query("select pg_advisory_xact_lock($1::bigint)", [lockKeys(schema).gate])
+    const currentVersion = (await installedVersion(runner, schema)) ?? 0
+    if (currentVersion < schemaVersion) await runner.query(upgradeSql(schema, currentVersion))
+    await runner.query("commit")
+  } catch (error) {
+    await runner.query("rollback").catch(() => undefined)
+    if ((error as { code?: string }).code !== "42501") throw error
+    throw new MaintenanceSetupError(
+      `The role may not create the schema "${schema}" (${(error as Error).message}). Grant it CREATE on the database, or ` +
+        `set migrate: false and have a DBA run the SQL of maintenanceSchemaSql({ schema: "${schema}", role }).`,
+      { cause: error },
+    )
+  }
+}

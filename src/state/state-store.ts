@@ -1,0 +1,128 @@
+import { setTimeout as pause } from "node:timers/promises"
+import { MaintenanceInputError, MaintenanceSetupError } from "../errors"
+import type { Actor, MaintenanceStatus, Mode } from "../mode/mode"
+import type { ControlConnection } from "./control-connection"
+import { translateStateError } from "./refusal"
+import { installedVersion, installSchema, maintenanceSchemaSql } from "./schema"
+
+/** A row of the function status(). */
+interface StatusRow {
+  mode: Mode
+  maintainer: string | null
+  reason: string | null
+  since: Date | null
+  epoch: number
+}
+
+/** A row of the function enter(). */
+interface EnterRow {
+  previous_mode: Mode
+  previous_maintainer: string | null
+  current_epoch: number
+}
+
+/** What a change of mode was. */
+export interface Switch {
+  /** The number of the state that it made. */
+  readonly epoch: number
+  /** The mode before, if the same user held it; else normal. */
+  readonly previousMode: Mode
+}
+
+/** The state in the database: the run-time SQL of everything but the fence. */
+export class StateStore {
+  readonly #control: ControlConnection
+  readonly #schema: string
+
+  constructor(control: ControlConnection, schema: string) {
+    this.#control = control
+    this.#schema = schema
+  }
+
+  /**
+   * Makes sure that the schema is there: creates or upgrades it, or with `migrate: false` only looks. Returns
+   * whether it is there now. Throws MaintenanceSetupError.
+   */
+  async prepare(migrate: boolean): Promise<boolean> {
+    await this.#checkServerVersion()
+    if (migrate) await installSchema(this.#control, this.#schema)
+    return (await installedVersion(this.#control, this.#schema)) !== undefined
+  }
+
+  /** The error for a schema that is not there and may not be created. */
+  missingSchema(): MaintenanceSetupError {
+    return new MaintenanceSetupError(
+      `The schema "${this.#schema}" is not in this database, and migrate is false. Add MaintenanceMigration to the ` +
+        `DataSource's migrations and run them as a role that may create objects, or run this as such a role:\n` +
+        maintenanceSchemaSql({ schema: this.#schema }),
+    )
+  }
+
+  async status(): Promise<MaintenanceStatus> {
+    const [row] = await this.#rows<StatusRow>("status()", [])
+    if (!row)
+      throw new MaintenanceSetupError(
+        `The table "${this.#schema}".state has no row: install the schema anew.`,
+      )
+    return {
+      mode: row.mode,
+      epoch: row.epoch,
+      ...(row.maintainer === null ? {} : { maintainer: row.maintainer }),
+      ...(row.reason === null ? {} : { reason: row.reason }),
+      ...(row.since === null ? {} : { since: row.since }),
+    }
+  }
+
+  /** Commits the new mode. It holds for every fence from now on, but transactions that have passed theirs still commit. */
+  async enter(mode: Mode, actor: Actor, reason: string | undefined): Promise<Switch> {
+    const [row] = await this.#rows<EnterRow>("enter($1, $2, $3, $4)", [
+      mode,
+      knownUser(actor),
+      actor.isEmergency,
+      reason ?? null,
+    ])
+    if (!row) throw new Error("enter() returned no row")
+    return {
+      epoch: row.current_epoch,
+      previousMode: row.previous_maintainer === actor.user ? row.previous_mode : "normal",
+    }
+  }
+
+  async leave(actor: Actor): Promise<void> {
+    await this.#rows("leave($1, $2)", [knownUser(actor), actor.isEmergency])
+  }
+
+  /** Resolves when every transaction that passed its fence before this epoch has ended. */
+  async holdersGone(epoch: number): Promise<void> {
+    for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, 20)) {
+      const holders = await this.#rows("holders($1)", [epoch])
+      if (holders.length === 0) return
+      await pause(waitMs)
+    }
+  }
+
+  async #rows<Row extends object>(call: string, values: unknown[]): Promise<Row[]> {
+    try {
+      return (await this.#control.query<Row>(`select * from "${this.#schema}".${call}`, values)).rows
+    } catch (error) {
+      throw translateStateError(error, this.#schema)
+    }
+  }
+
+  async #checkServerVersion(): Promise<void> {
+    const { rows } = await this.#control.query<{ server_version_num: string }>("show server_version_num")
+    const version = Math.floor(Number(rows[0]?.server_version_num) / 10_000)
+    if (version < 14) {
+      throw new MaintenanceSetupError(
+        `PostgreSQL ${version} is too old: typeorm-maintenance-mode needs 14 or later.`,
+      )
+    }
+  }
+}
+
+function knownUser({ user }: Actor): string {
+  if (user !== undefined) return user
+  throw new MaintenanceInputError(
+    "It is not known who changes the mode: pass `as`, call within runAs(), or set the option currentUser.",
+  )
+}

@@ -1,0 +1,227 @@
+-- The state of the maintenance, the fence that every transaction passes last, and the functions that change
+-- the state. {schema} is the quoted schema name, {gate} and {hold} are the lock keys made from that name,
+-- {channel} is the quoted name of the notification channel.
+
+create table {schema}.state (
+  only_row boolean primary key default true check (only_row),
+  epoch integer not null default 1,
+  mode text not null default 'normal' check (mode in ('normal', 'concurrent', 'exclusive')),
+  maintainer text check (length(maintainer) between 1 and 200),
+  reason text check (length(reason) between 1 and 1000),
+  since timestamptz,
+  check ((mode = 'normal') = (maintainer is null)),
+  check ((mode = 'normal') = (since is null))
+);
+comment on table {schema}.state is
+  'One row: the mode, and who holds the window. Changed by enter() and leave() only; epoch counts the changes.';
+insert into {schema}.state default values;
+
+create function {schema}.is_admitted(state {schema}.state, acting_user text, is_emergency boolean) returns boolean
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+  return (state).mode = 'normal' or is_emergency or coalesce(acting_user = (state).maintainer, false);
+comment on function {schema}.is_admitted is
+  'Whether the window leaves this user unrestricted: there is none, it is the user''s own, or the user is an emergency user.';
+
+create function {schema}.refuse(state {schema}.state, cause text) returns void
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception using
+    errcode = case cause when 'stranger' then 'MM003' when 'normal' then 'MM004'
+      else case state.mode when 'exclusive' then 'MM002' else 'MM001' end end,
+    message = case cause
+      when 'stranger' then format('maintenance is held by %s', state.maintainer)
+      when 'normal' then 'there is no maintenance to leave'
+      else format('%s maintenance by %s', state.mode, state.maintainer) end,
+    detail = json_build_object('mode', state.mode, 'maintainer', state.maintainer, 'reason', state.reason,
+      'since', floor(extract(epoch from state.since) * 1000), 'epoch', state.epoch)::text;
+end $$;
+comment on function {schema}.refuse is
+  'Raises the refusal: MM001 a write in concurrent mode, MM002 an access in exclusive mode, MM003 a change of mode by somebody else, MM004 leave() in normal mode.';
+
+create function {schema}.current_state() returns {schema}.state
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  found_state {schema}.state;
+begin
+  -- A snapshot that is older than this statement may show a state that has changed since: locking the row
+  -- makes PostgreSQL raise 40001 then, and the transaction is to be retried.
+  if current_setting('transaction_isolation') = 'read committed' then
+    select * into found_state from {schema}.state;
+  else
+    select * into found_state from {schema}.state for share;
+  end if;
+  if found_state.mode is null then
+    raise exception using errcode = 'MM009', message = 'the maintenance state has no row';
+  end if;
+  return found_state;
+end $$;
+comment on function {schema}.current_state is
+  'The state as committed now, whatever the isolation level; 40001 if it changed since the snapshot was taken.';
+
+create function {schema}.fence(acting_user text, is_emergency boolean) returns void
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state {schema}.state;
+  gate_epoch integer;
+begin
+  if pg_current_xact_id_if_assigned() is null then
+    -- Nothing was changed: only exclusive mode has something against that, and an old snapshot will do.
+    select * into state from {schema}.state;
+    if state.mode is null then
+      raise exception using errcode = 'MM009', message = 'the maintenance state has no row';
+    end if;
+    if state.mode = 'exclusive' and not {schema}.is_admitted(state, acting_user, is_emergency) then
+      perform {schema}.refuse(state, 'access');
+    end if;
+    return;
+  end if;
+  -- The gate first, the state after it: a switch waits for whoever holds the gate of an earlier epoch.
+  select epoch into gate_epoch from {schema}.state;
+  loop
+    perform pg_advisory_xact_lock_shared({gate}, coalesce(gate_epoch, 0));
+    state := {schema}.current_state();
+    exit when state.epoch = gate_epoch;
+    gate_epoch := state.epoch;
+  end loop;
+  if not {schema}.is_admitted(state, acting_user, is_emergency) then
+    perform {schema}.refuse(state, 'access');
+  end if;
+end $$;
+comment on function {schema}.fence is
+  'The last statement of every transaction: passes, holding the gate until the transaction ends, or raises the refusal.';
+
+create function {schema}.hold(acting_user text, is_emergency boolean) returns integer
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state {schema}.state;
+  held_epoch integer;
+begin
+  select epoch into held_epoch from {schema}.state;
+  loop
+    perform pg_advisory_lock_shared({hold}, coalesce(held_epoch, 0));
+    begin
+      state := {schema}.current_state();
+    exception when others then
+      perform pg_advisory_unlock_shared({hold}, coalesce(held_epoch, 0));
+      raise;
+    end;
+    exit when state.epoch = held_epoch;
+    perform pg_advisory_unlock_shared({hold}, coalesce(held_epoch, 0));
+    held_epoch := state.epoch;
+  end loop;
+  if not {schema}.is_admitted(state, acting_user, is_emergency) then
+    perform pg_advisory_unlock_shared({hold}, held_epoch);
+    perform {schema}.refuse(state, 'access');
+  end if;
+  return held_epoch;
+end $$;
+comment on function {schema}.hold is
+  'For statements that end a transaction themselves: checks the user and keeps a session-level share of the gate until unhold().';
+
+create function {schema}.unhold(held_epoch integer) returns boolean
+  language sql security definer
+  set search_path = pg_catalog, pg_temp
+  return pg_advisory_unlock_shared({hold}, held_epoch);
+comment on function {schema}.unhold is 'Gives back the share of the gate that hold() took.';
+
+create function {schema}.flush_on_commit() returns void
+  language sql
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select set_config('synchronous_commit', 'on', true)
+    where current_setting('synchronous_commit') in ('off', 'local');
+  end;
+comment on function {schema}.flush_on_commit is
+  'A change of mode must outlive a crash, also where the application commits asynchronously.';
+
+create function {schema}.enter(new_mode text, acting_user text, is_emergency boolean, new_reason text)
+  returns table (previous_mode text, previous_maintainer text, current_epoch integer)
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state {schema}.state;
+begin
+  if new_mode is null or new_mode not in ('concurrent', 'exclusive') then
+    raise exception using errcode = '22023', message = format('unknown mode %L', new_mode);
+  end if;
+  if acting_user is null or is_emergency is null then
+    raise exception using errcode = '22004', message = 'the acting user must be given';
+  end if;
+  perform {schema}.flush_on_commit();
+  select * into state from {schema}.state for update;
+  if state.mode is null then
+    raise exception using errcode = 'MM009', message = 'the maintenance state has no row';
+  end if;
+  if not {schema}.is_admitted(state, acting_user, is_emergency) then
+    perform {schema}.refuse(state, 'stranger');
+  end if;
+  update {schema}.state s set
+    epoch = s.epoch + 1,
+    mode = new_mode,
+    maintainer = acting_user,
+    reason = coalesce(new_reason, case when s.maintainer = acting_user then s.reason end),
+    since = case when s.maintainer = acting_user then s.since else clock_timestamp() end;
+  perform pg_notify({channel}, (state.epoch + 1)::text);
+  return query select state.mode, state.maintainer, state.epoch + 1;
+end $$;
+comment on function {schema}.enter is
+  'Opens the window, or switches its mode, or (an emergency user) takes it over. The caller commits, then waits for holders() to be empty.';
+
+create function {schema}.leave(acting_user text, is_emergency boolean) returns integer
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state {schema}.state;
+begin
+  if acting_user is null or is_emergency is null then
+    raise exception using errcode = '22004', message = 'the acting user must be given';
+  end if;
+  perform {schema}.flush_on_commit();
+  select * into state from {schema}.state for update;
+  if state.mode is null then
+    raise exception using errcode = 'MM009', message = 'the maintenance state has no row';
+  end if;
+  if state.mode = 'normal' then
+    perform {schema}.refuse(state, 'normal');
+  end if;
+  if not {schema}.is_admitted(state, acting_user, is_emergency) then
+    perform {schema}.refuse(state, 'stranger');
+  end if;
+  update {schema}.state s set
+    epoch = s.epoch + 1, mode = 'normal', maintainer = null, reason = null, since = null;
+  perform pg_notify({channel}, (state.epoch + 1)::text);
+  return state.epoch + 1;
+end $$;
+comment on function {schema}.leave is 'Ends the window.';
+
+create function {schema}.holders(current_epoch integer) returns setof integer
+  language sql security definer
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select coalesce(pid, 0) from pg_locks
+    where locktype = 'advisory'
+      and database = (select oid from pg_database where datname = current_database())
+      and classid in ({gate}, {hold}) and objsubid = 2 and objid <> current_epoch::oid and granted;
+  end;
+comment on function {schema}.holders is
+  'Backends (0: a prepared transaction) whose transaction passed the fence before this epoch and has not ended.';
+
+create function {schema}.status()
+  returns table (mode text, maintainer text, reason text, since timestamptz, epoch integer)
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select s.mode, s.maintainer, s.reason, s.since, s.epoch from {schema}.state s;
+  end;
+comment on function {schema}.status is 'The state, for everybody.';

@@ -1,0 +1,65 @@
+import type { EventEmitter } from "node:events"
+import type { QueryConfig, QueryResult, Submittable } from "pg"
+
+/** The letter that PostgreSQL sends with every ReadyForQuery: idle, in a transaction, in a failed transaction. */
+export type TransactionStatus = "I" | "T" | "E"
+
+/** One statement with its values, to be sent along with another. */
+export interface Step {
+  readonly text: string
+  readonly values: readonly (string | boolean | number | null)[]
+}
+
+/** As much of pg's protocol connection as this layer speaks to (pg 8.11 to 8.23, `lib/connection.js`). */
+export interface ProtocolConnection extends EventEmitter {
+  parse(message: { text: string; name?: string; types?: number[] }): void
+  bind(message: { values: unknown[] }): void
+  describe(message: { type: "P" | "S"; name: string }): void
+  execute(message: { portal?: string; rows?: number }): void
+  flush(): void
+  sync(): void
+}
+
+/** As much of a `pg` client as this layer uses. */
+export interface WireClient extends EventEmitter {
+  readonly connection: ProtocolConnection
+  /** Whether the server has answered all that was sent. */
+  readonly readyForQuery: boolean
+  query(query: object | string, values?: unknown, callback?: unknown): unknown
+}
+
+/**
+ * A query object of the caller's (pg-cursor, pg-query-stream, pg-copy-streams, pg's own `Query`), as pg's client
+ * drives it.
+ */
+export interface ForeignQuery {
+  readonly text?: string
+  readonly cursor?: { readonly text?: string }
+  callback?: ((error: Error | undefined, result?: unknown) => void) | undefined
+  submit(connection: ProtocolConnection): Error | null | undefined | void
+  handleError(error: Error, connection: ProtocolConnection): void
+}
+
+/** What callers give to `client.query()` for a statement of their own. */
+export type Statement = string | QueryConfig
+
+/** One result, or several for a text of several statements. */
+export type Result = QueryResult | QueryResult[]
+
+/** The parts of pg's `Query` that PipelinedQuery builds on. */
+export interface QueryLike extends Submittable, EventEmitter {
+  text: string
+  callback?: (error: Error | undefined, result: Result) => void
+  portal: string
+  prepare(connection: ProtocolConnection): void
+  _getRows(connection: ProtocolConnection, rows: number | undefined): void
+  requiresPreparation(): boolean
+  handleRowDescription(message: object): void
+  handleDataRow(message: object): void
+  handleCommandComplete(message: object, connection: ProtocolConnection): void
+  handleEmptyQuery(connection: ProtocolConnection): void
+  handleError(error: Error, connection: ProtocolConnection): void
+}
+
+/** The class `Query` of the `pg` that the DataSource uses. */
+export type QueryClass = new (statement: Statement, values?: unknown[]) => QueryLike
