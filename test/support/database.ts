@@ -1,0 +1,64 @@
+import { Client } from "pg"
+
+/** The server's URL, set by the root hooks for this process and those that it starts. */
+export function serverUrl(): string {
+  const url = process.env["MAINTENANCE_SERVER_URL"]
+  if (!url) throw new Error("The root hooks have not started a server.")
+  return url
+}
+
+let count = 0
+
+/** A database of its own for a test file (or a test): created, and dropped by its undo. */
+export class TestDatabase {
+  readonly url: string
+  readonly #name: string
+
+  private constructor(name: string) {
+    this.#name = name
+    const url = new URL(serverUrl())
+    url.pathname = `/${name}`
+    this.url = url.toString()
+  }
+
+  static async create(): Promise<TestDatabase> {
+    const database = new TestDatabase(`maintenance_test_${process.pid}_${++count}`)
+    await withClient(serverUrl(), (client) => client.query(`create database "${database.#name}"`))
+    return database
+  }
+
+  async drop(): Promise<void> {
+    await withClient(serverUrl(), (client) => client.query(`drop database "${this.#name}" with (force)`))
+  }
+
+  /** Runs SQL as an outsider, who has no plugin. */
+  async sql<Row extends object = Record<string, unknown>>(text: string, values?: unknown[]): Promise<Row[]> {
+    return withClient(this.url, async (client) => (await client.query(text, values)).rows as Row[])
+  }
+}
+
+/** Runs with a connection that has no plugin, and ends it. */
+export async function withClient<T>(url: string, work: (client: Client) => Promise<T>): Promise<T> {
+  const client = new Client({ connectionString: url })
+  await client.connect()
+  try {
+    return await work(client)
+  } finally {
+    await client.end()
+  }
+}
+
+/** A database for the tests of a `describe` block. */
+export function useDatabase(): { readonly current: TestDatabase } {
+  let database: TestDatabase | undefined
+  before(async () => {
+    database = await TestDatabase.create()
+  })
+  after(async () => database?.drop())
+  return {
+    get current() {
+      if (!database) throw new Error("There is a database only while tests run.")
+      return database
+    },
+  }
+}

