@@ -48,6 +48,7 @@ export class FencedConnection {
   #status: TransactionStatus = "I"
   #isEnded = false
   #turn: Promise<void> | undefined
+  #waiting = 0
   /** The epoch at which this session holds a share of the gate. */
   #heldEpoch: number | undefined
   /** Whether a refusal left a transaction open, which is to be rolled back before anybody else gets the connection. */
@@ -125,13 +126,11 @@ export class FencedConnection {
   /** Runs when all that was asked for before is done, and keeps what comes after waiting until the server is ready. */
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#turn ? this.#turn.then(work) : work()
-    const turn = result
-      .then(ignore, ignore)
-      .then(() => this.#settle())
-      .then(() => {
-        if (this.#turn === turn) this.#turn = undefined
-      })
-    this.#turn = turn
+    this.#waiting++
+    this.#turn = result.then(ignore, ignore).then(async () => {
+      await this.#settle()
+      if (--this.#waiting === 0) this.#turn = undefined
+    })
     return result
   }
 

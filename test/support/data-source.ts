@@ -1,9 +1,7 @@
 import { DataSource, type DataSourceOptions } from "typeorm"
 import { installMaintenance, type Maintenance, type MaintenanceOptions } from "../../src"
+import type { TestDatabase } from "./database"
 import { entities } from "./entities"
-
-/** Those that a test has not closed yet. */
-export const openDataSources = new Set<DataSource>()
 
 type PostgresOptions = Extract<DataSourceOptions, { type: "postgres" }>
 
@@ -14,27 +12,17 @@ export async function withPlainDataSource<T>(
   work: (dataSource: DataSource) => Promise<T>,
 ): Promise<T> {
   const dataSource = newDataSource(url, options)
-  await initialize(dataSource)
+  await dataSource.initialize()
   try {
     return await work(dataSource)
   } finally {
-    await destroy(dataSource)
+    await close(dataSource)
   }
 }
 
 /** A DataSource that is not initialized yet. */
 export function newDataSource(url: string, options: Partial<PostgresOptions> = {}): DataSource {
   return new DataSource({ type: "postgres", url, entities, poolSize: 4, ...options })
-}
-
-export async function initialize(dataSource: DataSource): Promise<void> {
-  await dataSource.initialize()
-  openDataSources.add(dataSource)
-}
-
-export async function destroy(dataSource: DataSource): Promise<void> {
-  openDataSources.delete(dataSource)
-  if (dataSource.isInitialized) await dataSource.destroy()
 }
 
 /** What a test with the plugin works on. */
@@ -51,11 +39,39 @@ export async function withMaintenance<T>(
 ): Promise<T> {
   const dataSource = newDataSource(url, options)
   const maintenance = installMaintenance(dataSource, { emergencyUsers: ["break-glass"], ...plugin })
-  await initialize(dataSource)
+  await dataSource.initialize()
   try {
     return await work({ dataSource, maintenance })
   } finally {
-    await destroy(dataSource)
+    await close(dataSource)
     await maintenance.uninstall()
   }
+}
+
+/** An initialized DataSource with the plugin for the tests of a `describe` block. */
+export function useMaintenance(
+  database: { readonly current: TestDatabase },
+  { plugin = {}, ...options }: Partial<PostgresOptions> & { plugin?: MaintenanceOptions } = {},
+): { readonly current: Installed } {
+  let installed: Installed | undefined
+  before(async () => {
+    const dataSource = newDataSource(database.current.url, options)
+    const maintenance = installMaintenance(dataSource, { emergencyUsers: ["break-glass"], ...plugin })
+    await dataSource.initialize()
+    installed = { dataSource, maintenance }
+    database.current.beforeDrop(async () => {
+      await close(dataSource)
+      await maintenance.uninstall()
+    })
+  })
+  return {
+    get current() {
+      if (!installed) throw new Error("There is a DataSource only while tests run.")
+      return installed
+    },
+  }
+}
+
+async function close(dataSource: DataSource): Promise<void> {
+  if (dataSource.isInitialized) await dataSource.destroy()
 }

@@ -13,6 +13,7 @@ let count = 0
 export class TestDatabase {
   readonly url: string
   readonly #name: string
+  readonly #closers: (() => Promise<void>)[] = []
 
   private constructor(name: string) {
     this.#name = name
@@ -27,8 +28,15 @@ export class TestDatabase {
     return database
   }
 
+  /** Closes what was opened for the tests, and drops the database; fails if a test left a connection open. */
   async drop(): Promise<void> {
-    await withClient(serverUrl(), (client) => client.query(`drop database "${this.#name}" with (force)`))
+    for (const close of this.#closers.splice(0).reverse()) await close()
+    await withClient(serverUrl(), (client) => client.query(`drop database "${this.#name}"`))
+  }
+
+  /** Has something closed before the database is dropped. */
+  beforeDrop(close: () => Promise<void>): void {
+    this.#closers.push(close)
   }
 
   /** Runs SQL as an outsider, who has no plugin. */

@@ -1,7 +1,5 @@
 import "reflect-metadata"
-import type { RootHookObject } from "mocha"
 import { type Server, startServer } from "./server"
-import { openDataSources } from "./data-source"
 
 let server: Server | undefined
 
@@ -14,11 +12,4 @@ export async function mochaGlobalSetup(): Promise<void> {
 
 export async function mochaGlobalTeardown(): Promise<void> {
   await server?.stop()
-}
-
-/** A test that leaves a DataSource open would leave its connections, its mode or its context to the next. */
-export const mochaHooks: RootHookObject = {
-  afterEach() {
-    if (openDataSources.size > 0) throw new Error(`${openDataSources.size} DataSources were left open.`)
-  },
 }

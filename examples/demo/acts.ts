@@ -1,0 +1,85 @@
+import type { Mode } from "../../src"
+import { type Phase, runPhase, type Stage } from "./phase"
+import { describeRebuild, newRebuild, rebuildCatalog } from "./rebuild"
+import { Product, type Shop } from "./shop"
+
+const maintainer = "alice"
+const reason = "rebuild the catalog"
+
+/** Everybody writes, and the rebuild does not get through. */
+export async function playNormal(stage: Stage): Promise<Phase> {
+  const { shop, screen } = stage
+  screen.headline("1  NORMAL · everybody sells while the catalog is rebuilt", "yellow")
+  const rebuild = newRebuild()
+  const work = () => rebuildCatalog(shop.maintenance, rebuild, 12_000)
+  const phase = await runPhase(stage, { name: "normal", seconds: 12, rebuild, work })
+  if (rebuild.finishedInMs === undefined) {
+    screen.say(screen.paint(`   ✗ ${describeRebuild(rebuild)}; each had to begin again`, "red"))
+  } else {
+    screen.say(
+      `   It did get through, in attempt ${rebuild.attempts}: the others disturbed it too little this time.`,
+    )
+  }
+  return phase
+}
+
+/** Others read on, what they write is vetoed, and the same rebuild gets through. */
+export async function playConcurrent(stage: Stage): Promise<Phase> {
+  const { shop } = stage
+  const rebuild = newRebuild()
+  const work = () => asMaintainer(shop, () => rebuildCatalog(shop.maintenance, rebuild, 20_000))
+  const phase = await runPhase(stage, { name: "concurrent", seconds: 8, rebuild, work })
+  sayOutcome(stage, describeRebuild(rebuild), rebuild.finishedInMs !== undefined)
+  return phase
+}
+
+/** Others get nothing at all, while the maintainer changes the prices and rebuilds once more. */
+export async function playExclusive(stage: Stage): Promise<Phase> {
+  const { shop } = stage
+  const rebuild = newRebuild()
+  let repriced: number | undefined
+  const work = () =>
+    asMaintainer(shop, async () => {
+      repriced = await raisePrices(shop)
+      await rebuildCatalog(shop.maintenance, rebuild, 20_000)
+    })
+  const phase = await runPhase(stage, { name: "exclusive", seconds: 6, rebuild, work })
+  const outcome = `${maintainer} raised the prices of ${repriced} products; ${describeRebuild(rebuild)}`
+  sayOutcome(stage, outcome, rebuild.finishedInMs !== undefined)
+  return phase
+}
+
+/** The window is over. */
+export async function playNormalAgain(stage: Stage): Promise<Phase> {
+  const { shop, screen } = stage
+  screen.headline(`4  NORMAL AGAIN · maintenance.leave({ as: "${maintainer}" })`, "green")
+  await shop.maintenance.leave({ as: maintainer })
+  return runPhase(stage, { name: "normal again", seconds: 5 })
+}
+
+/** Switches the mode, and tells how long that took. */
+export async function enter({ shop, screen }: Stage, mode: Mode): Promise<void> {
+  const beganAt = performance.now()
+  await shop.maintenance.enter(mode, { as: maintainer, reason })
+  const tookMs = (performance.now() - beganAt).toFixed(1)
+  screen.say(
+    `   enter() resolved after ${tookMs} ms: every write that was under way has ended, none follows.`,
+  )
+}
+
+/** Runs as the one whom the window does not restrict. */
+export function asMaintainer<T>({ maintenance }: Shop, work: () => Promise<T>): Promise<T> {
+  return maintenance.runAs(maintainer, work)
+}
+
+async function raisePrices({ dataSource }: Shop): Promise<number> {
+  const raise = dataSource
+    .createQueryBuilder()
+    .update(Product)
+    .set({ priceInCents: () => `"priceInCents" + 25` })
+  return (await raise.execute()).affected ?? 0
+}
+
+function sayOutcome({ screen }: Stage, outcome: string, isGood: boolean): void {
+  screen.say(screen.paint(`   ${isGood ? "✓" : "✗"} ${outcome}`, isGood ? "green" : "red"))
+}

@@ -1,0 +1,86 @@
+// A process of its own: a branch of the shop, in which customers look and clerks sell, all the time.
+import "reflect-metadata"
+import { setTimeout as pause } from "node:timers/promises"
+import type { Order, Answer } from "./branches"
+import { openShop } from "./shop"
+import { countFailure, newTally, type Tally } from "./tally"
+import { browse, sell } from "./trade"
+
+const thinkMs = 5
+const clerks = 2
+const customers = 2
+/** A branch that nobody closes closes itself. */
+const lifetimeMs = 180_000
+
+const name = process.argv[2] ?? "nameless"
+const url = process.env["SHOP_URL"] ?? ""
+const underWay = new Set<Promise<void>>()
+let tally = newTally()
+let tallyBeganAt = performance.now()
+const closing = new AbortController()
+
+function answer(content: Answer): void {
+  if (process.connected) process.send?.(content)
+}
+
+/** Does something once. It is counted in the tally that was current when it began. */
+async function once(success: "reads" | "commits", work: () => Promise<void>): Promise<void> {
+  const current = tally
+  const beganAt = process.hrtime.bigint()
+  try {
+    await work()
+    current[success]++
+  } catch (error) {
+    countFailure(current, error, Number(process.hrtime.bigint() - beganAt) / 1000)
+  }
+}
+
+async function keepDoing(success: "reads" | "commits", work: () => Promise<void>): Promise<void> {
+  while (!closing.signal.aborted && performance.now() < lifetimeMs) {
+    const doing = once(success, work)
+    underWay.add(doing)
+    await doing.finally(() => underWay.delete(doing))
+    await pause(thinkMs * (0.5 + Math.random()))
+  }
+}
+
+/** Begins a new tally; resolves with the one before, when all that began in it has ended. */
+async function nextTally(): Promise<Tally> {
+  const finished = { tally, seconds: secondsOfTally() }
+  tally = newTally()
+  tallyBeganAt = performance.now()
+  await Promise.allSettled(underWay)
+  return { ...finished.tally, seconds: finished.seconds }
+}
+
+function secondsOfTally(): number {
+  return (performance.now() - tallyBeganAt) / 1000
+}
+
+async function obey({ id, what }: Order): Promise<void> {
+  if (what === "peek") {
+    answer({ id, tally: { ...tally, seconds: secondsOfTally(), refusalMicroseconds: [] } })
+    return
+  }
+  if (what === "close") closing.abort()
+  answer({ id, tally: await nextTally() })
+}
+
+async function trade(): Promise<void> {
+  const shop = await openShop(url)
+  process.on("message", (order: Order) => void obey(order))
+  answer({ isOpen: true })
+  await Promise.all([
+    ...Array.from({ length: clerks }, () => keepDoing("commits", () => sell(shop, name))),
+    ...Array.from({ length: customers }, () => keepDoing("reads", () => browse(shop))),
+  ])
+  await shop.dataSource.destroy()
+}
+
+// Ctrl-C in a terminal reaches every process: who started this one decides when it ends.
+process.on("SIGINT", () => undefined)
+process.on("disconnect", () => process.exit())
+trade().catch((error: unknown) => {
+  closing.abort()
+  answer({ failure: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+})

@@ -1,0 +1,73 @@
+// The proposal's own story: a rebuild that conflicts with everybody's writes, until there is a maintenance window.
+import "reflect-metadata"
+import { Branches } from "./branches"
+import { productCount, stockShop } from "./products"
+import { Screen } from "./screen"
+import { openShop } from "./shop"
+import { playStory } from "./story"
+import { Surroundings } from "./surroundings"
+import { tableOf } from "./table"
+import { judge } from "./verdict"
+
+const withinMs = 120_000
+
+/** Somebody ended the demo before its time. */
+class Interruption extends Error {}
+
+async function play(screen: Screen, surroundings: Surroundings): Promise<boolean> {
+  const server = await surroundings.server()
+  const url = await surroundings.database(server.url)
+  const shop = await openShop(url, true)
+  surroundings.atEnd("disconnect", () => shop.dataSource.destroy())
+  await stockShop(shop.dataSource)
+  const branches = new Branches(url)
+  surroundings.atEnd("end the branches", () => branches.end())
+  await branches.ready()
+  screen.say(
+    `A shop with ${productCount} products on ${server.description}. Two other processes, its branches, sell\n` +
+      `and browse all the time; this one rebuilds the catalog in one serializable transaction.`,
+  )
+  const story = await playStory({ shop, branches, screen })
+  const { normal, concurrent, exclusive, normalAgain } = story.phases
+  screen.headline("WHAT WAS MEASURED", "bold")
+  screen.say(`\n${tableOf([normal, concurrent, exclusive, normalAgain])}\n`)
+  const findings = judge(story)
+  for (const { isGood, text } of findings) {
+    screen.say(screen.paint(`   ${isGood ? "✓" : "✗ FAILED:"} ${text}`, isGood ? "green" : "red"))
+  }
+  return findings.every(({ isGood }) => isGood)
+}
+
+/** Rejects on Ctrl-C and its like, and when the demo takes far too long. */
+function interruption(): Promise<never> {
+  return new Promise((_, reject) => {
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+      process.on(signal, () => reject(new Interruption(`Interrupted by ${signal}.`)))
+    }
+    setTimeout(() => reject(new Error(`The demo took longer than ${withinMs / 1000} s.`)), withinMs).unref()
+  })
+}
+
+async function main(): Promise<number> {
+  const beganAt = performance.now()
+  const screen = new Screen()
+  const surroundings = new Surroundings()
+  let exitCode = 1
+  try {
+    exitCode = (await Promise.race([play(screen, surroundings), interruption()])) ? 0 : 1
+  } catch (error) {
+    if (error instanceof Interruption) exitCode = 130
+    screen.close()
+    console.error(error instanceof Interruption ? error.message : error)
+  }
+  screen.close()
+  for (const failure of await surroundings.end()) {
+    console.error(failure)
+    exitCode ||= 1
+  }
+  const seconds = ((performance.now() - beganAt) / 1000).toFixed(0)
+  console.log(`\n   Everything is stopped and removed again, after ${seconds} s.`)
+  return exitCode
+}
+
+void main().then((exitCode) => process.exit(exitCode))

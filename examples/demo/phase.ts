@@ -1,0 +1,67 @@
+import { setTimeout as pause } from "node:timers/promises"
+import type { Branches } from "./branches"
+import { describeRebuild, type Rebuild } from "./rebuild"
+import type { Screen } from "./screen"
+import type { Shop } from "./shop"
+import type { Tally } from "./tally"
+
+/** All that the story is told with. */
+export interface Stage {
+  readonly shop: Shop
+  readonly branches: Branches
+  readonly screen: Screen
+}
+
+/** A part of the story, as it is to go. */
+export interface PhasePlan {
+  readonly name: string
+  readonly seconds: number
+  /** The rebuild that runs in it, if one does. */
+  readonly rebuild?: Rebuild
+  /** What the maintainer does; the phase lasts at least until it is done. */
+  work?(): Promise<void>
+}
+
+/** A part of the story, as it was measured. */
+export interface Phase {
+  readonly name: string
+  readonly rebuild: Rebuild | undefined
+  /** What the others did. */
+  readonly others: Tally
+}
+
+/** Runs a phase and tells once a second how it stands. Only what the others began in the phase is counted. */
+export async function runPhase(stage: Stage, plan: PhasePlan): Promise<Phase> {
+  await stage.branches.next()
+  let isDone = false
+  const work = Promise.resolve(plan.work?.()).finally(() => (isDone = true))
+  await Promise.all([work, narrate(stage, plan, () => isDone)])
+  return { name: plan.name, rebuild: plan.rebuild, others: await stage.branches.next() }
+}
+
+async function narrate({ branches, screen }: Stage, plan: PhasePlan, isDone: () => boolean): Promise<void> {
+  const beganAt = performance.now()
+  let before = await branches.peek()
+  let isQuoted = false
+  for (let second = 1; second <= plan.seconds || !isDone(); second++) {
+    await pause(Math.max(0, beganAt + second * 1000 - performance.now()))
+    const now = await branches.peek()
+    if (now.firstMessage && !isQuoted) {
+      screen.say("   What the others are told:")
+      screen.quote(now.firstMessage)
+      isQuoted = true
+    }
+    screen.progress(`${String(second).padStart(4)} s  ${lineOf(now, before, plan.rebuild)}`)
+    before = now
+  }
+}
+
+/** What happened since the second before. */
+function lineOf(now: Tally, before: Tally, rebuild: Rebuild | undefined): string {
+  const seconds = now.seconds - before.seconds
+  const rates = (["reads", "commits", "vetoes", "refusals"] as const)
+    .filter((count) => now[count] > 0 || count === "commits")
+    .map((count) => `${Math.round((now[count] - before[count]) / seconds)} ${count}/s`)
+  const others = `others ${rates.join(", ")}`
+  return rebuild ? `${others}  ·  ${describeRebuild(rebuild)}` : others
+}

@@ -1,0 +1,50 @@
+const colourCodes = { bold: 1, red: 31, green: 32, yellow: 33, cyan: 36, grey: 90 }
+/** A colour, or bold. */
+export type Ink = keyof typeof colourCodes
+
+const width = 96
+
+/** What the operator sees: coloured, with a line that is rewritten, on a terminal; plain lines elsewhere. */
+export class Screen {
+  readonly #isTerminal = process.stdout.isTTY
+  readonly #isColoured = this.#isTerminal && !process.env["NO_COLOR"]
+  #isLineOpen = false
+  #isClosed = false
+
+  /** Opens a chapter. */
+  headline(title: string, ink: Ink): void {
+    this.say(`\n${this.paint(`━━ ${title} ${"━".repeat(Math.max(0, width - title.length - 4))}`, ink)}`)
+  }
+
+  /** Writes whole lines. */
+  say(text: string): void {
+    if (this.#isClosed) return
+    process.stdout.write(`${this.#isLineOpen ? "\n" : ""}${text}\n`)
+    this.#isLineOpen = false
+  }
+
+  /** Writes a long text as indented lines. */
+  quote(text: string): void {
+    const lines = text.match(new RegExp(`.{1,${width - 7}}(?:\\s|$)`, "g")) ?? [text]
+    this.say(lines.map((line) => this.paint(`     │ ${line.trimEnd()}`, "grey")).join("\n"))
+  }
+
+  /** Writes how it stands; on a terminal over what was written so before. */
+  progress(text: string): void {
+    if (!this.#isTerminal || this.#isClosed) return this.say(text)
+    process.stdout.write(`\r\x1b[2K${text.slice(0, process.stdout.columns - 1)}`)
+    this.#isLineOpen = true
+  }
+
+  /** The text in a colour, where there are colours. */
+  paint(text: string, ink: Ink): string {
+    return this.#isColoured ? `\x1b[${colourCodes[ink]}m${text}\x1b[0m` : text
+  }
+
+  /** Says nothing any more. */
+  close(): void {
+    if (this.#isLineOpen) process.stdout.write("\n")
+    this.#isLineOpen = false
+    this.#isClosed = true
+  }
+}

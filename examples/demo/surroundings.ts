@@ -1,0 +1,62 @@
+import { withClient } from "../../test/support/database"
+import { startServer } from "../../test/support/server"
+
+const undoWithinMs = 10_000
+
+/** What is to be stopped or removed at the end, the last first, however the end comes. */
+export class Surroundings {
+  readonly #undos: [what: string, undo: () => Promise<unknown>][] = []
+
+  /** Remembers how to undo something; to be called before it is done, for it may be interrupted half way. */
+  atEnd(what: string, undo: () => Promise<unknown>): void {
+    this.#undos.push([what, undo])
+  }
+
+  /** Starts a server, or takes the one that is named; resolves with its URL and what it is. */
+  async server(): Promise<{ url: string; description: string }> {
+    const starting = startServer()
+    this.atEnd("stop the server", async () => {
+      const server = await starting.catch(() => undefined)
+      // Ctrl-C in a terminal reaches an embedded server, too: it ends by itself then, and is removed as we exit.
+      if (server && (await answers(server.url))) await server.stop()
+    })
+    return starting
+  }
+
+  /** Makes a database for this demo alone; resolves with its URL. */
+  async database(serverUrl: string): Promise<string> {
+    const name = `maintenance_demo_${process.pid}_${Date.now().toString(36)}`
+    const creating = withClient(serverUrl, (client) => client.query(`create database "${name}"`))
+    this.atEnd(`drop the database ${name}`, async () => {
+      await creating.catch(() => undefined)
+      // An embedded server that is gone takes its databases with it.
+      if (!process.env["MAINTENANCE_TEST_URL"] && !(await answers(serverUrl))) return
+      await withClient(serverUrl, (client) => client.query(`drop database if exists "${name}" with (force)`))
+    })
+    await creating
+    const url = new URL(serverUrl)
+    url.pathname = `/${name}`
+    return url.toString()
+  }
+
+  /** Undoes everything; resolves with what could not be undone. */
+  async end(): Promise<string[]> {
+    const failures: string[] = []
+    for (const [what, undo] of this.#undos.splice(0).toReversed()) {
+      await inTime(undo()).catch((error) => failures.push(`Could not ${what}: ${String(error)}`))
+    }
+    return failures
+  }
+}
+
+async function inTime(work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`it took longer than ${undoWithinMs} ms`)), undoWithinMs)
+  })
+  await Promise.race([work, late]).finally(() => clearTimeout(timer))
+}
+
+function answers(url: string): Promise<boolean> {
+  return withClient(url, async () => true).catch(() => false)
+}
