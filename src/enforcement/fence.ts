@@ -27,7 +27,15 @@ export class Fence {
     return { text: `select "${this.#schema}".fence($1, $2)`, values: [user ?? null, isEmergency] }
   }
 
-  /** Takes the share of the gate that outlasts a transaction, for a statement that ends one by itself. */
+  /** Raises the refusal of whoever is restricted, also if nothing was changed. */
+  admit({ user, isEmergency }: Actor): Step {
+    return { text: `select "${this.#schema}".admit($1, $2)`, values: [user ?? null, isEmergency] }
+  }
+
+  /**
+   * Takes the share of the gate that outlasts a transaction, for a statement that ends one by itself. The epoch is null
+   * for who may only read.
+   */
   hold({ user, isEmergency }: Actor): Step {
     return { text: `select "${this.#schema}".hold($1, $2) as epoch`, values: [user ?? null, isEmergency] }
   }

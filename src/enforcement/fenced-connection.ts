@@ -1,5 +1,5 @@
 import type { QueryResult } from "pg"
-import { MaintenanceError, type RefusedChange, WriteVetoedError } from "../errors"
+import { MaintenanceError, MaintenanceSetupError, type RefusedChange, WriteVetoedError } from "../errors"
 import type { Actor } from "../mode/mode"
 import { AccompaniedQuery } from "../wire/accompanied-query"
 import type { Companions, PipelinedQueryClass } from "../wire/pipelined-query"
@@ -93,7 +93,7 @@ export class FencedConnection {
 
   /** Tells of a refusal, and remembers if it left a transaction open; returns the error, to be thrown. */
   refused(error: unknown): unknown {
-    if (error instanceof MaintenanceError && this.#status !== "I") this.#mustRollBack = true
+    if (error instanceof MaintenanceError && !this.#is("I")) this.#mustRollBack = true
     return this.#enforcement.refused(error)
   }
 
@@ -107,7 +107,7 @@ export class FencedConnection {
   /** Rolls back what a refusal left open; to be called before the connection goes back to the pool. */
   async clean(): Promise<void> {
     this.changes = () => []
-    if (!this.#mustRollBack && this.#status !== "E") return
+    if (!this.#mustRollBack && !this.#is("E")) return
     await this.#inTurn(() => this.#rollBack()).catch(() => undefined)
   }
 
@@ -137,8 +137,8 @@ export class FencedConnection {
   async #run(request: Request): Promise<Result> {
     const { kind, actor } = request
     if (kind !== "rollback") this.#assertAdmitted(actor)
-    if (this.#status === "I") return this.#runAlone(request)
-    if (this.#status === "E" && kind !== "several") return this.#send(request)
+    if (this.#is("I")) return this.#runAlone(request)
+    if (this.#is("E") && kind !== "several") return this.#send(request)
     return this.#runInTransaction(request)
   }
 
@@ -164,57 +164,77 @@ export class FencedConnection {
 
   /** A statement that may commit by itself: the gate is held from before it until after it. */
   async #runUnderHold(request: Request): Promise<Result> {
-    try {
-      await this.#hold(request.actor)
-    } catch (error) {
-      if (error instanceof WriteVetoedError && this.#status === "I") return this.#runInBlock(request, error)
-      throw this.refused(error)
-    }
+    if (!(await this.#hold(request.actor))) return this.#runAsReader(request)
     const result = await this.#send(request)
     await this.#ready()
     // Not as the first query of a transaction just begun: SET TRANSACTION would come too late after it.
-    if (this.#status === "T" && !startsTransaction([result].flat().slice(-1))) await this.#unhold()
+    if (this.#is("T") && !startsTransaction([result].flat().slice(-1))) await this.#unhold()
     return result
   }
 
-  /** In concurrent mode the same statement runs in a block of ours, where it cannot commit by itself. */
-  async #runInBlock(request: Request, veto: WriteVetoedError): Promise<Result> {
+  /** The same for somebody who may only read: in a block, his own or ours, where it cannot commit by itself. */
+  async #runAsReader(request: Request): Promise<Result> {
     const { fence } = this.#enforcement
-    if (request.kind === "several" && request.mayEndTransaction) {
-      throw this.refused(fence.vetoUnchecked(veto, severalStatements))
-    }
+    if (!this.#is("I")) return this.#sendAsOne(request, { before: fence.check(request.actor) })
     await this.#raw.query("BEGIN")
     let result: Result
     try {
-      result = await this.#send(request)
+      result = await this.#sendAsOne(request, {})
       await this.#ready()
     } catch (error) {
       await this.#rollBack()
-      if (!needsNoBlock.has((error as { code?: string }).code ?? "")) throw error
-      throw this.refused(fence.vetoUnchecked(veto, commitsItself, error))
+      if (needsNoBlock.has(codeOf(error)))
+        throw this.refused(await this.#veto(request.actor, commitsItself, error))
+      throw error
     }
-    if (this.#status !== "T" || startsTransaction([result].flat())) return result
-    await this.#sendWith(
-      { ...request, statement: "COMMIT", values: undefined, kind: "commit" },
-      {
-        before: fence.check(request.actor),
-      },
-    )
+    if (!this.#is("T") || startsTransaction([result].flat())) return result
+    const commit: Request = { ...request, statement: "COMMIT", values: undefined, kind: "commit" }
+    await this.#sendWith(commit, { before: fence.check(request.actor) })
     return result
   }
 
-  async #hold(actor: Actor): Promise<void> {
+  /** Has the server see to it that a text which may end the transaction is one statement. */
+  async #sendAsOne(request: Request, companions: Companions): Promise<Result> {
+    if (request.kind === "several" && !request.mayEndTransaction) return this.#send(request)
+    try {
+      return await this.#sendWith(request, companions)
+    } catch (error) {
+      // PostgreSQL's parser found several commands; a mere syntax error has another routine.
+      if ((error as { routine?: string }).routine !== "exec_parse_message") throw error
+      await this.#rollBack()
+      throw this.refused(await this.#veto(request.actor, severalStatements, error))
+    }
+  }
+
+  /** The veto of something that could not be undone at commit. */
+  async #veto(actor: Actor, why: string, cause?: unknown): Promise<Error> {
+    const { fence } = this.#enforcement
+    const { text, values } = fence.admit(actor)
+    try {
+      await this.#raw.query(text, [...values])
+    } catch (error) {
+      const refusal = fence.translate(error, this.changes()) as Error
+      return refusal instanceof WriteVetoedError ? fence.vetoUnchecked(refusal, why, cause) : refusal
+    } finally {
+      await this.#ready()
+    }
+    return new MaintenanceSetupError("The maintenance ended while this was refused: run it again.", { cause })
+  }
+
+  /** Takes a share of the gate for longer than a transaction; returns whether the actor may write at all. */
+  async #hold(actor: Actor): Promise<boolean> {
     const { text, values } = this.#enforcement.fence.hold(actor)
     for (let attempt = 1; ; attempt++) {
       try {
-        const { rows } = (await this.#raw.query(text, [...values])) as { rows: { epoch: number }[] }
-        this.#heldEpoch = rows[0]?.epoch
-        return
+        const { rows } = (await this.#raw.query(text, [...values])) as { rows: { epoch: number | null }[] }
+        this.#heldEpoch = rows[0]?.epoch ?? undefined
+        return this.#heldEpoch !== undefined
       } catch (error) {
         await this.#ready()
         // The state changed while it was read, under a default isolation level above READ COMMITTED.
-        const isStale = (error as { code?: string }).code === "40001" && this.#status === "I"
-        if (!isStale || attempt === 10) throw this.#enforcement.fence.translate(error, this.changes())
+        const isStale = codeOf(error) === "40001" && this.#is("I")
+        if (!isStale || attempt === 10)
+          throw this.refused(this.#enforcement.fence.translate(error, this.changes()))
       }
     }
   }
@@ -260,31 +280,26 @@ export class FencedConnection {
     const { kind, mayEndTransaction } = classify(query.text ?? query.cursor?.text ?? "", false)
     await this.#inTurn(async () => {
       this.#assertAdmitted(actor)
-      if (this.#status === "I" && kind === "plannable") {
+      if (this.#is("I") && kind === "plannable") {
         return this.#submit(query, this.#enforcement.fence.check(actor))
       }
-      if (this.#status !== "I" && !mayEndTransaction) return this.#submit(query)
+      if (!this.#is("I") && !mayEndTransaction) return this.#submit(query)
       return this.#submitUnderHold(query, actor)
     })
   }
 
-  /** As #runUnderHold, for what cannot be sent twice: where writing is vetoed, the server refuses it in the act. */
+  /** As #runUnderHold; a reader's block is read-only, so that the server refuses a write in the act. */
   async #submitUnderHold(query: ForeignQuery, actor: Actor): Promise<void> {
-    try {
-      await this.#hold(actor)
-    } catch (error) {
-      if (!(error instanceof WriteVetoedError) || this.#status !== "I") throw this.refused(error)
-      await this.#raw.query("BEGIN READ ONLY")
-      const { fence } = this.#enforcement
-      await this.#submit(query, undefined, (failure) =>
-        (failure as { code?: string }).code === "25006"
-          ? (this.refused(fence.vetoUnchecked(error, "", failure)) as Error)
-          : failure,
-      )
-      await this.#rollBack()
-      return
-    }
-    await this.#submit(query)
+    if (await this.#hold(actor)) return this.#submit(query)
+    const veto = await this.#veto(actor, commitsItself)
+    if (!this.#is("I")) throw this.refused(veto)
+    await this.#raw.query("BEGIN READ ONLY")
+    await this.#submit(
+      query,
+      undefined,
+      (error) => (codeOf(error) === "25006" ? this.refused(veto) : error) as Error,
+    )
+    await this.#rollBack()
   }
 
   /** Hands a query object to pg; resolves when the server is done with it. */
@@ -308,14 +323,18 @@ export class FencedConnection {
   async #rollBack(): Promise<void> {
     this.#mustRollBack = false
     await this.#ready()
-    if (this.#isEnded || this.#status === "I") return
+    if (this.#isEnded || this.#is("I")) return
     await this.#raw.query("ROLLBACK")
     await this.#ready()
   }
 
+  #is(status: TransactionStatus): boolean {
+    return this.#status === status
+  }
+
   async #settle(): Promise<void> {
     await this.#ready()
-    if (this.#status !== "I") return
+    if (!this.#is("I")) return
     this.#mustRollBack = false
     if (this.#heldEpoch === undefined) return
     await this.#unhold().catch(ignore)
@@ -339,6 +358,11 @@ export class FencedConnection {
 }
 
 function ignore(): void {}
+
+/** PostgreSQL's SQLSTATE, or none. */
+function codeOf(error: unknown): string {
+  return (error as { code?: string }).code ?? ""
+}
 
 function isForeign(statement: object | string): statement is ForeignQuery {
   return typeof (statement as { submit?: unknown }).submit === "function"

@@ -197,6 +197,9 @@ const transactionDoors: Record<string, Door> = {
       await client.query(insertSql)
       await client.query({ name: "ender", text: "commit" })
     }),
+  "DO block in a transaction": inTransaction((manager) =>
+    manager.query("do $$ begin insert into item (name) values ('crate'); end $$"),
+  ),
   "SET TRANSACTION by hand": byHand(async (runner) => {
     await runner.query("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
     await runner.query(insertSql)

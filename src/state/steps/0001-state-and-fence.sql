@@ -118,14 +118,31 @@ begin
     perform pg_advisory_unlock_shared({hold}, coalesce(held_epoch, 0));
     held_epoch := state.epoch;
   end loop;
-  if not {schema}.is_admitted(state, acting_user, is_emergency) then
-    perform pg_advisory_unlock_shared({hold}, held_epoch);
+  if {schema}.is_admitted(state, acting_user, is_emergency) then
+    return held_epoch;
+  end if;
+  perform pg_advisory_unlock_shared({hold}, held_epoch);
+  if state.mode = 'exclusive' then
     perform {schema}.refuse(state, 'access');
   end if;
-  return held_epoch;
+  return null;
 end $$;
 comment on function {schema}.hold is
-  'For statements that end a transaction themselves: checks the user and keeps a session-level share of the gate until unhold().';
+  'For statements that end a transaction themselves: keeps a session-level share of the gate until unhold(); null if the user may only read.';
+
+create function {schema}.admit(acting_user text, is_emergency boolean) returns void
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state {schema}.state;
+begin
+  select * into state from {schema}.state;
+  if not {schema}.is_admitted(state, acting_user, is_emergency) then
+    perform {schema}.refuse(state, 'access');
+  end if;
+end $$;
+comment on function {schema}.admit is 'Raises the refusal of a user who is restricted, whether anything was changed or not.';
 
 create function {schema}.unhold(held_epoch integer) returns boolean
   language sql security definer

@@ -1,0 +1,91 @@
+import { expect } from "chai"
+import type { Installed } from "../support/data-source"
+import { useMaintenance } from "../support/data-source"
+import { type TestDatabase, useDatabase, withClient } from "../support/database"
+import { Writers } from "./writers"
+
+const switches = 200
+const writerCount = 3
+
+/** Commits take a moment, as they do with deferred constraints or synchronous replication. */
+const ledger = `
+  create table ledger (id serial primary key, door text not null);
+  create function linger() returns trigger language plpgsql as 'begin perform pg_sleep(0.01); return null; end';
+  create constraint trigger linger after insert on ledger deferrable initially deferred
+    for each row execute function linger();
+`
+
+/** What a run of switches under load saw. */
+interface Outcome {
+  /** Rows that became visible between enter() and leave(). */
+  readonly leaked: string[]
+  /** Rows written altogether. */
+  readonly written: number
+  readonly switches: number
+}
+
+async function race({ maintenance }: Installed, database: TestDatabase, windows: number): Promise<Outcome> {
+  const writers = await Writers.start(database.url, writerCount)
+  const leaked: string[] = []
+  let switched = 0
+  try {
+    await withClient(database.url, async (observer) => {
+      const rows = async () =>
+        new Map(
+          (await observer.query<{ id: number; door: string }>("select id, door from ledger")).rows.map(
+            (row) => [row.id, row.door],
+          ),
+        )
+      await writers.lap()
+      while (switched < windows) {
+        await maintenance.enter(++switched % 4 === 0 ? "exclusive" : "concurrent", { as: "alice" })
+        const atEnter = await rows()
+        await writers.lap()
+        for (const [id, door] of await rows()) if (!atEnter.has(id)) leaked.push(door)
+        await maintenance.leave({ as: "alice" })
+        await writers.lap()
+      }
+    })
+    const [{ written } = { written: 0 }] = await database.sql<{ written: number }>(
+      "select count(*)::int as written from ledger",
+    )
+    return { leaked, written, switches: switched }
+  } finally {
+    await writers.stop()
+  }
+}
+
+describe(`A switch under ${writerCount} writing processes`, function () {
+  this.timeout(180_000)
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  before(() => database.current.sql(ledger))
+  beforeEach(() => database.current.sql("truncate ledger"))
+
+  it(`lets no write through in ${switches} windows`, async () => {
+    const outcome = await race(installed.current, database.current, switches)
+    console.log(
+      `      ${outcome.written} rows written around ${outcome.switches} windows, ${outcome.leaked.length} leaked`,
+    )
+    expect(outcome.leaked).to.deep.equal([])
+    expect(outcome.written).to.be.greaterThan(switches)
+  })
+
+  it("is seen to leak if the fence checks without taking the gate", async () => {
+    const [{ definition } = { definition: "" }] = await database.current.sql<{ definition: string }>(
+      "select pg_get_functiondef('maintenance.fence'::regproc) as definition",
+    )
+    const ungated = definition.replace(/perform pg_advisory_xact_lock_shared\([^;]*;/, "")
+    expect(ungated).not.to.equal(definition)
+    await database.current.sql(ungated)
+    try {
+      const outcome = await race(installed.current, database.current, switches / 4)
+      console.log(
+        `      ${outcome.leaked.length} rows leaked in ${outcome.switches} windows without the gate`,
+      )
+      expect(outcome.leaked).not.to.deep.equal([])
+    } finally {
+      await database.current.sql(definition)
+    }
+  })
+})
