@@ -1,10 +1,15 @@
-import type { Mode } from "../../src"
 import { type Phase, runPhase, type Stage } from "./phase"
-import { describeRebuild, newRebuild, rebuildCatalog } from "./rebuild"
+import { describeEnd, newRebuild, rebuildCatalog } from "./rebuild"
 import { Product, type Shop } from "./shop"
 
 const maintainer = "alice"
 const reason = "rebuild the catalog"
+
+/** What holds for the others from when `enter()` has resolved. */
+const promises = {
+  concurrent: "no write of anybody else commits",
+  exclusive: "nobody else gets a connection",
+}
 
 /** Everybody writes, and the rebuild does not get through. */
 export async function playNormal(stage: Stage): Promise<Phase> {
@@ -13,13 +18,7 @@ export async function playNormal(stage: Stage): Promise<Phase> {
   const rebuild = newRebuild()
   const work = () => rebuildCatalog(shop.maintenance, rebuild, 12_000)
   const phase = await runPhase(stage, { name: "normal", seconds: 12, rebuild, work })
-  if (rebuild.finishedInMs === undefined) {
-    screen.say(screen.paint(`   ✗ ${describeRebuild(rebuild)}; each had to begin again`, "red"))
-  } else {
-    screen.say(
-      `   It did get through, in attempt ${rebuild.attempts}: the others disturbed it too little this time.`,
-    )
-  }
+  sayOutcome(stage, describeEnd(rebuild), rebuild.finishedInMs !== undefined)
   return phase
 }
 
@@ -29,7 +28,7 @@ export async function playConcurrent(stage: Stage): Promise<Phase> {
   const rebuild = newRebuild()
   const work = () => asMaintainer(shop, () => rebuildCatalog(shop.maintenance, rebuild, 20_000))
   const phase = await runPhase(stage, { name: "concurrent", seconds: 8, rebuild, work })
-  sayOutcome(stage, describeRebuild(rebuild), rebuild.finishedInMs !== undefined)
+  sayOutcome(stage, describeEnd(rebuild), rebuild.finishedInMs !== undefined)
   return phase
 }
 
@@ -44,7 +43,7 @@ export async function playExclusive(stage: Stage): Promise<Phase> {
       await rebuildCatalog(shop.maintenance, rebuild, 20_000)
     })
   const phase = await runPhase(stage, { name: "exclusive", seconds: 6, rebuild, work })
-  const outcome = `${maintainer} raised the prices of ${repriced} products; ${describeRebuild(rebuild)}`
+  const outcome = `${maintainer} raised ${repriced} prices; ${describeEnd(rebuild)}`
   sayOutcome(stage, outcome, rebuild.finishedInMs !== undefined)
   return phase
 }
@@ -58,13 +57,11 @@ export async function playNormalAgain(stage: Stage): Promise<Phase> {
 }
 
 /** Switches the mode, and tells how long that took. */
-export async function enter({ shop, screen }: Stage, mode: Mode): Promise<void> {
+export async function enter({ shop, screen }: Stage, mode: keyof typeof promises): Promise<void> {
   const beganAt = performance.now()
   await shop.maintenance.enter(mode, { as: maintainer, reason })
   const tookMs = (performance.now() - beganAt).toFixed(1)
-  screen.say(
-    `   enter() resolved after ${tookMs} ms: every write that was under way has ended, none follows.`,
-  )
+  screen.say(`   enter() took ${tookMs} ms. From here on ${promises[mode]}.`)
 }
 
 /** Runs as the one whom the window does not restrict. */

@@ -6,7 +6,7 @@ import { openShop } from "./shop"
 import { countFailure, newTally, type Tally } from "./tally"
 import { browse, sell } from "./trade"
 
-const thinkMs = 5
+const thinkMs = 8
 const clerks = 2
 const customers = 2
 /** A branch that nobody closes closes itself. */
@@ -19,8 +19,9 @@ let tally = newTally()
 let tallyBeganAt = performance.now()
 const closing = new AbortController()
 
+/** Tells whoever started this process, if there still is somebody. */
 function answer(content: Answer): void {
-  if (process.connected) process.send?.(content)
+  if (process.connected) process.send?.(content, undefined, undefined, () => undefined)
 }
 
 /** Does something once. It is counted in the tally that was current when it began. */
@@ -77,8 +78,6 @@ async function trade(): Promise<void> {
   await shop.dataSource.destroy()
 }
 
-// Ctrl-C in a terminal reaches every process: who started this one decides when it ends.
-process.on("SIGINT", () => undefined)
 process.on("disconnect", () => process.exit())
 trade().catch((error: unknown) => {
   closing.abort()

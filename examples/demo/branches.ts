@@ -1,5 +1,4 @@
 import { type ChildProcess, fork } from "node:child_process"
-import { once } from "node:events"
 import { join } from "node:path"
 import { addUp, type Tally } from "./tally"
 
@@ -109,7 +108,8 @@ function failureOf(child: ChildProcess): Promise<never> {
 async function endProcess(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const force = setTimeout(() => child.kill("SIGKILL"), closeWithinMs)
+  const exited = new Promise((resolve) => child.once("exit", resolve))
   if (child.connected) child.disconnect()
-  await once(child, "exit")
+  await exited
   clearTimeout(force)
 }

@@ -24,8 +24,9 @@ async function play(screen: Screen, surroundings: Surroundings): Promise<boolean
   surroundings.atEnd("end the branches", () => branches.end())
   await branches.ready()
   screen.say(
-    `A shop with ${productCount} products on ${server.description}. Two other processes, its branches, sell\n` +
-      `and browse all the time; this one rebuilds the catalog in one serializable transaction.`,
+    `A shop with ${productCount} products, on ${server.description}. Its branches, two other\n` +
+      `processes, sell and show the catalog all the time. This process rebuilds the\n` +
+      `catalog: one serializable transaction that reads all and writes all.`,
   )
   const story = await playStory({ shop, branches, screen })
   const { normal, concurrent, exclusive, normalAgain } = story.phases
@@ -38,17 +39,15 @@ async function play(screen: Screen, surroundings: Surroundings): Promise<boolean
   return findings.every(({ isGood }) => isGood)
 }
 
-/** Rejects on Ctrl-C and its like, and when the demo takes far too long. */
+/** Rejects when the process that started this one is told to end, or has ended, and when it all takes far too long. */
 function interruption(): Promise<never> {
   return new Promise((_, reject) => {
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-      process.on(signal, () => reject(new Interruption(`Interrupted by ${signal}.`)))
-    }
+    process.once("disconnect", () => reject(new Interruption("Interrupted.")))
     setTimeout(() => reject(new Error(`The demo took longer than ${withinMs / 1000} s.`)), withinMs).unref()
   })
 }
 
-async function main(): Promise<number> {
+async function run(): Promise<number> {
   const beganAt = performance.now()
   const screen = new Screen()
   const surroundings = new Surroundings()
@@ -61,13 +60,12 @@ async function main(): Promise<number> {
     console.error(error instanceof Interruption ? error.message : error)
   }
   screen.close()
-  for (const failure of await surroundings.end()) {
-    console.error(failure)
-    exitCode ||= 1
-  }
+  const failures = await surroundings.end()
+  for (const failure of failures) console.error(failure)
+  if (failures.length > 0) return exitCode || 1
   const seconds = ((performance.now() - beganAt) / 1000).toFixed(0)
   console.log(`\n   Everything is stopped and removed again, after ${seconds} s.`)
   return exitCode
 }
 
-void main().then((exitCode) => process.exit(exitCode))
+void run().then((exitCode) => process.exit(exitCode))

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises"
 import type { Branches } from "./branches"
-import { describeRebuild, type Rebuild } from "./rebuild"
+import { describeProgress, type Rebuild } from "./rebuild"
 import type { Screen } from "./screen"
 import type { Shop } from "./shop"
 import type { Tally } from "./tally"
@@ -42,15 +42,10 @@ export async function runPhase(stage: Stage, plan: PhasePlan): Promise<Phase> {
 async function narrate({ branches, screen }: Stage, plan: PhasePlan, isDone: () => boolean): Promise<void> {
   const beganAt = performance.now()
   let before = await branches.peek()
-  let isQuoted = false
   for (let second = 1; second <= plan.seconds || !isDone(); second++) {
     await pause(Math.max(0, beganAt + second * 1000 - performance.now()))
     const now = await branches.peek()
-    if (now.firstMessage && !isQuoted) {
-      screen.say("   What the others are told:")
-      screen.quote(now.firstMessage)
-      isQuoted = true
-    }
+    if (now.firstMessage) screen.quoteOnce("   What the others are told:", now.firstMessage)
     screen.progress(`${String(second).padStart(4)} s  ${lineOf(now, before, plan.rebuild)}`)
     before = now
   }
@@ -60,8 +55,8 @@ async function narrate({ branches, screen }: Stage, plan: PhasePlan, isDone: () 
 function lineOf(now: Tally, before: Tally, rebuild: Rebuild | undefined): string {
   const seconds = now.seconds - before.seconds
   const rates = (["reads", "commits", "vetoes", "refusals"] as const)
-    .filter((count) => now[count] > 0 || count === "commits")
-    .map((count) => `${Math.round((now[count] - before[count]) / seconds)} ${count}/s`)
-  const others = `others ${rates.join(", ")}`
-  return rebuild ? `${others}  ·  ${describeRebuild(rebuild)}` : others
+    .filter((count) => now[count] > before[count] || count === "commits")
+    .map((count) => `${Math.round((now[count] - before[count]) / seconds)} ${count}`)
+  const others = `others/s: ${rates.join(", ")}`
+  return rebuild ? `${describeProgress(rebuild)} · ${others}` : others
 }

@@ -2,7 +2,7 @@ import type { DataSource } from "typeorm"
 import { CatalogEntry, Product } from "./shop"
 
 /** How many products the shop has. */
-export const productCount = 1500
+export const productCount = 1200
 
 const colours = ["Amber", "Black", "Blue", "Green", "Grey", "Ivory", "Red", "Silver", "White", "Yellow"]
 const things = [

@@ -6,7 +6,7 @@ import { CatalogEntry, Product, Sale } from "./shop"
 /** How a rebuild of the catalog went, or goes. */
 export interface Rebuild {
   attempts: number
-  /** How many attempts PostgreSQL ended, because what they rest on had changed (40001). */
+  /** How many attempts PostgreSQL ended, because what they rest on had changed: 40001, or a deadlock. */
   conflicts: number
   /** How many products the running attempt has read. */
   productsRead: number
@@ -63,15 +63,19 @@ async function writeCatalog(manager: EntityManager, rebuild: Rebuild): Promise<v
 }
 
 /** The rebuild in the words of a progress line. */
-export function describeRebuild({
-  attempts,
-  conflicts,
-  productsRead,
-  finishedInMs,
-  isGivenUp,
-}: Rebuild): string {
+export function describeProgress({ attempts, productsRead, finishedInMs, isGivenUp }: Rebuild): string {
+  if (finishedInMs !== undefined) return `rebuild done in ${seconds(finishedInMs)}`
+  if (isGivenUp) return `rebuild given up after attempt ${attempts}`
+  return `attempt ${attempts}: ${productsRead} of ${productCount} read`
+}
+
+/** How the rebuild ended, as a sentence. */
+export function describeEnd({ attempts, conflicts, finishedInMs }: Rebuild): string {
   if (finishedInMs !== undefined)
-    return `rebuild finished in ${(finishedInMs / 1000).toFixed(1)} s, attempt ${attempts}`
-  if (isGivenUp) return `rebuild given up: ${attempts} attempts, ${conflicts} conflicts`
-  return `rebuild attempt ${attempts}: ${productsRead} of ${productCount} products read, ${conflicts} conflicts`
+    return `the rebuild finished in ${seconds(finishedInMs)}, in attempt ${attempts}`
+  return `the rebuild did not finish: ${attempts} attempts, ${conflicts} of them ended in a conflict`
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`
 }

@@ -2,14 +2,20 @@ const colourCodes = { bold: 1, red: 31, green: 32, yellow: 33, cyan: 36, grey: 9
 /** A colour, or bold. */
 export type Ink = keyof typeof colourCodes
 
-const width = 96
+const width = 79
 
 /** What the operator sees: coloured, with a line that is rewritten, on a terminal; plain lines elsewhere. */
 export class Screen {
   readonly #isTerminal = process.stdout.isTTY
   readonly #isColoured = this.#isTerminal && !process.env["NO_COLOR"]
+  readonly #quoted = new Set<string>()
   #isLineOpen = false
   #isClosed = false
+
+  constructor() {
+    // A terminal that is closed, or `| head`, must not keep the demo from stopping what it started.
+    for (const stream of [process.stdout, process.stderr]) stream.on("error", () => this.close())
+  }
 
   /** Opens a chapter. */
   headline(title: string, ink: Ink): void {
@@ -23,10 +29,12 @@ export class Screen {
     this.#isLineOpen = false
   }
 
-  /** Writes a long text as indented lines. */
-  quote(text: string): void {
+  /** Writes a long text as indented lines under a title, unless it has been written before. */
+  quoteOnce(title: string, text: string): void {
+    if (this.#quoted.has(text)) return
+    this.#quoted.add(text)
     const lines = text.match(new RegExp(`.{1,${width - 7}}(?:\\s|$)`, "g")) ?? [text]
-    this.say(lines.map((line) => this.paint(`     │ ${line.trimEnd()}`, "grey")).join("\n"))
+    this.say([title, ...lines.map((line) => this.paint(`     │ ${line.trimEnd()}`, "grey"))].join("\n"))
   }
 
   /** Writes how it stands; on a terminal over what was written so before. */
@@ -43,8 +51,8 @@ export class Screen {
 
   /** Says nothing any more. */
   close(): void {
+    this.#isClosed = true
     if (this.#isLineOpen) process.stdout.write("\n")
     this.#isLineOpen = false
-    this.#isClosed = true
   }
 }

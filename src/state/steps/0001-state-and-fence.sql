@@ -73,13 +73,7 @@ declare
 begin
   if pg_current_xact_id_if_assigned() is null then
     -- Nothing was changed: only exclusive mode has something against that, and an old snapshot will do.
-    select * into state from {schema}.state;
-    if state.mode is null then
-      raise exception using errcode = 'MM009', message = 'the maintenance state has no row';
-    end if;
-    if state.mode = 'exclusive' and not {schema}.is_admitted(state, acting_user, is_emergency) then
-      perform {schema}.refuse(state, 'access');
-    end if;
+    perform {schema}.admit_reader(acting_user, is_emergency);
     return;
   end if;
   -- The gate first, the state after it: a switch waits for whoever holds the gate of an earlier epoch.
@@ -129,6 +123,23 @@ begin
 end $$;
 comment on function {schema}.hold is
   'For statements that end a transaction themselves: keeps a session-level share of the gate until unhold(); null if the user may only read.';
+
+create function {schema}.admit_reader(acting_user text, is_emergency boolean) returns void
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state {schema}.state;
+begin
+  select * into state from {schema}.state;
+  if state.mode is null then
+    raise exception using errcode = 'MM009', message = 'the maintenance state has no row';
+  end if;
+  if state.mode = 'exclusive' and not {schema}.is_admitted(state, acting_user, is_emergency) then
+    perform {schema}.refuse(state, 'access');
+  end if;
+end $$;
+comment on function {schema}.admit_reader is 'Raises the refusal of a user who may not even read.';
 
 create function {schema}.admit(acting_user text, is_emergency boolean) returns void
   language plpgsql security definer

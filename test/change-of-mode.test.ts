@@ -1,0 +1,249 @@
+import { expect } from "chai"
+import { NotMaintainerError, type MaintenanceStatus, WriteVetoedError } from "../src"
+import { type Installed, useMaintenance, withMaintenance } from "./support/data-source"
+import { useDatabase } from "./support/database"
+import { openShop } from "./support/shop"
+
+describe("A change of mode", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  before(() => openShop(database.current))
+  afterEach(async () => {
+    const { maintenance } = installed.current
+    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
+  })
+
+  it("resolves with the state, and status() reads the same from the database", async () => {
+    const { maintenance } = installed.current
+    const entered = await maintenance.enter("concurrent", { as: "alice", reason: "rebuild the catalog" })
+    expect(entered).to.include({ mode: "concurrent", maintainer: "alice", reason: "rebuild the catalog" })
+    expect(entered.since).to.be.instanceOf(Date)
+    expect(await maintenance.status()).to.deep.equal(entered)
+    const left = await maintenance.leave({ as: "alice" })
+    expect(left).to.deep.equal({ mode: "normal", epoch: entered.epoch + 1 })
+  })
+
+  it("is refused to a stranger, who is told who holds it, since when and why", async () => {
+    const { maintenance } = installed.current
+    const held = await maintenance.enter("concurrent", { as: "alice", reason: "rebuild" })
+    for (const attempt of [
+      () => maintenance.enter("concurrent", { as: "bob" }),
+      () => maintenance.enter("exclusive", { as: "bob" }),
+      () => maintenance.enter("normal", { as: "bob" }),
+      () => maintenance.leave({ as: "bob" }),
+    ]) {
+      const refusal: unknown = await attempt().catch((error: unknown) => error)
+      expect(refusal).to.be.instanceOf(NotMaintainerError)
+      expect(refusal).to.include({ mode: "concurrent", maintainer: "alice", reason: "rebuild" })
+      expect(refusal).to.have.deep.property("since", held.since)
+      expect(refusal).to.have.property(
+        "message",
+        `Mode not changed: concurrent maintenance is held since ${held.since?.toISOString()} by alice (rebuild); ` +
+          "only alice or an emergency user may change it.",
+      )
+    }
+    expect(await maintenance.status()).to.deep.equal(held)
+  })
+
+  it("is won by one of many who enter at once, from two DataSources", async () => {
+    await withMaintenance(database.current.url, {}, async (other) => {
+      for (let round = 0; round < 20; round++) {
+        const sides: Installed[] = [installed.current, other]
+        const outcomes = await Promise.allSettled(
+          Array.from({ length: 6 }, (_, user) =>
+            (sides[user % 2] as Installed).maintenance.enter("concurrent", { as: `user ${user}` }),
+          ),
+        )
+        const winners = outcomes.filter(
+          (outcome) => outcome.status === "fulfilled",
+        ) as PromiseFulfilledResult<MaintenanceStatus>[]
+        const losers = outcomes.filter((outcome) => outcome.status === "rejected") as PromiseRejectedResult[]
+        expect(winners).to.have.length(1)
+        const { maintainer } = winners[0]?.value as MaintenanceStatus
+        for (const { reason } of losers) {
+          expect(reason).to.be.instanceOf(NotMaintainerError)
+          expect(reason).to.have.property("maintainer", maintainer)
+        }
+        await installed.current.maintenance.leave({ as: maintainer })
+      }
+    })
+  })
+
+  it("by an emergency user takes the window over, and the former maintainer is a stranger then", async () => {
+    const { dataSource, maintenance } = installed.current
+    await maintenance.enter("exclusive", { as: "alice", reason: "rebuild" })
+    const taken = await maintenance.enter("concurrent", { as: "break-glass", reason: "alice is asleep" })
+    expect(taken).to.include({ mode: "concurrent", maintainer: "break-glass", reason: "alice is asleep" })
+    const veto: unknown = await maintenance
+      .runAs("alice", () => dataSource.query("insert into item (name) values ('crate')"))
+      .catch((error: unknown) => error)
+    expect(veto).to.be.instanceOf(WriteVetoedError)
+    const refusal: unknown = await maintenance.leave({ as: "alice" }).catch((error: unknown) => error)
+    expect(refusal).to.be.instanceOf(NotMaintainerError)
+    expect(await maintenance.leave({ as: "break-glass" })).to.include({ mode: "normal" })
+  })
+
+  it("may be left by an emergency user without a take-over", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("exclusive", { as: "alice" })
+    expect(await maintenance.leave({ as: "break-glass" })).to.include({ mode: "normal" })
+  })
+
+  it("by the same maintainer keeps the window: since and reason stay, nobody else could write in between", async () => {
+    const { dataSource, maintenance } = installed.current
+    const first = await maintenance.enter("concurrent", { as: "alice", reason: "rebuild" })
+    const outcomes: unknown[] = []
+    let isSwitching = true
+    const bob = async () => {
+      while (isSwitching) {
+        outcomes.push(
+          await dataSource
+            .query("insert into item (name) values ('leak')")
+            .catch((error: { code: string }) => error.code),
+        )
+        await new Promise(setImmediate)
+      }
+    }
+    const writing = bob()
+    for (let count = 0; count < 50; count++) {
+      const status = await maintenance.enter(count % 2 ? "concurrent" : "exclusive", { as: "alice" })
+      expect(status).to.deep.include({ maintainer: "alice", reason: "rebuild", since: first.since })
+    }
+    isSwitching = false
+    await writing
+    expect(new Set(outcomes)).to.deep.equal(
+      new Set(["MAINTENANCE_WRITE_VETOED", "MAINTENANCE_ACCESS_REFUSED"]),
+    )
+    await maintenance.leave({ as: "alice" })
+    expect(await database.current.sql("select count(*)::int from item where name = 'leak'")).to.deep.equal([
+      { count: 0 },
+    ])
+  })
+
+  it('enter("normal") leaves', async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice" })
+    expect(await maintenance.enter("normal", { as: "alice" })).to.include({ mode: "normal" })
+  })
+
+  it("takes the current user where none is named", async () => {
+    const { maintenance } = installed.current
+    await maintenance.runAs("alice", async () => {
+      expect(await maintenance.enter("concurrent")).to.include({ maintainer: "alice" })
+      expect(await maintenance.leave()).to.include({ mode: "normal" })
+    })
+  })
+
+  it("is told to the listeners of every DataSource, once each, in order", async () => {
+    await withMaintenance(database.current.url, {}, async (other) => {
+      const heard: string[] = []
+      const done = new Promise<void>((resolve) => {
+        other.maintenance.on("change", ({ mode }) => {
+          heard.push(mode)
+          if (mode === "normal") resolve()
+        })
+      })
+      const { maintenance } = installed.current
+      await maintenance.enter("concurrent", { as: "alice" })
+      await other.maintenance.status()
+      await maintenance.enter("exclusive", { as: "alice" })
+      await other.maintenance.status()
+      await maintenance.leave({ as: "alice" })
+      await done
+      expect(heard).to.deep.equal(["concurrent", "exclusive", "normal"])
+    })
+  })
+
+  it("waits for a commit that has passed its fence, and is not waited for by transactions that have not", async () => {
+    const { maintenance } = installed.current
+    await withMaintenance(database.current.url, {}, async ({ dataSource }) => {
+      const idle = dataSource.createQueryRunner()
+      await idle.startTransaction()
+      await idle.query("insert into item (name) values ('open')")
+      await maintenance.enter("concurrent", { as: "alice" })
+      await maintenance.leave({ as: "alice" })
+      await idle.rollbackTransaction()
+      await idle.release()
+
+      await database.current.sql(`
+        create function wait_at_commit() returns trigger language plpgsql as
+          'begin perform pg_advisory_lock(4711); perform pg_advisory_unlock(4711); return null; end';
+        create constraint trigger wait_at_commit after insert on audit deferrable initially deferred
+          for each row execute function wait_at_commit()`)
+      const blocker = dataSource.createQueryRunner()
+      await blocker.query("select pg_advisory_lock(4711)")
+      const order: string[] = []
+      const write = dataSource
+        .query("insert into audit (note) values ('slow')")
+        .then(() => order.push("committed"))
+      await database.current.sql(`do $$ begin
+        while not exists (select from pg_locks where locktype = 'advisory' and not granted) loop
+          perform pg_sleep(0.005); perform pg_stat_clear_snapshot();
+        end loop; end $$`)
+      const entering = maintenance.enter("concurrent", { as: "alice" }).then(() => order.push("entered"))
+      while ((await maintenance.status()).mode === "normal") await new Promise(setImmediate)
+      order.push("unblocked")
+      await blocker.query("select pg_advisory_unlock(4711)")
+      await Promise.all([write, entering])
+      await blocker.release()
+      expect(order).to.deep.equal(["unblocked", "committed", "entered"])
+    })
+  })
+})
+
+describe("during", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  before(() => openShop(database.current))
+
+  it("enters, runs as the maintainer, leaves, and resolves with the result", async () => {
+    const { dataSource, maintenance } = installed.current
+    const result = await maintenance.during("exclusive", { as: "alice", reason: "rebuild" }, async () => {
+      await dataSource.query("insert into item (name) values ('rebuilt')")
+      return maintenance.status()
+    })
+    expect(result).to.include({ mode: "exclusive", maintainer: "alice", reason: "rebuild" })
+    expect(await maintenance.status()).to.include({ mode: "normal" })
+  })
+
+  it("leaves when the work throws, and throws the same", async () => {
+    const { maintenance } = installed.current
+    const failure = new Error("out of anvils")
+    const error: unknown = await maintenance
+      .during("concurrent", { as: "alice" }, () => Promise.reject(failure))
+      .catch((thrown: unknown) => thrown)
+    expect(error).to.equal(failure)
+    expect(await maintenance.status()).to.include({ mode: "normal" })
+  })
+
+  it("within a window of the same maintainer puts back its mode", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice" })
+    const inside = await maintenance.during("exclusive", { as: "alice" }, () => maintenance.status())
+    expect(inside).to.include({ mode: "exclusive" })
+    expect(await maintenance.status()).to.include({ mode: "concurrent" })
+    await maintenance.leave({ as: "alice" })
+  })
+
+  it("does not run the work of a stranger", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice" })
+    let hasRun = false
+    const error: unknown = await maintenance
+      .during("exclusive", { as: "bob" }, () => (hasRun = true))
+      .catch((thrown: unknown) => thrown)
+    expect(error).to.be.instanceOf(NotMaintainerError)
+    expect(hasRun).to.equal(false)
+    expect(await maintenance.status()).to.include({ mode: "concurrent", maintainer: "alice" })
+    await maintenance.leave({ as: "alice" })
+  })
+
+  it("tells that the window was lost to an emergency user meanwhile", async () => {
+    const { maintenance } = installed.current
+    const error: unknown = await maintenance
+      .during("exclusive", { as: "alice" }, () => maintenance.enter("exclusive", { as: "break-glass" }))
+      .catch((thrown: unknown) => thrown)
+    expect(error).to.be.instanceOf(NotMaintainerError)
+    await maintenance.leave({ as: "break-glass" })
+  })
+})

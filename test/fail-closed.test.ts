@@ -1,0 +1,79 @@
+import { expect } from "chai"
+import { MaintenanceSetupError } from "../src"
+import { withMaintenance } from "./support/data-source"
+import { TestDatabase } from "./support/database"
+import { Item } from "./support/entities"
+import { openShop } from "./support/shop"
+
+/** What can make the state unreadable, as the role "clerk" meets it. */
+const mishaps: Record<string, string> = {
+  "the schema is dropped": "drop schema maintenance cascade",
+  "the fence is dropped": "drop function maintenance.fence",
+  "the table is dropped": "drop table maintenance.state cascade",
+  "the row is deleted": "delete from maintenance.state",
+  "the privilege on the schema is revoked": "revoke usage on schema maintenance from clerk",
+  "the privilege on the fence is revoked": "revoke execute on function maintenance.fence from clerk",
+  "the function is owned by a role that cannot read the table":
+    "alter function maintenance.fence owner to clerk",
+}
+
+describe("When the state cannot be read", () => {
+  let database: TestDatabase
+  before(async () => {
+    database = await TestDatabase.create()
+    await database.sql("create role clerk login")
+    await database.drop()
+  })
+  beforeEach(async () => {
+    database = await TestDatabase.create()
+    await openShop(database)
+    await withMaintenance(database.url, {}, () => Promise.resolve())
+    await database.sql(`
+      revoke execute on all functions in schema maintenance from public;
+      grant usage on schema maintenance to clerk; grant select on maintenance.schema_version to clerk;
+      grant execute on all functions in schema maintenance to clerk;
+      grant all on all tables in schema public to clerk; grant all on all sequences in schema public to clerk`)
+  })
+  afterEach(() => database.drop())
+  after(async () => {
+    database = await TestDatabase.create()
+    await database.sql("drop role clerk")
+    await database.drop()
+  })
+
+  for (const [mishap, sql] of Object.entries(mishaps)) {
+    it(`because ${mishap}: no write commits, and the error says what to run`, async () => {
+      const url = new URL(database.url)
+      url.username = "clerk"
+      const count = () => database.sql("select count(*)::int from item")
+      await withMaintenance(url.toString(), { plugin: { migrate: false } }, async ({ dataSource }) => {
+        const items = dataSource.getRepository(Item)
+        await items.insert({ name: "before" })
+        await database.sql(sql)
+        const before = await count()
+        for (const write of [
+          () => items.insert({ name: "after" }),
+          () => items.save({ name: "after" }),
+          () => dataSource.query("insert into item (name) values ('after')"),
+          () => dataSource.transaction("SERIALIZABLE", (manager) => manager.insert(Item, { name: "after" })),
+        ]) {
+          const error: unknown = await write().catch((failure: unknown) => failure)
+          expect(error).to.be.instanceOf(MaintenanceSetupError)
+          expect((error as Error).message).to.match(
+            /cannot be read.*nothing is committed.*maintenanceSchemaSql/s,
+          )
+        }
+        expect(await count()).to.deep.equal(before)
+      })
+    })
+  }
+
+  it("at the start, because the schema is not there and migrate is false: initialize() says what to run", async () => {
+    await database.sql("drop schema maintenance cascade")
+    const error: unknown = await withMaintenance(database.url, { plugin: { migrate: false } }, () =>
+      Promise.resolve("started"),
+    ).catch((failure: unknown) => failure)
+    expect(error).to.be.instanceOf(MaintenanceSetupError)
+    expect((error as Error).message).to.include('create function "maintenance".fence')
+  })
+})
