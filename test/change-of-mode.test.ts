@@ -1,5 +1,5 @@
 import { expect } from "chai"
-import { NotMaintainerError, type MaintenanceStatus, WriteVetoedError } from "../src"
+import { NotMaintainerError, WriteVetoedError } from "../src"
 import { type Installed, useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase } from "./support/database"
 import { openShop } from "./support/shop"
@@ -54,12 +54,10 @@ describe("A change of mode", () => {
             (sides[user % 2] as Installed).maintenance.enter("concurrent", { as: `user ${user}` }),
           ),
         )
-        const winners = outcomes.filter(
-          (outcome) => outcome.status === "fulfilled",
-        ) as PromiseFulfilledResult<MaintenanceStatus>[]
-        const losers = outcomes.filter((outcome) => outcome.status === "rejected") as PromiseRejectedResult[]
+        const winners = outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []))
+        const losers = outcomes.filter((outcome) => outcome.status === "rejected")
         expect(winners).to.have.length(1)
-        const { maintainer } = winners[0]?.value as MaintenanceStatus
+        const maintainer = winners[0]?.maintainer
         for (const { reason } of losers) {
           expect(reason).to.be.instanceOf(NotMaintainerError)
           expect(reason).to.have.property("maintainer", maintainer)

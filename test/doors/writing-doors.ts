@@ -224,7 +224,7 @@ interface RawClient {
   query(
     query: unknown,
     values?: unknown,
-    callback?: (error: unknown, result: unknown) => void,
+    callback?: (error: Error | null, result: unknown) => void,
   ): Promise<unknown>
 }
 
@@ -245,9 +245,7 @@ const clientDoors: Record<string, Door> = {
   "raw client, callback": onRawClient(
     (client) =>
       new Promise((resolve, reject) => {
-        void client.query(insertSql, [], (error, result) =>
-          error ? reject(error as Error) : resolve(result),
-        )
+        void client.query(insertSql, [], (error, result) => (error ? reject(error) : resolve(result)))
       }),
   ),
   "raw client, two at once": onRawClient((client) =>

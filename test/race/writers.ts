@@ -47,7 +47,7 @@ export class Writers {
             process.once("message", (message) => {
               process.removeListener("exit", died)
               if (message === expected) resolve()
-              else reject(new Error(`A writer said ${String(message)}, not ${expected}.`))
+              else reject(new Error(`A writer said ${JSON.stringify(message)}, not ${expected}.`))
             })
           }),
       ),

@@ -1,0 +1,80 @@
+import { expect } from "chai"
+import { execFile } from "node:child_process"
+import { mkdtempSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join, resolve } from "node:path"
+import { promisify } from "node:util"
+import * as publicFace from "../src"
+import { useDatabase } from "./support/database"
+
+const root = resolve(__dirname, "../..")
+const readme = readFileSync(join(root, "README.md"), "utf8")
+const reference = readFileSync(join(root, "docs/reference.md"), "utf8")
+
+/** The code blocks of the README in a language. */
+function blocks(language: string): string[] {
+  return [...readme.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, "gms"))].map(
+    ([, code]) => code ?? "",
+  )
+}
+
+describe("The README's program", () => {
+  const database = useDatabase()
+
+  it("prints what the README says", async () => {
+    const project = mkdtempSync(join(tmpdir(), "maintenance-readme-"))
+    try {
+      mkdirSync(join(project, "node_modules"))
+      for (const peer of ["typeorm", "pg", "reflect-metadata"]) {
+        symlinkSync(join(root, "node_modules", peer), join(project, "node_modules", peer))
+      }
+      symlinkSync(root, join(project, "node_modules", "typeorm-maintenance-mode"))
+      writeFileSync(join(project, "shop.mjs"), blocks("js")[0] ?? "")
+      const { stdout } = await promisify(execFile)(process.execPath, ["shop.mjs"], {
+        cwd: project,
+        env: { ...process.env, NODE_OPTIONS: "", DATABASE_URL: database.current.url },
+      })
+      const timeless = (text: string) => text.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME")
+      expect(timeless(stdout)).to.equal(timeless(blocks("")[0] ?? ""))
+    } finally {
+      rmSync(project, { recursive: true })
+    }
+  })
+})
+
+describe("The reference", () => {
+  const errors = Object.entries(publicFace).filter(
+    ([name]) => name.endsWith("Error") && name !== "MaintenanceError",
+  )
+  const codeOf = (error: unknown) => new (error as new (message: string) => { code: string })("").code
+
+  it("names every error with its code, and no other", () => {
+    const documented = [...reference.matchAll(/^\| `(\w+Error)` *\| `(\w+)`/gm)].map(
+      ([, name, code]) => `${name} ${code}`,
+    )
+    expect(documented.toSorted()).to.deep.equal(
+      errors.map(([name, error]) => `${name} ${codeOf(error)}`).toSorted(),
+    )
+  })
+
+  it("names everything that the package exports", () => {
+    for (const name of Object.keys(publicFace)) expect(reference).to.include(name)
+  })
+
+  it("names every method of Maintenance, and no other", () => {
+    const section = reference.slice(reference.indexOf("## Maintenance"), reference.indexOf("## Decorators"))
+    const documented = [...section.matchAll(/^\| `(\w+)\(/gm)].map(([, name]) => name)
+    const methods = Object.getOwnPropertyNames(publicFace.Maintenance.prototype).filter(
+      (name) => name !== "constructor",
+    )
+    expect(documented.toSorted()).to.deep.equal(methods.toSorted())
+  })
+
+  it("names every option, and no other", () => {
+    const section = reference.slice(0, reference.indexOf("## Maintenance"))
+    const documented = [...section.matchAll(/^\| `(\w+)`/gm)].map(([, name]) => name)
+    const source = readFileSync(join(root, "src/options.ts"), "utf8")
+    const known = /const known = new Set\(\[(.*?)\]\)/.exec(source)?.[1]?.match(/\w+/g) ?? []
+    expect(documented.toSorted()).to.deep.equal([...known].toSorted())
+  })
+})
