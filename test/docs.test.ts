@@ -35,7 +35,7 @@ describe("The README's program", () => {
         env: { ...process.env, NODE_OPTIONS: "", DATABASE_URL: database.current.url },
       })
       const timeless = (text: string) => text.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME")
-      expect(timeless(stdout)).to.equal(timeless(blocks("")[0] ?? ""))
+      expect(timeless(stdout)).to.equal(timeless(blocks("text")[0] ?? ""))
     } finally {
       rmSync(project, { recursive: true })
     }
