@@ -1,6 +1,6 @@
 import { MaintenanceSetupError } from "./errors"
 import type { Actor } from "./mode/mode"
-import { checkUser, type ResolvedOptions } from "./options"
+import { checkUser, faultOfUser, maxUserLength, type ResolvedOptions } from "./options"
 import { shared } from "./shared"
 
 /** Runs a function, and all that it starts, on behalf of a user; throws MaintenanceInputError for no user. */
@@ -31,8 +31,9 @@ function askApplication({ currentUser }: ResolvedOptions): string | undefined {
     })
   }
   if (user === undefined || user === null || user === "") return undefined
-  if (typeof user !== "string") {
-    throw new MaintenanceSetupError(`The option currentUser returned a ${typeof user}; a user is a string.`)
-  }
-  return user
+  const fault = faultOfUser(user)
+  if (fault === undefined) return user as string
+  throw new MaintenanceSetupError(
+    `The option currentUser returned a user that ${fault}; a user is a string of 1 to ${maxUserLength} characters.`,
+  )
 }

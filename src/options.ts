@@ -54,7 +54,7 @@ export function resolveOptions(options: MaintenanceOptions): ResolvedOptions {
     throw new MaintenanceSetupError("The option emergencyUsers must be an array of users.")
   }
   for (const user of emergencyUsers) {
-    const fault = faultOfText(user, maxUserLength)
+    const fault = faultOfUser(user)
     if (fault) throw new MaintenanceSetupError(`The option emergencyUsers holds a user that ${fault}.`)
   }
   if (typeof migrate !== "boolean")
@@ -92,9 +92,14 @@ function faultOfText(text: unknown, maxLength: number): string | undefined {
   return undefined
 }
 
+/** What is wrong with a user, as the end of a sentence; undefined if nothing is. */
+export function faultOfUser(user: unknown): string | undefined {
+  return faultOfText(user, maxUserLength)
+}
+
 /** A user as given by a caller; throws MaintenanceInputError. */
 export function checkUser(user: unknown): string {
-  const fault = faultOfText(user, maxUserLength)
+  const fault = faultOfUser(user)
   if (fault)
     throw new MaintenanceInputError(
       `A user is a string of 1 to ${maxUserLength} characters; this one ${fault}.`,

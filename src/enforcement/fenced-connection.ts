@@ -43,6 +43,8 @@ export class FencedConnection {
   readonly client: WireClient
   /** Names the ORM's changes of the running transaction; set by the query runner that uses the connection. */
   changes: () => readonly RefusedChange[] = () => []
+  /** Whether TypeORM is looking at the server as it starts, for which every mode allows it to read. */
+  isStartingUp = false
   readonly #raw: WireClient
   readonly #enforcement: Enforcement
   #status: TransactionStatus = "I"
@@ -146,7 +148,7 @@ export class FencedConnection {
   #runAlone(request: Request): Promise<Result> {
     switch (request.kind) {
       case "plannable":
-        return this.#sendWith(request, { after: this.#enforcement.fence.check(request.actor) })
+        return this.#sendWith(request, { after: this.#lastCheck(request.actor) })
       case "other":
       case "several":
         return this.#runUnderHold(request)
@@ -329,7 +331,13 @@ export class FencedConnection {
     await this.#ready()
   }
 
+  #lastCheck(actor: Actor): Step {
+    const { fence } = this.#enforcement
+    return this.isStartingUp ? fence.checkWrites(actor) : fence.check(actor)
+  }
+
   #assertAdmitted(actor: Actor): void {
+    if (this.isStartingUp) return
     try {
       this.#enforcement.fence.assertAdmitted(actor)
     } catch (error) {

@@ -38,6 +38,7 @@ export function hostDriver(dataSource: DataSource): HostDriver {
   const driver = dataSource.driver as unknown as HostDriver
   const methods = [
     "connect",
+    "afterConnect",
     "disconnect",
     "createQueryRunner",
     "obtainMasterConnection",

@@ -122,6 +122,7 @@ export class Installation {
         (obtain) => () => this.#obtain(() => obtain.call(driver)),
       ),
       replaceMethod(driver, "connect", (connect) => () => this.#connect(() => connect.call(driver))),
+      replaceMethod(driver, "afterConnect", (look) => () => this.#startUp(() => look.call(driver))),
       replaceMethod(
         driver,
         "disconnect",
@@ -137,7 +138,6 @@ export class Installation {
     return {
       ...this.#enforcement,
       connectionOf: (client) => this.#connections.get(client),
-      isStarting: () => this.#isStarting,
       isNeededToMigrate: (table) =>
         this.#fence.isAwaitingSchema && tables.has(table.split(".").at(-1) as string),
       committed: async () => {
@@ -148,17 +148,21 @@ export class Installation {
 
   /** As the driver's connect(), and the plugin is ready after it. */
   async #connect(connect: () => Promise<void>): Promise<void> {
-    this.#isStarting = true
-    try {
-      await connect()
-    } finally {
-      this.#isStarting = false
-    }
+    await this.#startUp(connect)
     try {
       await this.ready()
     } catch (error) {
       await this.#driver.disconnect()
       throw error
+    }
+  }
+
+  async #startUp(work: () => Promise<void>): Promise<void> {
+    this.#isStarting = true
+    try {
+      await work()
+    } finally {
+      this.#isStarting = false
     }
   }
 
@@ -172,14 +176,17 @@ export class Installation {
   async #obtain(
     obtain: () => ReturnType<HostDriver["obtainMasterConnection"]>,
   ): ReturnType<HostDriver["obtainMasterConnection"]> {
-    if (!this.#isStarting) await this.ready()
+    const isStarting = this.#isStarting
+    if (!isStarting) await this.ready()
     const [client, release] = await obtain()
-    return [this.#fenceOff(client), release]
+    const connection = this.#fenceOff(client)
+    connection.isStartingUp = isStarting
+    return [connection.client, release]
   }
 
-  #fenceOff(client: WireClient): WireClient {
+  #fenceOff(client: WireClient): FencedConnection {
     const known = this.#connections.get(client)
-    if (known) return known.client
+    if (known) return known
     const connection = new FencedConnection(client, this.#enforcement)
     this.#connections.set(client, connection)
     this.#connections.set(connection.client, connection)
@@ -187,7 +194,7 @@ export class Installation {
       this.#connections.delete(client)
       this.#connections.delete(connection.client)
     })
-    return connection.client
+    return connection
   }
 
   #mayWrite(): boolean {

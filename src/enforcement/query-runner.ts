@@ -9,8 +9,6 @@ import { classify } from "./statement-kind"
 export interface RunnerContext extends Enforcement {
   /** The fenced connection behind a client that the driver handed out. */
   connectionOf(client: unknown): FencedConnection | undefined
-  /** Whether TypeORM is probing the server on start-up, for which every mode allows it to read. */
-  isStarting(): boolean
   /** Whether this table is one that TypeORM itself needs before the migration that installs the schema can run. */
   isNeededToMigrate(table: string): boolean
   /** Told when a transaction was committed. */
@@ -106,18 +104,6 @@ export function fencedQueryRunnerClass(Base: RunnerClass, context: RunnerContext
       await super.release()
     }
 
-    override getVersion(): Promise<string> {
-      return this.#probe(() => super.getVersion())
-    }
-
-    override getCurrentDatabase(): Promise<string> {
-      return this.#probe(() => super.getCurrentDatabase())
-    }
-
-    override getCurrentSchema(): Promise<string> {
-      return this.#probe(() => super.getCurrentSchema())
-    }
-
     override createTable(...args: Parameters<PostgresQueryRunner["createTable"]>): Promise<void> {
       const create = () => super.createTable(...args)
       return context.isNeededToMigrate(args[0].name) ? this.#unfenced(create) : create()
@@ -125,10 +111,6 @@ export function fencedQueryRunnerClass(Base: RunnerClass, context: RunnerContext
 
     afterCommit(work: () => Promise<void>): void {
       this.#afterCommit.push(work)
-    }
-
-    #probe<T>(read: () => Promise<T>): Promise<T> {
-      return context.isStarting() ? this.#unfenced(read) : read()
     }
 
     async #unfenced<T>(work: () => Promise<T>): Promise<T> {
