@@ -1,4 +1,4 @@
-import { MaintenanceSetupError } from "./errors"
+import { MaintenanceInputError, MaintenanceSetupError } from "./errors"
 import type { Actor } from "./mode/mode"
 import { checkUser, faultOfUser, maxUserLength, type ResolvedOptions } from "./options"
 import { shared } from "./shared"
@@ -21,6 +21,14 @@ export function namedActor(options: ResolvedOptions, as: string | undefined): Ac
   return { user, isEmergency: options.emergencyUsers.has(user) }
 }
 
+/** The actor's user, for what an unknown user may not do; throws MaintenanceInputError. */
+export function knownUser({ user }: Actor): string {
+  if (user !== undefined) return user
+  throw new MaintenanceInputError(
+    "It is not known who changes the mode: pass `as`, call within runAs(), or set the option currentUser.",
+  )
+}
+
 function askApplication({ currentUser }: ResolvedOptions): string | undefined {
   let user: unknown
   try {
@@ -33,7 +41,8 @@ function askApplication({ currentUser }: ResolvedOptions): string | undefined {
   if (user === undefined || user === null || user === "") return undefined
   const fault = faultOfUser(user)
   if (fault === undefined) return user as string
+  const what = typeof user === "string" ? `user that ${fault}` : typeof user
   throw new MaintenanceSetupError(
-    `The option currentUser returned a user that ${fault}; a user is a string of 1 to ${maxUserLength} characters.`,
+    `The option currentUser returned a ${what}; a user is a string of 1 to ${maxUserLength} characters.`,
   )
 }

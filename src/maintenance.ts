@@ -7,9 +7,9 @@ import {
   NotMaintainerError,
   type WriteVetoedError,
 } from "./errors"
-import { namedActor, runAs } from "./identity"
+import { knownUser, namedActor, runAs } from "./identity"
 import type { Actor, MaintenanceStatus, Mode } from "./mode/mode"
-import { checkMode, checkReason, checkUser, resolveOptions, type MaintenanceOptions } from "./options"
+import { checkMode, checkReason, resolveOptions, type MaintenanceOptions } from "./options"
 import { shared } from "./shared"
 
 /** Who changes the mode, and why. */
@@ -96,7 +96,7 @@ export class Maintenance {
     if (checkMode(mode) === "normal") {
       throw new MaintenanceInputError('during("normal") makes no sense: name the mode to enter.')
     }
-    const user = checkUser(this.#actor(options.as).user)
+    const user = knownUser(this.#actor(options.as))
     const { previousMode } = await this.#switch(mode, { ...options, as: user })
     const comeBack = () =>
       previousMode === "normal" ? this.leave({ as: user }) : this.enter(previousMode, { as: user })
@@ -142,7 +142,7 @@ export class Maintenance {
 
   /** Listens; returns the undo. An error that a listener throws is reported as a process warning. */
   on<Event extends keyof MaintenanceEvents>(event: Event, listener: MaintenanceEvents[Event]): () => void {
-    if (!(event in this.#listeners)) {
+    if (!Object.hasOwn(this.#listeners, event)) {
       throw new MaintenanceInputError(
         `Unknown event "${event}"; there are ${Object.keys(this.#listeners).join(", ")}.`,
       )

@@ -1,3 +1,4 @@
+import { inspect } from "node:util"
 import { MaintenanceInputError, MaintenanceSetupError } from "./errors"
 import { modes, type Mode } from "./mode/mode"
 
@@ -39,6 +40,9 @@ const known = new Set(["currentUser", "emergencyUsers", "schema", "migrate"])
 
 /** Checks the options and fills in the defaults; throws MaintenanceSetupError. */
 export function resolveOptions(options: MaintenanceOptions): ResolvedOptions {
+  if (typeof options !== "object" || options === null) {
+    throw new MaintenanceSetupError(`The options must be an object, not ${inspect(options)}.`)
+  }
   for (const name of Object.keys(options)) {
     if (!known.has(name)) {
       throw new MaintenanceSetupError(`Unknown option "${name}"; known are ${[...known].join(", ")}.`)
@@ -123,7 +127,7 @@ export function checkReason(reason: unknown): string | undefined {
 export function checkMode(mode: unknown): Mode {
   if (!modes.includes(mode as Mode)) {
     throw new MaintenanceInputError(
-      `Unknown mode ${JSON.stringify(mode) ?? String(mode)}; use one of ${modes.join(", ")}.`,
+      `Unknown mode ${typeof mode === "string" ? JSON.stringify(mode) : inspect(mode)}; use one of ${modes.join(", ")}.`,
     )
   }
   return mode as Mode

@@ -29,6 +29,7 @@ type Callback = (error: unknown, result?: unknown) => void
 
 /** PostgreSQL's codes for a statement that does not run inside a transaction block. */
 const needsNoBlock = new Set(["25001", "2D000"])
+const nobody: Actor = { user: undefined, isEmergency: false }
 const severalStatements =
   "A text of several statements that may end a transaction cannot be checked: send them one by one."
 const commitsItself = "This statement commits by itself, so it could not be undone."
@@ -114,8 +115,9 @@ export class FencedConnection {
   }
 
   async #request(statement: Statement, values: unknown[] | undefined): Promise<Result> {
-    const actor = this.#enforcement.actor()
     const classified = classify(this.#textOf(statement), isExtended(statement, values))
+    // Giving up is open to everybody, also if it is not known to whom.
+    const actor = classified.kind === "rollback" ? nobody : this.#enforcement.actor()
     return this.#inTurn(() => this.#run({ statement, values, actor, ...classified }))
   }
 

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises"
-import { MaintenanceInputError, MaintenanceSetupError } from "../errors"
+import { MaintenanceSetupError } from "../errors"
+import { knownUser } from "../identity"
 import type { Actor, MaintenanceStatus, Mode } from "../mode/mode"
 import type { ControlConnection } from "./control-connection"
 import { translateStateError } from "./refusal"
@@ -118,11 +119,4 @@ export class StateStore {
       )
     }
   }
-}
-
-function knownUser({ user }: Actor): string {
-  if (user !== undefined) return user
-  throw new MaintenanceInputError(
-    "It is not known who changes the mode: pass `as`, call within runAs(), or set the option currentUser.",
-  )
 }
