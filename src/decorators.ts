@@ -56,7 +56,7 @@ export function DuringMaintenance(
   return decorator(
     "@DuringMaintenance",
     (method) =>
-      function (...args) {
+      async function (...args) {
         const user = as === undefined ? undefined : userOf(as, this, args)
         return maintenance().during(mode, { ...rest, as: user }, () => method.apply(this, args))
       },
@@ -87,8 +87,10 @@ function decorator(name: string, wrap: (method: Method) => Method): MaintenanceD
       if (keyOrContext.kind === "method") return wrapped(target, keyOrContext.name)
       throw noMethod(name, keyOrContext.name)
     }
-    if (keyOrContext === undefined && typeof target === "function") return wrapClass(target, wrapped)
-    if (!descriptor) throw noMethod(name, keyOrContext)
+    if (keyOrContext === undefined && descriptor === undefined && typeof target === "function")
+      return wrapClass(target, wrapped)
+    // The third argument of a parameter's decorator is its position.
+    if (typeof descriptor !== "object") throw noMethod(name, keyOrContext ?? "a parameter of the constructor")
     descriptor.value = wrapped(descriptor.value, keyOrContext)
     return descriptor
   }
@@ -101,8 +103,9 @@ function isContext(value: unknown): value is DecoratorContext {
 
 function wrapClass(target: unknown, wrapped: (method: unknown, key: unknown) => Method): void {
   const { prototype } = target as { prototype: object }
-  for (const [key, descriptor] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
-    if (key === "constructor" || typeof descriptor.value !== "function") continue
+  for (const key of Reflect.ownKeys(prototype)) {
+    const descriptor = Object.getOwnPropertyDescriptor(prototype, key)
+    if (key === "constructor" || typeof descriptor?.value !== "function") continue
     Object.defineProperty(prototype, key, { ...descriptor, value: wrapped(descriptor.value, key) })
   }
 }

@@ -1,3 +1,4 @@
+import { AsyncResource } from "node:async_hooks"
 import { setTimeout as pause } from "node:timers/promises"
 import type { DataSource, EntityManager } from "typeorm"
 import { Installation } from "./enforcement/install"
@@ -147,8 +148,13 @@ export class Maintenance {
         `Unknown event "${event}"; there are ${Object.keys(this.#listeners).join(", ")}.`,
       )
     }
-    this.#listeners[event].add(listener)
-    return () => void this.#listeners[event].delete(listener)
+    if (typeof listener !== "function") {
+      throw new MaintenanceInputError(`The listener of "${event}" must be a function.`)
+    }
+    // In the context of this call: the connection that brings the news may have been opened in a maintainer's.
+    const bound = AsyncResource.bind(listener as () => void) as MaintenanceEvents[Event]
+    this.#listeners[event].add(bound)
+    return () => void this.#listeners[event].delete(bound)
   }
 
   /** Resolves when the plugin enforces; `dataSource.initialize()` waits for it. Throws MaintenanceSetupError. */

@@ -93,6 +93,7 @@ function faultOfText(text: unknown, maxLength: number): string | undefined {
   if (text.trim() === "") return "is empty"
   if (text.length > maxLength) return `is longer than ${maxLength} characters`
   if (text.includes("\0")) return "contains a null character"
+  if (/\p{Surrogate}/u.test(text)) return "is no valid Unicode (half of a surrogate pair)"
   return undefined
 }
 

@@ -117,8 +117,16 @@ export class FencedConnection {
   async #request(statement: Statement, values: unknown[] | undefined): Promise<Result> {
     const classified = classify(this.#textOf(statement), isExtended(statement, values))
     // Giving up is open to everybody, also if it is not known to whom.
-    const actor = classified.kind === "rollback" ? nobody : this.#enforcement.actor()
+    const actor = classified.kind === "rollback" ? nobody : this.#actor()
     return this.#inTurn(() => this.#run({ statement, values, actor, ...classified }))
+  }
+
+  #actor(): Actor {
+    try {
+      return this.#enforcement.actor()
+    } catch (error) {
+      throw this.refused(error)
+    }
   }
 
   #textOf(statement: Statement): string {
@@ -297,7 +305,7 @@ export class FencedConnection {
   }
 
   async #requestForeign(query: ForeignQuery): Promise<void> {
-    const actor = this.#enforcement.actor()
+    const actor = this.#actor()
     const { kind, mayEndTransaction } = classify(query.text ?? query.cursor?.text ?? "", false)
     await this.#inTurn(async () => {
       this.#assertAdmitted(actor)

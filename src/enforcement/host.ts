@@ -45,7 +45,10 @@ export function hostDriver(dataSource: DataSource): HostDriver {
     "obtainSlaveConnection",
   ] as const
   const missing = methods.find((name) => typeof driver[name] !== "function")
-  if (missing) throw unknownHost(`its PostgreSQL driver has no ${missing}()`)
+  if (missing)
+    throw unknownHost(
+      `the PostgreSQL driver of ${typeormVersion() ?? "this unknown version"} has no ${missing}()`,
+    )
   const prototype = driver.postgres?.Query?.prototype as { prepare?: unknown; _getRows?: unknown } | undefined
   if (!prototype?.prepare || !prototype._getRows) {
     throw new MaintenanceSetupError(
@@ -64,8 +67,7 @@ export function checkTypeormVersion(version: string | undefined): void {
 
 function unknownHost(what: string): MaintenanceSetupError {
   return new MaintenanceSetupError(
-    `This TypeORM cannot be supported: ${what}. Supported is TypeORM ${supportedTypeorm}; this one is ` +
-      `${typeormVersion() ?? "of an unknown version"}.`,
+    `This TypeORM cannot be supported: ${what}. Supported is TypeORM ${supportedTypeorm}.`,
   )
 }
 

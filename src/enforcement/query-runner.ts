@@ -42,7 +42,9 @@ export function isFencedQueryRunner(runner: object | undefined): runner is Fence
 /** Makes the class of query runners for a DataSource, as a subclass of the one that its driver uses. */
 export function fencedQueryRunnerClass(Base: RunnerClass, context: RunnerContext): RunnerClass {
   return class extends Base implements FencedQueryRunner {
-    readonly #changes = new Map<string, RefusedChange>()
+    #changes = new Map<string, RefusedChange>()
+    /** The changes up to each savepoint, to come back to. */
+    #changesBefore: Map<string, RefusedChange>[] = []
     #fenced: FencedConnection | undefined
     #isUnfenced = false
     #afterCommit: (() => Promise<void>)[] = []
@@ -80,13 +82,17 @@ export function fencedQueryRunnerClass(Base: RunnerClass, context: RunnerContext
       ...isolation: Parameters<PostgresQueryRunner["startTransaction"]>
     ): Promise<void> {
       this.#assertAdmitted()
-      if (!this.isTransactionActive) this.#forgetTransaction()
+      if (this.isTransactionActive) this.#changesBefore.push(new Map(this.#changes))
+      else this.#forgetTransaction()
       await super.startTransaction(...isolation)
     }
 
     override async commitTransaction(): Promise<void> {
       await super.commitTransaction()
-      if (this.isTransactionActive) return
+      if (this.isTransactionActive) {
+        this.#changesBefore.pop()
+        return
+      }
       const work = this.#afterCommit
       this.#forgetTransaction()
       await context.committed()
@@ -95,8 +101,11 @@ export function fencedQueryRunnerClass(Base: RunnerClass, context: RunnerContext
 
     override async rollbackTransaction(): Promise<void> {
       await super.rollbackTransaction()
-      // Also when only a savepoint was given up: what is to follow the commit may rest on what was undone.
-      this.#forgetTransaction()
+      const changes = this.#changesBefore.pop()
+      if (!this.isTransactionActive || !changes) return this.#forgetTransaction()
+      this.#changes = changes
+      // What is to follow the commit may rest on what was undone.
+      this.#afterCommit = []
     }
 
     override async release(): Promise<void> {
@@ -133,6 +142,7 @@ export function fencedQueryRunnerClass(Base: RunnerClass, context: RunnerContext
 
     #forgetTransaction(): void {
       this.#changes.clear()
+      this.#changesBefore = []
       this.#afterCommit = []
     }
 

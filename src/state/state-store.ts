@@ -112,11 +112,15 @@ export class StateStore {
 
   async #checkServerVersion(): Promise<void> {
     const { rows } = await this.#control.query<{ server_version_num: string }>("show server_version_num")
-    const version = Math.floor(Number(rows[0]?.server_version_num) / 10_000)
-    if (version < 14) {
-      throw new MaintenanceSetupError(
-        `PostgreSQL ${version} is too old: typeorm-maintenance-mode needs 14 or later.`,
-      )
-    }
+    checkServerVersion(Number(rows[0]?.server_version_num))
   }
+}
+
+/** Throws MaintenanceSetupError for a version of PostgreSQL, as `server_version_num` has it, that is too old. */
+export function checkServerVersion(versionNumber: number): void {
+  const major = Math.floor(versionNumber / 10_000)
+  if (major >= 14) return
+  throw new MaintenanceSetupError(
+    `PostgreSQL ${major} is too old: typeorm-maintenance-mode needs 14 or later.`,
+  )
 }

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks"
 import { send } from "./pipelined-query"
 import type { ForeignQuery, ProtocolConnection, Step } from "./protocol"
 
@@ -24,6 +25,8 @@ export class AccompaniedQuery {
   readonly #query: ForeignQuery & { [name in (typeof handlers)[number]]?: Handler }
   readonly #step: Step | undefined
   readonly #translate: (error: Error) => Error
+  /** The events of a connection come in the context that opened it; the caller's code is to run in the caller's own. */
+  readonly #inContext = AsyncLocalStorage.snapshot()
   #connection: ProtocolConnection | undefined
   /** How many Execute messages the server has yet to answer. */
   #unanswered = 0
@@ -38,7 +41,9 @@ export class AccompaniedQuery {
     this.#translate = translate
     for (const name of handlers) {
       if (query[name as keyof ForeignQuery] === undefined) continue
-      Object.defineProperty(this, name, { value: (...args: unknown[]) => this.#answered(name, args) })
+      Object.defineProperty(this, name, {
+        value: (...args: unknown[]) => this.#inContext(() => this.#answered(name, args)),
+      })
     }
   }
 
@@ -49,7 +54,9 @@ export class AccompaniedQuery {
 
   handleError(error: Error): void {
     this.#hasFailed = true
-    this.#query.handleError(this.#translate(error), this.#connection as ProtocolConnection)
+    this.#inContext(() =>
+      this.#query.handleError(this.#translate(error), this.#connection as ProtocolConnection),
+    )
   }
 
   #answered(name: (typeof handlers)[number], args: unknown[]): void {
