@@ -1,5 +1,5 @@
 import { expect } from "chai"
-import { MaintenanceSetupError } from "../src"
+import { maintenanceSchemaSql, MaintenanceSetupError } from "../src"
 import { withMaintenance } from "./support/data-source"
 import { TestDatabase } from "./support/database"
 import { Item } from "./support/entities"
@@ -14,7 +14,7 @@ const mishaps: Record<string, string> = {
   "the privilege on the schema is revoked": "revoke usage on schema maintenance from clerk",
   "the privilege on the fence is revoked": "revoke execute on function maintenance.fence from clerk",
   "the function is owned by a role that cannot read the table":
-    "alter function maintenance.fence owner to clerk",
+    "alter function maintenance.fence owner to clerk; revoke select on maintenance.state from clerk",
 }
 
 describe("When the state cannot be read", () => {
@@ -27,11 +27,8 @@ describe("When the state cannot be read", () => {
   beforeEach(async () => {
     database = await TestDatabase.create()
     await openShop(database)
-    await withMaintenance(database.url, {}, () => Promise.resolve())
+    await database.sql(maintenanceSchemaSql({ role: "clerk" }))
     await database.sql(`
-      revoke execute on all functions in schema maintenance from public;
-      grant usage on schema maintenance to clerk; grant select on maintenance.schema_version to clerk;
-      grant execute on all functions in schema maintenance to clerk;
       grant all on all tables in schema public to clerk; grant all on all sequences in schema public to clerk`)
   })
   afterEach(() => database.drop())

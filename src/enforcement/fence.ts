@@ -7,12 +7,17 @@ import type { Step } from "../wire/protocol"
 export class Fence {
   readonly #schema: string
   readonly #known: () => MaintenanceStatus | undefined
+  readonly #fence: string
   /** Set while the schema is expected from a migration: until it is there, what only reads may pass. */
   isAwaitingSchema = false
 
   constructor(schema: string, known: () => MaintenanceStatus | undefined) {
     this.#schema = schema
     this.#known = known
+    // What only reads is spared the call, unless the mode is exclusive.
+    this.#fence =
+      `select "${schema}".fence($1, $2) where pg_current_xact_id_if_assigned() is not null ` +
+      `or (select mode from "${schema}".state) = 'exclusive'`
   }
 
   /** Refuses early what would be refused anyway: everything of others in exclusive mode. Throws AccessRefusedError. */
@@ -24,7 +29,7 @@ export class Fence {
   /** The last statement of a transaction. */
   check({ user, isEmergency }: Actor): Step {
     if (this.isAwaitingSchema) return this.checkWrites({ user, isEmergency })
-    return { text: `select "${this.#schema}".fence($1, $2)`, values: [user ?? null, isEmergency] }
+    return { name: "maintenance_fence", text: this.#fence, values: [user ?? null, isEmergency] }
   }
 
   /** Whether nothing is known in memory, so that the server has to be asked before a statement of a transaction. */

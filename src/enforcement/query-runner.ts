@@ -59,7 +59,7 @@ export function fencedQueryRunnerClass(Base: RunnerClass, context: RunnerContext
       const client = await super.connect()
       this.#fenced = context.connectionOf(client)
       if (this.#fenced) this.#fenced.changes = () => [...this.#changes.values()]
-      return this.#isUnfenced ? this.#fenced?.raw : client
+      return this.#isUnfenced ? this.#fenced?.session.raw : client
     }
 
     override async query(

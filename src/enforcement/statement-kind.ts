@@ -14,6 +14,8 @@ export interface Classified {
   readonly kind: StatementKind
   /** Whether the text may hold a statement that ends a transaction. False is certain. */
   readonly mayEndTransaction: boolean
+  /** Set for a text that does nothing but end the transaction, without starting another. */
+  readonly end?: "COMMIT" | "ROLLBACK" | undefined
 }
 
 /** White space and comments as PostgreSQL's lexer takes them; a comment within a comment is left to be uncertain. */
@@ -41,7 +43,12 @@ export function classify(text: string, isExtended: boolean): Classified {
   }
   const kind = kindOfOne(statement)
   const mayEndTransaction = kind === "commit" || (kind === "other" && endings.test(statement))
-  return { kind, mayEndTransaction }
+  return { kind, mayEndTransaction, end: endOf(kind, statement) }
+}
+
+function endOf(kind: StatementKind, statement: string): "COMMIT" | "ROLLBACK" | undefined {
+  if (kind === "commit" && !/chain/i.test(statement)) return "COMMIT"
+  return kind === "rollback" && !/\sto\s/i.test(statement) ? "ROLLBACK" : undefined
 }
 
 function kindOfOne(statement: string): StatementKind {

@@ -80,7 +80,7 @@ function grants(schema: string, role: string): string {
   return (
     `\nrevoke execute on all functions in schema "${schema}" from public;\n` +
     `grant usage on schema "${schema}" to ${grantee};\n` +
-    `grant select on "${schema}".schema_version to ${grantee};\n` +
+    `grant select on "${schema}".schema_version, "${schema}".state to ${grantee};\n` +
     `grant execute on all functions in schema "${schema}" to ${grantee};\n`
   )
 }

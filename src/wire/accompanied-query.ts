@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from "node:async_hooks"
-import { send } from "./pipelined-query"
-import type { ForeignQuery, ProtocolConnection, Step } from "./protocol"
+import { sendStep } from "./pipelined-query"
+import type { ForeignQuery, PreparedNames, ProtocolConnection, Step } from "./protocol"
 
 type Handler = (...args: unknown[]) => void
 
@@ -15,6 +15,9 @@ const handlers = [
   "handleCopyData",
   "handleReadyForQuery",
 ] as const
+
+/** The step is always parsed anew: the object may have any state of its own. */
+const noneKept: PreparedNames = new Set()
 
 /**
  * A caller's query object with a step of ours at the end of what it sends. The object learns of the step only if that
@@ -71,7 +74,7 @@ export class AccompaniedQuery {
       if (name === "handleCommandComplete" && !this.#isStepSent) {
         this.#keptBack = args
         this.#isStepSent = true
-        send(this.#connection as ProtocolConnection, this.#step)
+        sendStep(this.#connection as ProtocolConnection, this.#step, noneKept)
         this.#connection?.flush()
         return
       }
@@ -95,7 +98,7 @@ export class AccompaniedQuery {
     const sync = () => {
       if (!this.#isStepSent && !this.#hasFailed) {
         this.#isStepSent = true
-        send(connection, step)
+        sendStep(connection, step, noneKept)
       }
       connection.sync()
     }

@@ -1,25 +1,25 @@
-import type { ProtocolConnection, QueryClass, QueryLike, Statement, Step } from "./protocol"
+import type { PreparedNames, ProtocolConnection, QueryClass, QueryLike, Statement, Step } from "./protocol"
 
-/** The parts of a pipelined query in their order; `end` is the end of the transaction, which Sync brings about. */
-export type Part = "before" | "statement" | "after" | "end"
+/** Where a pipelined query failed: at a step of ours, at the statement, or as Sync ended the transaction. */
+export type Failure = Step | "statement" | "end"
 
 /** A statement that is sent together with others under one Sync, so that all share one round trip. */
 export interface PipelinedQuery extends QueryLike {
-  /** Which part failed; set before the error is handed on. */
-  readonly failedPart: Part | undefined
+  /** Set when it failed, before the error is handed on. */
+  readonly failure: Failure | undefined
 }
 
-/** What is sent with the statement; an error in any part skips all that follow up to the Sync. */
+/** What is sent with the statement; an error anywhere skips all that follows up to the Sync. */
 export interface Companions {
-  readonly before?: Step
-  readonly after?: Step
+  readonly before?: readonly Step[]
+  readonly after?: readonly Step[]
 }
 
 /** Makes pipelined queries for one copy of `pg`. */
 export type PipelinedQueryClass = new (
   statement: Statement,
   values: unknown[] | undefined,
-  companions: Companions,
+  companions: Companions & { readonly prepared: PreparedNames },
 ) => PipelinedQuery
 
 /**
@@ -30,14 +30,22 @@ export type PipelinedQueryClass = new (
  */
 export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
   return class extends Query implements PipelinedQuery {
-    failedPart: Part | undefined
-    readonly #companions: Companions
-    #current: Part
+    failure: Failure | undefined
+    readonly #before: readonly Step[]
+    readonly #after: readonly Step[]
+    readonly #prepared: PreparedNames
+    /** How many of the parts the server has completed: the steps before, the statement, the steps after. */
+    #completed = 0
 
-    constructor(statement: Statement, values: unknown[] | undefined, companions: Companions) {
+    constructor(
+      statement: Statement,
+      values: unknown[] | undefined,
+      { before = [], after = [], prepared }: Companions & { readonly prepared: PreparedNames },
+    ) {
       super(statement, values)
-      this.#companions = companions
-      this.#current = companions.before ? "before" : "statement"
+      this.#before = before
+      this.#after = after
+      this.#prepared = prepared
     }
 
     override requiresPreparation(): boolean {
@@ -45,49 +53,71 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
     }
 
     override prepare(connection: ProtocolConnection): void {
-      if (this.#companions.before) send(connection, this.#companions.before)
+      for (const step of this.#before) sendStep(connection, step, this.#prepared)
       super.prepare(connection)
     }
 
     override _getRows(connection: ProtocolConnection): void {
       connection.execute({ portal: this.portal })
-      if (this.#companions.after) send(connection, this.#companions.after)
+      for (const step of this.#after) sendStep(connection, step, this.#prepared)
       connection.sync()
     }
 
     override handleRowDescription(message: object): void {
-      if (this.#current === "statement") super.handleRowDescription(message)
+      if (this.#isAtStatement) super.handleRowDescription(message)
     }
 
     override handleDataRow(message: object): void {
-      if (this.#current === "statement") super.handleDataRow(message)
+      if (this.#isAtStatement) super.handleDataRow(message)
     }
 
     override handleCommandComplete(message: object, connection: ProtocolConnection): void {
-      if (this.#current === "statement") super.handleCommandComplete(message, connection)
-      this.#advance()
+      if (this.#isAtStatement) super.handleCommandComplete(message, connection)
+      this.#complete()
     }
 
     override handleEmptyQuery(connection: ProtocolConnection): void {
       super.handleEmptyQuery(connection)
-      this.#advance()
+      this.#complete()
     }
 
     override handleError(error: Error, connection: ProtocolConnection): void {
-      this.failedPart = this.#current
+      this.failure = this.#part
       super.handleError(error, connection)
     }
 
-    #advance(): void {
-      this.#current =
-        this.#current === "before" ? "statement" : this.#current === "statement" ? "after" : "end"
+    get #isAtStatement(): boolean {
+      return this.#completed === this.#before.length
+    }
+
+    get #part(): Failure {
+      if (this.#isAtStatement) return "statement"
+      return this.#before[this.#completed] ?? this.#after[this.#completed - this.#before.length - 1] ?? "end"
+    }
+
+    #complete(): void {
+      const part = this.#part
+      if (typeof part === "object" && part.name) this.#prepared.add(part.name)
+      this.#completed++
     }
   }
 }
 
 /** Writes a statement without describing it: its rows, if any, arrive unannounced and are dropped. */
-export function send(connection: ProtocolConnection, { text, values }: Step): void {
-  connection.parse({ text })
-  connection.bind({ values: values.map((value) => (value === null ? null : String(value))) })
+export function sendStep(
+  connection: ProtocolConnection,
+  { name, text, values }: Step,
+  prepared: PreparedNames,
+): void {
+  const statement = name ?? ""
+  if (!name || !prepared.has(name)) {
+    // A name may have been taken by a Parse whose transaction failed: statements outlive transactions.
+    if (name) connection.close({ type: "S", name })
+    connection.parse({ text, name: statement })
+  }
+  connection.bind({
+    statement,
+    values: values.map((value) => (value === null || typeof value === "string" ? value : String(value))),
+  })
   connection.execute({})
 }

@@ -6,14 +6,20 @@ export type TransactionStatus = "I" | "T" | "E"
 
 /** One statement with its values, to be sent along with another. */
 export interface Step {
+  /** The name under which the session keeps it prepared; without one it is parsed each time. */
+  readonly name?: string
   readonly text: string
   readonly values: readonly (string | boolean | number | null)[]
 }
 
+/** The names of the steps that a session keeps prepared. */
+export type PreparedNames = Set<string>
+
 /** As much of pg's protocol connection as this layer speaks to (pg 8.11 to 8.23, `lib/connection.js`). */
 export interface ProtocolConnection extends EventEmitter {
   parse(message: { text: string; name?: string; types?: number[] }): void
-  bind(message: { values: unknown[] }): void
+  bind(message: { statement?: string; values: unknown[] }): void
+  close(message: { type: "S"; name: string }): void
   describe(message: { type: "P" | "S"; name: string }): void
   execute(message: { portal?: string; rows?: number }): void
   flush(): void

@@ -76,15 +76,22 @@ begin
     perform {schema}.admit_reader(acting_user, is_emergency);
     return;
   end if;
-  -- The gate first, the state after it: a switch waits for whoever holds the gate of an earlier epoch.
-  select epoch into gate_epoch from {schema}.state;
   loop
-    perform pg_advisory_xact_lock_shared({gate}, coalesce(gate_epoch, 0));
-    state := {schema}.current_state();
+    -- The gate first, the state after it: a switch waits for whoever holds the gate of an earlier epoch.
+    select s.epoch into gate_epoch from {schema}.state s
+    where pg_advisory_xact_lock_shared({gate}, s.epoch)::text is not null;
+    -- As current_state(), which a call from here would make slower.
+    if current_setting('transaction_isolation') = 'read committed' then
+      select * into state from {schema}.state;
+    else
+      select * into state from {schema}.state for share;
+    end if;
     exit when state.epoch = gate_epoch;
-    gate_epoch := state.epoch;
+    if state.mode is null then
+      raise exception using errcode = 'MM009', message = 'the maintenance state has no row';
+    end if;
   end loop;
-  if not {schema}.is_admitted(state, acting_user, is_emergency) then
+  if state.mode <> 'normal' and not {schema}.is_admitted(state, acting_user, is_emergency) then
     perform {schema}.refuse(state, 'access');
   end if;
 end $$;

@@ -1,0 +1,105 @@
+import { MaintenanceSetupError, WriteVetoedError, type RefusedChange } from "../errors"
+import type { Actor } from "../mode/mode"
+import type { Companions } from "../wire/pipelined-query"
+import type { Result, Step } from "../wire/protocol"
+import { SendFailure, type Sendable, type Session } from "../wire/session"
+import type { Fence } from "./fence"
+import { codeOf } from "./request"
+
+/** What a connection's statements are checked with. */
+export interface CheckpointOwner {
+  readonly session: Session
+  readonly fence: Fence
+  /** Names the ORM's changes of the running transaction. */
+  changes(): readonly RefusedChange[]
+  /** Told of every refusal; returns the error, to be thrown. */
+  refused(error: unknown): unknown
+}
+
+/** How often to read the state again, if it changes just while it is read. */
+const maxHoldAttempts = 10
+
+/** Has the server check what a connection sends, and makes refusals of its answers. */
+export class Checkpoint {
+  readonly #owner: CheckpointOwner
+  /** The epoch at which this session holds a share of the gate that outlasts transactions. */
+  #heldEpoch: number | undefined
+
+  constructor(owner: CheckpointOwner) {
+    this.#owner = owner
+  }
+
+  /** Sends a statement with a check in the same round trip; throws the refusal. */
+  async send(sendable: Sendable, companions: Companions): Promise<Result> {
+    const { session } = this.#owner
+    try {
+      return await session.sendWith(sendable, companions)
+    } catch (error) {
+      if (!(error instanceof SendFailure)) throw error
+      const checks = [...(companions.before ?? []), ...(companions.after ?? [])]
+      if (!checks.includes(error.failure as Step)) throw error.cause
+      await session.ready()
+      throw this.refuse(error.cause)
+    }
+  }
+
+  /** Throws the refusal of whoever may not even read. */
+  async admitReader(actor: Actor): Promise<void> {
+    await this.#run(this.#owner.fence.admitReader(actor))
+  }
+
+  /** Takes a share of the gate for longer than a transaction; returns whether the actor may write at all. */
+  async hold(actor: Actor): Promise<boolean> {
+    const { session, fence } = this.#owner
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const [row] = await session.run<{ epoch: number | null }>(fence.hold(actor))
+        this.#heldEpoch = row?.epoch ?? undefined
+        return this.#heldEpoch !== undefined
+      } catch (error) {
+        await session.ready()
+        // The state changed while it was read, under a default isolation level above READ COMMITTED.
+        const isStale = codeOf(error) === "40001" && session.is("I")
+        if (!isStale || attempt === maxHoldAttempts) throw this.refuse(error)
+      }
+    }
+  }
+
+  /** Gives the share of the gate back, if there is one. */
+  async unhold(): Promise<void> {
+    const { session, fence } = this.#owner
+    if (this.#heldEpoch === undefined || session.isEnded) return
+    const step = fence.unhold(this.#heldEpoch)
+    this.#heldEpoch = undefined
+    await session.run(step)
+    await session.ready()
+  }
+
+  /** The veto of something that could not be undone at commit. */
+  async veto(actor: Actor, why: string, cause?: unknown): Promise<Error> {
+    const { session, fence } = this.#owner
+    try {
+      await session.run(fence.admit(actor))
+    } catch (error) {
+      const refusal = fence.translate(error, this.#owner.changes()) as Error
+      return refusal instanceof WriteVetoedError ? fence.vetoUnchecked(refusal, why, cause) : refusal
+    } finally {
+      await session.ready()
+    }
+    return new MaintenanceSetupError("The maintenance ended while this was refused: run it again.", { cause })
+  }
+
+  /** What the server's answer to a check means; tells of it, if it is a refusal. */
+  refuse(error: unknown): unknown {
+    return this.#owner.refused(this.#owner.fence.translate(error, this.#owner.changes()))
+  }
+
+  async #run(step: Step): Promise<void> {
+    try {
+      await this.#owner.session.run(step)
+    } catch (error) {
+      await this.#owner.session.ready()
+      throw this.refuse(error)
+    }
+  }
+}

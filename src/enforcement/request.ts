@@ -1,0 +1,21 @@
+import type { QueryResult } from "pg"
+import type { Actor } from "../mode/mode"
+import type { Statement } from "../wire/protocol"
+import type { Classified } from "./statement-kind"
+
+/** A statement as it was asked for, with all that decides how it is sent. */
+export interface Request extends Classified {
+  readonly statement: Statement
+  readonly values: unknown[] | undefined
+  readonly actor: Actor
+}
+
+/** PostgreSQL's SQLSTATE of an error, or none. */
+export function codeOf(error: unknown): string {
+  return (error as { code?: string }).code ?? ""
+}
+
+/** Whether one of these statements began a transaction, by the server's command tags. */
+export function startsTransaction(results: QueryResult[]): boolean {
+  return results.some(({ command }) => command === "BEGIN" || command === "START")
+}

@@ -1,0 +1,86 @@
+import type { Companions } from "../wire/pipelined-query"
+import type { ForeignQuery, Result } from "../wire/protocol"
+import type { Actor } from "../mode/mode"
+import { Checkpoint, type CheckpointOwner } from "./checkpoint"
+import { codeOf, startsTransaction, type Request } from "./request"
+
+/** PostgreSQL's codes for a statement that does not run inside a transaction block. */
+const needsNoBlock = new Set(["25001", "2D000"])
+const severalStatements =
+  "A text of several statements that may end a transaction cannot be checked: send them one by one."
+const commitsItself = "This statement commits by itself, so it could not be undone."
+
+/** Runs what may commit by itself, past a check at its end. */
+export class SelfCommitting {
+  readonly #owner: CheckpointOwner
+  readonly #checkpoint: Checkpoint
+
+  constructor(owner: CheckpointOwner, checkpoint: Checkpoint) {
+    this.#owner = owner
+    this.#checkpoint = checkpoint
+  }
+
+  /** Holds the gate from before the statement until after it. */
+  async run(request: Request): Promise<Result> {
+    const { session } = this.#owner
+    if (!(await this.#checkpoint.hold(request.actor))) return this.#runAsReader(request)
+    const result = await session.send(request)
+    await session.ready()
+    // Not as the first query of a transaction just begun: SET TRANSACTION would come too late after it.
+    if (session.is("T") && !startsTransaction([result].flat().slice(-1))) await this.#checkpoint.unhold()
+    return result
+  }
+
+  /** The same for a query object; a reader's block is read-only, so that the server refuses a write in the act. */
+  async submit(query: ForeignQuery, actor: Actor): Promise<void> {
+    const { session } = this.#owner
+    const asIs = (error: Error) => error
+    if (await this.#checkpoint.hold(actor)) return session.submit(query, undefined, asIs)
+    const veto = await this.#checkpoint.veto(actor, commitsItself)
+    if (!session.is("I")) throw this.#owner.refused(veto)
+    await session.run({ text: "BEGIN READ ONLY", values: [] })
+    await session.submit(query, undefined, (error) =>
+      codeOf(error) === "25006" ? (this.#owner.refused(veto) as Error) : error,
+    )
+    await session.rollBack()
+  }
+
+  /** For somebody who may only read: in a block, his own or ours, where it cannot commit by itself. */
+  async #runAsReader(request: Request): Promise<Result> {
+    const { session, fence } = this.#owner
+    const check = [fence.check(request.actor)]
+    if (!session.is("I")) return this.#sendAsOne(request, { before: check })
+    await session.run({ text: "BEGIN", values: [] })
+    let result: Result
+    try {
+      result = await this.#sendAsOne(request, {})
+      await session.ready()
+    } catch (error) {
+      await session.rollBack()
+      if (!needsNoBlock.has(codeOf(error))) throw error
+      throw this.#owner.refused(await this.#checkpoint.veto(request.actor, commitsItself, error))
+    }
+    if (!session.is("T") || startsTransaction([result].flat())) return result
+    try {
+      await this.#checkpoint.send({ statement: "COMMIT" }, { before: check })
+    } catch (error) {
+      await session.rollBack()
+      throw error
+    }
+    return result
+  }
+
+  /** Has the server see to it that a text which may end the transaction is one statement. */
+  async #sendAsOne(request: Request, companions: Companions): Promise<Result> {
+    const { session } = this.#owner
+    if (request.kind === "several" && !request.mayEndTransaction) return session.send(request)
+    try {
+      return await this.#checkpoint.send(request, companions)
+    } catch (error) {
+      // PostgreSQL's parser found several commands; a mere syntax error has another routine.
+      if ((error as { routine?: string }).routine !== "exec_parse_message") throw error
+      await session.rollBack()
+      throw this.#owner.refused(await this.#checkpoint.veto(request.actor, severalStatements, error))
+    }
+  }
+}

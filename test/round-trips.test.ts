@@ -1,0 +1,95 @@
+import { expect } from "chai"
+import type { DataSource } from "typeorm"
+import { useMaintenance, withPlainDataSource } from "./support/data-source"
+import { useDatabase } from "./support/database"
+import { Item, Tag } from "./support/entities"
+import { openShop, restock } from "./support/shop"
+
+interface PoolWithClients {
+  _clients: { connection: NodeJS.EventEmitter }[]
+}
+
+/** How often the server is waited for: it says ReadyForQuery once for each Sync, and for each simple query. */
+async function countRoundTrips(dataSource: DataSource, work: () => Promise<unknown>): Promise<number> {
+  await dataSource.query("select 1")
+  const { master } = dataSource.driver as unknown as { master: PoolWithClients }
+  let count = 0
+  const listen = () => count++
+  for (const { connection } of master._clients) connection.on("readyForQuery", listen)
+  try {
+    await work()
+  } finally {
+    for (const { connection } of master._clients) connection.removeListener("readyForQuery", listen)
+  }
+  return count
+}
+
+type Operation = (dataSource: DataSource) => Promise<unknown>
+
+/** Operations, and the round trips of each: plain TypeORM 1.x and with the plugin. */
+const operations: Record<string, [plain: number, plugin: number, run: Operation]> = {
+  findOneBy: [1, 1, (d) => d.getRepository(Tag).findOneBy({ id: 1 })],
+  "query without parameters": [1, 1, (d) => d.query("select 1")],
+  "query with parameters": [1, 1, (d) => d.query("select $1::int", [1])],
+  "insert by query builder": [
+    1,
+    1,
+    (d) => d.createQueryBuilder().insert().into(Tag).values({ label: "x" }).execute(),
+  ],
+  "update by query builder": [
+    1,
+    1,
+    (d) => d.createQueryBuilder().update(Tag).set({ label: "y" }).where("id = 1").execute(),
+  ],
+  "save of a new entity": [3, 2, (d) => d.getRepository(Tag).save({ label: "z" })],
+  "read and save in a transaction": [
+    5,
+    4,
+    (d) =>
+      d.transaction(async (m) => {
+        const item = await m.findOneByOrFail(Item, { id: 1 })
+        await m.save(Item, { id: item.id, stock: item.stock + 1 })
+      }),
+  ],
+  "read in a REPEATABLE READ transaction": [
+    4,
+    2,
+    (d) => d.transaction("REPEATABLE READ", (m) => m.findOneBy(Tag, { id: 1 })),
+  ],
+  "empty transaction": [2, 0, (d) => d.transaction(() => Promise.resolve())],
+  "empty SERIALIZABLE transaction": [3, 0, (d) => d.transaction("SERIALIZABLE", () => Promise.resolve())],
+  "transaction that is given up before it sent anything": [
+    2,
+    0,
+    (d) => d.transaction(() => Promise.reject(new Error("no"))).catch(() => undefined),
+  ],
+}
+
+describe("Round trips", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database, { poolSize: 1 })
+  before(() => openShop(database.current))
+  beforeEach(() => restock(database.current))
+
+  for (const [name, [plain, plugin, run]] of Object.entries(operations)) {
+    it(`${name}: ${plain} in plain TypeORM, ${plugin} with the plugin`, async () => {
+      const { dataSource, maintenance } = installed.current
+      const inPlain = await withPlainDataSource(database.current.url, { poolSize: 1 }, (other) =>
+        countRoundTrips(other, () => run(other)),
+      )
+      await restock(database.current)
+      const inNormal = await countRoundTrips(dataSource, () => run(dataSource))
+      await restock(database.current)
+      await maintenance.enter("concurrent", { as: "alice" })
+      const byMaintainer = await countRoundTrips(dataSource, () =>
+        maintenance.runAs("alice", () => run(dataSource)),
+      )
+      await maintenance.leave({ as: "alice" })
+      expect({ inPlain, inNormal, byMaintainer }).to.deep.equal({
+        inPlain: plain,
+        inNormal: plugin,
+        byMaintainer: plugin,
+      })
+    })
+  }
+})
