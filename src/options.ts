@@ -21,6 +21,11 @@ export interface MaintenanceOptions {
    * database. With `false` use MaintenanceMigration or `maintenanceSchemaSql()`. Default: `true`.
    */
   migrate?: boolean | undefined
+  /**
+   * Whether the fence is prepared once in each session. Set `false` behind a pooler that gives every transaction
+   * another session (pgbouncer in transaction mode); the fence is then parsed each time. Default: `true`.
+   */
+  preparedStatements?: boolean | undefined
 }
 
 /** The options with every default in place. */
@@ -29,6 +34,7 @@ export interface ResolvedOptions {
   readonly emergencyUsers: ReadonlySet<string>
   readonly schema: string
   readonly migrate: boolean
+  readonly preparedStatements: boolean
 }
 
 /** The longest name of a user, in characters. */
@@ -36,7 +42,7 @@ export const maxUserLength = 200
 /** The longest reason, in characters. */
 export const maxReasonLength = 1000
 
-const known = new Set(["currentUser", "emergencyUsers", "schema", "migrate"])
+const known = new Set(["currentUser", "emergencyUsers", "schema", "migrate", "preparedStatements"])
 
 /** Checks the options and fills in the defaults; throws MaintenanceSetupError. */
 export function resolveOptions(options: MaintenanceOptions): ResolvedOptions {
@@ -48,7 +54,13 @@ export function resolveOptions(options: MaintenanceOptions): ResolvedOptions {
       throw new MaintenanceSetupError(`Unknown option "${name}"; known are ${[...known].join(", ")}.`)
     }
   }
-  const { currentUser = () => undefined, emergencyUsers = [], schema, migrate = true } = options
+  const {
+    currentUser = () => undefined,
+    emergencyUsers = [],
+    schema,
+    migrate = true,
+    preparedStatements = true,
+  } = options
   if (typeof currentUser !== "function") {
     throw new MaintenanceSetupError(
       "The option currentUser must be a function that returns a user or undefined.",
@@ -61,13 +73,16 @@ export function resolveOptions(options: MaintenanceOptions): ResolvedOptions {
     const fault = faultOfUser(user)
     if (fault) throw new MaintenanceSetupError(`The option emergencyUsers holds a user that ${fault}.`)
   }
-  if (typeof migrate !== "boolean")
-    throw new MaintenanceSetupError("The option migrate must be true or false.")
+  for (const [name, value] of Object.entries({ migrate, preparedStatements })) {
+    if (typeof value !== "boolean")
+      throw new MaintenanceSetupError(`The option ${name} must be true or false.`)
+  }
   return Object.freeze({
     currentUser,
     emergencyUsers: new Set<string>(emergencyUsers),
     schema: checkSchemaName(schema),
     migrate,
+    preparedStatements,
   })
 }
 

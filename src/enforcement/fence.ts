@@ -1,23 +1,27 @@
 import { WriteVetoedError, type RefusedChange } from "../errors"
 import { isAdmitted, type Actor, type MaintenanceStatus } from "../mode/mode"
 import { accessRefused, factsOf, translateStateError, writeVetoed } from "../state/refusal"
+import type { ResolvedOptions } from "../options"
 import type { Step } from "../wire/protocol"
 
 /** What is sent to the server to have it decide, and what its answers mean. */
 export class Fence {
   readonly #schema: string
   readonly #known: () => MaintenanceStatus | undefined
-  readonly #fence: string
+  readonly #fence: Pick<Step, "name" | "text">
   /** Set while the schema is expected from a migration: until it is there, what only reads may pass. */
   isAwaitingSchema = false
 
-  constructor(schema: string, known: () => MaintenanceStatus | undefined) {
+  constructor({ schema, preparedStatements }: ResolvedOptions, known: () => MaintenanceStatus | undefined) {
     this.#schema = schema
     this.#known = known
     // What only reads is spared the call, unless the mode is exclusive.
-    this.#fence =
-      `select "${schema}".fence($1, $2) where pg_current_xact_id_if_assigned() is not null ` +
-      `or (select mode from "${schema}".state) = 'exclusive'`
+    this.#fence = {
+      ...(preparedStatements ? { name: `maintenance_fence_${schema}` } : {}),
+      text:
+        `select "${schema}".fence($1, $2) where pg_current_xact_id_if_assigned() is not null ` +
+        `or (select mode from "${schema}".state) = 'exclusive'`,
+    }
   }
 
   /** Refuses early what would be refused anyway: everything of others in exclusive mode. Throws AccessRefusedError. */
@@ -29,7 +33,7 @@ export class Fence {
   /** The last statement of a transaction. */
   check({ user, isEmergency }: Actor): Step {
     if (this.isAwaitingSchema) return this.checkWrites({ user, isEmergency })
-    return { name: "maintenance_fence", text: this.#fence, values: [user ?? null, isEmergency] }
+    return { ...this.#fence, values: [user ?? null, isEmergency] }
   }
 
   /** Whether nothing is known in memory, so that the server has to be asked before a statement of a transaction. */

@@ -142,7 +142,8 @@ export class FencedConnection implements CheckpointOwner {
     const { session, fence } = this
     const asksForData = request.kind === "plannable" || request.kind === "other"
     if (asksForData && fence.isBlind && !session.is("E")) await this.#checkpoint.admitReader(request.actor)
-    if (!request.mayEndTransaction) return session.sendInBlock(request, request.kind === "plannable")
+    if (!request.mayEndTransaction)
+      return session.sendInBlock(request, request.kind === "plannable" || request.kind === "control")
     if (request.kind === "several") return this.#selfCommitting.run(request)
     try {
       return await this.#checkpoint.send(request, { before: [fence.check(request.actor)] })

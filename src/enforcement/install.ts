@@ -50,7 +50,7 @@ export class Installation {
     this.options = options
     this.#events = events
     this.#watch = new Watch(clientFactory(this.#driver), options.schema, (status) => events.changed(status))
-    this.#fence = new Fence(options.schema, () => this.#watch.known)
+    this.#fence = new Fence(options, () => this.#watch.known)
     this.#enforcement = {
       fence: this.#fence,
       PipelinedQuery: pipelinedQueryClass(this.#driver.postgres.Query),
@@ -181,6 +181,7 @@ export class Installation {
     const [client, release] = await obtain()
     const connection = this.#fenceOff(client)
     connection.isStartingUp = isStarting
+    connection.session.forget("ROLLBACK")
     return [connection.client, release]
   }
 

@@ -1,7 +1,7 @@
 /**
  * What a text can do to a transaction, as far as it is certain from the text alone:
  * - `plannable`: one SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES or TABLE. It cannot end a transaction.
- * - `control`: one statement that starts, marks or gives up a transaction, or sets a parameter. It commits nothing.
+ * - `control`: one statement that starts or marks a transaction, or is about the session. It commits nothing.
  * - `rollback`: one ROLLBACK of the whole transaction or to a savepoint.
  * - `commit`: one COMMIT or END.
  * - `other`: one statement of which the above is not certain, like DDL, CALL, VACUUM, COPY.
@@ -23,7 +23,8 @@ const leading = /^(?:[ \t\n\r\f]|--[^\n\r]*[\n\r]|\/\*(?:[^*/]|\*(?!\/)|\/(?!\*)
 const trailing = /[ \t\n\r\f;]+$/
 const plannable =
   /^[( \t\n\r\f]*(?:select|insert|update|delete|with|merge|values|table)(?![a-z0-9_$\x80-\uffff])/i
-const control = /^(?:begin|start|set|reset|show|savepoint|release)(?![a-z0-9_$\x80-\uffff])/i
+const control =
+  /^(?:begin|start|set|reset|show|savepoint|release|discard|deallocate|listen|unlisten)(?![a-z0-9_$\x80-\uffff])/i
 const rollback =
   /^(?:rollback|abort)(?:\s+(?:work|transaction))?(?:\s+to(?:\s+savepoint)?\s+[a-z_][a-z0-9_]*)?$/i
 const commit = /^(?:commit|end)(?:\s+(?:work|transaction))?(?:\s+and(?:\s+no)?\s+chain)?$/i
