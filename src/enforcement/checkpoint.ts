@@ -1,8 +1,8 @@
 import { MaintenanceSetupError, WriteVetoedError, type RefusedChange } from "../errors"
 import type { Actor } from "../mode/mode"
-import type { Companions } from "../wire/pipelined-query"
+import type { Companions, PipelinedQuery } from "../wire/pipelined-query"
 import type { Result, Step } from "../wire/protocol"
-import { SendFailure, type Sendable, type Session } from "../wire/session"
+import { atCaller, SendFailure, type Session } from "../wire/session"
 import type { Fence } from "./fence"
 import { codeOf } from "./request"
 
@@ -30,14 +30,14 @@ export class Checkpoint {
   }
 
   /** Sends a statement with a check in the same round trip; throws the refusal. */
-  async send(sendable: Sendable, companions: Companions): Promise<Result> {
+  async send(query: PipelinedQuery, companions: Companions): Promise<Result> {
     const { session } = this.#owner
     try {
-      return await session.sendWith(sendable, companions)
+      return await session.sendWith(query, companions)
     } catch (error) {
       if (!(error instanceof SendFailure)) throw error
       const checks = [...(companions.before ?? []), ...(companions.after ?? [])]
-      if (!checks.includes(error.failure as Step)) throw error.cause
+      if (!checks.includes(error.failure as Step)) throw atCaller(error)
       await session.ready()
       throw this.refuse(error.cause)
     }
@@ -51,12 +51,15 @@ export class Checkpoint {
   /** Takes a share of the gate for longer than a transaction; returns whether the actor may write at all. */
   async hold(actor: Actor): Promise<boolean> {
     const { session, fence } = this.#owner
+    await this.unhold()
     for (let attempt = 1; ; attempt++) {
       try {
         const [row] = await session.run<{ epoch: number | null }>(fence.hold(actor))
         this.#heldEpoch = row?.epoch ?? undefined
         return this.#heldEpoch !== undefined
       } catch (error) {
+        // Given up by pg (query_timeout), it may still come to hold: nobody could give it back then.
+        if (codeOf(error) === "") session.destroy()
         await session.ready()
         // The state changed while it was read, under a default isolation level above READ COMMITTED.
         const isStale = codeOf(error) === "40001" && session.is("I")
@@ -65,13 +68,18 @@ export class Checkpoint {
     }
   }
 
-  /** Gives the share of the gate back, if there is one. */
+  /** Gives the share of the gate back, if there is one; ends the connection if it cannot, which gives it back, too. */
   async unhold(): Promise<void> {
     const { session, fence } = this.#owner
     if (this.#heldEpoch === undefined || session.isEnded) return
     const step = fence.unhold(this.#heldEpoch)
     this.#heldEpoch = undefined
-    await session.run(step)
+    try {
+      const [row] = await session.run<{ is_unlocked: boolean }>(step)
+      if (!row?.is_unlocked) session.destroy()
+    } catch {
+      session.destroy()
+    }
     await session.ready()
   }
 

@@ -2,11 +2,13 @@ import { WriteVetoedError, type RefusedChange } from "../errors"
 import { isAdmitted, type Actor, type MaintenanceStatus } from "../mode/mode"
 import { accessRefused, factsOf, translateStateError, writeVetoed } from "../state/refusal"
 import type { ResolvedOptions } from "../options"
+import { lockKeys } from "../state/schema"
 import type { Step } from "../wire/protocol"
 
 /** What is sent to the server to have it decide, and what its answers mean. */
 export class Fence {
   readonly #schema: string
+  readonly #holdKey: number
   readonly #known: () => MaintenanceStatus | undefined
   readonly #fence: Pick<Step, "name" | "text">
   /** Set while the schema is expected from a migration: until it is there, what only reads may pass. */
@@ -14,13 +16,14 @@ export class Fence {
 
   constructor({ schema, preparedStatements }: ResolvedOptions, known: () => MaintenanceStatus | undefined) {
     this.#schema = schema
+    this.#holdKey = lockKeys(schema).hold
     this.#known = known
     // What only reads is spared the call, unless the mode is exclusive.
     this.#fence = {
       ...(preparedStatements ? { name: `maintenance_fence_${schema}` } : {}),
       text:
         `select "${schema}".fence($1, $2) where pg_current_xact_id_if_assigned() is not null ` +
-        `or (select mode from "${schema}".state) = 'exclusive'`,
+        `or (select mode from "${schema}".state) = 'exclusive' or exists (select from pg_cursors where is_holdable)`,
     }
   }
 
@@ -59,8 +62,9 @@ export class Fence {
     return { text: `select "${this.#schema}".hold($1, $2) as epoch`, values: [user ?? null, isEmergency] }
   }
 
+  /** Gives that share back. PostgreSQL's own function: it is open to every role that the session may have taken. */
   unhold(epoch: number): Step {
-    return { text: `select "${this.#schema}".unhold($1)`, values: [epoch] }
+    return { text: "select pg_advisory_unlock_shared($1, $2) as is_unlocked", values: [this.#holdKey, epoch] }
   }
 
   /** A failure of the statements above as an error of this package, where it is a refusal or the state is unreadable. */

@@ -1,14 +1,15 @@
-import { MaintenanceError, type RefusedChange } from "../errors"
+import type { RefusedChange } from "../errors"
 import type { Actor } from "../mode/mode"
 import { rawClientKey } from "../state/migration"
-import type { PipelinedQueryClass } from "../wire/pipelined-query"
+import type { Escort } from "../wire/accompanied-query"
+import type { PipelinedQuery, PipelinedQueryClass } from "../wire/pipelined-query"
 import type { ForeignQuery, Result, Statement, Step, WireClient } from "../wire/protocol"
 import { Session } from "../wire/session"
 import { Checkpoint, type CheckpointOwner } from "./checkpoint"
 import type { Fence } from "./fence"
 import type { Request } from "./request"
 import { SelfCommitting } from "./self-committing"
-import { classify } from "./statement-kind"
+import { classify, type Classified } from "./statement-kind"
 
 /** What a fenced connection needs to know of the installation. */
 export interface Enforcement {
@@ -22,6 +23,8 @@ export interface Enforcement {
 
 type Callback = (error: unknown, result?: unknown) => void
 
+/** A query object that hides its text may be anything. */
+const unknownText: Classified = { kind: "several", mayEndTransaction: true, mayBeginWithEnd: true }
 const nobody: Actor = { user: undefined, isEmergency: false }
 
 /**
@@ -41,8 +44,6 @@ export class FencedConnection implements CheckpointOwner {
   readonly #enforcement: Enforcement
   readonly #checkpoint: Checkpoint
   readonly #selfCommitting: SelfCommitting
-  /** Whether a refusal left a transaction open, which is to be rolled back before anybody else gets the connection. */
-  #mustRollBack = false
   #isRetired = false
 
   constructor(raw: WireClient, enforcement: Enforcement) {
@@ -63,11 +64,11 @@ export class FencedConnection implements CheckpointOwner {
       return this.session.raw.query(statement as Statement, values, callback)
     }
     if (isForeign(statement)) return this.#queryForeign(statement, values, callback)
-    const config = typeof statement === "string" ? { text: statement } : statement
-    const givenCallback = [values, callback, (config as { callback?: unknown }).callback].find(isCallback)
-    const givenValues = (Array.isArray(values) ? values : config.values) as unknown[] | undefined
-    if (!givenCallback) return this.#request(statement, givenValues)
-    const result = this.#request({ ...config, callback: undefined } as Statement, givenValues)
+    const givenCallback = [values, callback, (statement as { callback?: unknown }).callback].find(isCallback)
+    // Made now, so that what is sent in its turn is what was classified.
+    const query = this.session.statement(statement, Array.isArray(values) ? (values as unknown[]) : undefined)
+    const result = this.#request(query)
+    if (!givenCallback) return result
     result.then(
       (value) => process.nextTick(givenCallback, null, value),
       (error) => process.nextTick(givenCallback, error),
@@ -75,9 +76,8 @@ export class FencedConnection implements CheckpointOwner {
     return undefined
   }
 
-  /** Tells of a refusal, and remembers if it left a transaction open; returns the error, to be thrown. */
+  /** Tells of a refusal; returns the error, to be thrown. */
   refused(error: unknown): unknown {
-    if (error instanceof MaintenanceError && !this.session.is("I")) this.#mustRollBack = true
     return this.#enforcement.refused(error)
   }
 
@@ -87,19 +87,30 @@ export class FencedConnection implements CheckpointOwner {
     this.session.dispose()
   }
 
-  /** Rolls back what a refusal, or nothing but its start, left open; to be called before others get the connection. */
+  /**
+   * Rolls back whatever was left open, so that nobody else ends it; to be called before others get the connection.
+   * Rejects if that cannot be: then the connection is to be closed.
+   */
   async clean(): Promise<void> {
+    const { session } = this
     this.changes = () => []
-    this.session.forget("ROLLBACK")
-    if (!this.#mustRollBack && !this.session.is("E")) return
-    await this.#inTurn(() => this.session.rollBack()).catch(() => undefined)
+    if (session.isForeignActive) throw new Error("A query object was abandoned on this connection.")
+    if (session.isBusy || !session.is("I")) await this.#inTurn(() => session.rollBack())
   }
 
-  async #request(statement: Statement, values: unknown[] | undefined): Promise<Result> {
-    const classified = classify(this.#textOf(statement), isExtended(statement, values))
+  /** Whether the connection can be handed on as it is. */
+  get isClean(): boolean {
+    return !this.session.isBusy && this.session.is("I")
+  }
+
+  async #request(query: PipelinedQuery): Promise<Result> {
+    const classified = classify(this.session.textOf(query) ?? "", query.isExtended)
+    const { kind } = classified
+    // What starts or ends a transaction is what its text says, not what the session keeps under its name.
+    if (kind === "control" || kind === "commit" || kind === "rollback") query.forgetName()
     // Giving up is open to everybody, also if it is not known to whom.
-    const actor = classified.kind === "rollback" ? nobody : this.#actor()
-    return this.#inTurn(() => this.#run({ statement, values, actor, ...classified }))
+    const actor = kind === "rollback" ? nobody : this.#actor()
+    return this.#inTurn(() => this.#run({ query, actor, ...classified }))
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -107,20 +118,17 @@ export class FencedConnection implements CheckpointOwner {
   }
 
   async #settle(): Promise<void> {
-    if (!this.session.is("I")) return
-    this.#mustRollBack = false
-    await this.#checkpoint.unhold().catch(() => undefined)
+    if (this.session.is("I")) await this.#checkpoint.unhold()
   }
 
   async #run(request: Request): Promise<Result> {
     const { session } = this
-    if (request.kind !== "rollback") this.#assertAdmitted(request.actor)
-    const result =
-      (request.kind === "control" && session.postpone(this.#textOf(request.statement))) ||
-      (request.end && session.forget(request.end))
+    const { query, kind, end } = request
+    if (kind !== "rollback") this.#assertAdmitted(request.actor)
+    const result = (kind === "control" && session.postpone(query.text)) || (end && session.forget(end))
     if (result) return result
     if (session.is("I")) return this.#runAlone(request)
-    if (session.is("E") && request.kind !== "several") return session.send(request)
+    if (session.is("E")) return this.#runInFailed(request)
     return this.#runInTransaction(request)
   }
 
@@ -128,28 +136,35 @@ export class FencedConnection implements CheckpointOwner {
   #runAlone(request: Request): Promise<Result> {
     switch (request.kind) {
       case "plannable":
-        return this.#checkpoint.send(request, { after: [this.#lastCheck(request.actor)] })
+        return this.#checkpoint.send(request.query, { after: [this.#lastCheck(request.actor)] })
       case "other":
       case "several":
         return this.#selfCommitting.run(request)
       default:
-        return this.session.send(request)
+        return this.session.send(request.query)
     }
+  }
+
+  /** In a failed block PostgreSQL refuses all but its end; what follows an end in the same text is alone. */
+  async #runInFailed(request: Request): Promise<Result> {
+    if (request.kind !== "several" || !request.mayBeginWithEnd) return this.session.send(request.query)
+    await this.session.rollBack()
+    return this.#selfCommitting.run(request)
   }
 
   /** Inside a transaction block: only its end is of interest, as long as exclusive mode would be known of. */
   async #runInTransaction(request: Request): Promise<Result> {
     const { session, fence } = this
-    const asksForData = request.kind === "plannable" || request.kind === "other"
-    if (asksForData && fence.isBlind && !session.is("E")) await this.#checkpoint.admitReader(request.actor)
+    const { query, kind, actor } = request
+    if (fence.isBlind && kind !== "control" && kind !== "rollback") await this.#checkpoint.admitReader(actor)
     if (!request.mayEndTransaction)
-      return session.sendInBlock(request, request.kind === "plannable" || request.kind === "control")
-    if (request.kind === "several") return this.#selfCommitting.run(request)
+      return session.sendInBlock(query, kind === "plannable" || kind === "control")
+    if (kind === "several") return this.#selfCommitting.run(request)
     try {
-      return await this.#checkpoint.send(request, { before: [fence.check(request.actor)] })
+      return await this.#checkpoint.send(query, { before: [fence.check(actor)] })
     } catch (error) {
       // A COMMIT that fails leaves no transaction behind, whatever it failed for.
-      if (request.kind === "commit") await session.rollBack()
+      if (kind === "commit") await session.rollBack()
       throw error
     }
   }
@@ -162,21 +177,35 @@ export class FencedConnection implements CheckpointOwner {
   }
 
   async #requestForeign(query: ForeignQuery): Promise<void> {
-    const { session } = this
     const actor = this.#actor()
-    const { kind, mayEndTransaction } = classify(query.text ?? query.cursor?.text ?? "", false)
+    const escort: Escort = { refuse: () => this.#refusalOf(actor) }
     await this.#inTurn(async () => {
-      this.#assertAdmitted(actor)
+      const { session, fence } = this
+      // In its turn, just before it is sent: the object is the caller's, and may have changed.
+      const text = session.textOf(query) ?? query.cursor?.text
+      const classified = text === undefined ? unknownText : classify(text, false)
+      const { kind, mayEndTransaction } = classified
+      if (kind !== "rollback") this.#assertAdmitted(actor)
+      if (kind === "control" || (kind === "rollback" && !session.is("I"))) return session.submit(query, {})
       if (session.is("I") && kind === "plannable") {
-        return session.submit(
-          query,
-          this.#lastCheck(actor),
-          (error) => this.#checkpoint.refuse(error) as Error,
-        )
+        const translate = (error: Error) => this.#checkpoint.refuse(error) as Error
+        return session.submit(query, { ...escort, step: this.#lastCheck(actor), translate })
       }
-      if (!session.is("I") && !mayEndTransaction) return session.submit(query, undefined, (error) => error)
-      return this.#selfCommitting.submit(query, actor)
+      if (!session.is("I") && !mayEndTransaction) {
+        if (fence.isBlind && session.is("T")) await this.#checkpoint.admitReader(actor)
+        return session.submit(query, escort)
+      }
+      return this.#selfCommitting.submit(query, { ...classified, actor }, escort)
     })
+  }
+
+  #refusalOf(actor: Actor): Error | undefined {
+    try {
+      this.#assertAdmitted(actor)
+      return undefined
+    } catch (error) {
+      return error as Error
+    }
   }
 
   #actor(): Actor {
@@ -185,12 +214,6 @@ export class FencedConnection implements CheckpointOwner {
     } catch (error) {
       throw this.refused(error)
     }
-  }
-
-  #textOf(statement: Statement): string {
-    if (typeof statement === "string") return statement
-    const { parsedStatements } = this.session.raw.connection as { parsedStatements?: Record<string, string> }
-    return statement.text ?? parsedStatements?.[statement.name ?? ""] ?? ""
   }
 
   #lastCheck(actor: Actor): Step {
@@ -213,12 +236,4 @@ function isForeign(statement: object | string): statement is ForeignQuery {
 
 function isCallback(value: unknown): value is Callback {
   return typeof value === "function"
-}
-
-/** Whether pg sends it by the extended protocol, in which PostgreSQL takes one statement only. */
-function isExtended(statement: Statement, values: unknown[] | undefined): boolean {
-  if (values && values.length > 0) return true
-  if (typeof statement === "string") return false
-  const { name, queryMode } = statement as { name?: string; queryMode?: string }
-  return Boolean(name) || queryMode === "extended"
 }

@@ -181,8 +181,13 @@ export class Installation {
     const [client, release] = await obtain()
     const connection = this.#fenceOff(client)
     connection.isStartingUp = isStarting
-    connection.session.forget("ROLLBACK")
-    return [connection.client, release]
+    return [connection.client, (error) => this.#release(connection, release, error)]
+  }
+
+  /** Gives a connection back to the pool, at once if nothing is left to clean up on it. */
+  #release(connection: FencedConnection, release: (error?: Error) => void, error?: Error): void {
+    if (error || connection.isClean) return release(error)
+    connection.clean().then(() => release(), release)
   }
 
   #fenceOff(client: WireClient): FencedConnection {

@@ -67,8 +67,7 @@ export function fencedQueryRunnerClass(Base: RunnerClass, context: RunnerContext
       parameters?: unknown[],
       useStructuredResult = false,
     ): Promise<unknown> {
-      const isRollback = this.#fenced !== undefined && classify(query, false).kind === "rollback"
-      if (!isRollback) this.#assertAdmitted()
+      this.#assertAdmitted(query)
       try {
         return await super.query(query, parameters, useStructuredResult)
       } catch (error) {
@@ -109,7 +108,8 @@ export function fencedQueryRunnerClass(Base: RunnerClass, context: RunnerContext
     }
 
     override async release(): Promise<void> {
-      if (!this.isReleased) await this.#fenced?.clean()
+      // A connection that cannot be cleaned up is closed instead of being given back.
+      if (!this.isReleased) await this.#fenced?.clean().catch(() => this.#fenced?.session.destroy())
       await super.release()
     }
 
@@ -131,12 +131,13 @@ export function fencedQueryRunnerClass(Base: RunnerClass, context: RunnerContext
       }
     }
 
-    #assertAdmitted(): void {
+    #assertAdmitted(query?: string): void {
       if (this.#isUnfenced || this.isReleased) return
       try {
         context.fence.assertAdmitted(context.actor())
       } catch (error) {
-        throw (this.#fenced ?? context).refused(error)
+        const isRollback = this.#fenced && query !== undefined && classify(query, false).kind === "rollback"
+        if (!isRollback) throw (this.#fenced ?? context).refused(error)
       }
     }
 

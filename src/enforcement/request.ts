@@ -1,12 +1,11 @@
 import type { QueryResult } from "pg"
 import type { Actor } from "../mode/mode"
-import type { Statement } from "../wire/protocol"
+import type { PipelinedQuery } from "../wire/pipelined-query"
 import type { Classified } from "./statement-kind"
 
 /** A statement as it was asked for, with all that decides how it is sent. */
 export interface Request extends Classified {
-  readonly statement: Statement
-  readonly values: unknown[] | undefined
+  readonly query: PipelinedQuery
   readonly actor: Actor
 }
 

@@ -1,8 +1,10 @@
 import type { Companions } from "../wire/pipelined-query"
+import type { Escort } from "../wire/accompanied-query"
 import type { ForeignQuery, Result } from "../wire/protocol"
 import type { Actor } from "../mode/mode"
 import { Checkpoint, type CheckpointOwner } from "./checkpoint"
 import { codeOf, startsTransaction, type Request } from "./request"
+import type { Classified } from "./statement-kind"
 
 /** PostgreSQL's codes for a statement that does not run inside a transaction block. */
 const needsNoBlock = new Set(["25001", "2D000"])
@@ -24,24 +26,31 @@ export class SelfCommitting {
   async run(request: Request): Promise<Result> {
     const { session } = this.#owner
     if (!(await this.#checkpoint.hold(request.actor))) return this.#runAsReader(request)
-    const result = await session.send(request)
+    const result = await session.send(request.query)
     await session.ready()
     // Not as the first query of a transaction just begun: SET TRANSACTION would come too late after it.
     if (session.is("T") && !startsTransaction([result].flat().slice(-1))) await this.#checkpoint.unhold()
     return result
   }
 
-  /** The same for a query object; a reader's block is read-only, so that the server refuses a write in the act. */
-  async submit(query: ForeignQuery, actor: Actor): Promise<void> {
+  /** The same for a query object of one statement; a reader's block is read-only: the server refuses a write in the act. */
+  async submit(
+    query: ForeignQuery,
+    { actor, kind }: Classified & { actor: Actor },
+    escort: Escort,
+  ): Promise<void> {
     const { session } = this.#owner
-    const asIs = (error: Error) => error
-    if (await this.#checkpoint.hold(actor)) return session.submit(query, undefined, asIs)
+    if (await this.#checkpoint.hold(actor)) return session.submit(query, escort)
+    if (kind === "several" || !session.is("I")) {
+      throw this.#owner.refused(await this.#checkpoint.veto(actor, severalStatements))
+    }
     const veto = await this.#checkpoint.veto(actor, commitsItself)
-    if (!session.is("I")) throw this.#owner.refused(veto)
     await session.run({ text: "BEGIN READ ONLY", values: [] })
-    await session.submit(query, undefined, (error) =>
-      codeOf(error) === "25006" ? (this.#owner.refused(veto) as Error) : error,
-    )
+    await session.submit(query, {
+      ...escort,
+      translate: (error) => (codeOf(error) === "25006" ? (this.#owner.refused(veto) as Error) : error),
+    })
+    if (session.is("T")) await session.run({ text: "COMMIT", values: [] })
     await session.rollBack()
   }
 
@@ -62,7 +71,7 @@ export class SelfCommitting {
     }
     if (!session.is("T") || startsTransaction([result].flat())) return result
     try {
-      await this.#checkpoint.send({ statement: "COMMIT" }, { before: check })
+      await this.#checkpoint.send(session.statement("COMMIT"), { before: check })
     } catch (error) {
       await session.rollBack()
       throw error
@@ -73,9 +82,9 @@ export class SelfCommitting {
   /** Has the server see to it that a text which may end the transaction is one statement. */
   async #sendAsOne(request: Request, companions: Companions): Promise<Result> {
     const { session } = this.#owner
-    if (request.kind === "several" && !request.mayEndTransaction) return session.send(request)
+    if (request.kind === "several" && !request.mayEndTransaction) return session.send(request.query)
     try {
-      return await this.#checkpoint.send(request, companions)
+      return await this.#checkpoint.send(request.query, companions)
     } catch (error) {
       // PostgreSQL's parser found several commands; a mere syntax error has another routine.
       if ((error as { routine?: string }).routine !== "exec_parse_message") throw error

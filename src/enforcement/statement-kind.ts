@@ -4,7 +4,7 @@
  * - `control`: one statement that starts or marks a transaction, or is about the session. It commits nothing.
  * - `rollback`: one ROLLBACK of the whole transaction or to a savepoint.
  * - `commit`: one COMMIT or END.
- * - `other`: one statement of which the above is not certain, like DDL, CALL, VACUUM, COPY.
+ * - `other`: one statement that is none of these, like DDL, CALL, VACUUM, COPY.
  * - `several`: perhaps more than one statement.
  */
 export type StatementKind = "plannable" | "control" | "rollback" | "commit" | "other" | "several"
@@ -12,39 +12,60 @@ export type StatementKind = "plannable" | "control" | "rollback" | "commit" | "o
 /** A classified text. */
 export interface Classified {
   readonly kind: StatementKind
-  /** Whether the text may hold a statement that ends a transaction. False is certain. */
+  /** Whether a statement of the text may end a transaction block. False is certain. */
   readonly mayEndTransaction: boolean
+  /** Whether it may be the first statement that does. False is certain. */
+  readonly mayBeginWithEnd: boolean
   /** Set for a text that does nothing but end the transaction, without starting another. */
   readonly end?: "COMMIT" | "ROLLBACK" | undefined
 }
 
-/** White space and comments as PostgreSQL's lexer takes them; a comment within a comment is left to be uncertain. */
-const leading = /^(?:[ \t\n\r\f]|--[^\n\r]*[\n\r]|\/\*(?:[^*/]|\*(?!\/)|\/(?!\*))*\*\/)+/
-const trailing = /[ \t\n\r\f;]+$/
-const plannable =
-  /^[( \t\n\r\f]*(?:select|insert|update|delete|with|merge|values|table)(?![a-z0-9_$\x80-\uffff])/i
-const control =
-  /^(?:begin|start|set|reset|show|savepoint|release|discard|deallocate|listen|unlisten)(?![a-z0-9_$\x80-\uffff])/i
+/** What cannot follow a keyword, as PostgreSQL's lexer cuts words. */
+const wordEnd = String.raw`(?![a-z0-9_$\x80-\uffff])`
+const plannable = new RegExp(
+  String.raw`^[( \t\n\r\f]*(?:select|insert|update|delete|with|merge|values|table)${wordEnd}`,
+  "i",
+)
+const control = new RegExp(
+  `^(?:begin|start|set|reset|show|savepoint|release|discard|deallocate|listen|unlisten)${wordEnd}`,
+  "i",
+)
 const rollback =
-  /^(?:rollback|abort)(?:\s+(?:work|transaction))?(?:\s+to(?:\s+savepoint)?\s+[a-z_][a-z0-9_]*)?$/i
+  /^(?:rollback|abort)(?:\s+(?:work|transaction))?(?:\s+to(?:\s+savepoint)?\s+(?:[a-z_][a-z0-9_]*|"(?:[^"]|"")+"))?$/i
 const commit = /^(?:commit|end)(?:\s+(?:work|transaction))?(?:\s+and(?:\s+no)?\s+chain)?$/i
-/** EXECUTE is among them, because a statement prepared by the protocol may be a COMMIT. */
-const endings = /commit|end|rollback|abort|prepare|execute/i
+/** The longest text that these two are tried on: they are short, and longer ones would take them long. */
+const maxEndLength = 200
+const firstWord = /^[a-z]+/i
+/** The words that begin a statement which ends a transaction: EXECUTE may run a COMMIT that the protocol prepared. */
+const endings = "commit|end|rollback|abort|prepare|execute"
+const isEnding = new RegExp(`^(?:${endings})$`, "i")
+const holdsEnding = new RegExp(String.raw`(?<![a-z_\x80-\uffff])(?:${endings})${wordEnd}`, "i")
 
 /**
  * Tells what is certain from a text. It errs on one side only: SQL separates statements by `;` alone, and the
- * words that end a transaction are written in plain letters, so their absence is a proof; where they occur, be it in a
- * comment or a literal, the answer is `other` or `several`, and the caller has the server decide. A text sent by the
- * extended protocol (`isExtended`) is one statement, because PostgreSQL refuses any other.
+ * words that begin an end are written in plain letters, so their absence is a proof; where they occur, be it in a comment
+ * or a literal, the caller has the server decide. A text sent by the extended protocol (`isExtended`) is one statement,
+ * because PostgreSQL refuses any other.
  */
 export function classify(text: string, isExtended: boolean): Classified {
-  const statement = text.replace(leading, "").replace(trailing, "")
+  const statement = trim(text)
+  const word = firstWord.exec(statement)?.[0]
+  // Without a first word there is a nested comment, a parenthesis, or nothing.
+  const mayBeginWithEnd = word === undefined ? holdsEnding.test(statement) : isEnding.test(word)
   if (!isExtended && statement.includes(";")) {
-    return { kind: "several", mayEndTransaction: endings.test(statement) }
+    return { kind: "several", mayEndTransaction: holdsEnding.test(statement), mayBeginWithEnd }
   }
   const kind = kindOfOne(statement)
-  const mayEndTransaction = kind === "commit" || (kind === "other" && endings.test(statement))
-  return { kind, mayEndTransaction, end: endOf(kind, statement) }
+  const mayEndTransaction = kind === "commit" || (kind === "other" && mayBeginWithEnd)
+  return { kind, mayEndTransaction, mayBeginWithEnd, end: endOf(kind, statement) }
+}
+
+function kindOfOne(statement: string): StatementKind {
+  if (plannable.test(statement)) return "plannable"
+  if (control.test(statement)) return "control"
+  if (statement.length > maxEndLength) return "other"
+  if (rollback.test(statement)) return "rollback"
+  return commit.test(statement) ? "commit" : "other"
 }
 
 function endOf(kind: StatementKind, statement: string): "COMMIT" | "ROLLBACK" | undefined {
@@ -52,10 +73,34 @@ function endOf(kind: StatementKind, statement: string): "COMMIT" | "ROLLBACK" | 
   return kind === "rollback" && !/\sto\s/i.test(statement) ? "ROLLBACK" : undefined
 }
 
-function kindOfOne(statement: string): StatementKind {
-  if (plannable.test(statement)) return "plannable"
-  if (rollback.test(statement)) return "rollback"
-  if (commit.test(statement)) return "commit"
-  if (control.test(statement)) return "control"
-  return "other"
+const whiteSpace = new Set([" ", "\t", "\n", "\r", "\f"])
+
+/**
+ * The text without white space and comments before it, as PostgreSQL's lexer takes them, and without white space and
+ * semicolons after it. A comment within a comment is left where it is, to be uncertain.
+ */
+function trim(text: string): string {
+  let start = 0
+  for (;;) {
+    if (whiteSpace.has(text[start] ?? "")) start++
+    else if (text.startsWith("--", start)) start = endOfLine(text, start)
+    else if (text.startsWith("/*", start) && isPlainComment(text, start))
+      start = text.indexOf("*/", start + 2) + 2
+    else break
+  }
+  let end = text.length
+  while (end > start && (text[end - 1] === ";" || whiteSpace.has(text[end - 1] ?? ""))) end--
+  return text.slice(start, end)
+}
+
+function endOfLine(text: string, start: number): number {
+  let end = start
+  while (end < text.length && text[end] !== "\n" && text[end] !== "\r") end++
+  return end
+}
+
+function isPlainComment(text: string, start: number): boolean {
+  const end = text.indexOf("*/", start + 2)
+  const nested = text.indexOf("/*", start + 2)
+  return end !== -1 && (nested === -1 || nested > end)
 }

@@ -19,6 +19,16 @@ const handlers = [
 /** The step is always parsed anew: the object may have any state of its own. */
 const noneKept: PreparedNames = new Set()
 
+/** What goes with a caller's query object. */
+export interface Escort {
+  /** Sent before its Sync. */
+  readonly step?: Step | undefined
+  /** What the object is told in the place of an error. */
+  translate?(error: Error): Error
+  /** Asked before each portion of rows; an error ends the object with it. */
+  refuse?(): Error | undefined
+}
+
 /**
  * A caller's query object with a step of ours at the end of what it sends. The object learns of the step only if that
  * fails: as its own error, before it has reported its end. Its text must be one statement; a simple query is sent as
@@ -27,21 +37,20 @@ const noneKept: PreparedNames = new Set()
 export class AccompaniedQuery {
   readonly #query: ForeignQuery & { [name in (typeof handlers)[number]]?: Handler }
   readonly #step: Step | undefined
-  readonly #translate: (error: Error) => Error
+  readonly #escort: Escort
   /** The events of a connection come in the context that opened it; the caller's code is to run in the caller's own. */
   readonly #inContext = AsyncLocalStorage.snapshot()
   #connection: ProtocolConnection | undefined
   /** How many Execute messages the server has yet to answer. */
   #unanswered = 0
   #isStepSent = false
-  #hasFailed = false
   /** The statement's own CommandComplete, kept back until the step has passed. */
   #keptBack: unknown[] | undefined
 
-  constructor(query: ForeignQuery, step: Step | undefined, translate: (error: Error) => Error) {
+  constructor(query: ForeignQuery, escort: Escort) {
     this.#query = query
-    this.#step = step
-    this.#translate = translate
+    this.#step = escort.step
+    this.#escort = escort
     for (const name of handlers) {
       if (query[name as keyof ForeignQuery] === undefined) continue
       Object.defineProperty(this, name, {
@@ -50,16 +59,23 @@ export class AccompaniedQuery {
     }
   }
 
+  /** pg puts its timer of `query_timeout` around this. */
+  get callback(): ForeignQuery["callback"] {
+    return this.#query.callback
+  }
+
+  set callback(callback: ForeignQuery["callback"]) {
+    this.#query.callback = callback
+  }
+
   submit(connection: ProtocolConnection): Error | null | undefined | void {
-    this.#connection = this.#step ? this.#intercept(connection, this.#step) : connection
+    this.#connection = this.#intercept(connection)
     return this.#query.submit(this.#connection)
   }
 
   handleError(error: Error): void {
-    this.#hasFailed = true
-    this.#inContext(() =>
-      this.#query.handleError(this.#translate(error), this.#connection as ProtocolConnection),
-    )
+    const told = this.#escort.translate?.(error) ?? error
+    this.#inContext(() => this.#query.handleError(told, this.#connection as ProtocolConnection))
   }
 
   #answered(name: (typeof handlers)[number], args: unknown[]): void {
@@ -90,13 +106,19 @@ export class AccompaniedQuery {
   }
 
   /** The connection as the query object sees it. */
-  #intercept(connection: ProtocolConnection, step: Step): ProtocolConnection {
+  #intercept(connection: ProtocolConnection): ProtocolConnection {
     const execute = (message: { portal?: string; rows?: number }) => {
+      const refusal = this.#escort.refuse?.()
+      if (refusal)
+        return this.#inContext(() => this.#query.handleError(refusal, this.#connection as ProtocolConnection))
       if (!this.#isStepSent) this.#unanswered++
       connection.execute(message)
     }
+    const step = this.#step
+    if (!step) return withMethods(connection, { execute })
     const sync = () => {
-      if (!this.#isStepSent && !this.#hasFailed) {
+      // Also after an error: if it was not the server's, the step is what undoes the rest.
+      if (!this.#isStepSent) {
         this.#isStepSent = true
         sendStep(connection, step, noneKept)
       }
@@ -109,9 +131,15 @@ export class AccompaniedQuery {
       execute({})
       sync()
     }
-    const replaced: Record<string | symbol, unknown> = { execute, sync, query }
-    return new Proxy(connection, {
-      get: (target, property) => replaced[property] ?? Reflect.get(target, property),
-    })
+    return withMethods(connection, { execute, sync, query })
   }
+}
+
+function withMethods(
+  connection: ProtocolConnection,
+  methods: Record<string | symbol, unknown>,
+): ProtocolConnection {
+  return new Proxy(connection, {
+    get: (target, property) => methods[property] ?? Reflect.get(target, property),
+  })
 }

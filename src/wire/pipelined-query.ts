@@ -3,24 +3,26 @@ import type { PreparedNames, ProtocolConnection, QueryClass, QueryLike, Statemen
 /** Where a pipelined query failed: at a step of ours, at the statement, or as Sync ended the transaction. */
 export type Failure = Step | "statement" | "end"
 
-/** A statement that is sent together with others under one Sync, so that all share one round trip. */
-export interface PipelinedQuery extends QueryLike {
-  /** Set when it failed, before the error is handed on. */
-  readonly failure: Failure | undefined
-}
-
 /** What is sent with the statement; an error anywhere skips all that follows up to the Sync. */
 export interface Companions {
   readonly before?: readonly Step[]
   readonly after?: readonly Step[]
 }
 
+/** A statement, fixed when it was asked for, that may be sent together with others under one Sync. */
+export interface PipelinedQuery extends QueryLike {
+  /** Set when it failed, before the error is handed on. */
+  readonly failure: Failure | undefined
+  /** Whether it is sent by the extended protocol, in which PostgreSQL takes one statement only. */
+  readonly isExtended: boolean
+  /** Has it sent by the extended protocol, with companions; to be called before it is handed to pg. */
+  accompany(companions: Companions, prepared: PreparedNames): void
+  /** Has it sent without its name, under which the session might run something else. */
+  forgetName(): void
+}
+
 /** Makes pipelined queries for one copy of `pg`. */
-export type PipelinedQueryClass = new (
-  statement: Statement,
-  values: unknown[] | undefined,
-  companions: Companions & { readonly prepared: PreparedNames },
-) => PipelinedQuery
+export type PipelinedQueryClass = new (statement: Statement, values?: unknown[]) => PipelinedQuery
 
 /**
  * A subclass of pg's `Query` that sends other statements before and after its own under one Sync. Outside a
@@ -31,25 +33,59 @@ export type PipelinedQueryClass = new (
 export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
   return class extends Query implements PipelinedQuery {
     failure: Failure | undefined
-    readonly #before: readonly Step[]
-    readonly #after: readonly Step[]
-    readonly #prepared: PreparedNames
+    /** Read by pg's client, as of a config object. */
+    readonly query_timeout: number | undefined
+    #before: readonly Step[] = []
+    #after: readonly Step[] = []
+    #prepared: PreparedNames = new Set()
+    #isAccompanied = false
+    #name: string | undefined
+    #isSubmitting = false
     /** How many of the parts the server has completed: the steps before, the statement, the steps after. */
     #completed = 0
 
-    constructor(
-      statement: Statement,
-      values: unknown[] | undefined,
-      { before = [], after = [], prepared }: Companions & { readonly prepared: PreparedNames },
-    ) {
+    constructor(statement: Statement, values?: unknown[]) {
       super(statement, values)
+      // Copied, so that it stays what it was when it was classified.
+      if (Array.isArray(this.values)) this.values = [...this.values]
+      // All rows at once: pg would send a Sync of its own for each portion of them.
+      this.rows = undefined
+      this.query_timeout = (statement as { query_timeout?: number }).query_timeout
+      this.#name = this.name
+      // pg takes every ParseComplete for the statement's, also those of the steps.
+      Object.defineProperty(this, "name", {
+        get: () => (this.#isSubmitting || this.#isAtStatement ? this.#name : undefined),
+      })
+    }
+
+    get isExtended(): boolean {
+      return this.#isAccompanied || this.#name !== undefined || super.requiresPreparation()
+    }
+
+    accompany({ before = [], after = [] }: Companions, prepared: PreparedNames): void {
+      this.#isAccompanied = true
       this.#before = before
       this.#after = after
       this.#prepared = prepared
+      this.#completed = 0
+      this.failure = undefined
+    }
+
+    forgetName(): void {
+      this.#name = undefined
     }
 
     override requiresPreparation(): boolean {
-      return true
+      return this.#isAccompanied || super.requiresPreparation()
+    }
+
+    override submit(connection: ProtocolConnection): Error | null {
+      this.#isSubmitting = true
+      try {
+        return super.submit(connection)
+      } finally {
+        this.#isSubmitting = false
+      }
     }
 
     override prepare(connection: ProtocolConnection): void {
@@ -61,6 +97,12 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
       connection.execute({ portal: this.portal })
       for (const step of this.#after) sendStep(connection, step, this.#prepared)
       connection.sync()
+    }
+
+    /** PostgreSQL skips a Sync that it finds where it expects the data of a COPY; it waits for another one. */
+    override handleCopyInResponse(connection: ProtocolConnection): void {
+      super.handleCopyInResponse(connection)
+      if (this.requiresPreparation()) connection.sync()
     }
 
     override handleRowDescription(message: object): void {
@@ -87,7 +129,8 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
     }
 
     get #isAtStatement(): boolean {
-      return this.#completed === this.#before.length
+      // By itself it may be a text of several statements.
+      return !this.#isAccompanied || this.#completed === this.#before.length
     }
 
     get #part(): Failure {

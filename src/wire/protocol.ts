@@ -1,5 +1,5 @@
 import type { EventEmitter } from "node:events"
-import type { QueryConfig, QueryResult, Submittable } from "pg"
+import type { QueryConfig, QueryResult } from "pg"
 
 /** The letter that PostgreSQL sends with every ReadyForQuery: idle, in a transaction, in a failed transaction. */
 export type TransactionStatus = "I" | "T" | "E"
@@ -23,6 +23,7 @@ export interface ProtocolConnection extends EventEmitter {
   describe(message: { type: "P" | "S"; name: string }): void
   execute(message: { portal?: string; rows?: number }): void
   flush(): void
+  readonly stream: { destroy(): void }
   sync(): void
 }
 
@@ -40,6 +41,7 @@ export interface WireClient extends EventEmitter {
  */
 export interface ForeignQuery {
   readonly text?: string
+  readonly name?: string
   readonly cursor?: { readonly text?: string }
   callback?: ((error: Error | undefined, result?: unknown) => void) | undefined
   submit(connection: ProtocolConnection): Error | null | undefined | void
@@ -53,8 +55,12 @@ export type Statement = string | QueryConfig
 export type Result = QueryResult | QueryResult[]
 
 /** The parts of pg's `Query` that PipelinedQuery builds on. */
-export interface QueryLike extends Submittable, EventEmitter {
+export interface QueryLike extends EventEmitter {
   text: string
+  name: string | undefined
+  values: unknown[] | undefined
+  rows: number | undefined
+  submit(connection: ProtocolConnection): Error | null
   callback?: (error: Error | undefined, result: Result) => void
   portal: string
   prepare(connection: ProtocolConnection): void
@@ -64,6 +70,7 @@ export interface QueryLike extends Submittable, EventEmitter {
   handleDataRow(message: object): void
   handleCommandComplete(message: object, connection: ProtocolConnection): void
   handleEmptyQuery(connection: ProtocolConnection): void
+  handleCopyInResponse(connection: ProtocolConnection): void
   handleError(error: Error, connection: ProtocolConnection): void
 }
 

@@ -1,5 +1,5 @@
-import { AccompaniedQuery } from "./accompanied-query"
-import type { Companions, Failure, PipelinedQueryClass } from "./pipelined-query"
+import { AccompaniedQuery, type Escort } from "./accompanied-query"
+import type { Companions, Failure, PipelinedQuery, PipelinedQueryClass } from "./pipelined-query"
 import type {
   ForeignQuery,
   PreparedNames,
@@ -10,12 +10,6 @@ import type {
   WireClient,
 } from "./protocol"
 import { transactionStart } from "./transaction-start"
-
-/** A statement as it was asked for. */
-export interface Sendable {
-  readonly statement: Statement
-  readonly values?: unknown[] | undefined
-}
 
 /** That something failed, and where. */
 export class SendFailure extends Error {
@@ -44,9 +38,14 @@ export class Session {
   #isEnded = false
   #turn: Promise<void> | undefined
   #waiting = 0
+  #isForeignActive = false
   /** What starts the transaction that has begun for the caller, but not yet for the server. */
   #postponed: Step[] = []
-  readonly #onReady = ({ status }: { status: TransactionStatus }) => (this.#status = status)
+  readonly #onReady = ({ status }: { status: TransactionStatus }) => {
+    // Nobody asked for this: what belongs to what is not certain any more, so the connection is given up.
+    if (this.raw.readyForQuery) this.destroy()
+    this.#status = status
+  }
   readonly #onEnd = () => (this.#isEnded = true)
 
   constructor(raw: WireClient, PipelinedQuery: PipelinedQueryClass) {
@@ -65,6 +64,37 @@ export class Session {
   /** Whether this is the status, as the caller sees it: a postponed start has started. */
   is(status: TransactionStatus): boolean {
     return status === (this.#postponed.length > 0 ? "T" : this.#status)
+  }
+
+  /** Whether a query object of the caller runs, which may not end before the caller has it end. */
+  get isForeignActive(): boolean {
+    return this.#isForeignActive
+  }
+
+  /** Whether something runs, or waits for its turn. */
+  get isBusy(): boolean {
+    return this.#waiting > 0
+  }
+
+  /** A statement of the caller, fixed as it is now. */
+  statement(statement: Statement, values?: unknown[]): PipelinedQuery {
+    return new this.#PipelinedQuery(statement, values)
+  }
+
+  /** The text that a query object stands for, as far as it can be known; a name stands for what was parsed under it. */
+  textOf(query: {
+    readonly text?: string | undefined
+    readonly name?: string | undefined
+  }): string | undefined {
+    if (typeof query.text === "string") return query.text
+    const { parsedStatements } = this.raw.connection as { parsedStatements?: Record<string, string> }
+    return query.name === undefined ? undefined : parsedStatements?.[query.name]
+  }
+
+  /** Ends the connection at once; PostgreSQL gives back what its session held. */
+  destroy(): void {
+    this.#isEnded = true
+    this.raw.connection.stream.destroy()
   }
 
   /** Leaves no listener on the client. */
@@ -119,19 +149,23 @@ export class Session {
   }
 
   /** Sends a statement as pg itself would. */
-  async send({ statement, values }: Sendable): Promise<Result> {
+  async send(query: PipelinedQuery): Promise<Result> {
     if (this.#postponed.length > 0) await this.#start()
-    this.#noteForgetting(statement)
-    return this.raw.query(statement, values) as Promise<Result>
+    this.#noteForgetting(query)
+    try {
+      return await this.#submit(query)
+    } catch (error) {
+      throw atCaller(error)
+    }
   }
 
   /** Sends a statement of a transaction; together with the postponed start, if it is one statement. */
-  async sendInBlock(sendable: Sendable, isOne: boolean): Promise<Result> {
-    if (this.#postponed.length === 0 || !isOne) return this.send(sendable)
+  async sendInBlock(query: PipelinedQuery, isOne: boolean): Promise<Result> {
+    if (this.#postponed.length === 0 || !isOne) return this.send(query)
     try {
-      return await this.sendWith(sendable, {})
+      return await this.sendWith(query, {})
     } catch (error) {
-      throw error instanceof SendFailure ? error.cause : error
+      throw atCaller(error)
     }
   }
 
@@ -142,31 +176,34 @@ export class Session {
   }
 
   /** Sends a statement with others in one round trip. Throws SendFailure. */
-  async sendWith(sendable: Sendable, companions: Companions): Promise<Result> {
-    this.#noteForgetting(sendable.statement)
+  async sendWith(query: PipelinedQuery, companions: Companions): Promise<Result> {
+    this.#noteForgetting(query)
     const before = [...this.#postponed, ...(companions.before ?? [])]
     this.#postponed = []
+    query.accompany({ ...companions, before }, this.#prepared)
     try {
-      return await this.#pipeline(sendable, { ...companions, before })
+      return await this.#submit(query)
     } catch (error) {
       if (!(error instanceof SendFailure) || !isForgotten(error)) throw error
       // A step was not prepared any more. Outside a transaction nothing has happened: once more, and parsed anew.
       this.#prepared.clear()
       await this.ready()
       if (!this.is("I") || before.length > 0) throw error
-      return this.#pipeline(sendable, { ...companions, before })
+      query.accompany({ ...companions, before }, this.#prepared)
+      return this.#submit(query)
     }
   }
 
   /** Hands a query object of the caller to pg; resolves when the server is done with it. */
-  async submit(
-    query: ForeignQuery,
-    step: Step | undefined,
-    translate: (error: Error) => Error,
-  ): Promise<void> {
+  async submit(query: ForeignQuery, escort: Escort): Promise<void> {
     if (this.#postponed.length > 0) await this.#start()
-    this.raw.query(new AccompaniedQuery(query, step, translate))
-    await this.ready()
+    this.#isForeignActive = true
+    try {
+      this.raw.query(new AccompaniedQuery(query, escort))
+      await this.ready()
+    } finally {
+      this.#isForeignActive = false
+    }
   }
 
   /** Rolls back, if there is anything to roll back. */
@@ -178,8 +215,7 @@ export class Session {
     await this.ready()
   }
 
-  #pipeline({ statement, values }: Sendable, companions: Companions): Promise<Result> {
-    const query = new this.#PipelinedQuery(statement, values, { ...companions, prepared: this.#prepared })
+  #submit(query: PipelinedQuery): Promise<Result> {
     return new Promise<Result>((resolve, reject) => {
       query.callback = (error, result) =>
         error ? reject(new SendFailure(query.failure ?? "statement", error)) : resolve(result)
@@ -195,19 +231,25 @@ export class Session {
     await this.ready()
   }
 
-  #noteForgetting(statement: Statement): void {
-    if (forgetting.test(typeof statement === "string" ? statement : (statement.text ?? "")))
-      this.#prepared.clear()
+  #noteForgetting({ text }: PipelinedQuery): void {
+    if (forgetting.test(text ?? "")) this.#prepared.clear()
   }
 
   #resultOf(tag: string): Result {
-    const query = new this.#PipelinedQuery("", undefined, { prepared: this.#prepared })
+    const query = new this.#PipelinedQuery("")
     const { _result } = query as unknown as {
       _result: Result & { addCommandComplete(message: object): void }
     }
     _result.addCommandComplete({ text: tag })
     return _result
   }
+}
+
+/** The error that the server, or pg, had; with a stack that leads to the caller, as pg makes it. */
+export function atCaller(error: unknown): unknown {
+  if (!(error instanceof SendFailure)) return error
+  Error.captureStackTrace(error.cause)
+  return error.cause
 }
 
 function ignore(): void {}

@@ -74,7 +74,11 @@ begin
   if pg_current_xact_id_if_assigned() is null then
     -- Nothing was changed: only exclusive mode has something against that, and an old snapshot will do.
     perform {schema}.admit_reader(acting_user, is_emergency);
-    return;
+    if not exists (select from pg_cursors where is_holdable) then
+      return;
+    end if;
+    -- A cursor WITH HOLD is run to its end by the COMMIT, after this: on as if something was changed, but who may only
+    -- read is kept from writing then, not refused.
   end if;
   loop
     -- The gate first, the state after it: a switch waits for whoever holds the gate of an earlier epoch.
@@ -92,7 +96,11 @@ begin
     end if;
   end loop;
   if state.mode <> 'normal' and not {schema}.is_admitted(state, acting_user, is_emergency) then
-    perform {schema}.refuse(state, 'access');
+    if state.mode = 'concurrent' and pg_current_xact_id_if_assigned() is null then
+      perform set_config('transaction_read_only', 'on', true);
+    else
+      perform {schema}.refuse(state, 'access');
+    end if;
   end if;
 end $$;
 comment on function {schema}.fence is
@@ -111,7 +119,7 @@ begin
     perform pg_advisory_lock_shared({hold}, coalesce(held_epoch, 0));
     begin
       state := {schema}.current_state();
-    exception when others then
+    exception when query_canceled or others then
       perform pg_advisory_unlock_shared({hold}, coalesce(held_epoch, 0));
       raise;
     end;
@@ -129,7 +137,7 @@ begin
   return null;
 end $$;
 comment on function {schema}.hold is
-  'For statements that end a transaction themselves: keeps a session-level share of the gate until unhold(); null if the user may only read.';
+  'For statements that end a transaction themselves: keeps a session-level share of the gate, to be unlocked by the caller; null if the user may only read.';
 
 create function {schema}.admit_reader(acting_user text, is_emergency boolean) returns void
   language plpgsql security definer
@@ -161,12 +169,6 @@ begin
   end if;
 end $$;
 comment on function {schema}.admit is 'Raises the refusal of a user who is restricted, whether anything was changed or not.';
-
-create function {schema}.unhold(held_epoch integer) returns boolean
-  language sql security definer
-  set search_path = pg_catalog, pg_temp
-  return pg_advisory_unlock_shared({hold}, held_epoch);
-comment on function {schema}.unhold is 'Gives back the share of the gate that hold() took.';
 
 create function {schema}.flush_on_commit() returns void
   language sql
@@ -247,7 +249,7 @@ create function {schema}.holders(current_epoch integer) returns setof integer
     select coalesce(pid, 0) from pg_locks
     where locktype = 'advisory'
       and database = (select oid from pg_database where datname = current_database())
-      and classid in ({gate}, {hold}) and objsubid = 2 and objid <> current_epoch::oid and granted;
+      and classid in ({gate}, {hold}) and objsubid = 2 and objid < current_epoch::oid and granted;
   end;
 comment on function {schema}.holders is
   'Backends (0: a prepared transaction) whose transaction passed the fence before this epoch and has not ended.';
