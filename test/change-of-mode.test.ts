@@ -171,20 +171,21 @@ describe("A change of mode", () => {
       const blocker = dataSource.createQueryRunner()
       await blocker.query("select pg_advisory_lock(4711)")
       const order: string[] = []
-      const write = dataSource
-        .query("insert into audit (note) values ('slow')")
-        .then(() => order.push("committed"))
+      const write = dataSource.query("insert into audit (note) values ('slow')")
       await database.current.sql(`do $$ begin
         while not exists (select from pg_locks where locktype = 'advisory' and not granted) loop
           perform pg_sleep(0.005); perform pg_stat_clear_snapshot();
         end loop; end $$`)
-      const entering = maintenance.enter("concurrent", { as: "alice" }).then(() => order.push("entered"))
+      const entering = maintenance.enter("concurrent", { as: "alice" }).then(async () => {
+        const rows = await database.current.sql("select from audit where note = 'slow'")
+        order.push(`entered with ${rows.length} row`)
+      })
       while ((await maintenance.status()).mode === "normal") await new Promise(setImmediate)
       order.push("unblocked")
       await blocker.query("select pg_advisory_unlock(4711)")
       await Promise.all([write, entering])
       await blocker.release()
-      expect(order).to.deep.equal(["unblocked", "committed", "entered"])
+      expect(order).to.deep.equal(["unblocked", "entered with 1 row"])
     })
   })
 })

@@ -199,7 +199,11 @@ export class Session {
     if (this.#postponed.length > 0) await this.#start()
     this.#isForeignActive = true
     try {
-      this.raw.query(new AccompaniedQuery(query, escort))
+      const translate = (error: Error) => {
+        this.#isForeignActive = false
+        return escort.translate?.(error) ?? error
+      }
+      this.raw.query(new AccompaniedQuery(query, { ...escort, translate }))
       await this.ready()
     } finally {
       this.#isForeignActive = false
