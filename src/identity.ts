@@ -5,12 +5,23 @@ import { shared } from "./shared"
 
 /** Runs a function, and all that it starts, on behalf of a user; throws MaintenanceInputError for no user. */
 export function runAs<T>(user: string, work: () => T): T {
-  return shared.actingUser.run(checkUser(user), work)
+  return shared.context.run({ ...shared.context.getStore(), user: checkUser(user) }, work)
+}
+
+/** Runs a function as a task of a user: what `during` does. */
+export function runTask<T>(user: string, task: string, work: () => T): T {
+  return shared.context.run({ user, task: { id: task, user } }, work)
+}
+
+/** The task of this user that the running code belongs to. */
+export function currentTask(user: string | undefined): string | undefined {
+  const task = shared.context.getStore()?.task
+  return task?.user === user ? task?.id : undefined
 }
 
 /** Whom the running code acts for: the innermost `runAs`, else the option `currentUser`. */
 export function currentActor(options: ResolvedOptions): Actor {
-  const user = shared.actingUser.getStore() ?? askApplication(options)
+  const user = shared.context.getStore()?.user ?? askApplication(options)
   return { user, isEmergency: user !== undefined && options.emergencyUsers.has(user) }
 }
 

@@ -1,17 +1,14 @@
 import { AsyncResource } from "node:async_hooks"
+import { randomUUID } from "node:crypto"
 import { setTimeout as pause } from "node:timers/promises"
 import type { DataSource, EntityManager } from "typeorm"
 import { Installation } from "./enforcement/install"
-import {
-  type AccessRefusedError,
-  MaintenanceInputError,
-  NotMaintainerError,
-  type WriteVetoedError,
-} from "./errors"
-import { knownUser, namedActor, runAs } from "./identity"
+import { type AccessRefusedError, MaintenanceInputError, type WriteVetoedError } from "./errors"
+import { currentTask, knownUser, namedActor, runAs, runTask } from "./identity"
 import type { Actor, MaintenanceStatus, Mode } from "./mode/mode"
 import { checkMode, checkReason, resolveOptions, type MaintenanceOptions } from "./options"
 import { shared } from "./shared"
+import type { Switch } from "./state/state-store"
 
 /** Who changes the mode, and why. */
 export interface EnterOptions {
@@ -72,8 +69,9 @@ export class Maintenance {
    * MaintenanceInputError for an unknown mode, no user, or a reason that is empty or too long.
    */
   async enter(mode: Mode, options: EnterOptions = {}): Promise<MaintenanceStatus> {
-    const { status } = await this.#switch(checkMode(mode), options)
-    return status
+    if (checkMode(mode) === "normal") return this.leave(options)
+    const { epoch } = await this.#announce(mode, options)
+    return this.#settle(epoch)
   }
 
   /** Ends the window. Throws NotMaintainerError for a stranger, MaintenanceInputError in normal mode. */
@@ -91,24 +89,37 @@ export class Maintenance {
 
   /**
    * Enters, runs the work as the maintainer, and leaves, whatever happens; a window that the same user held before is
-   * put back to its mode instead. Resolves with what the work resolves with; if the work throws, so does this.
+   * put back as it was instead, and so is somebody else's that an emergency user took over. Resolves with what the work
+   * resolves with; if the work throws, so does this. Throws NotMaintainerError if another `during` of the same user is
+   * running, here or in another process, and if the window was ended or taken over before the work was done.
    */
   async during<T>(mode: Mode, options: EnterOptions, work: () => T | Promise<T>): Promise<T> {
     if (checkMode(mode) === "normal") {
       throw new MaintenanceInputError('during("normal") makes no sense: name the mode to enter.')
     }
+    if (typeof work !== "function") throw new MaintenanceInputError("during() needs a function to run.")
     const user = knownUser(this.#actor(options.as))
-    const { previousMode } = await this.#switch(mode, { ...options, as: user })
-    const comeBack = () =>
-      previousMode === "normal" ? this.leave({ as: user }) : this.enter(previousMode, { as: user })
+    const task = randomUUID()
+    const { epoch, previous } = await this.#announce(mode, { ...options, as: user }, task)
+    const finish = async () => {
+      const store = await this.#installation.store()
+      await store.finish(task, previous)
+      await this.#installation.refresh()
+    }
     let result: T
     try {
-      result = await this.runAs(user, work)
+      await this.#settle(epoch)
+      result = await runTask(user, task, work)
     } catch (error) {
-      await comeBack().catch(() => undefined)
+      await finish().catch((failure) =>
+        process.emitWarning(
+          `The maintenance of ${user} was not ended: ${String(failure)}`,
+          "MaintenanceWarning",
+        ),
+      )
       throw error
     }
-    await comeBack()
+    await finish()
     return result
   }
 
@@ -168,18 +179,20 @@ export class Maintenance {
     await this.#installation.uninstall()
   }
 
-  async #switch(
-    mode: Mode,
-    { as, reason }: EnterOptions,
-  ): Promise<{ status: MaintenanceStatus; previousMode: Mode }> {
+  /** Commits the new mode. */
+  async #announce(mode: Mode, { as, reason }: EnterOptions, task?: string): Promise<Switch> {
     const actor = this.#actor(as)
     const checkedReason = checkReason(reason)
-    if (mode === "normal") return { status: await this.leave({ as: actor.user }), previousMode: "normal" }
     const store = await this.#installation.store()
-    const { epoch, previousMode } = await store.enter(mode, actor, checkedReason)
+    const withinTask = currentTask(actor.user)
+    return store.enter(mode, actor, checkedReason, { task: task ?? withinTask, withinTask })
+  }
+
+  /** Waits for what had passed its fence before. */
+  async #settle(epoch: number): Promise<MaintenanceStatus> {
     const status = await this.#installation.refresh()
-    await store.holdersGone(epoch)
-    return { status, previousMode }
+    await (await this.#installation.store()).holdersGone(epoch)
+    return status
   }
 
   #actor(as: string | undefined): Actor {
@@ -191,10 +204,15 @@ export class Maintenance {
     ...args: Parameters<MaintenanceEvents[Event]>
   ): void {
     for (const listener of this.#listeners[event]) {
-      try {
-        ;(listener as (...args: Parameters<MaintenanceEvents[Event]>) => void)(...args)
-      } catch (error) {
+      const report = (error: unknown) =>
         process.emitWarning(`A listener of "${event}" threw: ${String(error)}`, "MaintenanceWarning")
+      try {
+        const result: unknown = (listener as (...args: Parameters<MaintenanceEvents[Event]>) => unknown)(
+          ...args,
+        )
+        if (result instanceof Promise) result.catch(report)
+      } catch (error) {
+        report(error)
       }
     }
   }
@@ -211,5 +229,5 @@ export function installMaintenance(dataSource: DataSource, options: MaintenanceO
 
 function isRetryable(error: unknown): boolean {
   const { code, driverError } = error as { code?: string; driverError?: { code?: string } }
-  return !(error instanceof NotMaintainerError) && retryable.has(driverError?.code ?? code ?? "")
+  return retryable.has(driverError?.code ?? code ?? "")
 }

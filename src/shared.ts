@@ -1,10 +1,17 @@
 import { AsyncLocalStorage } from "node:async_hooks"
 import type { Maintenance } from "./maintenance"
 
+/** What a maintainer context carries. */
+export interface Context {
+  readonly user: string
+  /** The innermost `during`, and whose it is. */
+  readonly task?: { readonly id: string; readonly user: string } | undefined
+}
+
 /** What all copies of this package in a process share, so that a context entered by one is seen by the other. */
 interface Shared {
-  /** The user of the running maintainer context. */
-  readonly actingUser: AsyncLocalStorage<string>
+  /** Whom the running code acts for, and the `during` that it runs in. */
+  readonly context: AsyncLocalStorage<Context>
   /** The installed plugins, for the decorators that name none. */
   readonly installed: Set<Maintenance>
 }
@@ -12,4 +19,4 @@ interface Shared {
 const key = Symbol.for("typeorm-maintenance-mode.1")
 const holder = globalThis as { [key]?: Shared }
 
-export const shared: Shared = (holder[key] ??= { actingUser: new AsyncLocalStorage(), installed: new Set() })
+export const shared: Shared = (holder[key] ??= { context: new AsyncLocalStorage(), installed: new Set() })

@@ -95,8 +95,10 @@ const attacks: Record<string, Attack> = {
 
 /** What must go on working in normal mode and afterwards, on one connection. */
 const nuisances: Record<string, (query: Query) => Promise<unknown>> = {
-  "a role that may not use the schema": (query) =>
-    query("create table if not exists q (i int); set role nobody_special").finally(() => query("reset role")),
+  "a role that may not use the schema": async (query) => {
+    await query("create table if not exists q (i int); set role nobody_special")
+    await query("reset role")
+  },
   "chains of ends and beginnings": async (query) => {
     await query("begin")
     await query("commit; begin")

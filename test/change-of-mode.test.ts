@@ -245,4 +245,82 @@ describe("during", () => {
     expect(error).to.be.instanceOf(NotMaintainerError)
     await maintenance.leave({ as: "break-glass" })
   })
+
+  it("of one user at a time: another one is refused, in this process and in another, and ends nothing", async () => {
+    await withMaintenance(database.current.url, {}, async (other) => {
+      const { maintenance } = installed.current
+      let finish: () => void = () => undefined
+      let hasBegun: () => void = () => undefined
+      const began = new Promise<void>((resolve) => (hasBegun = resolve))
+      const first = maintenance.during("concurrent", { as: "alice" }, () => {
+        hasBegun()
+        return new Promise<void>((resolve) => (finish = resolve))
+      })
+      await began
+      for (const side of [maintenance, other.maintenance]) {
+        const error: unknown = await side
+          .during("exclusive", { as: "alice" }, () => "ran")
+          .catch((thrown: unknown) => thrown)
+        expect(error).to.be.instanceOf(NotMaintainerError)
+        expect(error).to.have.property("message").that.includes("another task of alice is running")
+        expect(await maintenance.status()).to.include({ mode: "concurrent", maintainer: "alice" })
+      }
+      finish()
+      await first
+      expect(await maintenance.status()).to.include({ mode: "normal" })
+      expect(await other.maintenance.during("exclusive", { as: "alice" }, () => "ran")).to.equal("ran")
+    })
+  })
+
+  it("within another of the same user puts back its mode and reason", async () => {
+    const { maintenance } = installed.current
+    const outer = await maintenance.during("concurrent", { as: "alice", reason: "outer" }, async () => {
+      const inner = await maintenance.during("exclusive", { as: "alice", reason: "inner" }, () =>
+        maintenance.status(),
+      )
+      expect(inner).to.include({ mode: "exclusive", reason: "inner" })
+      return maintenance.status()
+    })
+    expect(outer).to.include({ mode: "concurrent", reason: "outer" })
+    expect(await maintenance.status()).to.include({ mode: "normal" })
+  })
+
+  it("of an emergency user puts back the window that it took over", async () => {
+    const { maintenance } = installed.current
+    const before = await maintenance.enter("concurrent", { as: "alice", reason: "rebuild" })
+    await maintenance.during("exclusive", { as: "break-glass" }, () => undefined)
+    expect(await maintenance.status()).to.deep.equal({ ...before, epoch: before.epoch + 2 })
+    await maintenance.leave({ as: "alice" })
+  })
+
+  it("survives the loss of its connection while it waits for a commit under way", async () => {
+    const { dataSource, maintenance } = installed.current
+    await database.current.sql(`
+      create table slow (i int);
+      create function wait_at_commit() returns trigger language plpgsql as
+        'begin perform pg_advisory_lock(4712); perform pg_advisory_unlock(4712); return null; end';
+      create constraint trigger wait_at_commit after insert on slow deferrable initially deferred
+        for each row execute function wait_at_commit()`)
+    const blocker = dataSource.createQueryRunner()
+    await blocker.query("select pg_advisory_lock(4712)")
+    const write = dataSource.query("insert into slow values (1)")
+    await database.current.sql(`do $$ begin
+      while not exists (select from pg_locks where locktype = 'advisory' and not granted) loop
+        perform pg_sleep(0.005); perform pg_stat_clear_snapshot();
+      end loop; end $$`)
+    const during = maintenance.during("concurrent", { as: "alice" }, () => "ran")
+    await database.current.sql(`do $$ begin
+      while not exists (select from maintenance.state where mode = 'concurrent') loop
+        perform pg_sleep(0.005);
+      end loop; end $$`)
+    await database.current.sql(
+      "select pg_terminate_backend(pid) from pg_stat_activity " +
+        "where application_name = 'typeorm-maintenance-mode' and datname = current_database()",
+    )
+    await blocker.query("select pg_advisory_unlock(4712)")
+    await blocker.release()
+    await write
+    expect(await during).to.equal("ran")
+    expect(await maintenance.status()).to.include({ mode: "normal" })
+  })
 })

@@ -58,26 +58,31 @@ export class ControlConnection {
   }
 
   async #open(): Promise<ControlClient> {
-    const client = this.#createClient({ application_name: "typeorm-maintenance-mode", keepAlive: true })
-    client.on("error", () => undefined)
-    client.on("notification", (notification) => this.#events.notification(notification))
+    let client: ControlClient | undefined
     try {
-      await client.connect()
-      await client.query(
-        "set default_transaction_isolation = 'read committed'; set default_transaction_read_only = off; " +
-          "set statement_timeout = 0; set lock_timeout = 0",
-      )
+      client = this.#createClient({ application_name: "typeorm-maintenance-mode", keepAlive: true })
+      await this.#prepare(client)
     } catch (error) {
       this.#client = undefined
-      await client.end().catch(() => undefined)
+      await client?.end().catch(() => undefined)
       throw error
     }
     this.#openClient = client
-    client.on("end", () => {
-      if (this.#openClient !== client || this.#isClosed) return
+    const opened = client
+    opened.on("end", () => {
+      if (this.#openClient !== opened || this.#isClosed) return
       this.#openClient = this.#client = undefined
       this.#events.lost()
     })
     return client
+  }
+  async #prepare(client: ControlClient): Promise<void> {
+    client.on("error", () => undefined)
+    client.on("notification", (notification) => this.#events.notification(notification))
+    await client.connect()
+    await client.query(
+      "set default_transaction_isolation = 'read committed'; set default_transaction_read_only = off; " +
+        "set statement_timeout = 0; set lock_timeout = 0",
+    )
   }
 }

@@ -86,6 +86,18 @@ export function translateStateError(error: unknown, schema: string): unknown {
       return accessRefused(factsIn(serverError))
     case "MM003":
       return notMaintainer(factsIn(serverError))
+    case "MM005":
+      return new NotMaintainerError(
+        `Mode not changed: another task of ${factsIn(serverError).maintainer} is running, ` +
+          `${describeWindow(factsIn(serverError))}; two at once would end each other's maintenance. ` +
+          `Wait for it, or run this as another user.`,
+        factsIn(serverError),
+      )
+    case "MM006":
+      return new NotMaintainerError(
+        "The maintenance of this task was ended or taken over before the task was done.",
+        factsIn(serverError),
+      )
     case "MM004":
       return new MaintenanceInputError("There is no maintenance to leave: the mode is normal already.", {
         mode: "normal",

@@ -1,10 +1,13 @@
 import { setTimeout as pause } from "node:timers/promises"
-import { MaintenanceSetupError } from "../errors"
+import { MaintenanceError, MaintenanceSetupError } from "../errors"
 import { knownUser } from "../identity"
 import type { Actor, MaintenanceStatus, Mode } from "../mode/mode"
 import type { ControlConnection } from "./control-connection"
 import { translateStateError } from "./refusal"
 import { installedVersion, installSchema, maintenanceSchemaSql } from "./schema"
+
+/** How often in a row the connection may be lost while waiting. */
+const maxLostConnections = 50
 
 /** A row of the function status(). */
 interface StatusRow {
@@ -17,8 +20,7 @@ interface StatusRow {
 
 /** A row of the function enter(). */
 interface EnterRow {
-  previous_mode: Mode
-  previous_maintainer: string | null
+  previous: object
   current_epoch: number
 }
 
@@ -26,8 +28,16 @@ interface EnterRow {
 export interface Switch {
   /** The number of the state that it made. */
   readonly epoch: number
-  /** The mode before, if the same user held it; else normal. */
-  readonly previousMode: Mode
+  /** The state before, for `finish`. */
+  readonly previous: object
+}
+
+/** Which `during` a change of mode belongs to. */
+export interface TaskNames {
+  /** The one that opens the window. */
+  readonly task?: string | undefined
+  /** The one that it is called within. */
+  readonly withinTask?: string | undefined
 }
 
 /** The state in the database: the run-time SQL of everything but the fence. */
@@ -75,18 +85,27 @@ export class StateStore {
   }
 
   /** Commits the new mode. It holds for every fence from now on, but transactions that have passed theirs still commit. */
-  async enter(mode: Mode, actor: Actor, reason: string | undefined): Promise<Switch> {
-    const [row] = await this.#rows<EnterRow>("enter($1, $2, $3, $4)", [
+  async enter(
+    mode: Mode,
+    actor: Actor,
+    reason: string | undefined,
+    { task, withinTask }: TaskNames,
+  ): Promise<Switch> {
+    const [row] = await this.#rows<EnterRow>("enter($1, $2, $3, $4, $5, $6)", [
       mode,
       knownUser(actor),
       actor.isEmergency,
       reason ?? null,
+      task ?? null,
+      withinTask ?? null,
     ])
     if (!row) throw new Error("enter() returned no row")
-    return {
-      epoch: row.current_epoch,
-      previousMode: row.previous_maintainer === actor.user ? row.previous_mode : "normal",
-    }
+    return { epoch: row.current_epoch, previous: row.previous }
+  }
+
+  /** Ends the window of a task: puts back the state that its enter() found. */
+  async finish(task: string, previous: object): Promise<void> {
+    await this.#rows("finish($1, $2)", [task, JSON.stringify(previous)])
   }
 
   async leave(actor: Actor): Promise<void> {
@@ -95,9 +114,15 @@ export class StateStore {
 
   /** Resolves when every transaction that passed its fence before this epoch has ended. */
   async holdersGone(epoch: number): Promise<void> {
+    let failures = 0
     for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, 20)) {
-      const holders = await this.#rows("holders($1)", [epoch])
-      if (holders.length === 0) return
+      try {
+        if ((await this.#rows("holders($1)", [epoch])).length === 0) return
+        failures = 0
+      } catch (error) {
+        // A lost connection is opened again by the next look; the state stands meanwhile.
+        if (error instanceof MaintenanceError || ++failures > maxLostConnections) throw error
+      }
       await pause(waitMs)
     }
   }

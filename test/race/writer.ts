@@ -71,6 +71,8 @@ async function main(url: string): Promise<void> {
     if (message === "lap") remaining = Array.from({ length: loops }, () => 2)
     if (message === "stop") isStopped = true
   })
+  // Whoever started this is gone.
+  process.once("disconnect", () => process.exit())
   send("ready")
   await Promise.all(Array.from({ length: loops }, (_, loop) => write(dataSource, loop)))
   await dataSource.destroy()

@@ -19,6 +19,10 @@ const settings = [
   "max_connections=200",
 ].flatMap((setting) => ["-c", setting])
 
+/** What ends this process without its "exit" event, unless it is heard. */
+const endings = ["SIGINT", "SIGTERM", "SIGHUP"] as const
+const end = () => process.exit(130)
+
 /** A server that can be treated badly. */
 export interface EmbeddedServer extends Server {
   /** Has the server crash (an immediate shutdown), and starts it again on the same data. */
@@ -34,7 +38,7 @@ export async function startEmbeddedServer(): Promise<EmbeddedServer> {
   const bin = binaries(home, runner)
   const data = join(home, "data")
   const options = { ...runner, cwd: home, env: { ...process.env, LC_ALL: "C" } }
-  const remove = () => rmSync(home, { recursive: true, force: true })
+  const remove = () => rmSync(home, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 })
   let child: ChildProcess | undefined
   // On the way out, Ctrl-C included: an immediate shutdown, for the data is thrown away.
   const onExit = () => {
@@ -42,6 +46,7 @@ export async function startEmbeddedServer(): Promise<EmbeddedServer> {
     remove()
   }
   process.once("exit", onExit)
+  for (const signal of endings) process.once(signal, end)
   execFileSync(
     join(bin, "initdb"),
     ["-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"],
@@ -65,6 +70,7 @@ export async function startEmbeddedServer(): Promise<EmbeddedServer> {
     },
     async stop() {
       process.removeListener("exit", onExit)
+      for (const signal of endings) process.removeListener(signal, end)
       await exited("SIGINT")
       remove()
     },

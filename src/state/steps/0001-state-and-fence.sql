@@ -9,11 +9,12 @@ create table {schema}.state (
   maintainer text check (length(maintainer) between 1 and 200),
   reason text check (length(reason) between 1 and 1000),
   since timestamptz,
+  task text,
   check ((mode = 'normal') = (maintainer is null)),
   check ((mode = 'normal') = (since is null))
 );
 comment on table {schema}.state is
-  'One row: the mode, and who holds the window. Changed by enter() and leave() only; epoch counts the changes.';
+  'One row: the mode, and who holds the window. Changed by enter(), leave() and finish() only; epoch counts the changes, task names the during() that opened the window.';
 insert into {schema}.state default values;
 
 create function {schema}.is_admitted(state {schema}.state, acting_user text, is_emergency boolean) returns boolean
@@ -29,17 +30,19 @@ create function {schema}.refuse(state {schema}.state, cause text) returns void
 as $$
 begin
   raise exception using
-    errcode = case cause when 'stranger' then 'MM003' when 'normal' then 'MM004'
+    errcode = case cause when 'stranger' then 'MM003' when 'normal' then 'MM004' when 'busy' then 'MM005' when 'lost' then 'MM006'
       else case state.mode when 'exclusive' then 'MM002' else 'MM001' end end,
     message = case cause
       when 'stranger' then format('maintenance is held by %s', state.maintainer)
       when 'normal' then 'there is no maintenance to leave'
+      when 'busy' then format('a task of %s is running', state.maintainer)
+      when 'lost' then 'the maintenance was ended or taken over meanwhile'
       else format('%s maintenance by %s', state.mode, state.maintainer) end,
     detail = json_build_object('mode', state.mode, 'maintainer', state.maintainer, 'reason', state.reason,
       'since', floor(extract(epoch from state.since) * 1000), 'epoch', state.epoch)::text;
 end $$;
 comment on function {schema}.refuse is
-  'Raises the refusal: MM001 a write in concurrent mode, MM002 an access in exclusive mode, MM003 a change of mode by somebody else, MM004 leave() in normal mode.';
+  'Raises the refusal: MM001 a write in concurrent mode, MM002 an access in exclusive mode, MM003 a change of mode by somebody else, MM004 leave() in normal mode, MM005 a second task of the maintainer at once, MM006 a task whose window is gone.';
 
 create function {schema}.current_state() returns {schema}.state
   language plpgsql
@@ -180,8 +183,11 @@ create function {schema}.flush_on_commit() returns void
 comment on function {schema}.flush_on_commit is
   'A change of mode must outlive a crash, also where the application commits asynchronously.';
 
-create function {schema}.enter(new_mode text, acting_user text, is_emergency boolean, new_reason text)
-  returns table (previous_mode text, previous_maintainer text, current_epoch integer)
+create function {schema}.enter(
+  new_mode text, acting_user text, is_emergency boolean, new_reason text,
+  new_task text default null, within_task text default null
+)
+  returns table (previous jsonb, current_epoch integer)
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -202,14 +208,20 @@ begin
   if not {schema}.is_admitted(state, acting_user, is_emergency) then
     perform {schema}.refuse(state, 'stranger');
   end if;
+  -- Of two tasks of one user side by side, the first to end would end the other's window.
+  if new_task is distinct from within_task and state.maintainer = acting_user
+      and state.task is not null and state.task is distinct from within_task then
+    perform {schema}.refuse(state, 'busy');
+  end if;
   update {schema}.state s set
     epoch = s.epoch + 1,
+    task = new_task,
     mode = new_mode,
     maintainer = acting_user,
     reason = coalesce(new_reason, case when s.maintainer = acting_user then s.reason end),
     since = case when s.maintainer = acting_user then s.since else clock_timestamp() end;
   perform pg_notify({channel}, (state.epoch + 1)::text);
-  return query select state.mode, state.maintainer, state.epoch + 1;
+  return query select to_jsonb(state), state.epoch + 1;
 end $$;
 comment on function {schema}.enter is
   'Opens the window, or switches its mode, or (an emergency user) takes it over. The caller commits, then waits for holders() to be empty.';
@@ -236,11 +248,32 @@ begin
     perform {schema}.refuse(state, 'stranger');
   end if;
   update {schema}.state s set
-    epoch = s.epoch + 1, mode = 'normal', maintainer = null, reason = null, since = null;
+    epoch = s.epoch + 1, mode = 'normal', maintainer = null, reason = null, since = null, task = null;
   perform pg_notify({channel}, (state.epoch + 1)::text);
   return state.epoch + 1;
 end $$;
 comment on function {schema}.leave is 'Ends the window.';
+
+create function {schema}.finish(ended_task text, previous jsonb) returns integer
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state {schema}.state;
+  before {schema}.state := jsonb_populate_record(null::{schema}.state, previous);
+begin
+  perform {schema}.flush_on_commit();
+  select * into state from {schema}.state for update;
+  if state.task is distinct from ended_task then
+    perform {schema}.refuse(state, 'lost');
+  end if;
+  update {schema}.state s set
+    epoch = s.epoch + 1, mode = before.mode, maintainer = before.maintainer, reason = before.reason,
+    since = before.since, task = before.task;
+  perform pg_notify({channel}, (state.epoch + 1)::text);
+  return state.epoch + 1;
+end $$;
+comment on function {schema}.finish is 'Ends the window of a task: puts back what enter() found.';
 
 create function {schema}.holders(current_epoch integer) returns setof integer
   language sql security definer
