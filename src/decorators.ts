@@ -68,7 +68,7 @@ function userOf(user: UserOf, self: unknown, args: unknown[]): string {
 }
 
 function onlyInstalled(): Maintenance {
-  const [maintenance, another] = shared.installed
+  const [maintenance, another] = [...shared.installed].filter(({ isInUse }) => isInUse)
   if (maintenance && !another) return maintenance
   throw new MaintenanceSetupError(
     maintenance

@@ -168,6 +168,11 @@ export class Maintenance {
     return () => void this.#listeners[event].delete(bound)
   }
 
+  /** Whether its DataSource is initialized. */
+  get isInUse(): boolean {
+    return this.#installation.dataSource.isInitialized
+  }
+
   /** Resolves when the plugin enforces; `dataSource.initialize()` waits for it. Throws MaintenanceSetupError. */
   ready(): Promise<void> {
     return this.#installation.ready()

@@ -61,6 +61,21 @@ describe("When the state cannot be read", () => {
           )
         }
         expect(await count()).to.deep.equal(before)
+
+        await database.sql(maintenanceSchemaSql({ role: "clerk" }))
+        await items.insert({ name: "mended" })
+      })
+    })
+
+    // To a role that owns the function nobody can be said to have lost it: that is a DBA's to mend.
+    if (mishap.includes("is owned by")) continue
+
+    it(`because ${mishap}: an application that may create objects mends it when it starts`, async () => {
+      await database.sql(sql)
+      await withMaintenance(database.url, {}, async ({ dataSource, maintenance }) => {
+        await dataSource.getRepository(Item).insert({ name: "mended" })
+        await maintenance.enter("concurrent", { as: "alice" })
+        await maintenance.leave({ as: "alice" })
       })
     })
   }
@@ -71,6 +86,6 @@ describe("When the state cannot be read", () => {
       Promise.resolve("started"),
     ).catch((failure: unknown) => failure)
     expect(error).to.be.instanceOf(MaintenanceSetupError)
-    expect((error as Error).message).to.include('create function "maintenance".fence')
+    expect((error as Error).message).to.include('create or replace function "maintenance".fence')
   })
 })

@@ -37,6 +37,7 @@ export class Installation {
   readonly #undos: Undo[] = []
   #ready: Promise<void> | undefined
   #isStarting = false
+  #isUninstalled = false
 
   /** Throws MaintenanceSetupError if the DataSource cannot have the plugin, or has it already. */
   constructor(dataSource: DataSource, options: ResolvedOptions, events: InstallationEvents) {
@@ -63,6 +64,8 @@ export class Installation {
 
   /** The state in the database; rejects with MaintenanceSetupError if it is not ready. */
   async store(): Promise<StateStore> {
+    if (this.#isUninstalled)
+      throw new MaintenanceSetupError("Maintenance mode was uninstalled from this DataSource.")
     await this.ready()
     if (this.#fence.isAwaitingSchema) throw this.#watch.store.missingSchema()
     return this.#watch.store
@@ -88,6 +91,7 @@ export class Installation {
 
   /** Gives the DataSource back as it was. */
   async uninstall(): Promise<void> {
+    this.#isUninstalled = true
     for (const undo of this.#undos.splice(0).toReversed()) undo()
     for (const connection of this.#connections.values()) connection.retire()
     this.#connections.clear()

@@ -42,7 +42,7 @@ function renderStep(schema: string, { version, sql }: { version: number; sql: st
       ? ""
       : `create schema if not exists "${schema}";\n` +
         `comment on schema "${schema}" is 'The maintenance mode of this database; belongs to typeorm-maintenance-mode.';\n` +
-        `create table "${schema}".schema_version (version integer primary key, is_breaking boolean not null, ` +
+        `create table if not exists "${schema}".schema_version (version integer primary key, is_breaking boolean not null, ` +
         `installed_at timestamptz not null default now());\n` +
         `comment on table "${schema}".schema_version is 'The steps that were run, and whether older versions can live with each.';\n`
   return (
@@ -52,7 +52,7 @@ function renderStep(schema: string, { version, sql }: { version: number; sql: st
       .replaceAll("{gate}", String(gate))
       .replaceAll("{hold}", String(hold))
       .replaceAll("{channel}", `'${channelOf(schema)}'`) +
-    `\ninsert into "${schema}".schema_version (version, is_breaking) values (${version}, false);\n`
+    `\ninsert into "${schema}".schema_version (version, is_breaking) values (${version}, false) on conflict do nothing;\n`
   )
 }
 
@@ -70,6 +70,15 @@ export function upgradeSql(schema: string, fromVersion: number): string {
  * for an invalid schema name.
  */
 export function maintenanceSchemaSql(options: { schema?: string; role?: string } = {}): string {
+  for (const name of Object.keys(options ?? {})) {
+    if (name !== "schema" && name !== "role") {
+      throw new MaintenanceSetupError(`Unknown option "${name}"; known are schema, role.`)
+    }
+  }
+  const { role } = options ?? {}
+  if (role !== undefined && (typeof role !== "string" || role === "" || role.includes("\0"))) {
+    throw new MaintenanceSetupError(`The option role must name a role, not ${JSON.stringify(role)}.`)
+  }
   const schema = checkSchemaName(options.schema)
   return `begin;\n\n${upgradeSql(schema, 0)}${options.role === undefined ? "" : grants(schema, options.role)}\ncommit;\n`
 }
@@ -118,26 +127,57 @@ async function readInstalled(runner: SqlRunner, schema: string): Promise<Install
   }
 }
 
+/** The functions that the steps make. */
+const functionNames = [
+  ...new Set(
+    schemaSteps.flatMap(({ sql }) =>
+      [...sql.matchAll(/create or replace function \{schema\}\.(\w+)/g)].map(([, name]) => name),
+    ),
+  ),
+]
+
+/** Whether nothing of an installed schema was lost: its functions are there, and the state has its row. */
+async function isComplete(runner: SqlRunner, schema: string): Promise<boolean> {
+  const functions = await runner.query(
+    `select count(distinct proname)::int as count from pg_proc join pg_namespace n on n.oid = pronamespace
+     where nspname = $1 and proname = any($2)`,
+    [schema, functionNames],
+  )
+  if (functions.rows[0]?.["count"] !== functionNames.length) return false
+  const state = await runner.query(`select from "${schema}".status()`).catch(() => ({ rows: [] }))
+  return state.rows.length === 1
+}
+
 /**
- * Creates or upgrades the schema. Safe from many processes at once: one works, the others wait and find it done.
- * Throws MaintenanceSetupError if the role may not do it.
+ * Creates or upgrades the schema, or puts back what of it was lost. Safe from many processes at once: one works, the
+ * others wait and find it done. Throws MaintenanceSetupError if the role may not do it.
  */
 export async function installSchema(runner: SqlRunner, schema: string): Promise<void> {
   const version = await installedVersion(runner, schema)
-  if (version !== undefined && version >= schemaVersion) return
+  if (version !== undefined && version >= schemaVersion && (await isComplete(runner, schema))) return
   await runner.query("begin isolation level read committed")
   try {
     await runner.query("select pg_advisory_xact_lock($1::bigint)", [lockKeys(schema).gate])
     const currentVersion = (await installedVersion(runner, schema)) ?? 0
     if (currentVersion < schemaVersion) await runner.query(upgradeSql(schema, currentVersion))
+    else if (!(await isComplete(runner, schema))) await runner.query(upgradeSql(schema, 0))
     await runner.query("commit")
   } catch (error) {
     await runner.query("rollback").catch(() => undefined)
-    if ((error as { code?: string }).code !== "42501") throw error
-    throw new MaintenanceSetupError(
-      `The role may not create the schema "${schema}" (${(error as Error).message}). Grant it CREATE on the database, or ` +
-        `set migrate: false and have a DBA run the SQL of maintenanceSchemaSql({ schema: "${schema}", role }).`,
-      { cause: error },
-    )
+    throw installationFault(error, schema)
   }
+}
+
+function installationFault(error: unknown, schema: string): unknown {
+  const { code, message } = error as { code?: string; message: string }
+  if (error instanceof MaintenanceSetupError || code === undefined || !/^(?:42|2B|3F)/.test(code))
+    return error
+  return new MaintenanceSetupError(
+    code === "42501"
+      ? `The role may not create the schema "${schema}" (${message}). Grant it CREATE on the database, or ` +
+          `set migrate: false and have a DBA run the SQL of maintenanceSchemaSql({ schema: "${schema}", role }).`
+      : `The schema "${schema}" could not be installed (${message}). If it belongs to something else, name another one ` +
+          `in the option schema.`,
+    { cause: error },
+  )
 }

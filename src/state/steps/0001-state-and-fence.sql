@@ -1,8 +1,8 @@
--- The state of the maintenance, the fence that every transaction passes last, and the functions that change
+-- Can be run again, to put back what was lost. The state of the maintenance, the fence that every transaction passes last, and the functions that change
 -- the state. {schema} is the quoted schema name, {gate} and {hold} are the lock keys made from that name,
 -- {channel} is the quoted name of the notification channel.
 
-create table {schema}.state (
+create table if not exists {schema}.state (
   only_row boolean primary key default true check (only_row),
   epoch integer not null default 1,
   mode text not null default 'normal' check (mode in ('normal', 'concurrent', 'exclusive')),
@@ -15,16 +15,16 @@ create table {schema}.state (
 );
 comment on table {schema}.state is
   'One row: the mode, and who holds the window. Changed by enter(), leave() and finish() only; epoch counts the changes, task names the during() that opened the window.';
-insert into {schema}.state default values;
+insert into {schema}.state default values on conflict do nothing;
 
-create function {schema}.is_admitted(state {schema}.state, acting_user text, is_emergency boolean) returns boolean
+create or replace function {schema}.is_admitted(state {schema}.state, acting_user text, is_emergency boolean) returns boolean
   language sql immutable
   set search_path = pg_catalog, pg_temp
   return (state).mode = 'normal' or is_emergency or coalesce(acting_user = (state).maintainer, false);
 comment on function {schema}.is_admitted is
   'Whether the window leaves this user unrestricted: there is none, it is the user''s own, or the user is an emergency user.';
 
-create function {schema}.refuse(state {schema}.state, cause text) returns void
+create or replace function {schema}.refuse(state {schema}.state, cause text) returns void
   language plpgsql
   set search_path = pg_catalog, pg_temp
 as $$
@@ -44,7 +44,7 @@ end $$;
 comment on function {schema}.refuse is
   'Raises the refusal: MM001 a write in concurrent mode, MM002 an access in exclusive mode, MM003 a change of mode by somebody else, MM004 leave() in normal mode, MM005 a second task of the maintainer at once, MM006 a task whose window is gone.';
 
-create function {schema}.current_state() returns {schema}.state
+create or replace function {schema}.current_state() returns {schema}.state
   language plpgsql
   set search_path = pg_catalog, pg_temp
 as $$
@@ -66,7 +66,7 @@ end $$;
 comment on function {schema}.current_state is
   'The state as committed now, whatever the isolation level; 40001 if it changed since the snapshot was taken.';
 
-create function {schema}.fence(acting_user text, is_emergency boolean) returns void
+create or replace function {schema}.fence(acting_user text, is_emergency boolean) returns void
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -109,7 +109,7 @@ end $$;
 comment on function {schema}.fence is
   'The last statement of every transaction: passes, holding the gate until the transaction ends, or raises the refusal.';
 
-create function {schema}.hold(acting_user text, is_emergency boolean) returns integer
+create or replace function {schema}.hold(acting_user text, is_emergency boolean) returns integer
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -142,7 +142,7 @@ end $$;
 comment on function {schema}.hold is
   'For statements that end a transaction themselves: keeps a session-level share of the gate, to be unlocked by the caller; null if the user may only read.';
 
-create function {schema}.admit_reader(acting_user text, is_emergency boolean) returns void
+create or replace function {schema}.admit_reader(acting_user text, is_emergency boolean) returns void
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -159,7 +159,7 @@ begin
 end $$;
 comment on function {schema}.admit_reader is 'Raises the refusal of a user who may not even read.';
 
-create function {schema}.admit(acting_user text, is_emergency boolean) returns void
+create or replace function {schema}.admit(acting_user text, is_emergency boolean) returns void
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -173,7 +173,7 @@ begin
 end $$;
 comment on function {schema}.admit is 'Raises the refusal of a user who is restricted, whether anything was changed or not.';
 
-create function {schema}.flush_on_commit() returns void
+create or replace function {schema}.flush_on_commit() returns void
   language sql
   set search_path = pg_catalog, pg_temp
   begin atomic
@@ -183,7 +183,7 @@ create function {schema}.flush_on_commit() returns void
 comment on function {schema}.flush_on_commit is
   'A change of mode must outlive a crash, also where the application commits asynchronously.';
 
-create function {schema}.enter(
+create or replace function {schema}.enter(
   new_mode text, acting_user text, is_emergency boolean, new_reason text,
   new_task text default null, within_task text default null
 )
@@ -226,7 +226,7 @@ end $$;
 comment on function {schema}.enter is
   'Opens the window, or switches its mode, or (an emergency user) takes it over. The caller commits, then waits for holders() to be empty.';
 
-create function {schema}.leave(acting_user text, is_emergency boolean) returns integer
+create or replace function {schema}.leave(acting_user text, is_emergency boolean) returns integer
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -254,7 +254,7 @@ begin
 end $$;
 comment on function {schema}.leave is 'Ends the window.';
 
-create function {schema}.finish(ended_task text, previous jsonb) returns integer
+create or replace function {schema}.finish(ended_task text, previous jsonb) returns integer
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -275,7 +275,7 @@ begin
 end $$;
 comment on function {schema}.finish is 'Ends the window of a task: puts back what enter() found.';
 
-create function {schema}.holders(current_epoch integer) returns setof integer
+create or replace function {schema}.holders(current_epoch integer) returns setof integer
   language sql security definer
   set search_path = pg_catalog, pg_temp
   begin atomic
@@ -287,7 +287,7 @@ create function {schema}.holders(current_epoch integer) returns setof integer
 comment on function {schema}.holders is
   'Backends (0: a prepared transaction) whose transaction passed the fence before this epoch and has not ended.';
 
-create function {schema}.status()
+create or replace function {schema}.status()
   returns table (mode text, maintainer text, reason text, since timestamptz, epoch integer)
   language sql stable security definer
   set search_path = pg_catalog, pg_temp
