@@ -1,6 +1,8 @@
 import { expect } from "chai"
+import { finished } from "node:stream/promises"
+import { Query } from "pg"
 import type { DataSource, QueryRunner } from "typeorm"
-import { AccessRefusedError, type MaintenanceError } from "../src"
+import { AccessRefusedError, maintenanceSchemaSql, type MaintenanceError } from "../src"
 import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
 import { Item } from "./support/entities"
@@ -126,27 +128,61 @@ describe("Exclusive mode", () => {
     expect(poolOf(dataSource).totalCount - poolOf(dataSource).idleCount).to.equal(0)
   })
 
-  it("is enforced within a transaction while the watch is cut off, reads included", async () => {
-    const { maintenance } = installed.current
-    await withMaintenance(database.current.url, {}, async (other) => {
-      await other.maintenance.runAs("alice", async () => {
-        const runner = other.dataSource.createQueryRunner()
-        await runner.startTransaction()
-        await runner.query("select 1")
-        await maintenance.enter("exclusive", { as: "alice" })
-        await database.current.sql(
-          "select pg_terminate_backend(pid) from pg_stat_activity " +
-            "where application_name = 'typeorm-maintenance-mode' and datname = current_database()",
-        )
-        await runner.query("select name from item")
-        const refusal: unknown = await other.maintenance
-          .runAs("bob", () => runner.query("select name from item"))
-          .catch((error: unknown) => error)
-        expect(refusal).to.be.instanceOf(AccessRefusedError)
-        await runner.release()
-      })
+  const doorsInTransaction: Record<string, (runner: QueryRunner) => Promise<unknown>> = {
+    "a statement": (runner) => runner.query("select name from item"),
+    "a text of several statements": (runner) => runner.query("select name from item; select name from item"),
+    "a stream": async (runner) => finished((await runner.stream("select name from item")).resume()),
+    "a query object": async (runner) => {
+      const client = (await runner.connect()) as { query(query: object): void }
+      const object = new Query("select name from item")
+      const ended = new Promise((resolve, reject) => object.on("end", resolve).on("error", reject))
+      client.query(object)
+      await ended
+    },
+  }
+
+  for (const [name, door] of Object.entries(doorsInTransaction)) {
+    it(`is enforced within a transaction while the watch is cut off: ${name} is refused`, async () => {
+      const { maintenance } = installed.current
+      const role = "cut_off"
+      const url = new URL(database.current.url)
+      url.username = role
+      await database.current.sql(
+        `create role ${role} login; grant select on all tables in schema public to ${role}`,
+      )
+      await database.current.sql(maintenanceSchemaSql({ role }))
+      try {
+        await withMaintenance(url.toString(), { plugin: { migrate: false } }, async ({ dataSource }) => {
+          const runner = dataSource.createQueryRunner()
+          await runner.startTransaction()
+          await runner.query("select 1")
+          await database.current.sql(`alter role ${role} connection limit 0`)
+          await database.current.sql(
+            "select pg_terminate_backend(pid) from pg_stat_activity " +
+              `where application_name = 'typeorm-maintenance-mode' and usename = '${role}'`,
+          )
+          await maintenance.enter("exclusive", { as: "alice" })
+          // Until the loss has come through to this process, it still believes in normal mode.
+          let refusal: unknown
+          for (let attempt = 0; attempt < 1000 && refusal === undefined; attempt++) {
+            await runner.query("select 1").catch((error: unknown) => (refusal = error))
+          }
+          expect(refusal).to.be.instanceOf(AccessRefusedError)
+          await runner.rollbackTransaction()
+
+          await maintenance.leave({ as: "alice" })
+          await runner.startTransaction()
+          await runner.query("select 1")
+          await maintenance.enter("exclusive", { as: "alice" })
+          const answer: unknown = await door(runner).catch((error: unknown) => error)
+          expect(answer).to.be.instanceOf(AccessRefusedError)
+          await runner.release()
+        })
+      } finally {
+        await database.current.sql(`drop owned by ${role}; drop role ${role}`)
+      }
     })
-  })
+  }
 
   it("rolls back what was in a transaction when its query runner is released without a word", async () => {
     const { dataSource, maintenance } = installed.current
