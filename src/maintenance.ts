@@ -6,7 +6,7 @@ import { Installation } from "./enforcement/install"
 import { type AccessRefusedError, MaintenanceInputError, type WriteVetoedError } from "./errors"
 import { currentTask, knownUser, namedActor, runAs, runTask } from "./identity"
 import type { Actor, MaintenanceStatus, Mode } from "./mode/mode"
-import { checkMode, checkReason, resolveOptions, type MaintenanceOptions } from "./options"
+import { checkMode, checkOptions, checkReason, resolveOptions, type MaintenanceOptions } from "./options"
 import { shared } from "./shared"
 import type { Switch } from "./state/state-store"
 
@@ -69,6 +69,7 @@ export class Maintenance {
    * MaintenanceInputError for an unknown mode, no user, or a reason that is empty or too long.
    */
   async enter(mode: Mode, options: EnterOptions = {}): Promise<MaintenanceStatus> {
+    checkOptions(options, ["as", "reason"])
     if (checkMode(mode) === "normal") return this.leave(options)
     const { epoch } = await this.#announce(mode, options)
     return this.#settle(epoch)
@@ -76,6 +77,7 @@ export class Maintenance {
 
   /** Ends the window. Throws NotMaintainerError for a stranger, MaintenanceInputError in normal mode. */
   async leave(options: LeaveOptions = {}): Promise<MaintenanceStatus> {
+    checkOptions(options, ["as", "reason"])
     const actor = this.#actor(options.as)
     const store = await this.#installation.store()
     await store.leave(actor)
@@ -97,6 +99,7 @@ export class Maintenance {
     if (checkMode(mode) === "normal") {
       throw new MaintenanceInputError('during("normal") makes no sense: name the mode to enter.')
     }
+    checkOptions(options, ["as", "reason"])
     if (typeof work !== "function") throw new MaintenanceInputError("during() needs a function to run.")
     const user = knownUser(this.#actor(options.as))
     const task = randomUUID()
@@ -134,8 +137,10 @@ export class Maintenance {
    */
   async transaction<T>(
     work: (manager: EntityManager) => Promise<T>,
-    { isolation, retries = 5 }: TransactionOptions = {},
+    options: TransactionOptions = {},
   ): Promise<T> {
+    checkOptions(options, ["isolation", "retries"])
+    const { isolation, retries = 5 } = options
     if (!Number.isInteger(retries) || retries < 0) {
       throw new MaintenanceInputError(
         `The option retries is a whole number from 0 up; this one is ${retries}.`,

@@ -148,3 +148,14 @@ export function checkMode(mode: unknown): Mode {
   }
   return mode as Mode
 }
+
+/** Throws MaintenanceInputError for anything but an object with these options. */
+export function checkOptions(options: unknown, names: readonly string[]): void {
+  if (typeof options !== "object" || options === null) {
+    throw new MaintenanceInputError(
+      `The options must be an object of ${names.join(", ")}, not ${inspect(options)}.`,
+    )
+  }
+  const unknown = Object.keys(options).find((name) => !names.includes(name))
+  if (unknown) throw new MaintenanceInputError(`Unknown option "${unknown}"; known are ${names.join(", ")}.`)
+}

@@ -2,6 +2,7 @@ import { expect } from "chai"
 import { DataSource } from "typeorm"
 import {
   installMaintenance,
+  maintenanceSchemaSql,
   type Maintenance,
   type MaintenanceError,
   MaintenanceInputError,
@@ -600,5 +601,57 @@ describe("A version of PostgreSQL", () => {
   it("from 14 on is not", () => {
     for (const version of [140_000, 150_018, 180_004])
       expect(() => checkServerVersion(version)).not.to.throw()
+  })
+})
+
+describe("Options that are none", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+
+  const calls: Record<string, (maintenance: Maintenance) => Promise<unknown>> = {
+    "enter with null": (m) => m.enter("concurrent", null as never),
+    "enter with a user in their place": (m) => m.enter("concurrent", "alice" as never),
+    "enter with a slip of the pen": (m) => m.enter("concurrent", { as: "alice", reson: "rebuild" } as never),
+    "leave with null": (m) => m.leave(null as never),
+    "during with undefined": (m) => m.during("concurrent", null as never, () => 1),
+    "during with nothing to run": (m) => m.during("concurrent", { as: "alice" }, undefined as never),
+    "transaction with null": (m) => m.transaction(() => Promise.resolve(), null as never),
+    "transaction with a slip of the pen": (m) =>
+      m.transaction(() => Promise.resolve(), { retry: 3 } as never),
+  }
+  for (const [name, call] of Object.entries(calls)) {
+    it(`${name} are a MaintenanceInputError and change nothing`, async () => {
+      const { maintenance } = installed.current
+      const before = await maintenance.status()
+      const error: unknown = await call(maintenance).catch((failure: unknown) => failure)
+      expect(error).to.be.instanceOf(MaintenanceInputError)
+      expect(await maintenance.status()).to.deep.equal(before)
+    })
+  }
+
+  it("for maintenanceSchemaSql are a MaintenanceSetupError", () => {
+    for (const wrong of [{ rolle: "shop" }, { role: "" }, { role: 5 }]) {
+      expect(() => maintenanceSchemaSql(wrong as never)).to.throw(MaintenanceSetupError)
+    }
+  })
+
+  it("after uninstall() nothing can be entered", async () => {
+    const { maintenance } = installed.current
+    await maintenance.uninstall()
+    const error: unknown = await maintenance
+      .enter("concurrent", { as: "alice" })
+      .catch((failure: unknown) => failure)
+    expect(error).to.be.instanceOf(MaintenanceSetupError)
+  })
+
+  it("a call before initialize() fails, and initialize() works after it", async () => {
+    const dataSource = newDataSource(database.current.url)
+    const maintenance = installMaintenance(dataSource)
+    const error: unknown = await maintenance.status().catch((failure: unknown) => failure)
+    expect(error).to.be.instanceOf(MaintenanceSetupError)
+    await dataSource.initialize()
+    expect(await maintenance.status()).to.include({ mode: "normal" })
+    await dataSource.destroy()
+    await maintenance.uninstall()
   })
 })

@@ -47,8 +47,11 @@ export class ControlConnection {
   }
 
   async #run<Row extends QueryResultRow>(text: string, values: unknown[]): Promise<QueryResult<Row>> {
-    this.#client ??= this.#open()
-    const client = await this.#client
+    const opening = (this.#client ??= this.#open())
+    const client = await opening.catch((error: unknown) => {
+      if (this.#client === opening) this.#client = undefined
+      throw error
+    })
     client.ref()
     try {
       return await client.query<Row>(text, values)
@@ -63,7 +66,6 @@ export class ControlConnection {
       client = this.#createClient({ application_name: "typeorm-maintenance-mode", keepAlive: true })
       await this.#prepare(client)
     } catch (error) {
-      this.#client = undefined
       await client?.end().catch(() => undefined)
       throw error
     }
