@@ -1,6 +1,6 @@
 import { MaintenanceSetupError, WriteVetoedError, type RefusedChange } from "../errors"
 import type { Actor } from "../mode/mode"
-import type { Companions, PipelinedQuery } from "../wire/pipelined-query"
+import type { Companions, Failure, PipelinedQuery } from "../wire/pipelined-query"
 import type { Result, Step } from "../wire/protocol"
 import { atCaller, SendFailure, type Session } from "../wire/session"
 import type { Fence } from "./fence"
@@ -30,16 +30,18 @@ export class Checkpoint {
   }
 
   /** Sends a statement with a check in the same round trip; throws the refusal. */
-  async send(query: PipelinedQuery, companions: Companions): Promise<Result> {
+  async send(query: PipelinedQuery, companions: Companions, actor: Actor): Promise<Result> {
     const { session } = this.#owner
     try {
       return await session.sendWith(query, companions)
     } catch (error) {
       if (!(error instanceof SendFailure)) throw error
       const checks = [...(companions.before ?? []), ...(companions.after ?? [])]
-      if (!checks.includes(error.failure as Step)) throw atCaller(error)
       await session.ready()
-      throw this.refuse(error.cause)
+      if (checks.includes(error.failure as Step)) throw this.refuse(error.cause)
+      throw isAfterCheck(error.failure, companions) && codeOf(error.cause) === "25006"
+        ? await this.#vetoOfCursor(actor, error.cause)
+        : atCaller(error)
     }
   }
 
@@ -102,6 +104,19 @@ export class Checkpoint {
     return this.#owner.refused(this.#owner.fence.translate(error, this.#owner.changes()))
   }
 
+  /** The check made the transaction read-only, and a cursor WITH HOLD wrote as it ended. */
+  async #vetoOfCursor(actor: Actor, cause: Error): Promise<unknown> {
+    const { session, fence } = this.#owner
+    if (!session.is("I")) await session.rollBack()
+    try {
+      await session.run(fence.admit(actor))
+    } catch (error) {
+      await session.ready()
+      return this.refuse(error)
+    }
+    return cause
+  }
+
   async #run(step: Step): Promise<void> {
     try {
       await this.#owner.session.run(step)
@@ -110,4 +125,9 @@ export class Checkpoint {
       throw this.refuse(error)
     }
   }
+}
+
+/** Whether something failed that the server does after the check: the COMMIT behind it, or the end at Sync. */
+function isAfterCheck(failure: Failure, { before = [] }: Companions): boolean {
+  return failure === "end" || (failure === "statement" && before.length > 0)
 }

@@ -136,7 +136,11 @@ export class FencedConnection implements CheckpointOwner {
   #runAlone(request: Request): Promise<Result> {
     switch (request.kind) {
       case "plannable":
-        return this.#checkpoint.send(request.query, { after: [this.#lastCheck(request.actor)] })
+        return this.#checkpoint.send(
+          request.query,
+          { after: [this.#lastCheck(request.actor)] },
+          request.actor,
+        )
       case "other":
       case "several":
         return this.#selfCommitting.run(request)
@@ -161,7 +165,7 @@ export class FencedConnection implements CheckpointOwner {
       return session.sendInBlock(query, kind === "plannable" || kind === "control")
     if (kind === "several") return this.#selfCommitting.run(request)
     try {
-      return await this.#checkpoint.send(query, { before: [fence.check(actor)] })
+      return await this.#checkpoint.send(query, { before: [fence.check(actor)] }, actor)
     } catch (error) {
       // A COMMIT that fails leaves no transaction behind, whatever it failed for.
       if (kind === "commit") await session.rollBack()

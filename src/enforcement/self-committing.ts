@@ -71,7 +71,7 @@ export class SelfCommitting {
     }
     if (!session.is("T") || startsTransaction([result].flat())) return result
     try {
-      await this.#checkpoint.send(session.statement("COMMIT"), { before: check })
+      await this.#checkpoint.send(session.statement("COMMIT"), { before: check }, request.actor)
     } catch (error) {
       await session.rollBack()
       throw error
@@ -84,7 +84,7 @@ export class SelfCommitting {
     const { session } = this.#owner
     if (request.kind === "several" && !request.mayEndTransaction) return session.send(request.query)
     try {
-      return await this.#checkpoint.send(request.query, companions)
+      return await this.#checkpoint.send(request.query, companions, request.actor)
     } catch (error) {
       // PostgreSQL's parser found several commands; a mere syntax error has another routine.
       if ((error as { routine?: string }).routine !== "exec_parse_message") throw error

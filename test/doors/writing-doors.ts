@@ -123,6 +123,11 @@ const statementDoors: Record<string, Door> = {
   "CREATE TABLE AS": (d) => d.query("create table extra as select * from item"),
   "SELECT INTO": (d) => d.query("select * into extra from item"),
   "ALTER TABLE": (d) => d.query("alter table item add column extra int"),
+  "cursor WITH HOLD over a writing function": (d) =>
+    withRunner(d, async (runner) => {
+      await runner.query("declare held cursor with hold for select write_audit('x')")
+      await runner.query("close held")
+    }),
   "DROP VIEW": (d) => d.query("drop view stocked"),
   TRUNCATE: (d) => d.query("truncate audit"),
   "CREATE INDEX CONCURRENTLY": (d) => d.query("create index concurrently extra_index on item (stock)"),
