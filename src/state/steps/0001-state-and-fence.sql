@@ -44,6 +44,19 @@ end $$;
 comment on function {schema}.refuse is
   'Raises the refusal: MM001 a write in concurrent mode, MM002 an access in exclusive mode, MM003 a change of mode by somebody else, MM004 leave() in normal mode, MM005 a second task of the maintainer at once, MM006 a task whose window is gone.';
 
+create or replace function {schema}.give_way() returns void
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Shares of a row can follow one another without an end, and a switch would wait for ever. A switch asks for this lock
+  -- first; it is only tried for here, so nobody queues, and fails as the change of the row would make it fail.
+  if not pg_try_advisory_xact_lock_shared({hold}::bigint) then
+    raise exception using errcode = '40001', message = 'could not serialize access due to a change of the maintenance mode';
+  end if;
+end $$;
+comment on function {schema}.give_way is 'Raises 40001 if a switch is being made; called before the row of the state is shared.';
+
 create or replace function {schema}.current_state() returns {schema}.state
   language plpgsql
   set search_path = pg_catalog, pg_temp
@@ -56,6 +69,7 @@ begin
   if current_setting('transaction_isolation') = 'read committed' then
     select * into found_state from {schema}.state;
   else
+    perform {schema}.give_way();
     select * into found_state from {schema}.state for share;
   end if;
   if found_state.mode is null then
@@ -91,6 +105,7 @@ begin
     if current_setting('transaction_isolation') = 'read committed' then
       select * into state from {schema}.state;
     else
+      perform {schema}.give_way();
       select * into state from {schema}.state for share;
     end if;
     exit when state.epoch = gate_epoch;
@@ -201,6 +216,7 @@ begin
     raise exception using errcode = '22004', message = 'the acting user must be given';
   end if;
   perform {schema}.flush_on_commit();
+  perform pg_advisory_xact_lock({hold}::bigint);
   select * into state from {schema}.state for update;
   if state.mode is null then
     raise exception using errcode = 'MM009', message = 'the maintenance state has no row';
@@ -237,6 +253,7 @@ begin
     raise exception using errcode = '22004', message = 'the acting user must be given';
   end if;
   perform {schema}.flush_on_commit();
+  perform pg_advisory_xact_lock({hold}::bigint);
   select * into state from {schema}.state for update;
   if state.mode is null then
     raise exception using errcode = 'MM009', message = 'the maintenance state has no row';
@@ -263,6 +280,7 @@ declare
   before {schema}.state := jsonb_populate_record(null::{schema}.state, previous);
 begin
   perform {schema}.flush_on_commit();
+  perform pg_advisory_xact_lock({hold}::bigint);
   select * into state from {schema}.state for update;
   if state.task is distinct from ended_task then
     perform {schema}.refuse(state, 'lost');
