@@ -75,6 +75,14 @@ const attacks: Record<string, Attack> = {
     await query(insert)
     await query({ text: "select 1; commit", queryMode: "extended" })
   },
+  "a name for a text of several statements that starts with BEGIN": (query) =>
+    query({ name: "s", text: `begin; ${insert}; commit` }),
+  "a name for a text of several statements that starts with COMMIT": async (query) => {
+    await query("begin")
+    await query({ name: "s", text: `commit; ${insert}` })
+  },
+  "a name for a text of several statements that starts with SET": (query) =>
+    query({ name: "s", text: `set work_mem = '1MB'; ${insert}` }),
   "an end and more in a failed transaction": async (query) => {
     await query("begin")
     await query("select 1 / 0").catch(swallow)

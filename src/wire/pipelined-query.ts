@@ -35,6 +35,7 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
     failure: Failure | undefined
     /** Read by pg's client, as of a config object. */
     readonly query_timeout: number | undefined
+    readonly isExtended: boolean
     #before: readonly Step[] = []
     #after: readonly Step[] = []
     #prepared: PreparedNames = new Set()
@@ -52,14 +53,12 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
       this.rows = undefined
       this.query_timeout = (statement as { query_timeout?: number }).query_timeout
       this.#name = this.name
+      // Decided once: a text that was taken for one statement must not be sent as several, whatever changes.
+      this.isExtended = super.requiresPreparation()
       // pg takes every ParseComplete for the statement's, also those of the steps.
       Object.defineProperty(this, "name", {
         get: () => (this.#isSubmitting || this.#isAtStatement ? this.#name : undefined),
       })
-    }
-
-    get isExtended(): boolean {
-      return this.#isAccompanied || this.#name !== undefined || super.requiresPreparation()
     }
 
     accompany({ before = [], after = [] }: Companions, prepared: PreparedNames): void {
@@ -76,7 +75,7 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
     }
 
     override requiresPreparation(): boolean {
-      return this.#isAccompanied || super.requiresPreparation()
+      return this.#isAccompanied || this.isExtended
     }
 
     override submit(connection: ProtocolConnection): Error | null {
