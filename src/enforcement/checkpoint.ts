@@ -39,9 +39,12 @@ export class Checkpoint {
       const checks = [...(companions.before ?? []), ...(companions.after ?? [])]
       await session.ready()
       if (checks.includes(error.failure as Step)) throw this.refuse(error.cause)
-      throw isAfterCheck(error.failure, companions) && codeOf(error.cause) === "25006"
-        ? await this.#vetoOfCursor(actor, error.cause)
-        : atCaller(error)
+      if (isAfterCheck(error.failure, companions) && codeOf(error.cause) === "25006") {
+        // The check may have made the transaction read-only, and a cursor WITH HOLD wrote as it ended.
+        await session.rollBack()
+        await this.#run(this.#owner.fence.admit(actor))
+      }
+      throw atCaller(error)
     }
   }
 
@@ -102,19 +105,6 @@ export class Checkpoint {
   /** What the server's answer to a check means; tells of it, if it is a refusal. */
   refuse(error: unknown): unknown {
     return this.#owner.refused(this.#owner.fence.translate(error, this.#owner.changes()))
-  }
-
-  /** The check made the transaction read-only, and a cursor WITH HOLD wrote as it ended. */
-  async #vetoOfCursor(actor: Actor, cause: Error): Promise<unknown> {
-    const { session, fence } = this.#owner
-    if (!session.is("I")) await session.rollBack()
-    try {
-      await session.run(fence.admit(actor))
-    } catch (error) {
-      await session.ready()
-      return this.refuse(error)
-    }
-    return cause
   }
 
   async #run(step: Step): Promise<void> {
