@@ -8,14 +8,25 @@ import { openShop } from "./support/shop"
 /** What can make the state unreadable, as the role "clerk" meets it. */
 const mishaps: Record<string, string> = {
   "the schema is dropped": "drop schema maintenance cascade",
-  "the fence is dropped": "drop function maintenance.fence",
   "the table is dropped": "drop table maintenance.state cascade",
   "the row is deleted": "delete from maintenance.state",
+  "the table is emptied": "truncate maintenance.state",
+  "the sequence of the stamps is dropped, and the fence":
+    "drop sequence maintenance.stamp cascade; drop function maintenance.fence",
   "the privilege on the schema is revoked": "revoke usage on schema maintenance from clerk",
+}
+
+/** What breaks the fence, but not what tells that the state is still the one that was read: nobody misses it before. */
+const lateMishaps: Record<string, string> = {
+  "the fence is dropped": "drop function maintenance.fence",
   "the privilege on the fence is revoked": "revoke execute on function maintenance.fence from clerk",
   "the function is owned by a role that cannot read the table":
     "alter function maintenance.fence owner to clerk; revoke select on maintenance.state from clerk",
 }
+const window =
+  "update maintenance.state set epoch = epoch + 1, mode = 'concurrent', maintainer = 'alice', since = now()"
+const noWindow =
+  "update maintenance.state set epoch = epoch + 1, mode = 'normal', maintainer = null, since = null"
 
 describe("When the state cannot be read", () => {
   let database: TestDatabase
@@ -38,15 +49,16 @@ describe("When the state cannot be read", () => {
     await database.drop()
   })
 
-  for (const [mishap, sql] of Object.entries(mishaps)) {
-    it(`because ${mishap}: no write commits, and the error says what to run`, async () => {
+  for (const [mishap, sql] of [...Object.entries(mishaps), ...Object.entries(lateMishaps)]) {
+    const isLate = mishap in lateMishaps
+    it(`because ${mishap}: no write commits${isLate ? " in a window" : ""}, and the error says what to run`, async () => {
       const url = new URL(database.url)
       url.username = "clerk"
       const count = () => database.sql("select count(*)::int from item")
       await withMaintenance(url.toString(), { plugin: { migrate: false } }, async ({ dataSource }) => {
         const items = dataSource.getRepository(Item)
         await items.insert({ name: "before" })
-        await database.sql(sql)
+        await database.sql(isLate ? `${sql}; ${window}` : sql)
         const before = await count()
         for (const write of [
           () => items.insert({ name: "after" }),
@@ -63,6 +75,7 @@ describe("When the state cannot be read", () => {
         expect(await count()).to.deep.equal(before)
 
         await database.sql(maintenanceSchemaSql({ role: "clerk" }))
+        if (isLate) await database.sql(noWindow)
         await items.insert({ name: "mended" })
       })
     })

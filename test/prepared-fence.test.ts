@@ -13,7 +13,7 @@ const prepared = (dataSource: DataSource): Promise<{ name: string }[]> =>
 const oblivions = {
   "DISCARD ALL": "discard all",
   "DEALLOCATE ALL": "deallocate all",
-  "DEALLOCATE of the fence": 'deallocate "maintenance_fence_maintenance"',
+  "DEALLOCATE of the fence": 'deallocate "maintenance_gate_maintenance"',
   "a function that deallocates": "select forget()",
 }
 
@@ -29,7 +29,7 @@ describe("The prepared fence", () => {
   it("is prepared once in a session", async () => {
     await withMaintenance(database.current.url, { poolSize: 1 }, async ({ dataSource }) => {
       await dataSource.query("select 1")
-      expect(await prepared(dataSource)).to.deep.equal([{ name: "maintenance_fence_maintenance" }])
+      expect(await prepared(dataSource)).to.deep.equal([{ name: "maintenance_gate_maintenance" }])
     })
   })
 

@@ -1,20 +1,26 @@
-import { MaintenanceSetupError, WriteVetoedError, type RefusedChange } from "../errors"
+import { MaintenanceSetupError, WriteVetoedError } from "../errors"
 import type { Actor } from "../mode/mode"
-import type { Companions, Failure, PipelinedQuery } from "../wire/pipelined-query"
+import type { Companions, PipelinedQuery } from "../wire/pipelined-query"
 import type { Result, Step } from "../wire/protocol"
-import { atCaller, SendFailure, type Session } from "../wire/session"
+import { atCaller, type Session } from "../wire/session"
 import type { Fence } from "./fence"
+import type { RecordedChanges } from "./recorded-changes"
 import { codeOf } from "./request"
 
 /** What a connection's statements are checked with. */
 export interface CheckpointOwner {
   readonly session: Session
   readonly fence: Fence
-  /** Names the ORM's changes of the running transaction. */
-  changes(): readonly RefusedChange[]
+  /** The ORM's changes of the running transaction. */
+  readonly changes: RecordedChanges
   /** Told of every refusal; returns the error, to be thrown. */
   refused(error: unknown): unknown
+  /** Told that the state seems to be another one than is known. */
+  doubt(): void
 }
+
+/** PostgreSQL's code for a prepared statement that is not there. */
+const sessionForgot = "26000"
 
 /** How often to read the state again, if it changes just while it is read. */
 const maxHoldAttempts = 10
@@ -29,23 +35,24 @@ export class Checkpoint {
     this.#owner = owner
   }
 
+  /** Sends one statement outside a block, with its last check in the same round trip. Throws the refusal. */
+  sendAlone(query: PipelinedQuery, actor: Actor, looksReadOnly: boolean): Promise<Result> {
+    const { session, fence } = this.#owner
+    const quick = fence.quickCheck(actor, looksReadOnly)
+    if (!quick) return this.send(query, { after: [fence.check(actor)] }, actor)
+    const companions = { after: [quick] }
+    return session.trySend(query, companions).catch((error) => {
+      const cause = atCaller(error)
+      if (query.failure === quick) return this.#sendAgain(query, actor, cause)
+      return this.#failed(query, companions, actor, cause)
+    })
+  }
+
   /** Sends a statement with a check in the same round trip; throws the refusal. */
-  async send(query: PipelinedQuery, companions: Companions, actor: Actor): Promise<Result> {
-    const { session } = this.#owner
-    try {
-      return await session.sendWith(query, companions)
-    } catch (error) {
-      if (!(error instanceof SendFailure)) throw error
-      const checks = [...(companions.before ?? []), ...(companions.after ?? [])]
-      await session.ready()
-      if (checks.includes(error.failure as Step)) throw this.refuse(error.cause)
-      if (isAfterCheck(error.failure, companions) && codeOf(error.cause) === "25006") {
-        // The check may have made the transaction read-only, and a cursor WITH HOLD wrote as it ended.
-        await session.rollBack()
-        await this.#run(this.#owner.fence.admit(actor))
-      }
-      throw atCaller(error)
-    }
+  send(query: PipelinedQuery, companions: Companions, actor: Actor): Promise<Result> {
+    return this.#owner.session
+      .trySend(query, companions)
+      .catch((error) => this.#failed(query, companions, actor, atCaller(error)))
   }
 
   /** Throws the refusal of whoever may not even read. */
@@ -73,6 +80,11 @@ export class Checkpoint {
     }
   }
 
+  /** Whether a share of the gate is held. */
+  get isHolding(): boolean {
+    return this.#heldEpoch !== undefined
+  }
+
   /** Gives the share of the gate back, if there is one; ends the connection if it cannot, which gives it back, too. */
   async unhold(): Promise<void> {
     const { session, fence } = this.#owner
@@ -94,7 +106,7 @@ export class Checkpoint {
     try {
       await session.run(fence.admit(actor))
     } catch (error) {
-      const refusal = fence.translate(error, this.#owner.changes()) as Error
+      const refusal = fence.translate(error, [...this.#owner.changes.values()]) as Error
       return refusal instanceof WriteVetoedError ? fence.vetoUnchecked(refusal, why, cause) : refusal
     } finally {
       await session.ready()
@@ -104,7 +116,44 @@ export class Checkpoint {
 
   /** What the server's answer to a check means; tells of it, if it is a refusal. */
   refuse(error: unknown): unknown {
-    return this.#owner.refused(this.#owner.fence.translate(error, this.#owner.changes()))
+    return this.#owner.refused(this.#owner.fence.translate(error, [...this.#owner.changes.values()]))
+  }
+
+  /** The quick check decides nothing, and nothing has been stored: once more, with the full check. */
+  async #sendAgain(query: PipelinedQuery, actor: Actor, error: unknown): Promise<Result> {
+    const { session, fence } = this.#owner
+    await session.ready()
+    // Ended meanwhile, or lost in a block that the statement opened by a door that nobody knows.
+    if (session.isEnded || !session.is("I") || codeOf(error) === "") throw error
+    if (codeOf(error) === sessionForgot) session.forgetPrepared()
+    else this.#owner.doubt()
+    return this.send(query.renew(), { after: [fence.check(actor)] }, actor)
+  }
+
+  async #failed(
+    query: PipelinedQuery,
+    companions: Companions,
+    actor: Actor,
+    error: unknown,
+  ): Promise<Result> {
+    const { session, fence } = this.#owner
+    const { failure } = query
+    const { before = [], after = [] } = companions
+    await session.ready()
+    if (before.includes(failure as Step) || after.includes(failure as Step)) {
+      // A step was not prepared any more. Outside a transaction nothing has happened: once more, and parsed anew.
+      if (codeOf(error) !== sessionForgot) throw this.refuse(error)
+      session.forgetPrepared()
+      if (!session.is("I") || before.length > 0) throw error
+      return this.send(query.renew(), companions, actor)
+    }
+    const isAfterCheck = failure === "end" || (failure === "statement" && before.length > 0)
+    if (isAfterCheck && codeOf(error) === "25006") {
+      // The check may have made the transaction read-only, and a cursor WITH HOLD wrote as it ended.
+      await session.rollBack()
+      await this.#run(fence.admit(actor))
+    }
+    throw error
   }
 
   async #run(step: Step): Promise<void> {
@@ -115,9 +164,4 @@ export class Checkpoint {
       throw this.refuse(error)
     }
   }
-}
-
-/** Whether something failed that the server does after the check: the COMMIT behind it, or the end at Sync. */
-function isAfterCheck(failure: Failure, { before = [] }: Companions): boolean {
-  return failure === "end" || (failure === "statement" && before.length > 0)
 }

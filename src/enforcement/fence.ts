@@ -1,42 +1,71 @@
 import { WriteVetoedError, type RefusedChange } from "../errors"
-import { isAdmitted, type Actor, type MaintenanceStatus } from "../mode/mode"
+import { isAdmitted, type Actor, type StampedState } from "../mode/mode"
 import { accessRefused, factsOf, translateStateError, writeVetoed } from "../state/refusal"
 import type { ResolvedOptions } from "../options"
 import { lockKeys } from "../state/schema"
 import type { Step } from "../wire/protocol"
 
+/** The steps for one state, as far as they were asked for. */
+interface Steps {
+  readonly state: StampedState | undefined
+  quick?: Step
+  quickRead?: Step
+  /** The last full check, for its actor: mostly the next is for the same. */
+  check?: Step & { readonly actor: Actor }
+}
+
 /** What is sent to the server to have it decide, and what its answers mean. */
 export class Fence {
   readonly #schema: string
-  readonly #holdKey: number
-  readonly #known: () => MaintenanceStatus | undefined
-  readonly #fence: Pick<Step, "name" | "text">
+  readonly #keys: ReturnType<typeof lockKeys>
+  readonly #known: () => StampedState | undefined
+  readonly #isPrepared: boolean
+  #steps: Steps = { state: undefined }
   /** Set while the schema is expected from a migration: until it is there, what only reads may pass. */
   isAwaitingSchema = false
 
-  constructor({ schema, preparedStatements }: ResolvedOptions, known: () => MaintenanceStatus | undefined) {
+  constructor({ schema, preparedStatements }: ResolvedOptions, known: () => StampedState | undefined) {
     this.#schema = schema
-    this.#holdKey = lockKeys(schema).hold
+    this.#keys = lockKeys(schema)
     this.#known = known
-    // What only reads is spared the call, unless the mode is exclusive.
-    this.#fence = {
-      ...(preparedStatements ? { name: `maintenance_fence_${schema}` } : {}),
-      text:
-        `select "${schema}".fence($1, $2) where pg_current_xact_id_if_assigned() is not null ` +
-        `or (select mode from "${schema}".state) = 'exclusive' or exists (select from pg_cursors where is_holdable)`,
-    }
+    this.#isPrepared = preparedStatements
+  }
+
+  /** Whether everybody may at least read, as far as is known. */
+  get isOpen(): boolean {
+    return this.#known()?.status.mode !== "exclusive"
   }
 
   /** Refuses early what would be refused anyway: everything of others in exclusive mode. Throws AccessRefusedError. */
   assertAdmitted(actor: Actor): void {
-    const status = this.#known()
+    const status = this.#known()?.status
     if (status?.mode === "exclusive" && !isAdmitted(status, actor)) throw accessRefused(factsOf(status))
   }
 
+  /**
+   * A check that costs the server next to nothing: whether it is in the state that is known here, which admits the actor
+   * (or lets him read, where a statement looks as if it only reads). If it fails, for whatever reason, nothing is
+   * decided, and the full check is to be made; undefined where that would be the outcome.
+   */
+  quickCheck(actor: Actor, looksReadOnly: boolean): Step | undefined {
+    const state = this.#known()
+    if (!state || this.isAwaitingSchema) return undefined
+    const steps = this.#stepsFor(state)
+    if (isAdmitted(state.status, actor))
+      return (steps.quick ??= this.#quick("gate", state, this.#gateTaken(state)))
+    if (state.status.mode !== "concurrent" || !looksReadOnly) return undefined
+    return (steps.quickRead ??= this.#quick("reader", state, readOnlyFromHere))
+  }
+
   /** The last statement of a transaction. */
-  check({ user, isEmergency }: Actor): Step {
-    if (this.isAwaitingSchema) return this.checkWrites({ user, isEmergency })
-    return { ...this.#fence, values: [user ?? null, isEmergency] }
+  check(actor: Actor): Step {
+    if (this.isAwaitingSchema) return this.checkWrites(actor)
+    const state = this.#known()
+    const steps = this.#stepsFor(state)
+    if (steps.check?.actor.user !== actor.user || steps.check?.actor.isEmergency !== actor.isEmergency) {
+      steps.check = { actor, ...this.#fullCheck(state, actor) }
+    }
+    return steps.check
   }
 
   /** Whether nothing is known in memory, so that the server has to be asked before a statement of a transaction. */
@@ -64,7 +93,10 @@ export class Fence {
 
   /** Gives that share back. PostgreSQL's own function: it is open to every role that the session may have taken. */
   unhold(epoch: number): Step {
-    return { text: "select pg_advisory_unlock_shared($1, $2) as is_unlocked", values: [this.#holdKey, epoch] }
+    return {
+      text: "select pg_advisory_unlock_shared($1, $2) as is_unlocked",
+      values: [this.#keys.hold, epoch],
+    }
   }
 
   /** A failure of the statements above as an error of this package, where it is a refusal or the state is unreadable. */
@@ -92,7 +124,47 @@ export class Fence {
       values: [],
     }
   }
+
+  #stepsFor(state: StampedState | undefined): Steps {
+    if (this.#steps.state !== state) this.#steps = { state }
+    return this.#steps
+  }
+
+  #quick(name: string, state: StampedState, condition: string): Step {
+    // A call that fails, and says in the server's log why there is a failure.
+    const failure = "pg_catalog.format('the maintenance mode has changed meanwhile, or this wrote %')"
+    return this.#named(name, `select ${failure} where ${this.#changedAfter(condition, state)}`, [])
+  }
+
+  #fullCheck(state: StampedState | undefined, { user, isEmergency }: Actor): Step {
+    const call = `select "${this.#schema}".fence($1, $2)`
+    const values = [user ?? null, isEmergency]
+    // Without the call, which costs more than all the rest, where the state is known to admit the actor.
+    const isKnown = state && isAdmitted(state.status, { user, isEmergency })
+    if (!isKnown) return this.#named("fence", call, values)
+    return this.#named("fence", `${call} where ${this.#changedAfter(this.#gateTaken(state), state)}`, values)
+  }
+
+  /** True unless the server is in this state after the condition, which is evaluated first, has turned out false. */
+  #changedAfter(condition: string, { stamp }: StampedState): string {
+    const current = `pg_catalog.pg_sequence_last_value('"${this.#schema}".stamp'::pg_catalog.regclass)`
+    return `case when ${condition} then true when ${current} operator(pg_catalog.=) ${BigInt(stamp)} then false else true end`
+  }
+
+  /** Takes the gate; never true. */
+  #gateTaken({ status }: StampedState): string {
+    return `pg_catalog.pg_advisory_xact_lock_shared(${this.#keys.gate}, ${status.epoch}) is null`
+  }
+
+  #named(name: string, text: string, values: Step["values"]): Step {
+    return { ...(this.#isPrepared ? { name: `maintenance_${name}_${this.#schema}` } : {}), text, values }
+  }
 }
+
+/** True if something was changed; if not, nothing can be any more, not even by what a COMMIT still has to run. */
+const readOnlyFromHere =
+  "pg_catalog.set_config('transaction_read_only', 'on', true) is null or " +
+  "pg_catalog.pg_current_xact_id_if_assigned() is not null"
 
 /** A user as a literal that holds inside the dollar quotes, whatever it is made of: only hexadecimal digits. */
 function userLiteral(user: string | undefined): string {

@@ -1,12 +1,13 @@
-import type { RefusedChange } from "../errors"
 import type { Actor } from "../mode/mode"
 import { rawClientKey } from "../state/migration"
 import type { Escort } from "../wire/accompanied-query"
 import type { PipelinedQuery, PipelinedQueryClass } from "../wire/pipelined-query"
 import type { ForeignQuery, Result, Statement, Step, WireClient } from "../wire/protocol"
-import { Session } from "../wire/session"
+import { Session, type SessionOwner } from "../wire/session"
 import { Checkpoint, type CheckpointOwner } from "./checkpoint"
 import type { Fence } from "./fence"
+import type { RecordedChanges } from "./recorded-changes"
+import { replaceMethod, type Undo } from "./replace-method"
 import type { Request } from "./request"
 import { SelfCommitting } from "./self-committing"
 import { classify, type Classified } from "./statement-kind"
@@ -19,52 +20,61 @@ export interface Enforcement {
   actor(): Actor
   /** Tells the listeners of a refusal; returns the error, to be thrown. */
   refused(error: unknown): unknown
+  /** Has the state read anew, because it seems to be another one than is known. */
+  doubt(): void
 }
 
 type Callback = (error: unknown, result?: unknown) => void
 
 /** A query object that hides its text may be anything. */
-const unknownText: Classified = { kind: "several", mayEndTransaction: true, mayBeginWithEnd: true }
+const unknownText: Classified = {
+  kind: "several",
+  mayEndTransaction: true,
+  mayBeginWithEnd: true,
+  looksReadOnly: false,
+}
 const nobody: Actor = { user: undefined, isEmergency: false }
 
+/** Texts after which a session may have forgotten what it had prepared. */
+const forgetting = /deallocate|discard/i
+
 /**
- * A physical connection to PostgreSQL on which nothing commits without having passed the fence. It takes the
+ * A physical connection to PostgreSQL on which nothing commits without having passed the fence: its `query` takes the
  * statements in the order of the calls, one at a time, and decides by the server's own transaction status how each
  * is sent. Everything else of the `pg` client is as it was.
  */
-export class FencedConnection implements CheckpointOwner {
-  /** The client to hand out in place of the raw one. */
-  readonly client: WireClient
+export class FencedConnection implements CheckpointOwner, SessionOwner {
   readonly session: Session
   readonly fence: Fence
   /** Names the ORM's changes of the running transaction; set by the query runner that uses the connection. */
-  changes: () => readonly RefusedChange[] = () => []
+  changes: RecordedChanges = new Map()
   /** Whether TypeORM is looking at the server as it starts, for which every mode allows it to read. */
   isStartingUp = false
   readonly #enforcement: Enforcement
   readonly #checkpoint: Checkpoint
   readonly #selfCommitting: SelfCommitting
+  readonly #undos: Undo[]
   #isRetired = false
 
-  constructor(raw: WireClient, enforcement: Enforcement) {
-    this.session = new Session(raw, enforcement.PipelinedQuery)
+  /** Replaces the client's `query`, until `retire()`. */
+  constructor(client: WireClient, enforcement: Enforcement) {
+    this.session = new Session(client, enforcement.PipelinedQuery, this)
     this.fence = enforcement.fence
     this.#enforcement = enforcement
     this.#checkpoint = new Checkpoint(this)
     this.#selfCommitting = new SelfCommitting(this, this.#checkpoint)
-    const replaced: Record<string | symbol, unknown> = { query: this.query.bind(this), [rawClientKey]: raw }
-    this.client = new Proxy(raw, {
-      get: (target, property) => replaced[property] ?? Reflect.get(target, property),
-    })
+    this.#undos = [
+      replaceMethod(client, "query", () => this.query.bind(this)),
+      replaceMethod(client as WireClient & { [rawClientKey]?: object }, rawClientKey, () => this.unfenced),
+    ]
   }
 
   /** As `client.query()` of pg, in all its forms. */
   query(statement: Statement | ForeignQuery, values?: unknown, callback?: unknown): unknown {
-    if (this.#isRetired || statement === null || statement === undefined) {
-      return this.session.raw.query(statement as Statement, values, callback)
-    }
+    if (this.#isRetired || statement === null || statement === undefined)
+      return this.session.rawQuery(statement, values, callback)
     if (isForeign(statement)) return this.#queryForeign(statement, values, callback)
-    const givenCallback = [values, callback, (statement as { callback?: unknown }).callback].find(isCallback)
+    const givenCallback = callbackOf(values, callback, statement)
     // Made now, so that what is sent in its turn is what was classified.
     const query = this.session.statement(statement, Array.isArray(values) ? (values as unknown[]) : undefined)
     const result = this.#request(query)
@@ -76,57 +86,72 @@ export class FencedConnection implements CheckpointOwner {
     return undefined
   }
 
+  /** The connection past the fence, for what brings the fence. */
+  get unfenced(): { query: WireClient["query"] } {
+    return { query: this.session.rawQuery }
+  }
+
   /** Tells of a refusal; returns the error, to be thrown. */
   refused(error: unknown): unknown {
     return this.#enforcement.refused(error)
   }
 
-  /** Stops enforcing, and leaves no listener on the client. */
+  doubt(): void {
+    this.#enforcement.doubt()
+  }
+
+  /** Outside a transaction nothing is left to refuse, and no share of the gate is kept. */
+  settle(): Promise<void> | undefined {
+    if (!this.session.is("I")) return undefined
+    if (this.changes.size > 0) this.changes.clear()
+    return this.#checkpoint.isHolding ? this.#checkpoint.unhold() : undefined
+  }
+
+  /** Stops enforcing, and gives the client back as it was. */
   retire(): void {
     this.#isRetired = true
+    for (const undo of this.#undos) undo()
     this.session.dispose()
   }
 
   /**
    * Rolls back whatever was left open, so that nobody else ends it; to be called before others get the connection.
-   * Rejects if that cannot be: then the connection is to be closed.
+   * Nothing to wait for if it is clean. Rejects if it cannot be: then the connection is to be closed.
    */
-  async clean(): Promise<void> {
+  clean(): Promise<void> | undefined {
     const { session } = this
-    this.changes = () => []
-    if (session.isForeignActive) throw new Error("A query object was abandoned on this connection.")
-    if (session.isBusy || !session.is("I")) await this.#inTurn(() => session.rollBack())
+    this.changes = new Map()
+    if (!session.isBusy && session.is("I")) return undefined
+    if (session.isForeignActive)
+      return Promise.reject(new Error("A query object was abandoned on this connection."))
+    return session.inTurn(() => session.rollBack())
   }
 
-  /** Whether the connection can be handed on as it is. */
-  get isClean(): boolean {
-    return !this.session.isBusy && this.session.is("I")
-  }
-
-  async #request(query: PipelinedQuery): Promise<Result> {
-    const classified = classify(this.session.textOf(query) ?? "", query.isExtended)
+  #request(query: PipelinedQuery): Promise<Result> {
+    const { session } = this
+    const classified = classify(session.textOf(query) ?? "", query.isExtended)
     const { kind } = classified
     // What starts or ends a transaction is what its text says, not what the session keeps under its name.
     if (kind === "control" || kind === "commit" || kind === "rollback") query.forgetName()
-    // Giving up is open to everybody, also if it is not known to whom.
-    const actor = kind === "rollback" ? nobody : this.#actor()
-    return this.#inTurn(() => this.#run({ query, actor, ...classified }))
+    let actor: Actor
+    try {
+      // Giving up is open to everybody, also if it is not known to whom.
+      actor = kind === "rollback" ? nobody : this.#actor()
+    } catch (error) {
+      return Promise.reject(error)
+    }
+    return session.inTurn(() => this.#run({ query, actor, ...classified }))
   }
 
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    return this.session.inTurn(work, () => this.#settle())
-  }
-
-  async #settle(): Promise<void> {
-    if (this.session.is("I")) await this.#checkpoint.unhold()
-  }
-
-  async #run(request: Request): Promise<Result> {
+  #run(request: Request): Promise<Result> {
     const { session } = this
     const { query, kind, end } = request
     if (kind !== "rollback") this.#assertAdmitted(request.actor)
-    const result = (kind === "control" && session.postpone(query.text)) || (end && session.forget(end))
-    if (result) return result
+    if (kind === "control" || end) {
+      const result = end ? session.forget(end) : session.postpone(query.text)
+      if (result) return Promise.resolve(result)
+    }
+    if (kind !== "plannable" && forgetting.test(query.text)) session.forgetPrepared()
     if (session.is("I")) return this.#runAlone(request)
     if (session.is("E")) return this.#runInFailed(request)
     return this.#runInTransaction(request)
@@ -134,18 +159,17 @@ export class FencedConnection implements CheckpointOwner {
 
   /** Outside a transaction block: what a statement changes is committed with it. */
   #runAlone(request: Request): Promise<Result> {
+    const { query, actor } = request
     switch (request.kind) {
       case "plannable":
-        return this.#checkpoint.send(
-          request.query,
-          { after: [this.#lastCheck(request.actor)] },
-          request.actor,
-        )
+        if (this.isStartingUp)
+          return this.#checkpoint.send(query, { after: [this.fence.checkWrites(actor)] }, actor)
+        return this.#checkpoint.sendAlone(query, actor, request.looksReadOnly)
       case "other":
       case "several":
         return this.#selfCommitting.run(request)
       default:
-        return this.session.send(request.query)
+        return this.session.send(query)
     }
   }
 
@@ -157,33 +181,31 @@ export class FencedConnection implements CheckpointOwner {
   }
 
   /** Inside a transaction block: only its end is of interest, as long as exclusive mode would be known of. */
-  async #runInTransaction(request: Request): Promise<Result> {
+  #runInTransaction(request: Request): Promise<Result> {
     const { session, fence } = this
     const { query, kind, actor } = request
-    if (fence.isBlind && kind !== "control" && kind !== "rollback") await this.#checkpoint.admitReader(actor)
-    if (!request.mayEndTransaction)
-      return session.sendInBlock(query, kind === "plannable" || kind === "control")
-    if (kind === "several") return this.#selfCommitting.run(request)
-    try {
-      return await this.#checkpoint.send(query, { before: [fence.check(actor)] }, actor)
-    } catch (error) {
-      // A COMMIT that fails leaves no transaction behind, whatever it failed for.
-      if (kind === "commit") await session.rollBack()
-      throw error
+    const send = (): Promise<Result> => {
+      if (!request.mayEndTransaction) return session.send(query, kind === "plannable" || kind === "control")
+      if (kind === "several") return this.#selfCommitting.run(request)
+      return this.#checkpoint.send(query, { before: [fence.check(actor)] }, actor)
     }
+    const isToAsk = fence.isBlind && kind !== "control" && kind !== "rollback"
+    const result = isToAsk ? this.#checkpoint.admitReader(actor).then(send) : send()
+    if (kind !== "commit") return result
+    // A COMMIT that fails leaves no transaction behind, whatever it failed for.
+    return result.catch((error) => session.rollBack().then(() => Promise.reject(error)))
   }
-
   #queryForeign(query: ForeignQuery, values: unknown, callback: unknown): ForeignQuery {
-    const givenCallback = [values, callback].find(isCallback)
+    const givenCallback = callbackOf(values, callback)
     if (givenCallback && !query.callback) query.callback = givenCallback
-    this.#requestForeign(query).catch((error: Error) => query.handleError(error, this.session.raw.connection))
+    this.#requestForeign(query).catch((error: Error) => query.handleError(error, this.session.connection))
     return query
   }
 
   async #requestForeign(query: ForeignQuery): Promise<void> {
     const actor = this.#actor()
     const escort: Escort = { refuse: () => this.#refusalOf(actor) }
-    await this.#inTurn(async () => {
+    await this.session.inTurn(async () => {
       const { session, fence } = this
       // In its turn, just before it is sent: the object is the caller's, and may have changed.
       const text = session.textOf(query) ?? query.cursor?.text
@@ -238,6 +260,10 @@ function isForeign(statement: object | string): statement is ForeignQuery {
   return typeof (statement as { submit?: unknown }).submit === "function"
 }
 
-function isCallback(value: unknown): value is Callback {
-  return typeof value === "function"
+/** Where pg takes a callback from, in its order. */
+function callbackOf(values: unknown, callback: unknown, statement?: Statement): Callback | undefined {
+  if (typeof values === "function") return values as Callback
+  if (typeof callback === "function") return callback as Callback
+  const given = (statement as { callback?: unknown } | undefined)?.callback
+  return typeof given === "function" ? (given as Callback) : undefined
 }

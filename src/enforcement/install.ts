@@ -33,9 +33,10 @@ export class Installation {
   readonly #fence: Fence
   readonly #enforcement: Enforcement
   readonly #events: InstallationEvents
-  readonly #connections = new Map<unknown, FencedConnection>()
+  readonly #connections = new Map<WireClient, FencedConnection>()
   readonly #undos: Undo[] = []
   #ready: Promise<void> | undefined
+  #isReady = false
   #isStarting = false
   #isUninstalled = false
 
@@ -57,6 +58,7 @@ export class Installation {
       PipelinedQuery: pipelinedQueryClass(this.#driver.postgres.Query),
       actor: () => currentActor(options),
       refused: (error) => this.#refused(error),
+      doubt: () => this.#watch.doubt(),
     }
     this.#touchHost()
     if (dataSource.isInitialized) this.ready().catch(() => undefined)
@@ -105,12 +107,12 @@ export class Installation {
       throw this.#watch.store.missingSchema()
     this.#fence.isAwaitingSchema = !isInstalled
     if (isInstalled) await this.#watch.start()
+    this.#isReady = isInstalled
   }
 
   #touchHost(): void {
     const driver = this.#driver
-    const runner = driver.createQueryRunner("master")
-    const Runner = fencedQueryRunnerClass(runner.constructor as never, this.#runnerContext())
+    const Runner = fencedQueryRunnerClass(driver.createQueryRunner("master"), this.#runnerContext())
     Object.defineProperty(driver, installedKey, { value: true, configurable: true })
     this.#undos.push(
       () => delete (driver as { [installedKey]?: true })[installedKey],
@@ -141,7 +143,7 @@ export class Installation {
     const tables = new Set([migrationsTableName, this.dataSource.metadataTableName])
     return {
       ...this.#enforcement,
-      connectionOf: (client) => this.#connections.get(client),
+      connectionOf: (client) => this.#connections.get(client as WireClient),
       isNeededToMigrate: (table) =>
         this.#fence.isAwaitingSchema && tables.has(table.split(".").at(-1) as string),
       committed: async () => {
@@ -172,26 +174,27 @@ export class Installation {
 
   async #disconnect(disconnect: () => Promise<void>): Promise<void> {
     this.#ready = undefined
+    this.#isReady = false
     await this.#watch.stop()
     await disconnect()
   }
 
   /** A connection of the pool, fenced; a physical connection gets its fence once. */
-  async #obtain(
-    obtain: () => ReturnType<HostDriver["obtainMasterConnection"]>,
-  ): ReturnType<HostDriver["obtainMasterConnection"]> {
-    const isStarting = this.#isStarting
-    if (!isStarting) await this.ready()
-    const [client, release] = await obtain()
-    const connection = this.#fenceOff(client)
-    connection.isStartingUp = isStarting
-    return [connection.client, (error) => this.#release(connection, release, error)]
+  #obtain(obtain: HostDriver["obtainMasterConnection"]): ReturnType<HostDriver["obtainMasterConnection"]> {
+    const isStartingUp = this.#isStarting
+    const obtained = isStartingUp || this.#isReady ? obtain() : this.ready().then(obtain)
+    return obtained.then(([client, release]) => {
+      const connection = this.#fenceOff(client)
+      connection.isStartingUp = isStartingUp
+      return [client, (error) => this.#release(connection, release, error)]
+    })
   }
 
   /** Gives a connection back to the pool, at once if nothing is left to clean up on it. */
   #release(connection: FencedConnection, release: (error?: Error) => void, error?: Error): void {
-    if (error || connection.isClean) return release(error)
-    connection.clean().then(() => release(), release)
+    const cleaning = error ? undefined : connection.clean()
+    if (cleaning) cleaning.then(() => release(), release)
+    else release(error)
   }
 
   #fenceOff(client: WireClient): FencedConnection {
@@ -199,16 +202,12 @@ export class Installation {
     if (known) return known
     const connection = new FencedConnection(client, this.#enforcement)
     this.#connections.set(client, connection)
-    this.#connections.set(connection.client, connection)
-    client.once("end", () => {
-      this.#connections.delete(client)
-      this.#connections.delete(connection.client)
-    })
+    client.once("end", () => this.#connections.delete(client))
     return connection
   }
 
   #mayWrite(): boolean {
-    const status = this.#watch.known
+    const status = this.#watch.known?.status
     return status === undefined || isAdmitted(status, this.#enforcement.actor())
   }
 

@@ -1,8 +1,9 @@
 import type { ReplicationMode } from "typeorm"
 import type { PostgresDriver } from "typeorm/driver/postgres/PostgresDriver.js"
 import type { PostgresQueryRunner } from "typeorm/driver/postgres/PostgresQueryRunner.js"
-import { MaintenanceError, type RefusedChange } from "../errors"
+import { MaintenanceError } from "../errors"
 import type { Enforcement, FencedConnection } from "./fenced-connection"
+import { recordingBroadcasterClass, type RecordedChanges } from "./recorded-changes"
 import { classify } from "./statement-kind"
 
 /** What a query runner needs to know of the installation. */
@@ -17,17 +18,6 @@ export interface RunnerContext extends Enforcement {
 
 type RunnerClass = new (driver: PostgresDriver, mode: ReplicationMode) => PostgresQueryRunner
 
-/** TypeORM's events before a change, and what the change is. */
-const changeEvents = {
-  broadcastBeforeInsertEvent: "insert",
-  broadcastBeforeUpdateEvent: "update",
-  broadcastBeforeRemoveEvent: "remove",
-  broadcastBeforeSoftRemoveEvent: "soft-remove",
-  broadcastBeforeRecoverEvent: "recover",
-} as const
-
-type Broadcast = (result: unknown, metadata: { name: string }, ...rest: unknown[]) => void
-
 /** A query runner that is refused early, and whose refusals surface as errors of this package. */
 export interface FencedQueryRunner extends PostgresQueryRunner {
   /** Runs when the running transaction has been committed; not at all if it is rolled back. */
@@ -39,48 +29,50 @@ export function isFencedQueryRunner(runner: object | undefined): runner is Fence
   return runner !== undefined && "afterCommit" in runner
 }
 
-/** Makes the class of query runners for a DataSource, as a subclass of the one that its driver uses. */
-export function fencedQueryRunnerClass(Base: RunnerClass, context: RunnerContext): RunnerClass {
+/**
+ * Makes the class of query runners for a DataSource, as a subclass of the one that its driver uses; `sample` is one of
+ * those.
+ */
+export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: RunnerContext): RunnerClass {
+  const Base = sample.constructor as RunnerClass
+  const RecordingBroadcaster = recordingBroadcasterClass(sample.broadcaster.constructor as never)
   return class extends Base implements FencedQueryRunner {
-    #changes = new Map<string, RefusedChange>()
+    #changes: RecordedChanges
     /** The changes up to each savepoint, to come back to. */
-    #changesBefore: Map<string, RefusedChange>[] = []
+    #changesBefore: RecordedChanges[] = []
     #fenced: FencedConnection | undefined
     #isUnfenced = false
     #afterCommit: (() => Promise<void>)[] = []
 
     constructor(driver: PostgresDriver, mode: ReplicationMode) {
       super(driver, mode)
-      this.#recordChanges()
+      const broadcaster = new RecordingBroadcaster(this as never)
+      this.broadcaster = broadcaster
+      this.#changes = broadcaster.changes
     }
 
-    override async connect(): Promise<unknown> {
-      if (!this.#fenced) this.#assertAdmitted()
-      const client = await super.connect()
-      this.#fenced = context.connectionOf(client)
-      if (this.#fenced) this.#fenced.changes = () => [...this.#changes.values()]
-      return this.#isUnfenced ? this.#fenced?.session.raw : client
+    override connect(): Promise<unknown> {
+      if (this.#fenced) return this.#isUnfenced ? Promise.resolve(this.#fenced.unfenced) : super.connect()
+      const refusal = this.#refusal()
+      if (refusal) return Promise.reject(refusal)
+      return super.connect().then((client) => {
+        this.#fenced = context.connectionOf(client)
+        if (this.#fenced) this.#fenced.changes = this.#changes
+        return this.#isUnfenced ? this.#fenced?.unfenced : client
+      })
     }
 
-    override async query(
-      query: string,
-      parameters?: unknown[],
-      useStructuredResult = false,
-    ): Promise<unknown> {
-      this.#assertAdmitted(query)
-      try {
-        return await super.query(query, parameters, useStructuredResult)
-      } catch (error) {
-        throw ownError(error)
-      } finally {
-        if (!this.isTransactionActive) this.#changes.clear()
-      }
+    override query(query: string, parameters?: unknown[], useStructuredResult = false): Promise<unknown> {
+      const refusal = this.#refusal(query)
+      if (refusal) return Promise.reject(refusal)
+      return super.query(query, parameters, useStructuredResult).catch(throwOwn)
     }
 
     override async startTransaction(
       ...isolation: Parameters<PostgresQueryRunner["startTransaction"]>
     ): Promise<void> {
-      this.#assertAdmitted()
+      const refusal = this.#refusal()
+      if (refusal) throw refusal
       if (this.isTransactionActive) this.#changesBefore.push(new Map(this.#changes))
       else this.#forgetTransaction()
       await super.startTransaction(...isolation)
@@ -102,14 +94,16 @@ export function fencedQueryRunnerClass(Base: RunnerClass, context: RunnerContext
       await super.rollbackTransaction()
       const changes = this.#changesBefore.pop()
       if (!this.isTransactionActive || !changes) return this.#forgetTransaction()
-      this.#changes = changes
+      this.#changes.clear()
+      for (const [kind, change] of changes) this.#changes.set(kind, change)
       // What is to follow the commit may rest on what was undone.
       this.#afterCommit = []
     }
 
     override async release(): Promise<void> {
       // A connection that cannot be cleaned up is closed instead of being given back.
-      if (!this.isReleased) await this.#fenced?.clean().catch(() => this.#fenced?.session.destroy())
+      const cleaning = this.isReleased ? undefined : this.#fenced?.clean()
+      if (cleaning) await cleaning.catch(() => this.#fenced?.session.destroy())
       await super.release()
     }
 
@@ -131,13 +125,15 @@ export function fencedQueryRunnerClass(Base: RunnerClass, context: RunnerContext
       }
     }
 
-    #assertAdmitted(query?: string): void {
-      if (this.#isUnfenced || this.isReleased) return
+    /** Why this is refused at once, if it is. */
+    #refusal(query?: string): Error | undefined {
+      if (context.fence.isOpen || this.#isUnfenced || this.isReleased) return undefined
       try {
         context.fence.assertAdmitted(context.actor())
+        return undefined
       } catch (error) {
         const isRollback = this.#fenced && query !== undefined && classify(query, false).kind === "rollback"
-        if (!isRollback) throw (this.#fenced ?? context).refused(error)
+        return isRollback ? undefined : ((this.#fenced ?? context).refused(error) as Error)
       }
     }
 
@@ -146,26 +142,11 @@ export function fencedQueryRunnerClass(Base: RunnerClass, context: RunnerContext
       this.#changesBefore = []
       this.#afterCommit = []
     }
-
-    /** Listens on the runner's own broadcaster: a subscriber would make TypeORM recompute every entity it saves. */
-    #recordChanges(): void {
-      const broadcaster = this.broadcaster as unknown as Record<keyof typeof changeEvents, Broadcast>
-      for (const [event, operation] of Object.entries(changeEvents) as [
-        keyof typeof changeEvents,
-        RefusedChange["operation"],
-      ][]) {
-        const broadcast = broadcaster[event]
-        broadcaster[event] = (result, metadata, ...rest) => {
-          this.#changes.set(`${operation} ${metadata.name}`, { entity: metadata.name, operation })
-          broadcast.call(broadcaster, result, metadata, ...rest)
-        }
-      }
-    }
   }
 }
 
 /** TypeORM wraps whatever a query throws; an error of this package comes out as it is. */
-function ownError(error: unknown): unknown {
+function throwOwn(error: unknown): never {
   const { driverError } = error as { driverError?: unknown }
-  return driverError instanceof MaintenanceError ? driverError : error
+  throw driverError instanceof MaintenanceError ? driverError : error
 }

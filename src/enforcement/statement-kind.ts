@@ -16,6 +16,8 @@ export interface Classified {
   readonly mayEndTransaction: boolean
   /** Whether it may be the first statement that does. False is certain. */
   readonly mayBeginWithEnd: boolean
+  /** Whether it begins as reading statements do. That proves nothing. */
+  readonly looksReadOnly: boolean
   /** Set for a text that does nothing but end the transaction, without starting another. */
   readonly end?: "COMMIT" | "ROLLBACK" | undefined
 }
@@ -26,6 +28,7 @@ const plannable = new RegExp(
   String.raw`^[( \t\n\r\f]*(?:select|insert|update|delete|with|merge|values|table)${wordEnd}`,
   "i",
 )
+const reading = /^(?:select|values|table)/i
 const control = new RegExp(
   `^(?:begin|start|set|reset|show|savepoint|release|discard|deallocate|listen|unlisten)${wordEnd}`,
   "i",
@@ -53,11 +56,13 @@ export function classify(text: string, isExtended: boolean): Classified {
   // Without a first word there is a nested comment, a parenthesis, or nothing.
   const mayBeginWithEnd = word === undefined ? holdsEnding.test(statement) : isEnding.test(word)
   if (!isExtended && statement.includes(";")) {
-    return { kind: "several", mayEndTransaction: holdsEnding.test(statement), mayBeginWithEnd }
+    const mayEndTransaction = holdsEnding.test(statement)
+    return { kind: "several", mayEndTransaction, mayBeginWithEnd, looksReadOnly: false }
   }
   const kind = kindOfOne(statement)
   const mayEndTransaction = kind === "commit" || (kind === "other" && mayBeginWithEnd)
-  return { kind, mayEndTransaction, mayBeginWithEnd, end: endOf(kind, statement) }
+  const looksReadOnly = kind === "plannable" && reading.test(statement)
+  return { kind, mayEndTransaction, mayBeginWithEnd, looksReadOnly, end: endOf(kind, statement) }
 }
 
 function kindOfOne(statement: string): StatementKind {

@@ -21,6 +21,13 @@ export interface MaintenanceStatus {
   readonly epoch: number
 }
 
+/** A state that was read, and the name that the database has for it among all that ever were. */
+export interface StampedState {
+  readonly status: MaintenanceStatus
+  /** Digits. A state has its stamp as long as it lasts; no other state ever has the same. */
+  readonly stamp: string
+}
+
 /** Who runs a statement, as the fence is told. */
 export interface Actor {
   /** Whom the running code acts for, if it is known. */

@@ -89,7 +89,7 @@ function grants(schema: string, role: string): string {
   return (
     `\nrevoke execute on all functions in schema "${schema}" from public;\n` +
     `grant usage on schema "${schema}" to ${grantee};\n` +
-    `grant select on "${schema}".schema_version, "${schema}".state to ${grantee};\n` +
+    `grant select on "${schema}".schema_version, "${schema}".state, "${schema}".stamp to ${grantee};\n` +
     `grant execute on all functions in schema "${schema}" to ${grantee};\n`
   )
 }
@@ -136,7 +136,7 @@ const functionNames = [
   ),
 ]
 
-/** Whether nothing of an installed schema was lost: its functions are there, and the state has its row. */
+/** Whether nothing of an installed schema was lost: its functions are there, and the state has its row and its stamp. */
 async function isComplete(runner: SqlRunner, schema: string): Promise<boolean> {
   const functions = await runner.query(
     `select count(distinct proname)::int as count from pg_proc join pg_namespace n on n.oid = pronamespace
@@ -144,7 +144,9 @@ async function isComplete(runner: SqlRunner, schema: string): Promise<boolean> {
     [schema, functionNames],
   )
   if (functions.rows[0]?.["count"] !== functionNames.length) return false
-  const state = await runner.query(`select from "${schema}".status()`).catch(() => ({ rows: [] }))
+  const state = await runner
+    .query(`select from "${schema}".status() where stamp = pg_sequence_last_value('"${schema}".stamp')::text`)
+    .catch(() => ({ rows: [] }))
   return state.rows.length === 1
 }
 

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises"
 import { MaintenanceError, MaintenanceSetupError } from "../errors"
 import { knownUser } from "../identity"
-import type { Actor, MaintenanceStatus, Mode } from "../mode/mode"
+import type { Actor, Mode, StampedState } from "../mode/mode"
 import type { ControlConnection } from "./control-connection"
 import { translateStateError } from "./refusal"
 import { installedVersion, installSchema, maintenanceSchemaSql } from "./schema"
@@ -16,6 +16,7 @@ interface StatusRow {
   reason: string | null
   since: Date | null
   epoch: number
+  stamp: string
 }
 
 /** A row of the function enter(). */
@@ -69,18 +70,23 @@ export class StateStore {
     )
   }
 
-  async status(): Promise<MaintenanceStatus> {
+  /** The state as it is now. Throws MaintenanceSetupError if it cannot be read. */
+  async read(): Promise<StampedState> {
     const [row] = await this.#rows<StatusRow>("status()", [])
     if (!row)
       throw new MaintenanceSetupError(
         `The table "${this.#schema}".state has no row: install the schema anew.`,
       )
+    const { mode, epoch, maintainer, reason, since, stamp } = row
     return {
-      mode: row.mode,
-      epoch: row.epoch,
-      ...(row.maintainer === null ? {} : { maintainer: row.maintainer }),
-      ...(row.reason === null ? {} : { reason: row.reason }),
-      ...(row.since === null ? {} : { since: row.since }),
+      status: {
+        mode,
+        epoch,
+        ...(maintainer === null ? {} : { maintainer }),
+        ...(reason === null ? {} : { reason }),
+        ...(since === null ? {} : { since }),
+      },
+      stamp,
     }
   }
 

@@ -1,5 +1,5 @@
 import type { Notification } from "pg"
-import type { MaintenanceStatus } from "../mode/mode"
+import type { MaintenanceStatus, StampedState } from "../mode/mode"
 import { ControlConnection, type ClientFactory } from "./control-connection"
 import { channelOf } from "./schema"
 import { StateStore } from "./state-store"
@@ -18,7 +18,7 @@ export class Watch {
   readonly #control: ControlConnection
   readonly #channel: string
   readonly #onChange: (status: MaintenanceStatus) => void
-  #known: MaintenanceStatus | undefined
+  #known: StampedState | undefined
   #lastEpoch = 0
   #isListening = false
   #isRunning = false
@@ -36,7 +36,7 @@ export class Watch {
   }
 
   /** The state, if it is known to be current. */
-  get known(): MaintenanceStatus | undefined {
+  get known(): StampedState | undefined {
     return this.#isListening ? this.#known : undefined
   }
 
@@ -58,14 +58,22 @@ export class Watch {
 
   /** Reads the state now, and tells the listener if it is new. */
   async refresh(): Promise<MaintenanceStatus> {
-    const status = await this.store.status()
-    if (status.epoch >= Math.max(this.#lastEpoch, this.#known?.epoch ?? 0)) this.#known = status
-    if (status.epoch > this.#lastEpoch) {
+    // All reads go over one connection, one after the other: what was read last is the latest.
+    this.#known = await this.store.read()
+    const { status } = this.#known
+    if (status.epoch !== this.#lastEpoch) {
       const isFirst = this.#lastEpoch === 0
       this.#lastEpoch = status.epoch
       if (!isFirst) this.#onChange(status)
     }
     return status
+  }
+
+  /** Forgets what was known, because the server says that it is another state by now, and reads it anew. */
+  doubt(): void {
+    if (this.#known === undefined) return
+    this.#known = undefined
+    this.refresh().catch(() => this.#lost())
   }
 
   async #listen(): Promise<void> {

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from "node:async_hooks"
-import { sendStep } from "./pipelined-query"
-import type { ForeignQuery, PreparedNames, ProtocolConnection, Step } from "./protocol"
+import { Packet } from "./packet"
+import type { ForeignQuery, ProtocolConnection, Step } from "./protocol"
 
 type Handler = (...args: unknown[]) => void
 
@@ -15,9 +15,6 @@ const handlers = [
   "handleCopyData",
   "handleReadyForQuery",
 ] as const
-
-/** The step is always parsed anew: the object may have any state of its own. */
-const noneKept: PreparedNames = new Set()
 
 /** What goes with a caller's query object. */
 export interface Escort {
@@ -40,6 +37,8 @@ export class AccompaniedQuery {
   readonly #escort: Escort
   /** The events of a connection come in the context that opened it; the caller's code is to run in the caller's own. */
   readonly #inContext = AsyncLocalStorage.snapshot()
+  #real: ProtocolConnection | undefined
+  /** The connection as the query object sees it. */
   #connection: ProtocolConnection | undefined
   /** How many Execute messages the server has yet to answer. */
   #unanswered = 0
@@ -69,6 +68,7 @@ export class AccompaniedQuery {
   }
 
   submit(connection: ProtocolConnection): Error | null | undefined | void {
+    this.#real = connection
     this.#connection = this.#intercept(connection)
     return this.#query.submit(this.#connection)
   }
@@ -90,7 +90,7 @@ export class AccompaniedQuery {
       if (name === "handleCommandComplete" && !this.#isStepSent) {
         this.#keptBack = args
         this.#isStepSent = true
-        sendStep(this.#connection as ProtocolConnection, this.#step, noneKept)
+        this.#sendStep(this.#step)
         this.#connection?.flush()
         return
       }
@@ -105,7 +105,13 @@ export class AccompaniedQuery {
     else this.#query[name]?.(message, this.#connection)
   }
 
-  /** The connection as the query object sees it. */
+  /** Parsed anew each time: the object may have any state of its own. */
+  #sendStep({ text, values }: Step): void {
+    const packet = new Packet(this.#real as ProtocolConnection)
+    packet.addStep({ text, values }, new Map())
+    packet.send()
+  }
+
   #intercept(connection: ProtocolConnection): ProtocolConnection {
     const execute = (message: { portal?: string; rows?: number }) => {
       const refusal = this.#escort.refuse?.()
@@ -120,7 +126,7 @@ export class AccompaniedQuery {
       // Also after an error: if it was not the server's, the step is what undoes the rest.
       if (!this.#isStepSent) {
         this.#isStepSent = true
-        sendStep(connection, step, noneKept)
+        this.#sendStep(step)
       }
       connection.sync()
     }

@@ -1,4 +1,12 @@
-import type { PreparedNames, ProtocolConnection, QueryClass, QueryLike, Statement, Step } from "./protocol"
+import type { Packet } from "./packet"
+import type {
+  PreparedStatements,
+  ProtocolConnection,
+  QueryClass,
+  QueryLike,
+  Statement,
+  Step,
+} from "./protocol"
 
 /** Where a pipelined query failed: at a step of ours, at the statement, or as Sync ended the transaction. */
 export type Failure = Step | "statement" | "end"
@@ -16,13 +24,21 @@ export interface PipelinedQuery extends QueryLike {
   /** Whether it is sent by the extended protocol, in which PostgreSQL takes one statement only. */
   readonly isExtended: boolean
   /** Has it sent by the extended protocol, with companions; to be called before it is handed to pg. */
-  accompany(companions: Companions, prepared: PreparedNames): void
+  accompany(companions: Companions, prepared: PreparedStatements): void
   /** Has it sent without its name, under which the session might run something else. */
   forgetName(): void
+  /** The same statement, to be sent once more. */
+  renew(): PipelinedQuery
 }
 
 /** Makes pipelined queries for one copy of `pg`. */
-export type PipelinedQueryClass = new (statement: Statement, values?: unknown[]) => PipelinedQuery
+export type PipelinedQueryClass = new (
+  packet: Packet,
+  statement: Statement,
+  values?: unknown[],
+) => PipelinedQuery
+
+const none: readonly Step[] = []
 
 /**
  * A subclass of pg's `Query` that sends other statements before and after its own under one Sync. Outside a
@@ -36,65 +52,70 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
     /** Read by pg's client, as of a config object. */
     readonly query_timeout: number | undefined
     readonly isExtended: boolean
-    #before: readonly Step[] = []
-    #after: readonly Step[] = []
-    #prepared: PreparedNames = new Set()
-    #isAccompanied = false
+    readonly #packet: Packet
+    readonly #statement: Statement
+    #before = none
+    #after = none
+    #prepared: PreparedStatements | undefined
     #name: string | undefined
     #isSubmitting = false
     /** How many of the parts the server has completed: the steps before, the statement, the steps after. */
     #completed = 0
 
-    constructor(statement: Statement, values?: unknown[]) {
+    constructor(packet: Packet, statement: Statement, values?: unknown[]) {
       super(statement, values)
+      this.#packet = packet
+      this.#statement = statement
       // Copied, so that it stays what it was when it was classified.
       if (Array.isArray(this.values)) this.values = [...this.values]
       // All rows at once: pg would send a Sync of its own for each portion of them.
       this.rows = undefined
       this.query_timeout = (statement as { query_timeout?: number }).query_timeout
-      this.#name = this.name
       // Decided once: a text that was taken for one statement must not be sent as several, whatever changes.
       this.isExtended = super.requiresPreparation()
-      // pg takes every ParseComplete for the statement's, also those of the steps.
-      Object.defineProperty(this, "name", {
-        get: () => (this.#isSubmitting || this.#isAtStatement ? this.#name : undefined),
-      })
+      if (this.name !== undefined) this.#hideName()
     }
 
-    accompany({ before = [], after = [] }: Companions, prepared: PreparedNames): void {
-      this.#isAccompanied = true
+    accompany({ before = none, after = none }: Companions, prepared: PreparedStatements): void {
       this.#before = before
       this.#after = after
       this.#prepared = prepared
-      this.#completed = 0
-      this.failure = undefined
     }
 
     forgetName(): void {
       this.#name = undefined
     }
 
-    override requiresPreparation(): boolean {
-      return this.#isAccompanied || this.isExtended
+    renew(): PipelinedQuery {
+      const { text, values } = this
+      const Again = this.constructor as PipelinedQueryClass
+      const statement =
+        typeof this.#statement === "string" ? text : { ...this.#statement, text, name: this.#name }
+      return new Again(this.#packet, statement as Statement, values)
     }
 
-    override submit(connection: ProtocolConnection): Error | null {
+    override requiresPreparation(): boolean {
+      return this.#prepared !== undefined || this.isExtended
+    }
+
+    override submit(): Error | null {
       this.#isSubmitting = true
       try {
-        return super.submit(connection)
+        return super.submit(this.#packet.messages)
       } finally {
         this.#isSubmitting = false
+        this.#packet.send()
       }
     }
 
     override prepare(connection: ProtocolConnection): void {
-      for (const step of this.#before) sendStep(connection, step, this.#prepared)
+      for (const step of this.#before) this.#addStep(step)
       super.prepare(connection)
     }
 
     override _getRows(connection: ProtocolConnection): void {
       connection.execute({ portal: this.portal })
-      for (const step of this.#after) sendStep(connection, step, this.#prepared)
+      for (const step of this.#after) this.#addStep(step)
       connection.sync()
     }
 
@@ -127,9 +148,21 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
       super.handleError(error, connection)
     }
 
+    /** pg takes every ParseComplete for the statement's, also those of the steps. */
+    #hideName(): void {
+      this.#name = this.name
+      Object.defineProperty(this, "name", {
+        get: () => (this.#isSubmitting || this.#isAtStatement ? this.#name : undefined),
+      })
+    }
+
+    #addStep(step: Step): void {
+      this.#packet.addStep(step, this.#prepared as PreparedStatements)
+    }
+
     get #isAtStatement(): boolean {
       // By itself it may be a text of several statements.
-      return !this.#isAccompanied || this.#completed === this.#before.length
+      return this.#prepared === undefined || this.#completed === this.#before.length
     }
 
     get #part(): Failure {
@@ -139,27 +172,8 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
 
     #complete(): void {
       const part = this.#part
-      if (typeof part === "object" && part.name) this.#prepared.add(part.name)
+      if (typeof part === "object" && part.name) this.#prepared?.set(part.name, part.text)
       this.#completed++
     }
   }
-}
-
-/** Writes a statement without describing it: its rows, if any, arrive unannounced and are dropped. */
-export function sendStep(
-  connection: ProtocolConnection,
-  { name, text, values }: Step,
-  prepared: PreparedNames,
-): void {
-  const statement = name ?? ""
-  if (!name || !prepared.has(name)) {
-    // A name may have been taken by a Parse whose transaction failed: statements outlive transactions.
-    if (name) connection.close({ type: "S", name })
-    connection.parse({ text, name: statement })
-  }
-  connection.bind({
-    statement,
-    values: values.map((value) => (value === null || typeof value === "string" ? value : String(value))),
-  })
-  connection.execute({})
 }

@@ -12,8 +12,8 @@ export interface Step {
   readonly values: readonly (string | boolean | number | null)[]
 }
 
-/** The names of the steps that a session keeps prepared. */
-export type PreparedNames = Set<string>
+/** What a session keeps prepared of the steps: their texts by name. */
+export type PreparedStatements = Map<string, string>
 
 /** As much of pg's protocol connection as this layer speaks to (pg 8.11 to 8.23, `lib/connection.js`). */
 export interface ProtocolConnection extends EventEmitter {
@@ -23,7 +23,7 @@ export interface ProtocolConnection extends EventEmitter {
   describe(message: { type: "P" | "S"; name: string }): void
   execute(message: { portal?: string; rows?: number }): void
   flush(): void
-  readonly stream: { destroy(): void }
+  readonly stream: { readonly writable: boolean; write(chunk: Buffer | undefined): unknown; destroy(): void }
   sync(): void
 }
 

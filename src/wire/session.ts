@@ -1,8 +1,9 @@
 import { AccompaniedQuery, type Escort } from "./accompanied-query"
-import type { Companions, Failure, PipelinedQuery, PipelinedQueryClass } from "./pipelined-query"
+import { Packet } from "./packet"
+import type { Companions, PipelinedQuery, PipelinedQueryClass } from "./pipelined-query"
 import type {
   ForeignQuery,
-  PreparedNames,
+  PreparedStatements,
   Result,
   Statement,
   Step,
@@ -11,49 +12,58 @@ import type {
 } from "./protocol"
 import { transactionStart } from "./transaction-start"
 
-/** That something failed, and where. */
-export class SendFailure extends Error {
-  readonly failure: Failure
-  override readonly cause: Error
-
-  constructor(failure: Failure, cause: Error) {
-    super(cause.message, { cause })
-    this.failure = failure
-    this.cause = cause
-  }
+/** What a session needs of its owner. */
+export interface SessionOwner {
+  /** Called when the server is ready after each turn; what it returns is waited for before the next. */
+  settle(): Promise<void> | undefined
 }
 
-/** Texts after which a session may have forgotten what it had prepared. */
-const forgetting = /deallocate|discard/i
+const alone: Companions = {}
 
 /**
  * One physical connection: its turns, its transaction status, and what is sent over it. A transaction's start is
  * postponed until its first statement, and shares a round trip with that.
  */
 export class Session {
-  readonly raw: WireClient
+  readonly #raw: WireClient
+  readonly #query: WireClient["query"]
   readonly #PipelinedQuery: PipelinedQueryClass
-  readonly #prepared: PreparedNames = new Set()
+  readonly #owner: SessionOwner
+  readonly #packet: Packet
+  readonly #prepared: PreparedStatements = new Map()
   #status: TransactionStatus = "I"
   #isEnded = false
-  #turn: Promise<void> | undefined
-  #waiting = 0
+  #isTaken = false
+  readonly #waiting: (() => void)[] = []
   #isForeignActive = false
   /** What starts the transaction that has begun for the caller, but not yet for the server. */
-  #postponed: Step[] = []
+  #postponed: Step | undefined
   readonly #onReady = ({ status }: { status: TransactionStatus }) => {
     // Nobody asked for this: what belongs to what is not certain any more, so the connection is given up.
-    if (this.raw.readyForQuery) this.destroy()
+    if (this.#raw.readyForQuery) this.destroy()
     this.#status = status
   }
   readonly #onEnd = () => (this.#isEnded = true)
 
-  constructor(raw: WireClient, PipelinedQuery: PipelinedQueryClass) {
-    this.raw = raw
+  constructor(raw: WireClient, PipelinedQuery: PipelinedQueryClass, owner: SessionOwner) {
+    this.#raw = raw
+    this.#query = raw.query.bind(raw)
     this.#PipelinedQuery = PipelinedQuery
+    this.#owner = owner
+    this.#packet = new Packet(raw.connection)
     // Before pg's own listener, which calls back and may at once ask for the next statement.
     raw.connection.prependListener("readyForQuery", this.#onReady)
     raw.once("end", this.#onEnd)
+  }
+
+  /** pg's own `query`, past all that this package does. */
+  get rawQuery(): WireClient["query"] {
+    return this.#query
+  }
+
+  /** pg's protocol object. */
+  get connection(): WireClient["connection"] {
+    return this.#raw.connection
   }
 
   /** Whether the server will answer no more. */
@@ -63,7 +73,7 @@ export class Session {
 
   /** Whether this is the status, as the caller sees it: a postponed start has started. */
   is(status: TransactionStatus): boolean {
-    return status === (this.#postponed.length > 0 ? "T" : this.#status)
+    return status === (this.#postponed ? "T" : this.#status)
   }
 
   /** Whether a query object of the caller runs, which may not end before the caller has it end. */
@@ -73,12 +83,12 @@ export class Session {
 
   /** Whether something runs, or waits for its turn. */
   get isBusy(): boolean {
-    return this.#waiting > 0
+    return this.#isTaken
   }
 
   /** A statement of the caller, fixed as it is now. */
   statement(statement: Statement, values?: unknown[]): PipelinedQuery {
-    return new this.#PipelinedQuery(statement, values)
+    return new this.#PipelinedQuery(this.#packet, statement, values)
   }
 
   /** The text that a query object stands for, as far as it can be known; a name stands for what was parsed under it. */
@@ -87,123 +97,114 @@ export class Session {
     readonly name?: string | undefined
   }): string | undefined {
     if (typeof query.text === "string") return query.text
-    const { parsedStatements } = this.raw.connection as { parsedStatements?: Record<string, string> }
+    const { parsedStatements } = this.connection as { parsedStatements?: Record<string, string> }
     return query.name === undefined ? undefined : parsedStatements?.[query.name]
   }
 
   /** Ends the connection at once; PostgreSQL gives back what its session held. */
   destroy(): void {
     this.#isEnded = true
-    this.raw.connection.stream.destroy()
+    this.connection.stream.destroy()
   }
 
   /** Leaves no listener on the client. */
   dispose(): void {
-    this.raw.connection.removeListener("readyForQuery", this.#onReady)
-    this.raw.removeListener("end", this.#onEnd)
+    this.connection.removeListener("readyForQuery", this.#onReady)
+    this.#raw.removeListener("end", this.#onEnd)
   }
 
   /**
    * Runs the work when all that was asked for before is done, at once if nothing is; what comes after waits until the
-   * server is ready, and `settle` is done.
+   * server is ready, and the owner has settled.
    */
-  inTurn<T>(work: () => Promise<T>, settle: () => Promise<void>): Promise<T> {
-    const result = this.#turn ? this.#turn.then(work) : work()
-    this.#waiting++
-    this.#turn = result.then(ignore, ignore).then(async () => {
-      await this.ready()
-      await settle()
-      if (--this.#waiting === 0) this.#turn = undefined
-    })
-    return result
+  inTurn<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#isTaken)
+      return new Promise<void>((next) => this.#waiting.push(next)).then(() => this.#take(work))
+    return this.#take(work)
   }
 
   /** Resolves when the server has answered all that was sent, or will never. */
   async ready(): Promise<void> {
-    while (!this.raw.readyForQuery && !this.#isEnded) {
+    while (!this.#isReady) {
       await new Promise<void>((resolve) => {
         const done = () => {
-          this.raw.connection.removeListener("readyForQuery", done)
-          this.raw.removeListener("end", done)
+          this.connection.removeListener("readyForQuery", done)
+          this.#raw.removeListener("end", done)
           resolve()
         }
-        this.raw.connection.once("readyForQuery", done)
-        this.raw.once("end", done)
+        this.connection.once("readyForQuery", done)
+        this.#raw.once("end", done)
       })
     }
   }
 
   /** Postpones a text that starts a transaction, or sets up one not started yet; undefined if it is no such text. */
   postpone(text: string): Result | undefined {
-    const start = transactionStart(text, this.#postponed.length > 0)
-    if (!start || (this.#postponed.length === 0 && this.#status !== "I")) return undefined
-    this.#postponed.push({ text, values: [] })
-    return this.#resultOf(start)
+    const postponed = this.#postponed
+    if (!postponed && this.#status !== "I") return undefined
+    const start = transactionStart(text, postponed !== undefined)
+    if (!start) return undefined
+    this.#postponed = {
+      text: `${postponed?.text ?? "START TRANSACTION"} ${start.modes}`.trimEnd(),
+      values: [],
+    }
+    return this.#resultOf(start.tag)
   }
 
   /** Ends a transaction that the server has not heard of; undefined if it has. */
   forget(tag: "COMMIT" | "ROLLBACK"): Result | undefined {
-    if (this.#postponed.length === 0) return undefined
-    this.#postponed = []
+    if (!this.#postponed) return undefined
+    this.#postponed = undefined
     return this.#resultOf(tag)
   }
 
-  /** Sends a statement as pg itself would. */
-  async send(query: PipelinedQuery): Promise<Result> {
-    if (this.#postponed.length > 0) await this.#start()
-    this.#noteForgetting(query)
-    try {
-      return await this.#submit(query)
-    } catch (error) {
+  /** Sends a statement of a transaction, or one that needs no company. Rejects with what the server, or pg, says. */
+  send(query: PipelinedQuery, isOne = false): Promise<Result> {
+    return this.trySend(query, alone, isOne).catch((error) => {
       throw atCaller(error)
-    }
+    })
   }
 
-  /** Sends a statement of a transaction; together with the postponed start, if it is one statement. */
-  async sendInBlock(query: PipelinedQuery, isOne: boolean): Promise<Result> {
-    if (this.#postponed.length === 0 || !isOne) return this.send(query)
-    try {
-      return await this.sendWith(query, {})
-    } catch (error) {
-      throw atCaller(error)
+  /**
+   * Sends a statement; with companions, and with the postponed start of a transaction if it is certain to be one statement
+   * (`isOne`), in one round trip. Rejects with what the server, or pg, says, as it is (see `atCaller`); the query's `failure`
+   * tells where.
+   */
+  trySend(query: PipelinedQuery, companions = alone, isOne = companions !== alone): Promise<Result> {
+    if (this.#postponed) {
+      if (!isOne) return this.#start().then(() => this.#submit(query))
+      query.accompany(
+        { ...companions, before: [this.#postponed, ...(companions.before ?? [])] },
+        this.#prepared,
+      )
+      this.#postponed = undefined
+    } else if (companions !== alone) {
+      query.accompany(companions, this.#prepared)
     }
+    return this.#submit(query)
+  }
+
+  /** Has all steps parsed anew: the session may have forgotten them. */
+  forgetPrepared(): void {
+    this.#prepared.clear()
   }
 
   /** Sends one statement of ours, and returns its rows. */
   async run<Row>({ text, values }: Step): Promise<Row[]> {
-    if (this.#postponed.length > 0) await this.#start()
-    return ((await this.raw.query(text, [...values])) as { rows: Row[] }).rows
-  }
-
-  /** Sends a statement with others in one round trip. Throws SendFailure. */
-  async sendWith(query: PipelinedQuery, companions: Companions): Promise<Result> {
-    this.#noteForgetting(query)
-    const before = [...this.#postponed, ...(companions.before ?? [])]
-    this.#postponed = []
-    query.accompany({ ...companions, before }, this.#prepared)
-    try {
-      return await this.#submit(query)
-    } catch (error) {
-      if (!(error instanceof SendFailure) || !isForgotten(error)) throw error
-      // A step was not prepared any more. Outside a transaction nothing has happened: once more, and parsed anew.
-      this.#prepared.clear()
-      await this.ready()
-      if (!this.is("I") || before.length > 0) throw error
-      query.accompany({ ...companions, before }, this.#prepared)
-      return this.#submit(query)
-    }
+    if (this.#postponed) await this.#start()
+    return ((await this.#query(text, [...values])) as { rows: Row[] }).rows
   }
 
   /** Hands a query object of the caller to pg; resolves when the server is done with it. */
   async submit(query: ForeignQuery, escort: Escort): Promise<void> {
-    if (this.#postponed.length > 0) await this.#start()
+    if (this.#postponed) await this.#start()
     this.#isForeignActive = true
     try {
       const translate = (error: Error) => {
         this.#isForeignActive = false
         return escort.translate?.(error) ?? error
       }
-      this.raw.query(new AccompaniedQuery(query, { ...escort, translate }))
+      this.#query(new AccompaniedQuery(query, { ...escort, translate }))
       await this.ready()
     } finally {
       this.#isForeignActive = false
@@ -212,35 +213,58 @@ export class Session {
 
   /** Rolls back, if there is anything to roll back. */
   async rollBack(): Promise<void> {
-    this.#postponed = []
+    this.#postponed = undefined
     await this.ready()
     if (this.#isEnded || this.#status === "I") return
-    await this.raw.query("ROLLBACK")
+    await this.#query("ROLLBACK")
     await this.ready()
+  }
+
+  get #isReady(): boolean {
+    return this.#raw.readyForQuery || this.#isEnded
+  }
+
+  #take<T>(work: () => Promise<T>): Promise<T> {
+    this.#isTaken = true
+    let result: Promise<T>
+    try {
+      result = work()
+    } catch (error) {
+      result = Promise.reject(error)
+    }
+    result.then(this.#done, this.#done)
+    return result
+  }
+
+  readonly #done = (): void => {
+    const settled = this.#isReady ? this.#owner.settle() : this.ready().then(() => this.#owner.settle())
+    if (settled) settled.then(this.#next, this.#next)
+    else this.#next()
+  }
+
+  readonly #next = (): void => {
+    const next = this.#waiting.shift()
+    if (next) next()
+    else this.#isTaken = false
   }
 
   #submit(query: PipelinedQuery): Promise<Result> {
     return new Promise<Result>((resolve, reject) => {
-      query.callback = (error, result) =>
-        error ? reject(new SendFailure(query.failure ?? "statement", error)) : resolve(result)
-      this.raw.query(query)
+      query.callback = (error, result) => (error ? reject(error) : resolve(result))
+      this.#query(query)
     })
   }
 
   /** Starts the postponed transaction by itself, before something that cannot share a round trip. */
   async #start(): Promise<void> {
-    const text = this.#postponed.map((step) => step.text).join("; ")
-    this.#postponed = []
-    await this.raw.query(text)
+    const { text } = this.#postponed as Step
+    this.#postponed = undefined
+    await this.#query(text)
     await this.ready()
   }
 
-  #noteForgetting({ text }: PipelinedQuery): void {
-    if (forgetting.test(text ?? "")) this.#prepared.clear()
-  }
-
   #resultOf(tag: string): Result {
-    const query = new this.#PipelinedQuery("")
+    const query = this.statement("")
     const { _result } = query as unknown as {
       _result: Result & { addCommandComplete(message: object): void }
     }
@@ -251,16 +275,6 @@ export class Session {
 
 /** The error that the server, or pg, had; with a stack that leads to the caller, as pg makes it. */
 export function atCaller(error: unknown): unknown {
-  if (!(error instanceof SendFailure)) return error
-  Error.captureStackTrace(error.cause)
-  return error.cause
-}
-
-function ignore(): void {}
-
-/** Whether a step failed because the session had forgotten it. */
-function isForgotten({ failure, cause }: SendFailure): boolean {
-  return (
-    typeof failure === "object" && failure.name !== undefined && (cause as { code?: string }).code === "26000"
-  )
+  if (error instanceof Error) Error.captureStackTrace(error)
+  return error
 }

@@ -10,12 +10,42 @@ create table if not exists {schema}.state (
   reason text check (length(reason) between 1 and 1000),
   since timestamptz,
   task text,
+  stamp bigint not null default 0,
   check ((mode = 'normal') = (maintainer is null)),
   check ((mode = 'normal') = (since is null))
 );
 comment on table {schema}.state is
-  'One row: the mode, and who holds the window. Changed by enter(), leave() and finish() only; epoch counts the changes, task names the during() that opened the window.';
-insert into {schema}.state default values on conflict do nothing;
+  'One row: the mode, and who holds the window. Changed by enter(), leave() and finish() only; epoch counts the changes, task names the during() that opened the window, stamp names this state among all that ever were.';
+
+-- Owned by the table, so that it does not outlive the state.
+create sequence if not exists {schema}.stamp owned by {schema}.state.stamp;
+comment on sequence {schema}.stamp is
+  'The stamp of the state, for every transaction to see, whatever its snapshot; set before the state is committed.';
+
+create or replace function {schema}.stamp_state() returns trigger
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- Random: a count would come again after a restore, or a failover that lost the last changes.
+  new_stamp bigint := floor(random() * 9007199254740991) + 1;
+begin
+  perform setval('{schema}.stamp', new_stamp);
+  if tg_level = 'ROW' then
+    new.stamp := new_stamp;
+    return new;
+  end if;
+  return null;
+end $$;
+comment on function {schema}.stamp_state is 'Gives every state a stamp of its own; a state that is deleted leaves one that none has.';
+create or replace trigger stamp_state before insert or update on {schema}.state
+  for each row execute function {schema}.stamp_state();
+create or replace trigger stamp_no_state after delete or truncate on {schema}.state
+  for each statement execute function {schema}.stamp_state();
+alter table {schema}.state enable always trigger stamp_state, enable always trigger stamp_no_state;
+
+insert into {schema}.state (only_row) select true where not exists (select from {schema}.state);
+update {schema}.state set epoch = epoch where stamp is distinct from pg_sequence_last_value('{schema}.stamp');
 
 create or replace function {schema}.is_admitted(state {schema}.state, acting_user text, is_emergency boolean) returns boolean
   language sql immutable
@@ -64,11 +94,11 @@ as $$
 declare
   found_state {schema}.state;
 begin
-  -- A snapshot that is older than this statement may show a state that has changed since: locking the row
-  -- makes PostgreSQL raise 40001 then, and the transaction is to be retried.
-  if current_setting('transaction_isolation') = 'read committed' then
-    select * into found_state from {schema}.state;
-  else
+  select * into found_state from {schema}.state;
+  -- A snapshot that is older than this statement may show a state that has changed since. If the stamp is another one,
+  -- locking the row makes PostgreSQL raise 40001 then, and the transaction is to be retried.
+  if current_setting('transaction_isolation') <> 'read committed'
+      and found_state.stamp is distinct from pg_sequence_last_value('{schema}.stamp') then
     perform {schema}.give_way();
     select * into found_state from {schema}.state for share;
   end if;
@@ -102,9 +132,9 @@ begin
     select s.epoch into gate_epoch from {schema}.state s
     where pg_advisory_xact_lock_shared({gate}, s.epoch)::text is not null;
     -- As current_state(), which a call from here would make slower.
-    if current_setting('transaction_isolation') = 'read committed' then
-      select * into state from {schema}.state;
-    else
+    select * into state from {schema}.state;
+    if current_setting('transaction_isolation') <> 'read committed'
+        and state.stamp is distinct from pg_sequence_last_value('{schema}.stamp') then
       perform {schema}.give_way();
       select * into state from {schema}.state for share;
     end if;
@@ -306,10 +336,10 @@ comment on function {schema}.holders is
   'Backends (0: a prepared transaction) whose transaction passed the fence before this epoch and has not ended.';
 
 create or replace function {schema}.status()
-  returns table (mode text, maintainer text, reason text, since timestamptz, epoch integer)
+  returns table (mode text, maintainer text, reason text, since timestamptz, epoch integer, stamp text)
   language sql stable security definer
   set search_path = pg_catalog, pg_temp
   begin atomic
-    select s.mode, s.maintainer, s.reason, s.since, s.epoch from {schema}.state s;
+    select s.mode, s.maintainer, s.reason, s.since, s.epoch, s.stamp::text from {schema}.state s;
   end;
 comment on function {schema}.status is 'The state, for everybody.';
