@@ -19,9 +19,6 @@ export interface CheckpointOwner {
   doubt(): void
 }
 
-/** PostgreSQL's code for a prepared statement that is not there. */
-const sessionForgot = "26000"
-
 /** How often to read the state again, if it changes just while it is read. */
 const maxHoldAttempts = 10
 
@@ -125,8 +122,7 @@ export class Checkpoint {
     await session.ready()
     // Ended meanwhile, or lost in a block that the statement opened by a door that nobody knows.
     if (session.isEnded || !session.is("I") || codeOf(error) === "") throw error
-    if (codeOf(error) === sessionForgot) session.forgetPrepared()
-    else this.#owner.doubt()
+    this.#owner.doubt()
     return this.send(query.renew(), { after: [fence.check(actor)] }, actor)
   }
 
@@ -140,13 +136,7 @@ export class Checkpoint {
     const { failure } = query
     const { before = [], after = [] } = companions
     await session.ready()
-    if (before.includes(failure as Step) || after.includes(failure as Step)) {
-      // A step was not prepared any more. Outside a transaction nothing has happened: once more, and parsed anew.
-      if (codeOf(error) !== sessionForgot) throw this.refuse(error)
-      session.forgetPrepared()
-      if (!session.is("I") || before.length > 0) throw error
-      return this.send(query.renew(), companions, actor)
-    }
+    if (before.includes(failure as Step) || after.includes(failure as Step)) throw this.refuse(error)
     const isAfterCheck = failure === "end" || (failure === "statement" && before.length > 0)
     if (isAfterCheck && codeOf(error) === "25006") {
       // The check may have made the transaction read-only, and a cursor WITH HOLD wrote as it ended.

@@ -19,7 +19,8 @@ export class Fence {
   readonly #schema: string
   readonly #keys: ReturnType<typeof lockKeys>
   readonly #known: () => StampedState | undefined
-  readonly #isPrepared: boolean
+  /** Whether a session keeps the checks prepared. */
+  readonly isPrepared: boolean
   #steps: Steps = { state: undefined }
   /** Set while the schema is expected from a migration: until it is there, what only reads may pass. */
   isAwaitingSchema = false
@@ -28,7 +29,7 @@ export class Fence {
     this.#schema = schema
     this.#keys = lockKeys(schema)
     this.#known = known
-    this.#isPrepared = preparedStatements
+    this.isPrepared = preparedStatements
   }
 
   /** Whether everybody may at least read, as far as is known. */
@@ -157,7 +158,7 @@ export class Fence {
   }
 
   #named(name: string, text: string, values: Step["values"]): Step {
-    return { ...(this.#isPrepared ? { name: `maintenance_${name}_${this.#schema}` } : {}), text, values }
+    return { ...(this.isPrepared ? { name: `maintenance_${name}_${this.#schema}` } : {}), text, values }
   }
 }
 

@@ -91,6 +91,10 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     return { query: this.session.rawQuery }
   }
 
+  get isPrepared(): boolean {
+    return this.fence.isPrepared
+  }
+
   /** Tells of a refusal; returns the error, to be thrown. */
   refused(error: unknown): unknown {
     return this.#enforcement.refused(error)
@@ -187,7 +191,8 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     const send = (): Promise<Result> => {
       if (!request.mayEndTransaction) return session.send(query, kind === "plannable" || kind === "control")
       if (kind === "several") return this.#selfCommitting.run(request)
-      return this.#checkpoint.send(query, { before: [fence.check(actor)] }, actor)
+      const as = request.end ? session.step(request.end) : undefined
+      return this.#checkpoint.send(query, { before: [fence.check(actor)], as }, actor)
     }
     const isToAsk = fence.isBlind && kind !== "control" && kind !== "rollback"
     const result = isToAsk ? this.#checkpoint.admitReader(actor).then(send) : send()

@@ -15,12 +15,14 @@ export type Failure = Step | "statement" | "end"
 export interface Companions {
   readonly before?: readonly Step[]
   readonly after?: readonly Step[]
+  /** Sent in the place of the statement: the same, but prepared, and one that returns no rows. */
+  readonly as?: Step | undefined
 }
 
 /** A statement, fixed when it was asked for, that may be sent together with others under one Sync. */
 export interface PipelinedQuery extends QueryLike {
   /** Set when it failed, before the error is handed on. */
-  readonly failure: Failure | undefined
+  failure: Failure | undefined
   /** Whether it is sent by the extended protocol, in which PostgreSQL takes one statement only. */
   readonly isExtended: boolean
   /** Has it sent by the extended protocol, with companions; to be called before it is handed to pg. */
@@ -56,6 +58,7 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
     readonly #statement: Statement
     #before = none
     #after = none
+    #as: Step | undefined
     #prepared: PreparedStatements | undefined
     #name: string | undefined
     #isSubmitting = false
@@ -76,9 +79,10 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
       if (this.name !== undefined) this.#hideName()
     }
 
-    accompany({ before = none, after = none }: Companions, prepared: PreparedStatements): void {
+    accompany({ before = none, after = none, as }: Companions, prepared: PreparedStatements): void {
       this.#before = before
       this.#after = after
+      this.#as = as
       this.#prepared = prepared
     }
 
@@ -110,11 +114,13 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
 
     override prepare(connection: ProtocolConnection): void {
       for (const step of this.#before) this.#addStep(step)
-      super.prepare(connection)
+      if (this.#as) this._getRows(connection)
+      else super.prepare(connection)
     }
 
     override _getRows(connection: ProtocolConnection): void {
-      connection.execute({ portal: this.portal })
+      if (this.#as) this.#addStep(this.#as)
+      else connection.execute({ portal: this.portal })
       for (const step of this.#after) this.#addStep(step)
       connection.sync()
     }
@@ -172,7 +178,8 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
 
     #complete(): void {
       const part = this.#part
-      if (typeof part === "object" && part.name) this.#prepared?.set(part.name, part.text)
+      const step = part === "statement" ? this.#as : part
+      if (typeof step === "object" && step.name) this.#prepared?.set(step.name, step.text)
       this.#completed++
     }
   }

@@ -14,11 +14,17 @@ import { transactionStart } from "./transaction-start"
 
 /** What a session needs of its owner. */
 export interface SessionOwner {
+  /** Whether steps may be kept prepared. */
+  readonly isPrepared: boolean
   /** Called when the server is ready after each turn; what it returns is waited for before the next. */
   settle(): Promise<void> | undefined
 }
 
 const alone: Companions = {}
+/** PostgreSQL's code for a prepared statement that is not there. */
+const forgotten = "26000"
+/** How long the name of a prepared statement may be. */
+const maxNameLength = 63
 
 /**
  * One physical connection: its turns, its transaction status, and what is sent over it. A transaction's start is
@@ -38,6 +44,7 @@ export class Session {
   #isForeignActive = false
   /** What starts the transaction that has begun for the caller, but not yet for the server. */
   #postponed: Step | undefined
+  readonly #fixed = new Map<string, Step>()
   readonly #onReady = ({ status }: { status: TransactionStatus }) => {
     // Nobody asked for this: what belongs to what is not certain any more, so the connection is given up.
     if (this.#raw.readyForQuery) this.destroy()
@@ -171,17 +178,25 @@ export class Session {
    * tells where.
    */
   trySend(query: PipelinedQuery, companions = alone, isOne = companions !== alone): Promise<Result> {
-    if (this.#postponed) {
-      if (!isOne) return this.#start().then(() => this.#submit(query))
-      query.accompany(
-        { ...companions, before: [this.#postponed, ...(companions.before ?? [])] },
-        this.#prepared,
-      )
-      this.#postponed = undefined
-    } else if (companions !== alone) {
-      query.accompany(companions, this.#prepared)
+    const postponed = this.#postponed
+    if (!postponed) return this.#submit(query, companions)
+    if (!isOne) return this.#start().then(() => this.#submit(query, alone))
+    this.#postponed = undefined
+    return this.#submit(query, { ...companions, before: [postponed, ...(companions.before ?? [])] })
+  }
+
+  /** A step for a text without values, the same each time. */
+  step(text: string): Step {
+    const known = this.#fixed.get(text)
+    if (known) return known
+    const name = `pipelined ${text}`
+    const step = {
+      ...(this.#owner.isPrepared && name.length <= maxNameLength ? { name } : {}),
+      text,
+      values: [],
     }
-    return this.#submit(query)
+    if (step.name) this.#fixed.set(text, step)
+    return step
   }
 
   /** Has all steps parsed anew: the session may have forgotten them. */
@@ -248,11 +263,29 @@ export class Session {
     else this.#isTaken = false
   }
 
-  #submit(query: PipelinedQuery): Promise<Result> {
+  #submit(query: PipelinedQuery, companions: Companions): Promise<Result> {
+    const wasIdle = this.#status === "I"
+    if (companions !== alone) query.accompany(companions, this.#prepared)
     return new Promise<Result>((resolve, reject) => {
-      query.callback = (error, result) => (error ? reject(error) : resolve(result))
+      query.callback = (error, result) => {
+        if (!error) resolve(result)
+        else if (wasIdle && isForgotten(query, error)) this.#sendAnew(query, companions).then(resolve, reject)
+        else reject(error)
+      }
       this.#query(query)
     })
+  }
+
+  /** A step was not prepared any more, outside a transaction: nothing has happened. */
+  async #sendAnew(query: PipelinedQuery, companions: Companions): Promise<Result> {
+    this.#prepared.clear()
+    await this.ready()
+    const renewed = query.renew()
+    try {
+      return await this.#submit(renewed, companions)
+    } finally {
+      query.failure = renewed.failure
+    }
   }
 
   /** Starts the postponed transaction by itself, before something that cannot share a round trip. */
@@ -271,6 +304,10 @@ export class Session {
     _result.addCommandComplete({ text: tag })
     return _result
   }
+}
+
+function isForgotten({ failure }: PipelinedQuery, error: Error): boolean {
+  return typeof failure === "object" && (error as { code?: string }).code === forgotten
 }
 
 /** The error that the server, or pg, had; with a stack that leads to the caller, as pg makes it. */
