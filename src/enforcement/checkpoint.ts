@@ -19,6 +19,8 @@ export interface CheckpointOwner {
   doubt(): void
 }
 
+/** PostgreSQL's code for a write in a transaction that may only read. */
+const isReadOnly = "25006"
 /** How often to read the state again, if it changes just while it is read. */
 const maxHoldAttempts = 10
 
@@ -32,15 +34,19 @@ export class Checkpoint {
     this.#owner = owner
   }
 
-  /** Sends one statement outside a block, with its last check in the same round trip. Throws the refusal. */
-  sendAlone(query: PipelinedQuery, actor: Actor, looksReadOnly: boolean): Promise<Result> {
+  /**
+   * Sends one statement outside a block, with its last check in the same round trip: a quick one, if there is one, which is
+   * enough if it passes. Throws the refusal.
+   */
+  sendAlone(query: PipelinedQuery, actor: Actor, quick: Step | undefined): Promise<Result> {
     const { session, fence } = this.#owner
-    const quick = fence.quickCheck(actor, looksReadOnly)
     if (!quick) return this.send(query, { after: [fence.check(actor)] }, actor)
     const companions = { after: [quick] }
     return session.trySend(query, companions).catch((error) => {
       const cause = atCaller(error)
-      if (query.failure === quick) return this.#sendAgain(query, actor, cause)
+      // At the end: the check may have made the transaction read-only, and a cursor WITH HOLD wrote as it ended.
+      const isUndecided = query.failure === quick || (query.failure === "end" && codeOf(cause) === isReadOnly)
+      if (isUndecided) return this.#sendAgain(query, actor, cause)
       return this.#failed(query, companions, actor, cause)
     })
   }
@@ -138,8 +144,8 @@ export class Checkpoint {
     await session.ready()
     if (before.includes(failure as Step) || after.includes(failure as Step)) throw this.refuse(error)
     const isAfterCheck = failure === "end" || (failure === "statement" && before.length > 0)
-    if (isAfterCheck && codeOf(error) === "25006") {
-      // The check may have made the transaction read-only, and a cursor WITH HOLD wrote as it ended.
+    if (isAfterCheck && codeOf(error) === isReadOnly) {
+      // As in sendAlone(), but the check was the full one.
       await session.rollBack()
       await this.#run(fence.admit(actor))
     }

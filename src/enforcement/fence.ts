@@ -22,6 +22,7 @@ export class Fence {
   /** Whether a session keeps the checks prepared. */
   readonly isPrepared: boolean
   #steps: Steps = { state: undefined }
+  #wroteNothing: Step | undefined
   /** Set while the schema is expected from a migration: until it is there, what only reads may pass. */
   isAwaitingSchema = false
 
@@ -56,6 +57,11 @@ export class Fence {
       return (steps.quick ??= this.#quick("gate", state, this.#gateTaken(state)))
     if (state.status.mode !== "concurrent" || !looksReadOnly) return undefined
     return (steps.quickRead ??= this.#quick("reader", state, readOnlyFromHere))
+  }
+
+  /** A quick check that only looks whether something was written, and needs no schema. */
+  get wroteNothing(): Step {
+    return (this.#wroteNothing ??= this.#named("replica", `select ${failure} where ${readOnlyFromHere}`, []))
   }
 
   /** The last statement of a transaction. */
@@ -132,8 +138,6 @@ export class Fence {
   }
 
   #quick(name: string, state: StampedState, condition: string): Step {
-    // A call that fails, and says in the server's log why there is a failure.
-    const failure = "pg_catalog.format('the maintenance mode has changed meanwhile, or this wrote %')"
     return this.#named(name, `select ${failure} where ${this.#changedAfter(condition, state)}`, [])
   }
 
@@ -162,6 +166,8 @@ export class Fence {
   }
 }
 
+/** A call that fails, and says in the server's log why there is a failure. */
+const failure = "pg_catalog.format('the maintenance mode has changed meanwhile, or this wrote %')"
 /** True if something was changed; if not, nothing can be any more, not even by what a COMMIT still has to run. */
 const readOnlyFromHere =
   "pg_catalog.set_config('transaction_read_only', 'on', true) is null or " +

@@ -50,6 +50,8 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
   changes: RecordedChanges = new Map()
   /** Whether TypeORM is looking at the server as it starts, for which every mode allows it to read. */
   isStartingUp = false
+  /** Whether it is one of TypeORM's `slaves`: a replica, which writes nothing, and may not have the schema. */
+  isReplica = false
   readonly #enforcement: Enforcement
   readonly #checkpoint: Checkpoint
   readonly #selfCommitting: SelfCommitting
@@ -166,9 +168,8 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     const { query, actor } = request
     switch (request.kind) {
       case "plannable":
-        if (this.isStartingUp)
-          return this.#checkpoint.send(query, { after: [this.fence.checkWrites(actor)] }, actor)
-        return this.#checkpoint.sendAlone(query, actor, request.looksReadOnly)
+        if (this.isStartingUp) return this.#checkpoint.send(query, { after: [this.#lastCheck(actor)] }, actor)
+        return this.#checkpoint.sendAlone(query, actor, this.#quickCheck(request))
       case "other":
       case "several":
         return this.#selfCommitting.run(request)
@@ -186,15 +187,15 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
 
   /** Inside a transaction block: only its end is of interest, as long as exclusive mode would be known of. */
   #runInTransaction(request: Request): Promise<Result> {
-    const { session, fence } = this
+    const { session } = this
     const { query, kind, actor } = request
     const send = (): Promise<Result> => {
       if (!request.mayEndTransaction) return session.send(query, kind === "plannable" || kind === "control")
       if (kind === "several") return this.#selfCommitting.run(request)
       const as = request.end ? session.step(request.end) : undefined
-      return this.#checkpoint.send(query, { before: [fence.check(actor)], as }, actor)
+      return this.#checkpoint.send(query, { before: [this.#lastCheck(actor)], as }, actor)
     }
-    const isToAsk = fence.isBlind && kind !== "control" && kind !== "rollback"
+    const isToAsk = this.#isBlind && kind !== "control" && kind !== "rollback"
     const result = isToAsk ? this.#checkpoint.admitReader(actor).then(send) : send()
     if (kind !== "commit") return result
     // A COMMIT that fails leaves no transaction behind, whatever it failed for.
@@ -211,7 +212,7 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     const actor = this.#actor()
     const escort: Escort = { refuse: () => this.#refusalOf(actor) }
     await this.session.inTurn(async () => {
-      const { session, fence } = this
+      const { session } = this
       // In its turn, just before it is sent: the object is the caller's, and may have changed.
       const text = session.textOf(query) ?? query.cursor?.text
       const classified = text === undefined ? unknownText : classify(text, false)
@@ -223,7 +224,7 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
         return session.submit(query, { ...escort, step: this.#lastCheck(actor), translate })
       }
       if (!session.is("I") && !mayEndTransaction) {
-        if (fence.isBlind && session.is("T")) await this.#checkpoint.admitReader(actor)
+        if (this.#isBlind && session.is("T")) await this.#checkpoint.admitReader(actor)
         return session.submit(query, escort)
       }
       return this.#selfCommitting.submit(query, { ...classified, actor }, escort)
@@ -247,8 +248,16 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     }
   }
 
+  #quickCheck({ actor, looksReadOnly }: Request): Step | undefined {
+    return this.isReplica ? this.fence.wroteNothing : this.fence.quickCheck(actor, looksReadOnly)
+  }
+
   #lastCheck(actor: Actor): Step {
-    return this.isStartingUp ? this.fence.checkWrites(actor) : this.fence.check(actor)
+    return this.isStartingUp || this.isReplica ? this.fence.checkWrites(actor) : this.fence.check(actor)
+  }
+
+  get #isBlind(): boolean {
+    return this.fence.isBlind && !this.isReplica
   }
 
   #assertAdmitted(actor: Actor): void {

@@ -10,14 +10,16 @@ import type { QueryClass, WireClient } from "../wire/protocol"
 /** The supported range of TypeORM, in words. */
 const supportedTypeorm = "0.3.20 up to, but not including, 2"
 
-type Obtained = [client: WireClient, release: (error?: Error) => void]
+/** What the driver's methods that obtain a connection resolve with. */
+export type Obtained = [client: WireClient, release: (error?: Error) => void]
 
 /** The parts of TypeORM's PostgreSQL driver that the plugin relies on (0.3.20 to 1.1). */
 export interface HostDriver extends Omit<
   PostgresDriver,
-  "obtainMasterConnection" | "obtainSlaveConnection" | "master"
+  "obtainMasterConnection" | "obtainSlaveConnection" | "master" | "slaves"
 > {
   master: Pool | undefined
+  slaves: Pool[]
   postgres: { Query: QueryClass; Client: new (config: object) => Client }
   obtainMasterConnection(): Promise<Obtained>
   obtainSlaveConnection(): Promise<Obtained>

@@ -10,7 +10,7 @@ import { pipelinedQueryClass } from "../wire/pipelined-query"
 import type { WireClient } from "../wire/protocol"
 import { Fence } from "./fence"
 import { FencedConnection, type Enforcement } from "./fenced-connection"
-import { clientFactory, hostDriver, type HostDriver } from "./host"
+import { clientFactory, hostDriver, type HostDriver, type Obtained } from "./host"
 import { fencedQueryRunnerClass, type RunnerContext } from "./query-runner"
 import { replaceMethod, type Undo } from "./replace-method"
 import { keepReadsFromWriting } from "./result-cache"
@@ -61,7 +61,9 @@ export class Installation {
       doubt: () => this.#watch.doubt(),
     }
     this.#touchHost()
-    if (dataSource.isInitialized) this.ready().catch(() => undefined)
+    if (!dataSource.isInitialized) return
+    this.#guardPools()
+    this.ready().catch(() => undefined)
   }
 
   /** The state in the database; rejects with MaintenanceSetupError if it is not ready. */
@@ -120,12 +122,12 @@ export class Installation {
       replaceMethod(
         driver,
         "obtainMasterConnection",
-        (obtain) => () => this.#obtain(() => obtain.call(driver)),
+        (obtain) => () => this.#obtain(() => obtain.call(driver), false),
       ),
       replaceMethod(
         driver,
         "obtainSlaveConnection",
-        (obtain) => () => this.#obtain(() => obtain.call(driver)),
+        (obtain) => () => this.#obtain(() => obtain.call(driver), driver.slaves.length > 0),
       ),
       replaceMethod(driver, "connect", (connect) => () => this.#connect(() => connect.call(driver))),
       replaceMethod(driver, "afterConnect", (look) => () => this.#startUp(() => look.call(driver))),
@@ -155,6 +157,7 @@ export class Installation {
   /** As the driver's connect(), and the plugin is ready after it. */
   async #connect(connect: () => Promise<void>): Promise<void> {
     await this.#startUp(connect)
+    this.#guardPools()
     try {
       await this.ready()
     } catch (error) {
@@ -179,14 +182,29 @@ export class Installation {
     await disconnect()
   }
 
-  /** A connection of the pool, fenced; a physical connection gets its fence once. */
-  #obtain(obtain: HostDriver["obtainMasterConnection"]): ReturnType<HostDriver["obtainMasterConnection"]> {
+  /** Has every connection of the pools fenced, also one that is taken from a pool past the driver. */
+  #guardPools(): void {
+    const fenceOff = (client: unknown) => this.#fenceOff(client as WireClient)
+    for (const pool of [this.#driver.master, ...this.#driver.slaves]) {
+      pool?.on("acquire", fenceOff)
+      this.#undos.push(() => pool?.removeListener("acquire", fenceOff))
+    }
+  }
+
+  /** A connection of the pool, fenced, and clean. */
+  #obtain(
+    obtain: HostDriver["obtainMasterConnection"],
+    isReplica: boolean,
+  ): ReturnType<HostDriver["obtainMasterConnection"]> {
     const isStartingUp = this.#isStarting
     const obtained = isStartingUp || this.#isReady ? obtain() : this.ready().then(obtain)
     return obtained.then(([client, release]) => {
       const connection = this.#fenceOff(client)
       connection.isStartingUp = isStartingUp
-      return [client, (error) => this.#release(connection, release, error)]
+      connection.isReplica = isReplica
+      const given = [client, (error) => this.#release(connection, release, error)] satisfies Obtained
+      // Whoever had it from the pool itself may have left something open.
+      return connection.clean()?.then(() => given) ?? given
     })
   }
 
@@ -197,6 +215,7 @@ export class Installation {
     else release(error)
   }
 
+  /** A physical connection gets its fence once. */
   #fenceOff(client: WireClient): FencedConnection {
     const known = this.#connections.get(client)
     if (known) return known

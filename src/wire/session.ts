@@ -269,7 +269,7 @@ export class Session {
     return new Promise<Result>((resolve, reject) => {
       query.callback = (error, result) => {
         if (!error) resolve(result)
-        else if (wasIdle && isForgotten(query, error)) this.#sendAnew(query, companions).then(resolve, reject)
+        else if (wasIdle && isForgotten(query, error)) resolve(this.#sendAnew(query, companions))
         else reject(error)
       }
       this.#query(query)
