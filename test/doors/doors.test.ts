@@ -1,55 +1,169 @@
 import { expect } from "chai"
-import { AccessRefusedError, WriteVetoedError } from "../../src"
-import { useMaintenance } from "../support/data-source"
-import { useDatabase } from "../support/database"
-import { inventory, openShop, restock } from "../support/shop"
-import { writingDoors } from "./writing-doors"
+import { Client } from "pg"
+import type { DataSource } from "typeorm"
+import {
+  AccessRefusedError,
+  installMaintenance,
+  type Maintenance,
+  type Mode,
+  WriteVetoedError,
+} from "../../src"
+import { newDataSource } from "../support/data-source"
+import { type TestDatabase, useDatabase } from "../support/database"
+import { type Inventory, inventory, stock } from "../support/inventory"
+import { Estate, openShop, type Outsider, restock } from "../support/shop"
+import { corpus } from "./corpus"
+import type { Door, Site } from "./door"
+import { type Outcome, outcomeOf } from "./outcome"
+import { Recorder } from "./recorder"
 
-describe("Every door that writes", () => {
+/** What a run of a door led to. */
+interface Run {
+  readonly outcome: Outcome
+  /** What the logger and the subscribers were told. */
+  readonly transcript: string
+  readonly before: Inventory
+  readonly after: Inventory
+}
+
+/** What plain TypeORM shows, and the shop afterwards. */
+const shown = ({ outcome, after: { things, sequences } }: Run) =>
+  [...outcome.shown, ...things, ...sequences].join("\n")
+
+/** Everything. */
+const all = (found: Inventory) => [stock(found), ...found.sequences].join("\n")
+
+interface Recorded {
+  readonly dataSource: DataSource
+  readonly recorder: Recorder
+}
+
+function recorded(url: string): Recorded {
+  const recorder = new Recorder()
+  const { logger } = recorder
+  return { dataSource: newDataSource(url, { logger, maxQueryExecutionTime: -1 }), recorder }
+}
+
+/** A client without the plugin, for as long as the tests run. */
+async function outsiderOf(database: TestDatabase): Promise<Outsider> {
+  const client = new Client({ connectionString: database.url })
+  await client.connect()
+  database.beforeDrop(() => client.end())
+  return { sql: async (text, values) => (await client.query(text, values)).rows as never }
+}
+
+describe("Every door", () => {
   const database = useDatabase()
-  const installed = useMaintenance(database)
-  before(() => openShop(database.current))
+  let site: Site
+  let plain: Recorded
+  let fenced: Recorded
+  let maintenance: Maintenance
+  const { stackTraceLimit } = Error
+  before(async () => {
+    // The plugin adds its own frames.
+    Error.stackTraceLimit = 50
+    database.current.beforeDrop(() => Promise.resolve(void (Error.stackTraceLimit = stackTraceLimit)))
+    await openShop(database.current)
+    const outsider = await outsiderOf(database.current)
+    const [{ name } = { name: "" }] = await outsider.sql<{ name: string }>(
+      "select current_database() || '_1' as name",
+    )
+    site = { ...outsider, name, estate: new Estate(1) }
+    plain = recorded(database.current.url)
+    fenced = recorded(database.current.url)
+    maintenance = installMaintenance(fenced.dataSource)
+    for (const { dataSource, recorder } of [plain, fenced]) {
+      await dataSource.initialize()
+      dataSource.subscribers.push(recorder.subscriber)
+      database.current.beforeDrop(() => dataSource.destroy())
+    }
+    database.current.beforeDrop(() => maintenance.uninstall())
+  })
 
-  const stray = async () => {
-    const pool = (
-      installed.current.dataSource.driver as unknown as { master: { totalCount: number; idleCount: number } }
-    ).master
-    const [{ open } = { open: -1 }] = await database.current.sql<{ open: number }>(
-      "select count(*)::int as open from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'",
-    )
-    const [{ locks } = { locks: -1 }] = await database.current.sql<{ locks: number }>(
-      "select count(*)::int as locks from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())",
-    )
-    return { lent: pool.totalCount - pool.idleCount, open, locks }
+  /** Runs a door in a shop as new. */
+  const run = async (
+    { run: open, arrange }: Door,
+    { dataSource, recorder }: Recorded,
+    as: { mode?: Mode; maintainer?: string } = {},
+  ): Promise<Run> => {
+    await restock(site)
+    await arrange?.(site)
+    if (as.mode) await maintenance.enter(as.mode, { as: "alice" })
+    const before = await inventory(site)
+    recorder.take()
+    const work = () => outcomeOf(() => open(dataSource, site))
+    const outcome = await (as.maintainer ? maintenance.runAs(as.maintainer, work) : work())
+    const transcript = recorder.take().join("\n")
+    return { outcome, transcript, before, after: await inventory(site) }
   }
 
-  for (const [group, doors] of Object.entries(writingDoors)) {
+  /** What a door may leave in the pool or on the server, to the harm of others. */
+  const stray = async () => {
+    const pool = (
+      fenced.dataSource.driver as unknown as { master: { totalCount: number; idleCount: number } }
+    ).master
+    const [found] = await site.sql(`select
+      (select count(*)::int from pg_stat_activity
+        where datname = current_database() and state like 'idle in transaction%') as open,
+      (select count(*)::int from pg_locks
+        where locktype = 'advisory' and pid is not null and database = (select oid from pg_database where datname = current_database())) as locks`)
+    return { lent: pool.totalCount - pool.idleCount, ...found }
+  }
+
+  const expectUntouched = async (done: Run) => {
+    expect(stock(done.after), "as an outsider sees it").to.equal(stock(done.before))
+    const asMaintainer = await maintenance.runAs("alice", () =>
+      inventory({ sql: (text, values) => fenced.dataSource.query(text, values) }),
+    )
+    expect(stock(asMaintainer), "as the maintainer sees it").to.equal(stock(done.before))
+    expect(await stray()).to.deep.equal({ lent: 0, open: 0, locks: 0 })
+    await maintenance.leave({ as: "alice" })
+    expect(stock(await inventory(site)), "when it is over").to.equal(stock(done.before))
+  }
+
+  for (const [group, doors] of Object.entries(corpus)) {
     describe(group, () => {
       for (const [name, door] of Object.entries(doors)) {
-        it(`${name}: writes in normal mode, is vetoed in concurrent, refused in exclusive, open to the maintainer`, async () => {
-          const { dataSource, maintenance } = installed.current
-          await restock(database.current)
-          const before = await inventory(database.current)
+        describe(name, () => {
+          let inPlain: Run
+          before(async () => {
+            inPlain = await run(door, plain)
+          })
+          afterEach(async () => {
+            if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "alice" })
+          })
 
-          await maintenance.enter("concurrent", { as: "alice" })
-          const veto: unknown = await door(dataSource).catch((error: unknown) => error)
-          expect(veto, "in concurrent mode").to.be.instanceOf(WriteVetoedError)
-          expect(await inventory(database.current)).to.deep.equal(before)
-          expect(await stray()).to.deep.equal({ lent: 0, open: 0, locks: 0 })
+          it("in normal mode: as in plain TypeORM", async () => {
+            const done = await run(door, fenced)
+            expect(shown(done)).to.equal(shown(inPlain))
+            expect(done.transcript).to.equal(inPlain.transcript)
+            expect(await stray()).to.deep.equal({ lent: 0, open: 0, locks: 0 })
+            const { before, after } = done
+            if (door.changesNothing) expect(after.things).to.deep.equal(before.things)
+            else expect(all(after)).not.to.equal(all(before))
+          })
 
-          await maintenance.enter("exclusive", { as: "alice" })
-          const refusal: unknown = await door(dataSource).catch((error: unknown) => error)
-          expect(refusal, "in exclusive mode").to.be.instanceOf(AccessRefusedError)
-          expect(await inventory(database.current)).to.deep.equal(before)
+          it(`in concurrent mode: ${door.inConcurrent ?? "the veto"}, and nothing is stored`, async () => {
+            const done = await run(door, fenced, { mode: "concurrent" })
+            if (door.inConcurrent === "as in plain TypeORM") expect(shown(done)).to.equal(shown(inPlain))
+            else if (door.inConcurrent === "no error") expect(done.outcome).to.deep.equal(inPlain.outcome)
+            else expect(done.outcome.refusedBy).to.equal(WriteVetoedError.name)
+            await expectUntouched(done)
+          })
 
-          await maintenance.runAs("alice", () => door(dataSource))
-          expect(await inventory(database.current), "by the maintainer").not.to.deep.equal(before)
-          await maintenance.leave({ as: "alice" })
+          it("in exclusive mode: refused", async () => {
+            const done = await run(door, fenced, { mode: "exclusive" })
+            expect(done.outcome.refusedBy).to.equal(AccessRefusedError.name)
+            await expectUntouched(done)
+          })
 
-          await restock(database.current)
-          await door(dataSource)
-          expect(await inventory(database.current), "in normal mode").not.to.deep.equal(before)
-          expect(await stray()).to.deep.equal({ lent: 0, open: 0, locks: 0 })
+          for (const mode of ["concurrent", "exclusive"] as const) {
+            it(`in ${mode} mode, by the maintainer: as in plain TypeORM`, async () => {
+              const done = await run(door, fenced, { mode, maintainer: "alice" })
+              expect(shown(done)).to.equal(shown(inPlain))
+              expect(done.transcript).to.equal(inPlain.transcript)
+            })
+          }
         })
       }
     })

@@ -1,0 +1,71 @@
+import type { EntitySubscriberInterface, Logger } from "typeorm"
+import { lines } from "./outcome"
+
+/** All that a DataSource tells its logger and its subscribers, in order. */
+export class Recorder {
+  #lines: string[] = []
+
+  readonly logger: Logger = {
+    logQuery: (query, parameters) => this.#add("query", query, parameters),
+    logQueryError: (error, query, parameters) => this.#add("query failed", error, query, parameters),
+    // The time is left out: with maxQueryExecutionTime below 0 each query is slow.
+    logQuerySlow: (_time, query, parameters) => this.#add("query was slow", query, parameters),
+    logSchemaBuild: (message) => this.#add("schema build", message),
+    logMigration: (message) => this.#add("migration", message),
+    log: (level, message) => this.#add(level, message),
+  }
+
+  /** What was told since this was asked last. */
+  take(): string[] {
+    return this.#lines.splice(0)
+  }
+
+  /** To be pushed to `dataSource.subscribers`. */
+  readonly subscriber: EntitySubscriberInterface = Object.fromEntries(
+    [
+      "beforeQuery",
+      "afterQuery",
+      "beforeTransactionStart",
+      "afterTransactionStart",
+      "beforeTransactionCommit",
+      "afterTransactionCommit",
+      "beforeTransactionRollback",
+      "afterTransactionRollback",
+      "beforeInsert",
+      "afterInsert",
+      "beforeUpdate",
+      "afterUpdate",
+      "beforeRemove",
+      "afterRemove",
+      "beforeSoftRemove",
+      "afterSoftRemove",
+      "beforeRecover",
+      "afterRecover",
+    ].map((name) => [name, (event: object) => this.#add(name, factsOf(event))]),
+  )
+
+  #add(...line: unknown[]): void {
+    this.#lines.push(...lines(line))
+  }
+}
+
+/** What an event tells, without the objects of TypeORM that come with it, and without how long it took. */
+function factsOf(event: object): unknown {
+  const { connection, dataSource, queryRunner, manager, metadata, executionTime, ...facts } = event as Record<
+    string,
+    unknown
+  >
+  const told = { connection, dataSource, queryRunner, manager }
+  return {
+    ...facts,
+    updatedColumns: namesOf(facts["updatedColumns"]),
+    updatedRelations: namesOf(facts["updatedRelations"]),
+    entityName: (metadata as { name?: string } | undefined)?.name,
+    isTimed: typeof executionTime,
+    comesWith: Object.entries(told).flatMap(([name, value]) => (value ? [name] : [])),
+  }
+}
+
+function namesOf(properties: unknown): string[] | undefined {
+  return (properties as { propertyName: string }[] | undefined)?.map(({ propertyName }) => propertyName)
+}
