@@ -11,6 +11,7 @@ import {
 import { newDataSource } from "../support/data-source"
 import { type TestDatabase, useDatabase } from "../support/database"
 import { type Inventory, inventory, stock } from "../support/inventory"
+import { nothingStray, stray } from "../support/pool"
 import { Estate, openShop, type Outsider, restock } from "../support/shop"
 import { corpus } from "./corpus"
 import type { Door, Site } from "./door"
@@ -97,26 +98,13 @@ describe("Every door", () => {
     return { outcome, transcript, before, after: await inventory(site) }
   }
 
-  /** What a door may leave in the pool or on the server, to the harm of others. */
-  const stray = async () => {
-    const pool = (
-      fenced.dataSource.driver as unknown as { master: { totalCount: number; idleCount: number } }
-    ).master
-    const [found] = await site.sql(`select
-      (select count(*)::int from pg_stat_activity
-        where datname = current_database() and state like 'idle in transaction%') as open,
-      (select count(*)::int from pg_locks
-        where locktype = 'advisory' and pid is not null and database = (select oid from pg_database where datname = current_database())) as locks`)
-    return { lent: pool.totalCount - pool.idleCount, ...found }
-  }
-
   const expectUntouched = async (done: Run) => {
     expect(stock(done.after), "as an outsider sees it").to.equal(stock(done.before))
     const asMaintainer = await maintenance.runAs("alice", () =>
       inventory({ sql: (text, values) => fenced.dataSource.query(text, values) }),
     )
     expect(stock(asMaintainer), "as the maintainer sees it").to.equal(stock(done.before))
-    expect(await stray()).to.deep.equal({ lent: 0, open: 0, locks: 0 })
+    expect(await stray(fenced.dataSource, site)).to.deep.equal(nothingStray)
     await maintenance.leave({ as: "alice" })
     expect(stock(await inventory(site)), "when it is over").to.equal(stock(done.before))
   }
@@ -137,7 +125,7 @@ describe("Every door", () => {
             const done = await run(door, fenced)
             expect(shown(done)).to.equal(shown(inPlain))
             expect(done.transcript).to.equal(inPlain.transcript)
-            expect(await stray()).to.deep.equal({ lent: 0, open: 0, locks: 0 })
+            expect(await stray(fenced.dataSource, site)).to.deep.equal(nothingStray)
             const { before, after } = done
             if (door.changesNothing) expect(after.things).to.deep.equal(before.things)
             else expect(all(after)).not.to.equal(all(before))

@@ -54,7 +54,7 @@ function describe(value: unknown, seen: readonly object[] = []): unknown {
       class: value.constructor.name,
       name: value.name,
       message: value.message,
-      at: caller(value, seen.length === 0),
+      at: caller(value, seen),
       ...described,
     }
   }
@@ -62,10 +62,11 @@ function describe(value: unknown, seen: readonly object[] = []): unknown {
 }
 
 /**
- * Where in the doors an error says that it comes from. Of an error that the server reported that is asked only where it
- * is what the caller gets: inside of TypeORM's own the path to it is longer, and is not the same.
+ * Where in the doors an error says that it comes from. What the server or pg reported is asked only where it is itself
+ * what the caller gets: within an error of TypeORM's the path to it is longer than pg shows.
  */
-function caller({ stack = "", constructor }: Error, isRejection: boolean): string | undefined {
-  if (constructor.name === "DatabaseError" && !isRejection) return undefined
+function caller({ stack = "", constructor }: Error, within: readonly object[]): string | undefined {
+  const isWrapped = within.some((object) => object instanceof Error)
+  if (isWrapped || (constructor.name === "DatabaseError" && within.length > 0)) return undefined
   return /test\/doors\/(?!outcome)[a-z-]+\.[jt]s:\d+/.exec(stack)?.[0]
 }
