@@ -25,7 +25,10 @@ interface Outcome {
 }
 
 async function race({ maintenance }: Installed, database: TestDatabase, windows: number): Promise<Outcome> {
-  const writers = await Writers.start(database.url, writerCount)
+  const writers = await Writers.start(
+    "writer.js",
+    Array.from({ length: writerCount }, () => [database.url]),
+  )
   const leaked: string[] = []
   let switched = 0
   try {

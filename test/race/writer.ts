@@ -1,8 +1,8 @@
-// A process of its own that writes through many doors until it is told to stop, and counts what became of it.
+// A process of its own that writes through many doors into one table until it is told to stop.
 import "reflect-metadata"
 import { DataSource, EntitySchema } from "typeorm"
 import { installMaintenance, MaintenanceError } from "../../src"
-import type { FromWriter, ToWriter } from "./writers"
+import { Loops } from "./loops"
 
 const Ledger = new EntitySchema<{ id?: number; door: string }>({
   name: "ledger",
@@ -35,46 +35,26 @@ const doors: Record<string, (dataSource: DataSource) => Promise<unknown>> = {
 }
 
 const loops = 4
-const send = (message: FromWriter) => process.send?.(message)
-let isStopped = false
-/** How many attempts each loop has yet to end before the lap is done. */
-let remaining: number[] = []
-
-function ended(loop: number): void {
-  if (remaining.length === 0) return
-  remaining[loop] = (remaining[loop] ?? 0) - 1
-  if (remaining.some((count) => count > 0)) return
-  remaining = []
-  send("lapped")
-}
-
-async function write(dataSource: DataSource, loop: number): Promise<void> {
-  const ways = Object.values(doors)
-  for (let attempt = loop; !isStopped; attempt++) {
-    await ways[attempt % ways.length]?.(dataSource).catch(
-      (error: { code?: string; driverError?: { code?: string } }) => {
-        const isExpected = error instanceof MaintenanceError || error.driverError?.code === "40001"
-        if (!isExpected) throw error
-      },
-    )
-    ended(loop)
-    // A refusal in exclusive mode takes no round trip: let messages in.
-    await new Promise(setImmediate)
-  }
-}
+const ways = Object.entries(doors)
 
 async function main(url: string): Promise<void> {
   const dataSource = new DataSource({ type: "postgres", url, entities: [Ledger], poolSize: loops })
   const maintenance = installMaintenance(dataSource)
   await dataSource.initialize()
-  process.on("message", (message: ToWriter) => {
-    if (message === "lap") remaining = Array.from({ length: loops }, () => 2)
-    if (message === "stop") isStopped = true
-  })
-  // Whoever started this is gone.
-  process.once("disconnect", () => process.exit())
-  send("ready")
-  await Promise.all(Array.from({ length: loops }, (_, loop) => write(dataSource, loop)))
+  const tried = Array.from({ length: loops }, (_, loop) => loop)
+  await new Loops(loops, async (loop) => {
+    const [door, write] = ways[(tried[loop] as number) % ways.length] as (typeof ways)[number]
+    tried[loop] = (tried[loop] as number) + 1
+    try {
+      await write(dataSource)
+      return { door, outcome: "done" }
+    } catch (error) {
+      const { driverError } = error as { driverError?: { code?: string } }
+      if (error instanceof MaintenanceError || driverError?.code === "40001")
+        return { door, outcome: (error as Error).constructor.name }
+      throw error
+    }
+  }).run()
   await dataSource.destroy()
   await maintenance.uninstall()
   process.disconnect()

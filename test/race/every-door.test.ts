@@ -1,0 +1,140 @@
+import { expect } from "chai"
+import type { Client } from "pg"
+import type { Maintenance } from "../../src"
+import { useMaintenance } from "../support/data-source"
+import { useDatabase, withClient } from "../support/database"
+import { lingerFor, openShops, stockOfAll, writerName } from "./shops"
+import { type Attempt, Writers } from "./writers"
+
+const switches = Number(process.env["RACE_SWITCHES"] ?? 100)
+const seed = Number(process.env["RACE_SEED"] ?? Math.floor(Math.random() * 1e9))
+/** The numbers of the shops of each process. */
+const processes = [
+  [1, 2, 3, 4],
+  [5, 6, 7, 8],
+]
+const numbers = processes.flat()
+
+/** What a run of switches under load saw. */
+interface Report {
+  switches: number
+  readonly attempts: Attempt[]
+  /** The attempts in a shop that changed between enter() and leave(). */
+  readonly leaks: Attempt[]
+}
+
+/** Ends what was prepared and would be waited for, as an operator would, until the switch is done. */
+async function endingPrepared(client: Client, work: Promise<unknown>): Promise<void> {
+  let isDone = false
+  const done = work.finally(() => (isDone = true))
+  while (!isDone) {
+    const { rows } = await client.query<{ text: string }>(
+      `select 'rollback prepared ' || quote_literal(gid) as text from pg_prepared_xacts
+       where database = current_database()`,
+    )
+    // The shop may do it by itself.
+    for (const { text } of rows) await client.query(text).catch(() => undefined)
+  }
+  await done
+}
+
+/** Switches so many times, or (`untilLeak`) until something has leaked. */
+async function race(
+  url: string,
+  maintenance: Maintenance,
+  windows: number,
+  untilLeak = false,
+): Promise<Report> {
+  const report: Report = { switches: 0, attempts: [], leaks: [] }
+  const args = processes.map((shops) => [url, String(seed), ...shops.map(String)])
+  const writers = await Writers.start("shop-writer.js", args)
+  try {
+    await withClient(url, (keeper) =>
+      withClient(url, async (observer) => {
+        report.attempts.push(...(await writers.lap()))
+        while (report.switches < windows && !(untilLeak && report.leaks.length > 0)) {
+          const mode = ++report.switches % 4 === 0 ? "exclusive" : "concurrent"
+          await endingPrepared(observer, maintenance.enter(mode, { as: "alice" }))
+          const atEnter = await stockOfAll(keeper, observer, numbers)
+          const during = await writers.lap()
+          const atLeave = await stockOfAll(keeper, observer, numbers)
+          const changed = numbers.filter((number) => atEnter.get(number) !== atLeave.get(number))
+          report.leaks.push(...during.filter(({ shop = 0 }) => changed.includes(shop)))
+          report.attempts.push(...during)
+          await maintenance.leave({ as: "alice" })
+          report.attempts.push(...(await writers.lap()))
+        }
+      }),
+    )
+    return report
+  } finally {
+    await writers.stop()
+    await gone(url)
+  }
+}
+
+/** Resolves when PostgreSQL has noticed that the writers are gone. */
+async function gone(url: string): Promise<void> {
+  await withClient(url, async (client) => {
+    const left = `select from pg_stat_activity where datname = current_database() and application_name = '${writerName}'`
+    while ((await client.query(left)).rowCount !== 0);
+  })
+}
+
+function print({ switches: done, attempts, leaks }: Report): void {
+  const outcomes = new Map<string, Attempt[]>()
+  for (const attempt of attempts) {
+    const known = outcomes.get(attempt.outcome)
+    if (known) known.push(attempt)
+    else outcomes.set(attempt.outcome, [attempt])
+  }
+  const sorted = [...outcomes].toSorted(([, some], [, others]) => others.length - some.length)
+  const doorsOf = (some: readonly Attempt[]) => [...new Set(some.map(({ door }) => door))]
+  console.log(
+    `      seed ${seed}: ${done} switches, ${attempts.length} attempts through ${doorsOf(attempts).length} doors:`,
+  )
+  for (const [outcome, some] of sorted) {
+    const doors = doorsOf(some)
+    console.log(`        ${some.length} ${outcome}${doors.length < 4 ? ` (${doors.join(", ")})` : ""}`)
+  }
+  console.log(`      ${leaks.length} leaks`)
+  for (const { door, outcome, shop } of leaks) console.log(`        ${door} (${outcome}, shop ${shop})`)
+}
+
+describe(`A switch under writers that try every door`, function () {
+  this.timeout(600_000 + switches * 10_000)
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  before(() =>
+    withClient(database.current.url, (client) =>
+      openShops(database.current.url, numbers, {
+        sql: async (text, values) => (await client.query(text, values)).rows as never,
+      }),
+    ),
+  )
+
+  it(`lets nothing through in ${switches} windows`, async () => {
+    const report = await race(database.current.url, installed.current.maintenance, switches)
+    print(report)
+    expect(report.leaks).to.deep.equal([])
+    expect(report.attempts.filter(({ outcome }) => outcome === "done")).to.have.length.greaterThan(switches)
+  })
+
+  it("is seen to leak if the fence checks without taking the gate", async () => {
+    const [{ definition } = { definition: "" }] = await database.current.sql<{ definition: string }>(
+      "select pg_get_functiondef('maintenance.fence'::regproc) as definition",
+    )
+    const ungated = definition.replace(/where pg_advisory_xact_lock_shared\([^;]*;/, ";")
+    expect(ungated).not.to.equal(definition)
+    await database.current.sql(ungated)
+    await lingerFor(0.05, numbers, database.current)
+    try {
+      const { maintenance } = installed.current
+      const report = await race(database.current.url, maintenance, 200, true)
+      print(report)
+      expect(report.leaks).not.to.deep.equal([])
+    } finally {
+      await database.current.sql(definition)
+    }
+  })
+})
