@@ -88,22 +88,6 @@ export const transactionDoors: Doors = {
       runner.manager.createQueryBuilder().update(Item).set({ stock: 4 }).where("id = 1").execute(),
     ),
   },
-  "serialization failure at the COMMIT": {
-    run: (d) =>
-      withRunner(d, (one) =>
-        withRunner(d, async (two) => {
-          for (const [id, runner] of [one, two].entries()) {
-            await runner.startTransaction("SERIALIZABLE")
-            await runner.query("select sum(stock) from item")
-            await runner.query("update item set stock = 0 where id = $1", [id + 1])
-          }
-          await one.commitTransaction()
-          const error: unknown = await two.commitTransaction().catch((failure: unknown) => failure)
-          await two.rollbackTransaction()
-          return error
-        }),
-      ),
-  },
   "repository of a query runner": {
     run: byHand((runner) => runner.manager.withRepository(items(runner.connection)).save({ name: "crate" })),
   },

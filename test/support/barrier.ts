@@ -43,6 +43,7 @@ export class Barrier {
 
   /** Lets everybody pass. */
   async open(): Promise<void> {
+    await this.#client.query("select pg_advisory_unlock_all()")
     await this.#client.end()
   }
 }
