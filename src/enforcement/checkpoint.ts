@@ -44,9 +44,12 @@ export class Checkpoint {
     const companions = { after: [quick] }
     return session.trySend(query, companions).catch((error) => {
       const cause = atCaller(error)
-      // At the end: the check may have made the transaction read-only, and a cursor WITH HOLD wrote as it ended.
-      const isUndecided = query.failure === quick || (query.failure === "end" && codeOf(cause) === isReadOnly)
-      if (isUndecided) return this.#sendAgain(query, actor, cause)
+      const isUndecided =
+        query.failure === quick
+          ? fence.isUndecided(cause)
+          : // The check may have made the transaction read-only, and a cursor WITH HOLD wrote as it ended.
+            query.failure === "end" && codeOf(cause) === isReadOnly
+      if (isUndecided) return this.#decide(query, actor, quick)
       return this.#failed(query, companions, actor, cause)
     })
   }
@@ -122,12 +125,12 @@ export class Checkpoint {
     return this.#owner.refused(this.#owner.fence.translate(error, [...this.#owner.changes.values()]))
   }
 
-  /** The quick check decides nothing, and nothing has been stored: once more, with the full check. */
-  async #sendAgain(query: PipelinedQuery, actor: Actor, error: unknown): Promise<Result> {
+  /** The quick check has failed, which decides nothing, and nothing has been stored. */
+  async #decide(query: PipelinedQuery, actor: Actor, quick: Step): Promise<Result> {
     const { session, fence } = this.#owner
     await session.ready()
-    // Ended meanwhile, or lost in a block that the statement opened by a door that nobody knows.
-    if (session.isEnded || !session.is("I") || codeOf(error) === "") throw error
+    // Whoever may only read has written: unless the window has ended meanwhile, once more would end as this.
+    if (fence.isForReaders(quick)) await this.#run(fence.admit(actor))
     this.#owner.doubt()
     return this.send(query.renew(), { after: [fence.check(actor)] }, actor)
   }

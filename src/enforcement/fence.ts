@@ -1,9 +1,10 @@
 import { WriteVetoedError, type RefusedChange } from "../errors"
 import { isAdmitted, type Actor, type StampedState } from "../mode/mode"
-import { accessRefused, factsOf, translateStateError, writeVetoed } from "../state/refusal"
+import { accessRefused, factsOf, isUnreadable, translateStateError, writeVetoed } from "../state/refusal"
 import type { ResolvedOptions } from "../options"
 import { lockKeys } from "../state/schema"
 import type { Step } from "../wire/protocol"
+import { codeOf } from "./request"
 
 /** The steps for one state, as far as they were asked for. */
 interface Steps {
@@ -57,6 +58,16 @@ export class Fence {
       return (steps.quick ??= this.#quick("gate", state, this.#gateTaken(state)))
     if (state.status.mode !== "concurrent" || !looksReadOnly) return undefined
     return (steps.quickRead ??= this.#quick("reader", state, readOnlyFromHere))
+  }
+
+  /** Whether a quick check is that of somebody who may only read. */
+  isForReaders(quick: Step): boolean {
+    return quick === this.#steps.quickRead
+  }
+
+  /** Whether the failure of a quick check leaves open what the full one says, and is nobody's intention. */
+  isUndecided(error: unknown): boolean {
+    return codeOf(error) === failureCode || isUnreadable(error)
   }
 
   /** A quick check that only looks whether something was written, and needs no schema. */
@@ -168,6 +179,7 @@ export class Fence {
 
 /** A call that fails, and says in the server's log why there is a failure. */
 const failure = "pg_catalog.format('the maintenance mode has changed meanwhile, or this wrote %')"
+const failureCode = "22023"
 /** True if something was changed; if not, nothing can be any more, not even by what a COMMIT still has to run. */
 const readOnlyFromHere =
   "pg_catalog.set_config('transaction_read_only', 'on', true) is null or " +

@@ -72,6 +72,11 @@ function factsIn(error: ServerError): RefusalFacts {
 /** PostgreSQL's codes for "the schema, a function or the table is not there, or not for you". */
 const unreadable = new Set(["3F000", "42P01", "42883", "42501", "42703", "42704", "42804", "MM009"])
 
+/** Whether an error of the plugin's own SQL says that the state cannot be read. */
+export function isUnreadable(error: unknown): boolean {
+  return unreadable.has((error as ServerError).code ?? "")
+}
+
 /**
  * The error of the plugin's own SQL as one of this package's classes: a refusal by its SQLSTATE (MM001 to MM004),
  * an unreadable state as a MaintenanceSetupError. Anything else (a lost connection, 40001, a timeout) is returned as it is.
@@ -104,7 +109,7 @@ export function translateStateError(error: unknown, schema: string): unknown {
         cause: error,
       })
   }
-  if (!serverError.code || !unreadable.has(serverError.code)) return error
+  if (!isUnreadable(error)) return error
   return new MaintenanceSetupError(
     `The state of the maintenance cannot be read (${error.message}), so nothing is committed. ` +
       `Is the schema "${schema}" installed in this database, and may this role use it? Restart an application whose ` +

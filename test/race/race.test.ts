@@ -2,6 +2,7 @@ import { expect } from "chai"
 import type { Installed } from "../support/data-source"
 import { useMaintenance } from "../support/data-source"
 import { type TestDatabase, useDatabase, withClient } from "../support/database"
+import { withoutWaiting } from "./broken-variants"
 import { Writers } from "./writers"
 
 const switches = 200
@@ -75,18 +76,13 @@ describe(`A switch under ${writerCount} writing processes`, function () {
   })
 
   it("is seen to leak if enter() does not wait for who holds the gate", async () => {
-    const [{ definition } = { definition: "" }] = await database.current.sql<{ definition: string }>(
-      "select pg_get_functiondef('maintenance.holders'::regproc) as definition",
-    )
-    await database.current.sql(
-      "create or replace function maintenance.holders(current_epoch integer) returns setof integer language sql as 'select 0 where false'",
-    )
+    const restore = await withoutWaiting(database.current)
     try {
       const outcome = await race(installed.current, database.current, switches / 4)
       console.log(`      ${outcome.leaked.length} rows leaked in ${outcome.switches} windows without waiting`)
       expect(outcome.leaked).not.to.deep.equal([])
     } finally {
-      await database.current.sql(definition)
+      await restore()
     }
   })
 })

@@ -1,0 +1,13 @@
+import type { TestDatabase } from "../support/database"
+
+/** Has enter() resolve without waiting for who holds the gate, so that holding it is of no use; returns the undo. */
+export async function withoutWaiting(database: TestDatabase): Promise<() => Promise<unknown>> {
+  const [{ definition } = { definition: "" }] = await database.sql<{ definition: string }>(
+    "select pg_get_functiondef('maintenance.holders'::regproc) as definition",
+  )
+  await database.sql(
+    "create or replace function maintenance.holders(current_epoch integer) returns setof integer " +
+      "language sql as 'select 0 where false'",
+  )
+  return () => database.sql(definition)
+}
