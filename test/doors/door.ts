@@ -104,6 +104,6 @@ export async function abandon(stream: Readable, count: number): Promise<number> 
   let read = 0
   for await (const _ of stream.iterator({ destroyOnReturn: false })) if (++read === count) break
   stream.destroy()
-  await once(stream, "close")
+  if (!stream.closed) await once(stream, "close")
   return read
 }
