@@ -1,11 +1,11 @@
 import { MaintenanceSetupError, WriteVetoedError } from "../errors"
 import type { Actor } from "../mode/mode"
-import type { Companions, PipelinedQuery } from "../wire/pipelined-query"
+import { mayLackValues, type Companions, type PipelinedQuery } from "../wire/pipelined-query"
 import type { Result, Step } from "../wire/protocol"
 import { atCaller, type Session } from "../wire/session"
 import type { Fence } from "./fence"
 import type { RecordedChanges } from "./recorded-changes"
-import { codeOf } from "./request"
+import { codeOf, isAnswer } from "./request"
 
 /** What a connection's statements are checked with. */
 export interface CheckpointOwner {
@@ -21,6 +21,8 @@ export interface CheckpointOwner {
 
 /** PostgreSQL's code for a write in a transaction that may only read. */
 const isReadOnly = "25006"
+/** PostgreSQL's code for a statement that gets fewer values than it has parameters, by the extended protocol. */
+const noValues = "08P01"
 /** How often to read the state again, if it changes just while it is read. */
 const maxHoldAttempts = 10
 
@@ -50,6 +52,7 @@ export class Checkpoint {
           : // The check may have made the transaction read-only, and a cursor WITH HOLD wrote as it ended.
             query.failure === "end" && codeOf(cause) === isReadOnly
       if (isUndecided) return this.#decide(query, actor, quick)
+      if (codeOf(cause) === noValues && mayLackValues(query)) return this.#sendSimply(query, actor, cause)
       return this.#failed(query, companions, actor, cause)
     })
   }
@@ -77,7 +80,7 @@ export class Checkpoint {
         return this.#heldEpoch !== undefined
       } catch (error) {
         // Given up by pg (query_timeout), it may still come to hold: nobody could give it back then.
-        if (codeOf(error) === "") session.destroy()
+        if (!isAnswer(error)) session.destroy()
         await session.ready()
         // The state changed while it was read, under a default isolation level above READ COMMITTED.
         const isStale = codeOf(error) === "40001" && session.is("I")
@@ -135,6 +138,14 @@ export class Checkpoint {
     return this.send(query.renew(), { after: [fence.check(actor)] }, actor)
   }
 
+  /** By the simple protocol, under the gate, for the error that it has. */
+  async #sendSimply(query: PipelinedQuery, actor: Actor, error: unknown): Promise<Result> {
+    const { session } = this.#owner
+    await session.ready()
+    if (await this.hold(actor)) return session.send(query.renew())
+    throw error
+  }
+
   async #failed(
     query: PipelinedQuery,
     companions: Companions,
@@ -144,6 +155,7 @@ export class Checkpoint {
     const { session, fence } = this.#owner
     const { failure } = query
     const { before = [], after = [] } = companions
+    if (!isAnswer(error)) throw error
     await session.ready()
     if (before.includes(failure as Step) || after.includes(failure as Step)) throw this.refuse(error)
     const isAfterCheck = failure === "end" || (failure === "statement" && before.length > 0)
@@ -159,7 +171,7 @@ export class Checkpoint {
     try {
       await this.#owner.session.run(step)
     } catch (error) {
-      await this.#owner.session.ready()
+      if (isAnswer(error)) await this.#owner.session.ready()
       throw this.refuse(error)
     }
   }

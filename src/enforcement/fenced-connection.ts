@@ -1,14 +1,14 @@
 import type { Actor } from "../mode/mode"
 import { rawClientKey } from "../state/migration"
 import type { Escort } from "../wire/accompanied-query"
-import type { PipelinedQuery, PipelinedQueryClass } from "../wire/pipelined-query"
+import { mayLackValues, type PipelinedQuery, type PipelinedQueryClass } from "../wire/pipelined-query"
 import type { ForeignQuery, Result, Statement, Step, WireClient } from "../wire/protocol"
 import { Session, type SessionOwner } from "../wire/session"
 import { Checkpoint, type CheckpointOwner } from "./checkpoint"
 import type { Fence } from "./fence"
 import type { RecordedChanges } from "./recorded-changes"
 import { replaceMethod, type Undo } from "./replace-method"
-import type { Request } from "./request"
+import { isAnswer, type Request } from "./request"
 import { SelfCommitting } from "./self-committing"
 import { classify, type Classified } from "./statement-kind"
 
@@ -78,7 +78,7 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     if (isForeign(statement)) return this.#queryForeign(statement, values, callback)
     const givenCallback = callbackOf(values, callback, statement)
     // Made now, so that what is sent in its turn is what was classified.
-    const query = this.session.statement(statement, Array.isArray(values) ? (values as unknown[]) : undefined)
+    const query = this.session.statement(statement, typeof values === "function" ? undefined : values)
     const result = this.#request(query)
     if (!givenCallback) return result
     result.then(
@@ -190,7 +190,10 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     const { session } = this
     const { query, kind, actor } = request
     const send = (): Promise<Result> => {
-      if (!request.mayEndTransaction) return session.send(query, kind === "plannable" || kind === "control")
+      if (!request.mayEndTransaction) {
+        const isOne = kind === "control" || (kind === "plannable" && !mayLackValues(query))
+        return session.send(query, isOne)
+      }
       if (kind === "several") return this.#selfCommitting.run(request)
       const as = request.end ? session.step(request.end) : undefined
       return this.#checkpoint.send(query, { before: [this.#lastCheck(actor)], as }, actor)
@@ -199,7 +202,10 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     const result = isToAsk ? this.#checkpoint.admitReader(actor).then(send) : send()
     if (kind !== "commit") return result
     // A COMMIT that fails leaves no transaction behind, whatever it failed for.
-    return result.catch((error) => session.rollBack().then(() => Promise.reject(error)))
+    return result.catch(async (error) => {
+      if (isAnswer(error)) await session.rollBack()
+      throw error
+    })
   }
   #queryForeign(query: ForeignQuery, values: unknown, callback: unknown): ForeignQuery {
     const givenCallback = callbackOf(values, callback)

@@ -210,9 +210,12 @@ export class Installation {
 
   /** Gives a connection back to the pool, at once if nothing is left to clean up on it. */
   #release(connection: FencedConnection, release: (error?: Error) => void, error?: Error): void {
-    const cleaning = error ? undefined : connection.clean()
+    const { session } = connection
+    if (session.isGivenUp) session.destroy()
+    if (error || session.isEnded) return release(error ?? new Error("The connection was given up."))
+    const cleaning = connection.clean()
     if (cleaning) cleaning.then(() => release(), release)
-    else release(error)
+    else release()
   }
 
   /** A physical connection gets its fence once. */

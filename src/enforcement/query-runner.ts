@@ -102,8 +102,7 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
 
     override async release(): Promise<void> {
       // A connection that cannot be cleaned up is closed instead of being given back.
-      const cleaning = this.isReleased ? undefined : this.#fenced?.clean()
-      if (cleaning) await cleaning.catch(() => this.#fenced?.session.destroy())
+      if (!this.isReleased && this.#fenced) await this.#leaveClean(this.#fenced)
       await super.release()
     }
 
@@ -114,6 +113,11 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
 
     afterCommit(work: () => Promise<void>): void {
       this.#afterCommit.push(work)
+    }
+
+    async #leaveClean(fenced: FencedConnection): Promise<void> {
+      // Nobody waits for what pg has given up waiting for.
+      if (!fenced.session.isGivenUp) await fenced.clean()?.catch(() => fenced.session.destroy())
     }
 
     async #unfenced<T>(work: () => Promise<T>): Promise<T> {

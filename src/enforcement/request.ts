@@ -14,6 +14,11 @@ export function codeOf(error: unknown): string {
   return (error as { code?: string }).code ?? ""
 }
 
+/** Whether an error is the server's, and not pg's own: then the server will soon be ready. */
+export function isAnswer(error: unknown): boolean {
+  return codeOf(error) !== ""
+}
+
 /** Whether one of these statements began a transaction, by the server's command tags. */
 export function startsTransaction(results: QueryResult[]): boolean {
   return results.some(({ command }) => command === "BEGIN" || command === "START")

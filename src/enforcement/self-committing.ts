@@ -3,7 +3,7 @@ import type { Escort } from "../wire/accompanied-query"
 import type { ForeignQuery, Result } from "../wire/protocol"
 import type { Actor } from "../mode/mode"
 import { Checkpoint, type CheckpointOwner } from "./checkpoint"
-import { codeOf, startsTransaction, type Request } from "./request"
+import { codeOf, isAnswer, startsTransaction, type Request } from "./request"
 import type { Classified } from "./statement-kind"
 
 /** PostgreSQL's codes for a statement that does not run inside a transaction block. */
@@ -65,7 +65,7 @@ export class SelfCommitting {
       result = await this.#sendAsOne(request, {})
       await session.ready()
     } catch (error) {
-      await session.rollBack()
+      await this.#leaveBlock(error)
       if (!needsNoBlock.has(codeOf(error))) throw error
       throw this.#owner.refused(await this.#checkpoint.veto(request.actor, commitsItself, error))
     }
@@ -73,10 +73,16 @@ export class SelfCommitting {
     try {
       await this.#checkpoint.send(session.statement("COMMIT"), { before: check }, request.actor)
     } catch (error) {
-      await session.rollBack()
+      await this.#leaveBlock(error)
       throw error
     }
     return result
+  }
+
+  /** Ends the block that was begun here; with the connection, if the answer does not come (`query_timeout`). */
+  async #leaveBlock(error: unknown): Promise<void> {
+    if (isAnswer(error)) await this.#owner.session.rollBack()
+    else this.#owner.session.destroy()
   }
 
   /** Has the server see to it that a text which may end the transaction is one statement. */

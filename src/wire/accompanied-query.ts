@@ -43,6 +43,8 @@ export class AccompaniedQuery {
   /** How many Execute messages the server has yet to answer. */
   #unanswered = 0
   #isStepSent = false
+  /** A second Sync would bring a second ReadyForQuery, which would end somebody else's query. */
+  #isSynced = false
   /** The statement's own CommandComplete, kept back until the step has passed. */
   #keptBack: unknown[] | undefined
 
@@ -79,6 +81,7 @@ export class AccompaniedQuery {
   }
 
   #answered(name: (typeof handlers)[number], args: unknown[]): void {
+    if (name === "handleReadyForQuery") this.#isSynced = false
     const isCompletion =
       name === "handleCommandComplete" || name === "handlePortalSuspended" || name === "handleEmptyQuery"
     if (this.#step && (isCompletion || name === "handleDataRow")) {
@@ -121,15 +124,17 @@ export class AccompaniedQuery {
       connection.execute(message)
     }
     const step = this.#step
-    if (!step) return withMethods(connection, { execute })
     const sync = () => {
+      if (this.#isSynced) return
+      this.#isSynced = true
       // Also after an error: if it was not the server's, the step is what undoes the rest.
-      if (!this.#isStepSent) {
+      if (step && !this.#isStepSent) {
         this.#isStepSent = true
         this.#sendStep(step)
       }
       connection.sync()
     }
+    if (!step) return withMethods(connection, { execute, sync })
     const query = (text: string) => {
       connection.parse({ text })
       connection.bind({ values: [] })

@@ -37,7 +37,7 @@ export interface PipelinedQuery extends QueryLike {
 export type PipelinedQueryClass = new (
   packet: Packet,
   statement: Statement,
-  values?: unknown[],
+  values?: unknown,
 ) => PipelinedQuery
 
 const none: readonly Step[] = []
@@ -65,7 +65,7 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
     /** How many of the parts the server has completed: the steps before, the statement, the steps after. */
     #completed = 0
 
-    constructor(packet: Packet, statement: Statement, values?: unknown[]) {
+    constructor(packet: Packet, statement: Statement, values?: unknown) {
       super(statement, values)
       this.#packet = packet
       this.#statement = statement
@@ -183,4 +183,12 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
       this.#completed++
     }
   }
+}
+
+/**
+ * Whether a text may have parameters that it got no values for: PostgreSQL then has another error for it by the extended
+ * protocol than by the simple one.
+ */
+export function mayLackValues(query: PipelinedQuery): boolean {
+  return !query.isExtended && /\$\d/.test(query.text)
 }

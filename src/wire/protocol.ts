@@ -75,4 +75,4 @@ export interface QueryLike extends EventEmitter {
 }
 
 /** The class `Query` of the `pg` that the DataSource uses. */
-export type QueryClass = new (statement: Statement, values?: unknown[]) => QueryLike
+export type QueryClass = new (statement: Statement, values?: unknown) => QueryLike

@@ -42,6 +42,7 @@ export class Session {
   #isTaken = false
   readonly #waiting: (() => void)[] = []
   #isForeignActive = false
+  #isGivenUp = false
   /** What starts the transaction that has begun for the caller, but not yet for the server. */
   #postponed: Step | undefined
   readonly #fixed = new Map<string, Step>()
@@ -88,13 +89,18 @@ export class Session {
     return this.#isForeignActive
   }
 
+  /** Whether pg has given up waiting for an answer (`query_timeout`) that has not come yet. */
+  get isGivenUp(): boolean {
+    return this.#isGivenUp && !this.#isReady
+  }
+
   /** Whether something runs, or waits for its turn. */
   get isBusy(): boolean {
     return this.#isTaken
   }
 
   /** A statement of the caller, fixed as it is now. */
-  statement(statement: Statement, values?: unknown[]): PipelinedQuery {
+  statement(statement: Statement, values?: unknown): PipelinedQuery {
     return new this.#PipelinedQuery(this.#packet, statement, values)
   }
 
@@ -247,8 +253,18 @@ export class Session {
     } catch (error) {
       result = Promise.reject(error)
     }
-    result.then(this.#done, this.#done)
-    return result
+    // In one chain, and not as a second reaction: V8 follows no more than one to tell the caller's stack.
+    return result.then(this.#passDone as (value: T) => T, this.#failDone)
+  }
+
+  readonly #passDone = (value: unknown): unknown => {
+    this.#done()
+    return value
+  }
+
+  readonly #failDone = (error: unknown): never => {
+    this.#done()
+    throw error
   }
 
   readonly #done = (): void => {
@@ -265,11 +281,13 @@ export class Session {
 
   #submit(query: PipelinedQuery, companions: Companions): Promise<Result> {
     const wasIdle = this.#status === "I"
+    this.#isGivenUp = false
     if (companions !== alone) query.accompany(companions, this.#prepared)
     return new Promise<Result>((resolve, reject) => {
       query.callback = (error, result) => {
-        if (!error) resolve(result)
-        else if (wasIdle && isForgotten(query, error)) resolve(this.#sendAnew(query, companions))
+        if (!error) return resolve(result)
+        this.#isGivenUp = !("code" in error)
+        if (wasIdle && isForgotten(query, error)) resolve(this.#sendAnew(query, companions))
         else reject(error)
       }
       this.#query(query)

@@ -15,7 +15,7 @@ interface Runner {
 export const settings = [
   "fsync=off",
   "lc_messages=C",
-  "max_connections=200",
+  "max_connections=300",
   "max_prepared_transactions=20",
 ].flatMap((setting) => ["-c", setting])
 

@@ -1,0 +1,73 @@
+import { type ContenderName, type Setup, withContenders } from "./contenders"
+import { network } from "./network"
+import { operations } from "./operations"
+import { alternate, type Effort, quantile } from "./rounds"
+import { microseconds, printTable, spread } from "./table"
+
+const contenders: readonly ContenderName[] = [
+  "plain",
+  "normal",
+  "concurrent",
+  "exclusive",
+  "naive subscriber",
+  "statement triggers",
+]
+
+/** Whole calls of the public API, for every contender, at 1 and 16 connections, without and with a delay. */
+export async function calls(url: string): Promise<void> {
+  for (const delayMs of [0, 1]) {
+    for (const connections of [1, 16]) {
+      const effort = delayMs
+        ? { rounds: 30, calls: Math.max(16, connections * 4), loops: connections }
+        : { rounds: 150, calls: 64, loops: connections }
+      await compare(
+        `${connections} connections, ${delayMs} ms`,
+        { url, delayMs, connections },
+        effort,
+        contenders,
+      )
+    }
+  }
+}
+
+/** The plugin with and without prepared statements: what a pooler that mixes them up costs. */
+export function unprepared(url: string): Promise<void> {
+  const effort = { rounds: 150, calls: 64, loops: 1 }
+  return compare("prepared statements off", { url, delayMs: 0, connections: 1 }, effort, [
+    "plain",
+    "normal",
+    "not prepared",
+  ])
+}
+
+async function compare(
+  title: string,
+  { url, delayMs, connections }: Pick<Setup, "url" | "connections"> & { delayMs: number },
+  effort: Effort,
+  names: readonly ContenderName[],
+): Promise<void> {
+  const { url: via, close } = await network(url, delayMs)
+  try {
+    await withContenders(names, { url, via, connections }, async (all) => {
+      const rows: string[][] = []
+      for (const [operation, run] of Object.entries(operations)) {
+        const measured = await alternate(
+          all.map((one) => (n) => one.run(() => run(one.dataSource, n))),
+          effort,
+        )
+        measured.forEach(({ ratios, latencies }, index) =>
+          rows.push([
+            index === 0 ? operation : "",
+            names[index] ?? "",
+            spread(quantile(ratios, 0.5), quantile(ratios, 0.25), quantile(ratios, 0.75)),
+            microseconds(quantile(latencies, 0.5)),
+            microseconds(quantile(latencies, 0.99)),
+          ]),
+        )
+      }
+      printTable(title, ["operation", "", "ratio to plain", "p50", "p99"], rows)
+    })
+  } finally {
+    close()
+  }
+}

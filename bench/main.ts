@@ -1,0 +1,35 @@
+// npm run bench [-- section...]: prints tables for docs/benchmarks.md.
+import "reflect-metadata"
+import { startServer } from "../test/support/server"
+import { calls, unprepared } from "./calls"
+import { growth } from "./growth"
+import { memory } from "./memory"
+import { refusal } from "./refusal"
+import { switching } from "./switching"
+
+const sections: Record<string, (url: string) => Promise<void>> = {
+  calls,
+  unprepared,
+  growth,
+  refusal,
+  switching,
+  memory,
+}
+
+async function main(names: readonly string[]): Promise<void> {
+  const unknown = names.find((name) => !Object.hasOwn(sections, name))
+  if (unknown)
+    throw new Error(`There is no section "${unknown}"; there are ${Object.keys(sections).join(", ")}.`)
+  const server = await startServer()
+  console.log(`On ${server.description}, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}.`)
+  try {
+    for (const name of names.length > 0 ? names : Object.keys(sections)) await sections[name]?.(server.url)
+  } finally {
+    await server.stop()
+  }
+}
+
+main(process.argv.slice(2)).catch((error: unknown) => {
+  console.error(error)
+  process.exitCode = 1
+})

@@ -1,0 +1,71 @@
+import { Client } from "pg"
+import { withPlugin } from "./contenders"
+import { Product } from "./entities"
+import { quantile } from "./rounds"
+import { microseconds, printTable } from "./table"
+
+const switches = 200
+/** Transactions a second, altogether. */
+const rate = 1000
+const loops = 8
+
+/** How long enter() takes under load, and with transactions that are open and have not come to their commit. */
+export async function switching(url: string): Promise<void> {
+  const rows: string[][] = []
+  for (const open of [0, 10, 100]) {
+    await withPlugin("normal", { url, via: url, connections: loops }, async ({ dataSource, maintenance }) => {
+      const idle = await openTransactions(url, open)
+      let isDone = false
+      let committed = 0
+      const start = performance.now()
+      const load = Array.from({ length: loops }, async () => {
+        while (!isDone) {
+          while (committed > ((performance.now() - start) / 1000) * rate) {
+            await new Promise((resolve) => setTimeout(resolve, 1))
+          }
+          await dataSource
+            .transaction((manager) => manager.update(Product, { id: 1 + (committed % 1000) }, { stock: 1 }))
+            .catch(() => undefined)
+          committed++
+        }
+      })
+      const latencies: number[] = []
+      for (let count = 0; count < switches; count++) {
+        const before = performance.now()
+        await maintenance.enter("concurrent", { as: "bench" })
+        latencies.push((performance.now() - before) * 1000)
+        await maintenance.leave({ as: "bench" })
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+      isDone = true
+      await Promise.all(load)
+      const perSecond = committed / ((performance.now() - start) / 1000)
+      for (const client of idle) await client.end()
+      rows.push([
+        String(open),
+        perSecond.toFixed(0),
+        microseconds(quantile(latencies, 0.5)),
+        microseconds(quantile(latencies, 0.99)),
+      ])
+    })
+  }
+  printTable(
+    `enter() under load, ${switches} times`,
+    ["open transactions beside", "transactions a second", "p50", "p99"],
+    rows,
+  )
+}
+
+/** Transactions that have written, and stay open. */
+async function openTransactions(url: string, count: number): Promise<Client[]> {
+  const clients: Client[] = []
+  for (let n = 0; n < count; n++) {
+    const target = new URL(url)
+    target.pathname = "/bench_normal"
+    const client = new Client({ connectionString: target.toString() })
+    await client.connect()
+    await client.query("begin; insert into naive_mode values ('open')")
+    clients.push(client)
+  }
+  return clients
+}
