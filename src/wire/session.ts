@@ -258,19 +258,22 @@ export class Session {
   }
 
   readonly #passDone = (value: unknown): unknown => {
-    this.#done()
-    return value
+    const settled = this.#done()
+    // Whoever gives the connection back now is to give it back at once, for the next to find it.
+    return settled ? settled.then(() => value) : value
   }
 
   readonly #failDone = (error: unknown): never => {
-    this.#done()
+    // Not kept back: the server may still be at work (query_timeout).
+    void this.#done()
     throw error
   }
 
-  readonly #done = (): void => {
+  #done(): Promise<void> | undefined {
     const settled = this.#isReady ? this.#owner.settle() : this.ready().then(() => this.#owner.settle())
-    if (settled) settled.then(this.#next, this.#next)
-    else this.#next()
+    if (settled) return settled.then(this.#next, this.#next)
+    this.#next()
+    return undefined
   }
 
   readonly #next = (): void => {
