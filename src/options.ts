@@ -22,8 +22,9 @@ export interface MaintenanceOptions {
    */
   migrate?: boolean | undefined
   /**
-   * Whether the fence is prepared once in each session. Set `false` behind a pooler that gives every transaction
-   * another session (pgbouncer in transaction mode); the fence is then parsed each time. Default: `true`.
+   * Whether the fence, START TRANSACTION and COMMIT are prepared once in each session. Set `false` behind a pooler that gives
+   * every transaction another session (pgbouncer in transaction mode); they are then parsed each time, for which
+   * docs/benchmarks.md has figures. Default: `true`.
    */
   preparedStatements?: boolean | undefined
 }

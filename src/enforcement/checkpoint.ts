@@ -1,10 +1,9 @@
-import { MaintenanceSetupError, WriteVetoedError } from "../errors"
+import { MaintenanceSetupError, type RefusedChange, WriteVetoedError } from "../errors"
 import type { Actor } from "../mode/mode"
 import { mayLackValues, type Companions, type PipelinedQuery } from "../wire/pipelined-query"
 import type { Result, Step } from "../wire/protocol"
-import { atCaller, type Session } from "../wire/session"
+import type { Session } from "../wire/session"
 import type { Fence } from "./fence"
-import type { RecordedChanges } from "./recorded-changes"
 import { codeOf, isAnswer } from "./request"
 
 /** What a connection's statements are checked with. */
@@ -12,7 +11,7 @@ export interface CheckpointOwner {
   readonly session: Session
   readonly fence: Fence
   /** The ORM's changes of the running transaction. */
-  readonly changes: RecordedChanges
+  readonly changes: readonly RefusedChange[]
   /** Told of every refusal; returns the error, to be thrown. */
   refused(error: unknown): unknown
   /** Told that the state seems to be another one than is known. */
@@ -44,8 +43,7 @@ export class Checkpoint {
     const { session, fence } = this.#owner
     if (!quick) return this.send(query, { after: [fence.check(actor)] }, actor)
     const companions = { after: [quick] }
-    return session.trySend(query, companions).catch((error) => {
-      const cause = atCaller(error)
+    return session.sendLast(query, companions, (cause) => {
       const isUndecided =
         query.failure === quick
           ? fence.isUndecided(cause)
@@ -59,9 +57,9 @@ export class Checkpoint {
 
   /** Sends a statement with a check in the same round trip; throws the refusal. */
   send(query: PipelinedQuery, companions: Companions, actor: Actor): Promise<Result> {
-    return this.#owner.session
-      .trySend(query, companions)
-      .catch((error) => this.#failed(query, companions, actor, atCaller(error)))
+    return this.#owner.session.send(query, companions, (error) =>
+      this.#failed(query, companions, actor, error),
+    )
   }
 
   /** Throws the refusal of whoever may not even read. */
@@ -115,7 +113,7 @@ export class Checkpoint {
     try {
       await session.run(fence.admit(actor))
     } catch (error) {
-      const refusal = fence.translate(error, [...this.#owner.changes.values()]) as Error
+      const refusal = fence.translate(error, this.#owner.changes) as Error
       return refusal instanceof WriteVetoedError ? fence.vetoUnchecked(refusal, why, cause) : refusal
     } finally {
       await session.ready()
@@ -125,7 +123,7 @@ export class Checkpoint {
 
   /** What the server's answer to a check means; tells of it, if it is a refusal. */
   refuse(error: unknown): unknown {
-    return this.#owner.refused(this.#owner.fence.translate(error, [...this.#owner.changes.values()]))
+    return this.#owner.refused(this.#owner.fence.translate(error, this.#owner.changes))
   }
 
   /** The quick check has failed, which decides nothing, and nothing has been stored. */

@@ -6,6 +6,8 @@ import { lockKeys } from "../state/schema"
 import type { Step } from "../wire/protocol"
 import { codeOf } from "./request"
 
+type Stamped = StampedState & { readonly stamp: string }
+
 /** The steps for one state, as far as they were asked for. */
 interface Steps {
   readonly state: StampedState | undefined
@@ -52,7 +54,7 @@ export class Fence {
    */
   quickCheck(actor: Actor, looksReadOnly: boolean): Step | undefined {
     const state = this.#known()
-    if (!state || this.isAwaitingSchema) return undefined
+    if (!hasStamp(state) || this.isAwaitingSchema) return undefined
     const steps = this.#stepsFor(state)
     if (isAdmitted(state.status, actor))
       return (steps.quick ??= this.#quick("gate", state, this.#gateTaken(state)))
@@ -148,7 +150,7 @@ export class Fence {
     return this.#steps
   }
 
-  #quick(name: string, state: StampedState, condition: string): Step {
+  #quick(name: string, state: Stamped, condition: string): Step {
     return this.#named(name, `select ${failure} where ${this.#changedAfter(condition, state)}`, [])
   }
 
@@ -156,13 +158,13 @@ export class Fence {
     const call = `select "${this.#schema}".fence($1, $2)`
     const values = [user ?? null, isEmergency]
     // Without the call, which costs more than all the rest, where the state is known to admit the actor.
-    const isKnown = state && isAdmitted(state.status, { user, isEmergency })
+    const isKnown = hasStamp(state) && isAdmitted(state.status, { user, isEmergency })
     if (!isKnown) return this.#named("fence", call, values)
     return this.#named("fence", `${call} where ${this.#changedAfter(this.#gateTaken(state), state)}`, values)
   }
 
   /** True unless the server is in this state after the condition, which is evaluated first, has turned out false. */
-  #changedAfter(condition: string, { stamp }: StampedState): string {
+  #changedAfter(condition: string, { stamp }: Stamped): string {
     const current = `pg_catalog.pg_sequence_last_value('"${this.#schema}".stamp'::pg_catalog.regclass)`
     return `case when ${condition} then true when ${current} operator(pg_catalog.=) ${BigInt(stamp)} then false else true end`
   }
@@ -175,6 +177,10 @@ export class Fence {
   #named(name: string, text: string, values: Step["values"]): Step {
     return { ...(this.isPrepared ? { name: `maintenance_${name}_${this.#schema}` } : {}), text, values }
   }
+}
+
+function hasStamp(state: StampedState | undefined): state is Stamped {
+  return state?.stamp !== undefined
 }
 
 /** A call that fails, and says in the server's log why there is a failure. */

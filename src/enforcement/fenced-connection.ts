@@ -1,3 +1,4 @@
+import type { RefusedChange } from "../errors"
 import type { Actor } from "../mode/mode"
 import { rawClientKey } from "../state/migration"
 import type { Escort } from "../wire/accompanied-query"
@@ -6,7 +7,6 @@ import type { ForeignQuery, Result, Statement, Step, WireClient } from "../wire/
 import { Session, type SessionOwner } from "../wire/session"
 import { Checkpoint, type CheckpointOwner } from "./checkpoint"
 import type { Fence } from "./fence"
-import type { RecordedChanges } from "./recorded-changes"
 import { replaceMethod, type Undo } from "./replace-method"
 import { isAnswer, type Request } from "./request"
 import { SelfCommitting } from "./self-committing"
@@ -20,6 +20,8 @@ export interface Enforcement {
   actor(): Actor
   /** Tells the listeners of a refusal; returns the error, to be thrown. */
   refused(error: unknown): unknown
+  /** What the ORM has changed by way of a connection, and nobody has committed yet. */
+  changesOn(client: WireClient): RefusedChange[]
   /** Has the state read anew, because it seems to be another one than is known. */
   doubt(): void
 }
@@ -46,12 +48,11 @@ const forgetting = /deallocate|discard/i
 export class FencedConnection implements CheckpointOwner, SessionOwner {
   readonly session: Session
   readonly fence: Fence
-  /** Names the ORM's changes of the running transaction; set by the query runner that uses the connection. */
-  changes: RecordedChanges = new Map()
   /** Whether TypeORM is looking at the server as it starts, for which every mode allows it to read. */
   isStartingUp = false
   /** Whether it is one of TypeORM's `slaves`: a replica, which writes nothing, and may not have the schema. */
   isReplica = false
+  readonly #client: WireClient
   readonly #enforcement: Enforcement
   readonly #checkpoint: Checkpoint
   readonly #selfCommitting: SelfCommitting
@@ -62,6 +63,7 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
   constructor(client: WireClient, enforcement: Enforcement) {
     this.session = new Session(client, enforcement.PipelinedQuery, this)
     this.fence = enforcement.fence
+    this.#client = client
     this.#enforcement = enforcement
     this.#checkpoint = new Checkpoint(this)
     this.#selfCommitting = new SelfCommitting(this, this.#checkpoint)
@@ -102,15 +104,17 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     return this.#enforcement.refused(error)
   }
 
+  get changes(): RefusedChange[] {
+    return this.#enforcement.changesOn(this.#client)
+  }
+
   doubt(): void {
     this.#enforcement.doubt()
   }
 
-  /** Outside a transaction nothing is left to refuse, and no share of the gate is kept. */
+  /** Outside a transaction no share of the gate is kept. */
   settle(): Promise<void> | undefined {
-    if (!this.session.is("I")) return undefined
-    if (this.changes.size > 0) this.changes.clear()
-    return this.#checkpoint.isHolding ? this.#checkpoint.unhold() : undefined
+    return this.#checkpoint.isHolding && this.session.is("I") ? this.#checkpoint.unhold() : undefined
   }
 
   /** Stops enforcing, and gives the client back as it was. */
@@ -126,7 +130,6 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
    */
   clean(): Promise<void> | undefined {
     const { session } = this
-    this.changes = new Map()
     if (!session.isBusy && session.is("I")) return undefined
     if (session.isForeignActive)
       return Promise.reject(new Error("A query object was abandoned on this connection."))
@@ -174,7 +177,7 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
       case "several":
         return this.#selfCommitting.run(request)
       default:
-        return this.session.send(query)
+        return this.session.sendLast(query)
     }
   }
 
@@ -192,7 +195,7 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     const send = (): Promise<Result> => {
       if (!request.mayEndTransaction) {
         const isOne = kind === "control" || (kind === "plannable" && !mayLackValues(query))
-        return session.send(query, isOne)
+        return session.sendLast(query, { isOne })
       }
       if (kind === "several") return this.#selfCommitting.run(request)
       const as = request.end ? session.step(request.end) : undefined

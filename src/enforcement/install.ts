@@ -1,5 +1,5 @@
 import type { DataSource } from "typeorm"
-import { AccessRefusedError, MaintenanceSetupError, WriteVetoedError } from "../errors"
+import { AccessRefusedError, MaintenanceSetupError, type RefusedChange, WriteVetoedError } from "../errors"
 import { currentActor } from "../identity"
 import { isAdmitted, type MaintenanceStatus } from "../mode/mode"
 import type { ResolvedOptions } from "../options"
@@ -12,6 +12,7 @@ import { Fence } from "./fence"
 import { FencedConnection, type Enforcement } from "./fenced-connection"
 import { clientFactory, hostDriver, type HostDriver, type Obtained } from "./host"
 import { fencedQueryRunnerClass, type RunnerContext } from "./query-runner"
+import type { RecordingBroadcaster } from "./recorded-changes"
 import { replaceMethod, type Undo } from "./replace-method"
 import { keepReadsFromWriting } from "./result-cache"
 
@@ -59,6 +60,7 @@ export class Installation {
       actor: () => currentActor(options),
       refused: (error) => this.#refused(error),
       doubt: () => this.#watch.doubt(),
+      changesOn: (client) => this.#changesOn(client),
     }
     this.#touchHost()
     if (!dataSource.isInitialized) return
@@ -148,9 +150,7 @@ export class Installation {
       connectionOf: (client) => this.#connections.get(client as WireClient),
       isNeededToMigrate: (table) =>
         this.#fence.isAwaitingSchema && tables.has(table.split(".").at(-1) as string),
-      committed: async () => {
-        if (this.#fence.isAwaitingSchema) await this.ready()
-      },
+      committed: () => (this.#fence.isAwaitingSchema ? this.ready() : undefined),
     }
   }
 
@@ -226,6 +226,14 @@ export class Installation {
     this.#connections.set(client, connection)
     client.once("end", () => this.#connections.delete(client))
     return connection
+  }
+
+  /** What the ORM has changed by the query runner that uses a connection. */
+  #changesOn(client: WireClient): RefusedChange[] {
+    const runner = this.#driver.connectedQueryRunners.find(
+      (one) => (one as unknown as { databaseConnection: unknown }).databaseConnection === client,
+    )
+    return [...((runner?.broadcaster as Partial<RecordingBroadcaster> | undefined)?.changes?.values() ?? [])]
   }
 
   #mayWrite(): boolean {

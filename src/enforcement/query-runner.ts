@@ -12,8 +12,8 @@ export interface RunnerContext extends Enforcement {
   connectionOf(client: unknown): FencedConnection | undefined
   /** Whether this table is one that TypeORM itself needs before the migration that installs the schema can run. */
   isNeededToMigrate(table: string): boolean
-  /** Told when a transaction was committed. */
-  committed(): Promise<void>
+  /** Told when a transaction was committed; what it returns is waited for. */
+  committed(): Promise<void> | undefined
 }
 
 type RunnerClass = new (driver: PostgresDriver, mode: ReplicationMode) => PostgresQueryRunner
@@ -40,7 +40,6 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
     #changes: RecordedChanges
     /** The changes up to each savepoint, to come back to. */
     #changesBefore: RecordedChanges[] = []
-    #fenced: FencedConnection | undefined
     #isUnfenced = false
     #afterCommit: (() => Promise<void>)[] = []
 
@@ -51,43 +50,45 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
       this.#changes = broadcaster.changes
     }
 
+    // No async functions below: where AsyncLocalStorage is in use, each promise costs something.
+
     override connect(): Promise<unknown> {
-      if (this.#fenced) return this.#isUnfenced ? Promise.resolve(this.#fenced.unfenced) : super.connect()
-      const refusal = this.#refusal()
-      if (refusal) return Promise.reject(refusal)
-      return super.connect().then((client) => {
-        this.#fenced = context.connectionOf(client)
-        if (this.#fenced) this.#fenced.changes = this.#changes
-        return this.#isUnfenced ? this.#fenced?.unfenced : client
-      })
+      if (this.#isUnfenced) return super.connect().then((client) => context.connectionOf(client)?.unfenced)
+      const refusal = this.databaseConnection ? undefined : this.#refusal()
+      return refusal ? Promise.reject(refusal) : super.connect()
     }
 
     override query(query: string, parameters?: unknown[], useStructuredResult = false): Promise<unknown> {
       const refusal = this.#refusal(query)
       if (refusal) return Promise.reject(refusal)
-      return super.query(query, parameters, useStructuredResult).catch(throwOwn)
+      return super.query(query, parameters, useStructuredResult).then(
+        (result) => {
+          this.#queried()
+          return result
+        },
+        (error) => {
+          this.#queried()
+          throw ownError(error)
+        },
+      )
     }
 
-    override async startTransaction(
+    override startTransaction(
       ...isolation: Parameters<PostgresQueryRunner["startTransaction"]>
     ): Promise<void> {
       const refusal = this.#refusal()
-      if (refusal) throw refusal
+      if (refusal) return Promise.reject(refusal)
       if (this.isTransactionActive) this.#changesBefore.push(new Map(this.#changes))
       else this.#forgetTransaction()
-      await super.startTransaction(...isolation)
+      return super.startTransaction(...isolation)
     }
 
-    override async commitTransaction(): Promise<void> {
-      await super.commitTransaction()
-      if (this.isTransactionActive) {
+    override commitTransaction(): Promise<void> {
+      return super.commitTransaction().then(() => {
+        if (!this.isTransactionActive) return this.#committed()
         this.#changesBefore.pop()
-        return
-      }
-      const work = this.#afterCommit
-      this.#forgetTransaction()
-      await context.committed()
-      for (const run of work) await run()
+        return undefined
+      })
     }
 
     override async rollbackTransaction(): Promise<void> {
@@ -100,10 +101,13 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
       this.#afterCommit = []
     }
 
-    override async release(): Promise<void> {
+    override release(): Promise<void> {
+      const fenced = this.isReleased ? undefined : this.#fenced
+      // Nobody waits for what pg has given up waiting for.
+      const cleaning = fenced?.session.isGivenUp ? undefined : fenced?.clean()
+      if (!fenced || !cleaning) return super.release()
       // A connection that cannot be cleaned up is closed instead of being given back.
-      if (!this.isReleased && this.#fenced) await this.#leaveClean(this.#fenced)
-      await super.release()
+      return cleaning.catch(() => fenced.session.destroy()).then(() => super.release())
     }
 
     override createTable(...args: Parameters<PostgresQueryRunner["createTable"]>): Promise<void> {
@@ -115,9 +119,20 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
       this.#afterCommit.push(work)
     }
 
-    async #leaveClean(fenced: FencedConnection): Promise<void> {
-      // Nobody waits for what pg has given up waiting for.
-      if (!fenced.session.isGivenUp) await fenced.clean()?.catch(() => fenced.session.destroy())
+    get #fenced(): FencedConnection | undefined {
+      return this.databaseConnection ? context.connectionOf(this.databaseConnection) : undefined
+    }
+
+    #queried(): void {
+      if (!this.isTransactionActive && this.#changes.size > 0) this.#changes.clear()
+    }
+
+    #committed(): Promise<void> | undefined {
+      const work = this.#afterCommit
+      this.#forgetTransaction()
+      const told = context.committed()
+      if (told) return told.then(() => inOrder(work))
+      return work.length > 0 ? inOrder(work) : undefined
     }
 
     async #unfenced<T>(work: () => Promise<T>): Promise<T> {
@@ -149,8 +164,12 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
   }
 }
 
+async function inOrder(work: readonly (() => Promise<void>)[]): Promise<void> {
+  for (const run of work) await run()
+}
+
 /** TypeORM wraps whatever a query throws; an error of this package comes out as it is. */
-function throwOwn(error: unknown): never {
+function ownError(error: unknown): unknown {
   const { driverError } = error as { driverError?: unknown }
-  throw driverError instanceof MaintenanceError ? driverError : error
+  return driverError instanceof MaintenanceError ? driverError : error
 }

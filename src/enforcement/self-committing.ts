@@ -8,6 +8,8 @@ import type { Classified } from "./statement-kind"
 
 /** PostgreSQL's codes for a statement that does not run inside a transaction block. */
 const needsNoBlock = new Set(["25001", "2D000"])
+/** Companions, if only none: they have a statement sent by the extended protocol, which takes no more than one. */
+const noCompany: Companions = { after: [] }
 const severalStatements =
   "A text of several statements that may end a transaction cannot be checked: send them one by one."
 const commitsItself = "This statement commits by itself, so it could not be undone."
@@ -62,7 +64,7 @@ export class SelfCommitting {
     await session.run({ text: "BEGIN", values: [] })
     let result: Result
     try {
-      result = await this.#sendAsOne(request, {})
+      result = await this.#sendAsOne(request, noCompany)
       await session.ready()
     } catch (error) {
       await this.#leaveBlock(error)

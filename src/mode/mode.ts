@@ -24,8 +24,11 @@ export interface MaintenanceStatus {
 /** A state that was read, and the name that the database has for it among all that ever were. */
 export interface StampedState {
   readonly status: MaintenanceStatus
-  /** Digits. A state has its stamp as long as it lasts; no other state ever has the same. */
-  readonly stamp: string
+  /**
+   * Digits. No other state ever has the same. Undefined if it is not what transactions see: then they are to read the
+   * state itself.
+   */
+  readonly stamp: string | undefined
 }
 
 /** Who runs a statement, as the fence is told. */

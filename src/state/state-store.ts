@@ -16,7 +16,7 @@ interface StatusRow {
   reason: string | null
   since: Date | null
   epoch: number
-  stamp: string
+  stamp: string | null
 }
 
 /** A row of the function enter(). */
@@ -86,8 +86,13 @@ export class StateStore {
         ...(reason === null ? {} : { reason }),
         ...(since === null ? {} : { since }),
       },
-      stamp,
+      stamp: stamp ?? undefined,
     }
+  }
+
+  /** Gives the state a new stamp, if it has lost its own. */
+  async restamp(): Promise<void> {
+    await this.#rows("restamp()", [])
   }
 
   /** Commits the new mode. It holds for every fence from now on, but transactions that have passed theirs still commit. */

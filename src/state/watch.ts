@@ -59,8 +59,14 @@ export class Watch {
   /** Reads the state now, and tells the listener if it is new. */
   async refresh(): Promise<MaintenanceStatus> {
     // All reads go over one connection, one after the other: what was read last is the latest.
-    this.#known = await this.store.read()
-    const { status } = this.#known
+    let state = await this.store.read()
+    if (state.stamp === undefined) {
+      // As after a switch that was rolled back. If it cannot be mended, the fence reads the state each time.
+      await this.store.restamp().catch(() => undefined)
+      state = await this.store.read()
+    }
+    this.#known = state
+    const { status } = state
     if (status.epoch !== this.#lastEpoch) {
       const isFirst = this.#lastEpoch === 0
       this.#lastEpoch = status.epoch

@@ -20,7 +20,14 @@ export interface SessionOwner {
   settle(): Promise<void> | undefined
 }
 
-const alone: Companions = {}
+/** How a statement is sent. */
+interface Sending extends Companions {
+  /** Whether it is certain to be one statement; with companions it has to be. */
+  readonly isOne?: boolean
+}
+
+type Failed = (error: unknown) => Promise<Result>
+
 /** PostgreSQL's code for a prepared statement that is not there. */
 const forgotten = "26000"
 /** How long the name of a prepared statement may be. */
@@ -40,6 +47,9 @@ export class Session {
   #status: TransactionStatus = "I"
   #isEnded = false
   #isTaken = false
+  /** Whether a turn is just being begun: then it can be left to its one statement to end it. */
+  #isBeginning = false
+  #endsItself = false
   readonly #waiting: (() => void)[] = []
   #isForeignActive = false
   #isGivenUp = false
@@ -171,24 +181,26 @@ export class Session {
     return this.#resultOf(tag)
   }
 
-  /** Sends a statement of a transaction, or one that needs no company. Rejects with what the server, or pg, says. */
-  send(query: PipelinedQuery, isOne = false): Promise<Result> {
-    return this.trySend(query, alone, isOne).catch((error) => {
-      throw atCaller(error)
-    })
-  }
-
   /**
    * Sends a statement; with companions, and with the postponed start of a transaction if it is certain to be one statement
-   * (`isOne`), in one round trip. Rejects with what the server, or pg, says, as it is (see `atCaller`); the query's `failure`
-   * tells where.
+   * (`isOne`), in one round trip. What the server, or pg, has against it goes to `failed`, with a stack that leads to the
+   * caller; the query's `failure` tells where.
    */
-  trySend(query: PipelinedQuery, companions = alone, isOne = companions !== alone): Promise<Result> {
-    const postponed = this.#postponed
-    if (!postponed) return this.#submit(query, companions)
-    if (!isOne) return this.#start().then(() => this.#submit(query, alone))
-    this.#postponed = undefined
-    return this.#submit(query, { ...companions, before: [postponed, ...(companions.before ?? [])] })
+  send(query: PipelinedQuery, sending: Sending = {}, failed: Failed = rethrow): Promise<Result> {
+    if (this.#postponed && !sending.isOne && !isAccompanied(sending)) {
+      return this.#start().then(() => this.send(query, sending, failed))
+    }
+    return this.#submit(query, this.#withStart(sending), resolved).catch((error) => failed(atCaller(error)))
+  }
+
+  /** As `send`, for the last statement of a turn; if it is the first, too, it saves a promise. */
+  sendLast(query: PipelinedQuery, sending: Sending = {}, failed: Failed = rethrow): Promise<Result> {
+    const isStartedApart = this.#postponed && !sending.isOne && !isAccompanied(sending)
+    if (isStartedApart || !this.#isBeginning) return this.send(query, sending, failed)
+    this.#endsItself = true
+    return this.#submit(query, this.#withStart(sending), this.#passDone as typeof resolved).catch((error) =>
+      failed(atCaller(error)).then(this.#passDone as (result: Result) => Result, this.#failDone),
+    )
   }
 
   /** A step for a text without values, the same each time. */
@@ -247,12 +259,16 @@ export class Session {
 
   #take<T>(work: () => Promise<T>): Promise<T> {
     this.#isTaken = true
+    this.#endsItself = false
+    this.#isBeginning = true
     let result: Promise<T>
     try {
       result = work()
     } catch (error) {
       result = Promise.reject(error)
     }
+    this.#isBeginning = false
+    if (this.#endsItself) return result
     // In one chain, and not as a second reaction: V8 follows no more than one to tell the caller's stack.
     return result.then(this.#passDone as (value: T) => T, this.#failDone)
   }
@@ -282,15 +298,23 @@ export class Session {
     else this.#isTaken = false
   }
 
-  #submit(query: PipelinedQuery, companions: Companions): Promise<Result> {
+  /** Companions, with the postponed start before them. */
+  #withStart(sending: Sending): Companions | undefined {
+    const postponed = this.#postponed
+    if (!postponed) return isAccompanied(sending) ? sending : undefined
+    this.#postponed = undefined
+    return { ...sending, before: [postponed, ...(sending.before ?? [])] }
+  }
+
+  #submit(query: PipelinedQuery, companions: Companions | undefined, done: typeof resolved): Promise<Result> {
     const wasIdle = this.#status === "I"
     this.#isGivenUp = false
-    if (companions !== alone) query.accompany(companions, this.#prepared)
+    if (companions) query.accompany(companions, this.#prepared)
     return new Promise<Result>((resolve, reject) => {
       query.callback = (error, result) => {
-        if (!error) return resolve(result)
+        if (!error) return resolve(done(result))
         this.#isGivenUp = !("code" in error)
-        if (wasIdle && isForgotten(query, error)) resolve(this.#sendAnew(query, companions))
+        if (wasIdle && isForgotten(query, error)) resolve(this.#sendAnew(query, companions, done))
         else reject(error)
       }
       this.#query(query)
@@ -298,12 +322,16 @@ export class Session {
   }
 
   /** A step was not prepared any more, outside a transaction: nothing has happened. */
-  async #sendAnew(query: PipelinedQuery, companions: Companions): Promise<Result> {
+  async #sendAnew(
+    query: PipelinedQuery,
+    companions: Companions | undefined,
+    done: typeof resolved,
+  ): Promise<Result> {
     this.#prepared.clear()
     await this.ready()
     const renewed = query.renew()
     try {
-      return await this.#submit(renewed, companions)
+      return await this.#submit(renewed, companions, done)
     } finally {
       query.failure = renewed.failure
     }
@@ -331,8 +359,21 @@ function isForgotten({ failure }: PipelinedQuery, error: Error): boolean {
   return typeof failure === "object" && (error as { code?: string }).code === forgotten
 }
 
+/** Whether a statement is to be sent by the extended protocol, be it with no companions. */
+function isAccompanied({ before, after, as }: Companions): boolean {
+  return before !== undefined || after !== undefined || as !== undefined
+}
+
+function resolved(result: Result): Result | Promise<Result> {
+  return result
+}
+
+function rethrow(error: unknown): Promise<never> {
+  return Promise.reject(error)
+}
+
 /** The error that the server, or pg, had; with a stack that leads to the caller, as pg makes it. */
-export function atCaller(error: unknown): unknown {
+function atCaller(error: unknown): unknown {
   if (error instanceof Error) Error.captureStackTrace(error)
   return error
 }

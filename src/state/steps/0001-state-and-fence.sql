@@ -340,6 +340,23 @@ create or replace function {schema}.status()
   language sql stable security definer
   set search_path = pg_catalog, pg_temp
   begin atomic
-    select s.mode, s.maintainer, s.reason, s.since, s.epoch, s.stamp::text from {schema}.state s;
+    select s.mode, s.maintainer, s.reason, s.since, s.epoch,
+      case when s.stamp = pg_sequence_last_value('{schema}.stamp') then s.stamp::text end
+    from {schema}.state s;
   end;
-comment on function {schema}.status is 'The state, for everybody.';
+comment on function {schema}.status is
+  'The state, for everybody; without its stamp if that is not what transactions see, as after a switch that was rolled back.';
+
+create or replace function {schema}.restamp() returns void
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- After a switch that is being made: that has set the stamp already, and not committed yet.
+  perform pg_advisory_xact_lock({hold}::bigint);
+  update {schema}.state set epoch = epoch where stamp is distinct from pg_sequence_last_value('{schema}.stamp');
+  if found then
+    perform pg_notify({channel}, 'stamp');
+  end if;
+end $$;
+comment on function {schema}.restamp is 'Gives the state a new stamp, if it has lost its own.';
