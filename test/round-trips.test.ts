@@ -1,4 +1,5 @@
 import { expect } from "chai"
+import { finished } from "node:stream/promises"
 import type { DataSource } from "typeorm"
 import { useMaintenance, withPlainDataSource } from "./support/data-source"
 import { useDatabase } from "./support/database"
@@ -56,6 +57,45 @@ const operations: Record<string, [plain: number, plugin: number, run: Operation]
     2,
     (d) => d.transaction("REPEATABLE READ", (m) => m.findOneBy(Tag, { id: 1 })),
   ],
+  "BEGIN, insert and COMMIT as texts": [
+    3,
+    2,
+    async (d) => {
+      const runner = d.createQueryRunner()
+      await runner.query("begin")
+      await runner.query("insert into tag (label) values ('x')")
+      await runner.query("commit")
+      await runner.release()
+    },
+  ],
+  "nested transactions that write": [
+    6,
+    5,
+    (d) =>
+      d.transaction(async (m) => {
+        await m.insert(Tag, { label: "outer" })
+        await m.transaction((inner) => inner.insert(Tag, { label: "inner" }))
+      }),
+  ],
+  "a read that is rolled back": [
+    3,
+    2,
+    (d) =>
+      d.transaction((m) => m.find(Tag).then(() => Promise.reject(new Error("no")))).catch(() => undefined),
+  ],
+  stream: [
+    1,
+    1,
+    async (d) => {
+      const runner = d.createQueryRunner()
+      await finished((await runner.stream("select g from generate_series(1, 5) g")).resume())
+      await runner.release()
+    },
+  ],
+  "CREATE TABLE": [1, 1, (d) => d.query("create table extra (id int)")],
+  // The gate is taken before these, and given back after them.
+  "DO block": [1, 3, (d) => d.query("do $$ begin perform 1; end $$")],
+  "several statements in one text": [1, 3, (d) => d.query("select 1; select 2")],
   "empty transaction": [2, 0, (d) => d.transaction(() => Promise.resolve())],
   "empty SERIALIZABLE transaction": [3, 0, (d) => d.transaction("SERIALIZABLE", () => Promise.resolve())],
   "transaction that is given up before it sent anything": [
@@ -92,4 +132,13 @@ describe("Round trips", () => {
       })
     })
   }
+
+  it("findOneBy: still 1 after somebody has rolled a switch back", async () => {
+    const { dataSource, maintenance } = installed.current
+    await database.current.sql("begin; select maintenance.enter('concurrent', 'zoe', false, null); rollback")
+    const find = () => dataSource.getRepository(Tag).findOneBy({ id: 1 })
+    await find()
+    expect(await maintenance.status()).to.include({ mode: "normal" })
+    expect(await countRoundTrips(dataSource, find)).to.equal(1)
+  })
 })

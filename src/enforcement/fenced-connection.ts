@@ -160,7 +160,7 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
       const result = end ? session.forget(end) : session.postpone(query.text)
       if (result) return Promise.resolve(result)
     }
-    if (kind !== "plannable" && forgetting.test(query.text)) session.forgetPrepared()
+    if (kind !== "atomic" && forgetting.test(query.text)) session.forgetPrepared()
     if (session.is("I")) return this.#runAlone(request)
     if (session.is("E")) return this.#runInFailed(request)
     return this.#runInTransaction(request)
@@ -170,7 +170,7 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
   #runAlone(request: Request): Promise<Result> {
     const { query, actor } = request
     switch (request.kind) {
-      case "plannable":
+      case "atomic":
         if (this.isStartingUp) return this.#checkpoint.send(query, { after: [this.#lastCheck(actor)] }, actor)
         return this.#checkpoint.sendAlone(query, actor, this.#quickCheck(request))
       case "other":
@@ -194,7 +194,7 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     const { query, kind, actor } = request
     const send = (): Promise<Result> => {
       if (!request.mayEndTransaction) {
-        const isOne = kind === "control" || (kind === "plannable" && !mayLackValues(query))
+        const isOne = kind === "control" || (kind === "atomic" && !mayLackValues(query))
         return session.sendLast(query, { isOne })
       }
       if (kind === "several") return this.#selfCommitting.run(request)
@@ -228,7 +228,7 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
       const { kind, mayEndTransaction } = classified
       if (kind !== "rollback") this.#assertAdmitted(actor)
       if (kind === "control" || (kind === "rollback" && !session.is("I"))) return session.submit(query, {})
-      if (session.is("I") && kind === "plannable") {
+      if (session.is("I") && kind === "atomic") {
         const translate = (error: Error) => this.#checkpoint.refuse(error) as Error
         return session.submit(query, { ...escort, step: this.#lastCheck(actor), translate })
       }

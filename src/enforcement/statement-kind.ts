@@ -1,13 +1,14 @@
 /**
  * What a text can do to a transaction, as far as it is certain from the text alone:
- * - `plannable`: one SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES or TABLE. It cannot end a transaction.
+ * - `atomic`: one statement that is done or undone as a whole, with its transaction: SELECT, INSERT, UPDATE, DELETE, MERGE,
+ *   VALUES, TABLE, or a change of the schema that runs in a transaction block. It cannot end a transaction.
  * - `control`: one statement that starts or marks a transaction, or is about the session. It commits nothing.
  * - `rollback`: one ROLLBACK of the whole transaction or to a savepoint.
  * - `commit`: one COMMIT or END.
  * - `other`: one statement that is none of these, like DDL, CALL, VACUUM, COPY.
  * - `several`: perhaps more than one statement.
  */
-export type StatementKind = "plannable" | "control" | "rollback" | "commit" | "other" | "several"
+export type StatementKind = "atomic" | "control" | "rollback" | "commit" | "other" | "several"
 
 /** A classified text. */
 export interface Classified {
@@ -28,6 +29,16 @@ const plannable = new RegExp(
   String.raw`^[( \t\n\r\f]*(?:select|insert|update|delete|with|merge|values|table)${wordEnd}`,
   "i",
 )
+/** CREATE TABLE and the like, which outside of a transaction block are one transaction of their own. */
+const schemaChange = new RegExp(
+  `^(?:create|alter|drop|truncate|comment|grant|revoke|refresh|explain)${wordEnd}`,
+  "i",
+)
+/**
+ * What those that commit by themselves hold in plain letters (PostgreSQL 14 to 18, PreventInTransactionBlock; the last is
+ * TimescaleDB's): the absence of these words is a proof.
+ */
+const holdsSelfCommitting = /concurrently|database|tablespace|subscription|system|transaction_per_chunk/i
 const reading = /^(?:select|values|table)/i
 const control = new RegExp(
   `^(?:begin|start|set|reset|show|savepoint|release|discard|deallocate|listen|unlisten)${wordEnd}`,
@@ -61,13 +72,14 @@ export function classify(text: string, isExtended: boolean): Classified {
   }
   const kind = kindOfOne(statement)
   const mayEndTransaction = kind === "commit" || (kind === "other" && mayBeginWithEnd)
-  const looksReadOnly = kind === "plannable" && reading.test(statement)
+  const looksReadOnly = kind === "atomic" && reading.test(statement)
   return { kind, mayEndTransaction, mayBeginWithEnd, looksReadOnly, end: endOf(kind, statement) }
 }
 
 function kindOfOne(statement: string): StatementKind {
-  if (plannable.test(statement)) return "plannable"
+  if (plannable.test(statement)) return "atomic"
   if (control.test(statement)) return "control"
+  if (schemaChange.test(statement) && !holdsSelfCommitting.test(statement)) return "atomic"
   if (statement.length > maxEndLength) return "other"
   if (rollback.test(statement)) return "rollback"
   return commit.test(statement) ? "commit" : "other"

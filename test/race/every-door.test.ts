@@ -7,7 +7,7 @@ import { withoutWaiting } from "./broken-variants"
 import { lingerFor, openShops, stockOfAll, writerName } from "./shops"
 import { type Attempt, Writers } from "./writers"
 
-const switches = Number(process.env["RACE_SWITCHES"] ?? 100)
+const switches = Number(process.env["RACE_SWITCHES"] ?? 40)
 const seed = Number(process.env["RACE_SEED"] ?? Math.floor(Math.random() * 1e9))
 /** The numbers of the shops of each process. */
 const processes = [
