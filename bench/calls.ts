@@ -18,8 +18,8 @@ export async function calls(url: string): Promise<void> {
   for (const delayMs of [0, 1]) {
     for (const connections of [1, 16]) {
       const effort = delayMs
-        ? { rounds: 25, calls: Math.max(10, connections * 4), loops: connections }
-        : { rounds: 100, calls: 64, loops: connections }
+        ? { rounds: 15, calls: Math.max(10, connections * 4), loops: connections }
+        : { rounds: 60, calls: 64, loops: connections }
       await compare(
         `${connections} connections, ${delayMs} ms`,
         { url, delayMs, connections },
