@@ -1,5 +1,4 @@
 import { expect } from "chai"
-import { finished } from "node:stream/promises"
 import type { DataSource } from "typeorm"
 import { useMaintenance, withPlainDataSource } from "./support/data-source"
 import { useDatabase } from "./support/database"
@@ -82,15 +81,6 @@ const operations: Record<string, [plain: number, plugin: number, run: Operation]
     2,
     (d) =>
       d.transaction((m) => m.find(Tag).then(() => Promise.reject(new Error("no")))).catch(() => undefined),
-  ],
-  stream: [
-    1,
-    1,
-    async (d) => {
-      const runner = d.createQueryRunner()
-      await finished((await runner.stream("select g from generate_series(1, 5) g")).resume())
-      await runner.release()
-    },
   ],
   "CREATE TABLE": [1, 1, (d) => d.query("create table extra (id int)")],
   // The gate is taken before these, and given back after them.
