@@ -1,8 +1,8 @@
 import { expect } from "chai"
-import type { DataSource } from "typeorm"
+import type { DataSource, EntityManager } from "typeorm"
 import { WriteVetoedError } from "../src"
 import { withMaintenance } from "./support/data-source"
-import { useDatabase } from "./support/database"
+import { useDatabase, withClient } from "./support/database"
 import { Tag } from "./support/entities"
 import { openShop } from "./support/shop"
 
@@ -85,6 +85,33 @@ describe("The prepared fence", () => {
       await maintenance.leave({ as: "alice" })
       await dataSource.getRepository(Tag).insert({ label: "survivor" })
       expect(await dataSource.getRepository(Tag).countBy({ label: "survivor" })).to.equal(1)
+    })
+  })
+
+  it("is not confused by one that was parsed and could not be run", async () => {
+    const { url } = database.current
+    await withMaintenance(url, { poolSize: 1 }, async ({ dataSource, maintenance }) => {
+      await maintenance.enter("concurrent", { as: "alice" })
+      const read = (manager: EntityManager) => manager.query("select 1")
+      await dataSource.transaction(read)
+      const failure: unknown = await withClient(url, async (other) => {
+        await other.query("begin; alter sequence maintenance.stamp cache 1")
+        const commit = maintenance.runAs("alice", () =>
+          dataSource.transaction(async (manager) => {
+            await manager.query("set local lock_timeout = '20ms'")
+            await read(manager)
+          }),
+        )
+        const error: unknown = await commit.catch((reason: unknown) => reason)
+        await other.query("rollback")
+        return error
+      })
+      expect(failure).to.have.property("code", "55P03")
+      const write = (manager: EntityManager) => manager.insert(Tag, { label: "stolen" })
+      const veto: unknown = await dataSource.transaction(write).catch((error: unknown) => error)
+      expect(veto).to.be.instanceOf(WriteVetoedError)
+      expect(await database.current.sql("select from tag where label = 'stolen'")).to.deep.equal([])
+      await maintenance.leave({ as: "alice" })
     })
   })
 })

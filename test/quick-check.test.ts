@@ -1,7 +1,7 @@
 import { expect } from "chai"
 import type { DataSource } from "typeorm"
-import { WriteVetoedError } from "../src"
-import { useMaintenance } from "./support/data-source"
+import { AccessRefusedError, WriteVetoedError } from "../src"
+import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase } from "./support/database"
 
 interface Client {
@@ -126,5 +126,45 @@ describe("A connection that is taken from the pool itself", () => {
     client.release()
     await dataSource.transaction((manager) => manager.query("select 1"))
     expect(await loot()).to.equal(1)
+  })
+
+  it("is refused in exclusive mode, be it the one that TypeORM started with", async () => {
+    await withMaintenance(database.current.url, { poolSize: 1 }, async ({ dataSource, maintenance }) => {
+      const { master } = dataSource.driver as unknown as { master: Pool }
+      await maintenance.enter("exclusive", { as: "alice" })
+      const refusal: unknown = await master.query("select 1").catch((error: unknown) => error)
+      expect(refusal).to.be.instanceOf(AccessRefusedError)
+      await maintenance.leave({ as: "alice" })
+    })
+  })
+
+  it("is fenced already for who prepares new connections", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice" })
+    await withMaintenance(database.current.url, { poolSize: 2 }, async ({ dataSource }) => {
+      const { master } = dataSource.driver as unknown as { master: Pool & NodeJS.EventEmitter }
+      const prepared: Promise<unknown>[] = []
+      master.on("connect", (client: Client) =>
+        prepared.push(client.query(insert).catch((error: unknown) => error)),
+      )
+      await Promise.all([dataSource.query("select 1"), dataSource.query("select 1")])
+      expect(await prepared[0]).to.be.instanceOf(WriteVetoedError)
+    })
+    await maintenance.leave({ as: "alice" })
+    expect(await loot()).to.equal(1)
+  })
+
+  it("goes on in its transaction after ROLLBACK TO and more in one text", async () => {
+    const { dataSource } = installed.current
+    const before = await loot()
+    const runner = dataSource.createQueryRunner()
+    await runner.query("begin")
+    await runner.query(insert)
+    await runner.query("savepoint s")
+    await runner.query("select 1 / 0").catch(() => undefined)
+    await runner.query(`rollback to savepoint s; ${insert}`)
+    await runner.query("commit")
+    await runner.release()
+    expect(await loot()).to.equal(before + 2)
   })
 })

@@ -186,8 +186,11 @@ export class Installation {
   #guardPools(): void {
     const fenceOff = (client: unknown) => this.#fenceOff(client as WireClient)
     for (const pool of [this.#driver.master, ...this.#driver.slaves]) {
-      pool?.on("acquire", fenceOff)
-      this.#undos.push(() => pool?.removeListener("acquire", fenceOff))
+      // Before anybody who listens, too, and gets a new connection to prepare it.
+      for (const event of ["connect", "acquire"] as const) {
+        pool?.prependListener(event, fenceOff)
+        this.#undos.push(() => pool?.removeListener(event, fenceOff))
+      }
     }
   }
 
@@ -211,6 +214,7 @@ export class Installation {
   /** Gives a connection back to the pool, at once if nothing is left to clean up on it. */
   #release(connection: FencedConnection, release: (error?: Error) => void, error?: Error): void {
     const { session } = connection
+    connection.isStartingUp = false
     if (session.isGivenUp) session.destroy()
     if (error || session.isEnded) return release(error ?? new Error("The connection was given up."))
     const cleaning = connection.clean()

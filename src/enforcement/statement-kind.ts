@@ -38,7 +38,7 @@ const schemaChange = new RegExp(
  * What those that commit by themselves hold in plain letters (PostgreSQL 14 to 18, PreventInTransactionBlock; the last is
  * TimescaleDB's): the absence of these words is a proof.
  */
-const holdsSelfCommitting = /concurrently|database|tablespace|subscription|system|transaction_per_chunk/i
+const holdsSelfCommitting = /concurrently|database|tablespace|subscription|system|timescaledb/i
 const reading = /^(?:select|values|table)/i
 const control = new RegExp(
   `^(?:begin|start|set|reset|show|savepoint|release|discard|deallocate|listen|unlisten)${wordEnd}`,
@@ -67,6 +67,9 @@ export function classify(text: string, isExtended: boolean): Classified {
   // Without a first word there is a nested comment, a parenthesis, or nothing.
   const mayBeginWithEnd = word === undefined ? holdsEnding.test(statement) : isEnding.test(word)
   if (!isExtended && statement.includes(";")) {
+    if (isBackToSavepoint(statement)) {
+      return { kind: "several", mayEndTransaction: false, mayBeginWithEnd: false, looksReadOnly: false }
+    }
     const mayEndTransaction = holdsEnding.test(statement)
     return { kind: "several", mayEndTransaction, mayBeginWithEnd, looksReadOnly: false }
   }
@@ -74,6 +77,12 @@ export function classify(text: string, isExtended: boolean): Classified {
   const mayEndTransaction = kind === "commit" || (kind === "other" && mayBeginWithEnd)
   const looksReadOnly = kind === "atomic" && reading.test(statement)
   return { kind, mayEndTransaction, mayBeginWithEnd, looksReadOnly, end: endOf(kind, statement) }
+}
+
+/** Whether a text of several statements begins with ROLLBACK TO, and holds no other word that may end a transaction. */
+function isBackToSavepoint(statement: string): boolean {
+  if (!/^rollback(?:\s+(?:work|transaction))?\s+to\s/i.test(statement)) return false
+  return statement.match(new RegExp(holdsEnding, "gi"))?.length === 1
 }
 
 function kindOfOne(statement: string): StatementKind {

@@ -78,6 +78,8 @@ export class AccompaniedQuery {
   handleError(error: Error): void {
     const told = this.#escort.translate?.(error) ?? error
     this.#inContext(() => this.#query.handleError(told, this.#connection as ProtocolConnection))
+    // The step was sent without one, for an object that may know nothing to be synchronized.
+    if (this.#isStepSent && !this.#isSynced) this.#connection?.sync()
   }
 
   #answered(name: (typeof handlers)[number], args: unknown[]): void {

@@ -21,7 +21,11 @@ export class Packet {
     const { name = "", text } = step
     if (name === "" || prepared.get(name) !== text) {
       // A name may have been taken by a Parse whose transaction failed: statements outlive transactions.
-      if (name !== "") this.messages.close({ type: "S", name })
+      if (name !== "") {
+        // What the name stands for is not certain again before the step has run.
+        prepared.delete(name)
+        this.messages.close({ type: "S", name })
+      }
       this.messages.parse({ text, name })
     }
     let execution = encoded.get(step)
