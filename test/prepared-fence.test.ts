@@ -114,4 +114,22 @@ describe("The prepared fence", () => {
       await maintenance.leave({ as: "alice" })
     })
   })
+
+  it("has the start and the end of transactions prepared with it, and parsed again when they are forgotten", async () => {
+    await withMaintenance(database.current.url, { poolSize: 1 }, async ({ dataSource }) => {
+      const read = () => dataSource.transaction("REPEATABLE READ", (manager) => manager.query("select 1"))
+      const names = async (): Promise<string[]> =>
+        (await dataSource.query("select name from pg_prepared_statements where name like 'pipelined%'"))
+          .map(({ name }: { name: string }) => name)
+          .sort()
+      const expected = ["pipelined COMMIT", "pipelined START TRANSACTION ISOLATION LEVEL REPEATABLE READ"]
+      await read()
+      expect(await names()).to.deep.equal(expected)
+      for (const oblivion of ["discard all", "select forget()"]) {
+        await dataSource.query(oblivion)
+        await read()
+        expect(await names()).to.deep.equal(expected)
+      }
+    })
+  })
 })

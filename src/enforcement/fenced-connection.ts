@@ -210,6 +210,7 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
       throw error
     })
   }
+
   #queryForeign(query: ForeignQuery, values: unknown, callback: unknown): ForeignQuery {
     const givenCallback = callbackOf(values, callback)
     if (givenCallback && !query.callback) query.callback = givenCallback

@@ -167,10 +167,7 @@ export class Session {
     if (!postponed && this.#status !== "I") return undefined
     const start = transactionStart(text, postponed !== undefined)
     if (!start) return undefined
-    this.#postponed = {
-      text: `${postponed?.text ?? "START TRANSACTION"} ${start.modes}`.trimEnd(),
-      values: [],
-    }
+    this.#postponed = this.step(`${postponed?.text ?? "START TRANSACTION"} ${start.modes}`.trimEnd())
     return this.#resultOf(start.tag)
   }
 
@@ -187,7 +184,7 @@ export class Session {
    * caller; the query's `failure` tells where.
    */
   send(query: PipelinedQuery, sending: Sending = {}, failed: Failed = rethrow): Promise<Result> {
-    if (this.#postponed && !sending.isOne && !isAccompanied(sending)) {
+    if (this.#isStartedApart(sending)) {
       return this.#start().then(() => this.send(query, sending, failed))
     }
     return this.#submit(query, this.#withStart(sending), resolved).catch((error) => failed(atCaller(error)))
@@ -195,8 +192,7 @@ export class Session {
 
   /** As `send`, for the last statement of a turn; if it is the first, too, it saves a promise. */
   sendLast(query: PipelinedQuery, sending: Sending = {}, failed: Failed = rethrow): Promise<Result> {
-    const isStartedApart = this.#postponed && !sending.isOne && !isAccompanied(sending)
-    if (isStartedApart || !this.#isBeginning) return this.send(query, sending, failed)
+    if (this.#isStartedApart(sending) || !this.#isBeginning) return this.send(query, sending, failed)
     this.#endsItself = true
     return this.#submit(query, this.#withStart(sending), this.#passDone as typeof resolved).catch((error) =>
       failed(atCaller(error)).then(this.#passDone as (result: Result) => Result, this.#failDone),
@@ -251,6 +247,11 @@ export class Session {
     if (this.#isEnded || this.#status === "I") return
     await this.#query("ROLLBACK")
     await this.ready()
+  }
+
+  /** Whether a postponed start cannot share a round trip with what is sent. */
+  #isStartedApart(sending: Sending): boolean {
+    return this.#postponed !== undefined && !sending.isOne && !isAccompanied(sending)
   }
 
   get #isReady(): boolean {

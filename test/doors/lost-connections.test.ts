@@ -119,43 +119,29 @@ describe("A connection that is lost, or a statement that is cancelled,", () => {
     expect(await stored()).to.equal(0)
   })
 
-  it("on the way to the server: a COMMIT that does not arrive", async () => {
-    const proxy = await Proxy.start(database.current.url)
-    try {
-      await inBoth(
-        (dataSource) =>
-          withRunner(dataSource, async (runner) => {
-            await runner.startTransaction()
-            await runner.query(insertSql)
-            proxy.cutNext("before")
-            return outcomeOf(() => runner.commitTransaction())
-          }),
-        proxy.url,
-      )
-      expect(await stored()).to.equal(0)
-    } finally {
-      await proxy.stop()
-    }
-  })
-
-  it("on the way back: a COMMIT that is done, and not answered", async () => {
-    const proxy = await Proxy.start(database.current.url)
-    try {
-      await inBoth(
-        (dataSource) =>
-          withRunner(dataSource, async (runner) => {
-            await runner.startTransaction()
-            await runner.query(insertSql)
-            proxy.cutNext("after")
-            return outcomeOf(() => runner.commitTransaction())
-          }),
-        proxy.url,
-      )
-      expect(await stored()).to.equal(1)
-    } finally {
-      await proxy.stop()
-    }
-  })
+  for (const [where, what, count] of [
+    ["before", "on the way to the server: a COMMIT that does not arrive", 0],
+    ["after", "on the way back: a COMMIT that is done, and not answered", 1],
+  ] as const) {
+    it(what, async () => {
+      const proxy = await Proxy.start(database.current.url)
+      try {
+        await inBoth(
+          (dataSource) =>
+            withRunner(dataSource, async (runner) => {
+              await runner.startTransaction()
+              await runner.query(insertSql)
+              proxy.cutNext(where)
+              return outcomeOf(() => runner.commitTransaction())
+            }),
+          proxy.url,
+        )
+        expect(await stored()).to.equal(count)
+      } finally {
+        await proxy.stop()
+      }
+    })
+  }
 
   it("on the way back: a statement outside of a transaction that is done, and not answered", async () => {
     const proxy = await Proxy.start(database.current.url)
