@@ -30,6 +30,12 @@ export async function calls(url: string): Promise<void> {
   }
 }
 
+/** Plain TypeORM and normal mode by themselves, with nobody in a process that uses AsyncLocalStorage. */
+export function alone(url: string): Promise<void> {
+  const effort = { rounds: 300, calls: 50, loops: 1 }
+  return compare("alone", { url, delayMs: 0, connections: 1 }, effort, ["plain", "normal"])
+}
+
 /** The plugin with and without prepared statements: what a pooler that mixes them up costs. */
 export function unprepared(url: string): Promise<void> {
   const effort = { rounds: 150, calls: 64, loops: 1 }

@@ -1,13 +1,14 @@
 // npm run bench [-- section...]: prints tables for docs/benchmarks.md.
 import "reflect-metadata"
 import { startServer } from "../test/support/server"
-import { calls, unprepared } from "./calls"
+import { alone, calls, unprepared } from "./calls"
 import { growth } from "./growth"
 import { memory } from "./memory"
 import { refusal } from "./refusal"
 import { switching } from "./switching"
 
 const sections: Record<string, (url: string) => Promise<void>> = {
+  alone,
   calls,
   unprepared,
   growth,
