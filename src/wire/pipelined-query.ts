@@ -1,5 +1,6 @@
 import type { Packet } from "./packet"
 import type {
+  Field,
   PreparedStatements,
   ProtocolConnection,
   QueryClass,
@@ -7,6 +8,7 @@ import type {
   Statement,
   Step,
 } from "./protocol"
+import { RowShapes } from "./row-shapes"
 
 /** Where a pipelined query failed: at a step of ours, at the statement, or as Sync ended the transaction. */
 export type Failure = Step | "statement" | "end"
@@ -49,6 +51,7 @@ const none: readonly Step[] = []
  * and then Execute, Sync.
  */
 export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
+  const rowShapes = new RowShapes()
   return class extends Query implements PipelinedQuery {
     failure: Failure | undefined
     /** Read by pg's client, as of a config object. */
@@ -131,8 +134,12 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
       if (this.requiresPreparation()) connection.sync()
     }
 
-    override handleRowDescription(message: object): void {
-      if (this.#isAtStatement) super.handleRowDescription(message)
+    override handleRowDescription(message: { fields: Field[] }): void {
+      if (!this.#isAtStatement) return
+      // The second statement of a text has a result of its own.
+      if (this._result.command !== null) return super.handleRowDescription(message)
+      rowShapes.describe(this._result, message.fields, this.text)
+      this._accumulateRows = true
     }
 
     override handleDataRow(message: object): void {

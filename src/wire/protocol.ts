@@ -54,8 +54,27 @@ export type Statement = string | QueryConfig
 /** One result, or several for a text of several statements. */
 export type Result = QueryResult | QueryResult[]
 
+/** One column, as the server describes it. */
+export interface Field {
+  readonly name: string
+  readonly dataTypeID: number
+  readonly format: string
+}
+
+/** The parts of pg's `Result` that rows are made with. */
+export interface RowResult {
+  command: string | null
+  fields: Field[]
+  _parsers: unknown[] | undefined
+  readonly _types: { getTypeParser(oid: number, format: string): unknown } | undefined
+  _prebuiltEmptyResultObject: object | null | undefined
+  addFields(fields: Field[]): void
+}
+
 /** The parts of pg's `Query` that PipelinedQuery builds on. */
 export interface QueryLike extends EventEmitter {
+  readonly _result: RowResult
+  _accumulateRows: unknown
   text: string
   name: string | undefined
   values: unknown[] | undefined
@@ -66,7 +85,7 @@ export interface QueryLike extends EventEmitter {
   prepare(connection: ProtocolConnection): void
   _getRows(connection: ProtocolConnection, rows: number | undefined): void
   requiresPreparation(): boolean
-  handleRowDescription(message: object): void
+  handleRowDescription(message: { fields: Field[] }): void
   handleDataRow(message: object): void
   handleCommandComplete(message: object, connection: ProtocolConnection): void
   handleEmptyQuery(connection: ProtocolConnection): void
