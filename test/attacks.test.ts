@@ -13,6 +13,8 @@ type Attack = (query: Query, runner: QueryRunner) => Promise<unknown>
 
 const insert = "insert into loot (name) values ('gold')"
 const swallow = () => undefined
+/** Its text holds no word that ends a transaction. */
+const hiddenCommit = String.raw`do E'begin insert into loot (name) values (\'gold\'); c\x6fmmit; end'`
 
 /** Has a query object of pg's run; resolves at its end, rejects with its error. */
 function run(query: Query, object: pg.Query): Promise<unknown> {
@@ -92,6 +94,7 @@ const attacks: Record<string, Attack> = {
     await query("begin")
     await query(insert)
   },
+  "a DO whose body hides its commit": (query) => query(hiddenCommit),
   "a role and a search path of its own": async (query) => {
     await query(
       "create schema if not exists fake; create function fake.now() returns text language sql as 'select 1'",
@@ -113,6 +116,7 @@ const nuisances: Record<string, (query: Query) => Promise<unknown>> = {
     await query("commit; begin")
     await query("commit")
   },
+  "a DO whose body hides its commit": (query) => query(hiddenCommit),
   "COPY as a text": (query) => query("copy loot from stdin").catch(swallow),
   "COPY as a text, in a transaction": async (query) => {
     await query("begin")

@@ -83,8 +83,9 @@ const operations: Record<string, [plain: number, plugin: number, run: Operation]
       d.transaction((m) => m.find(Tag).then(() => Promise.reject(new Error("no")))).catch(() => undefined),
   ],
   "CREATE TABLE": [1, 1, (d) => d.query("create table extra (id int)")],
+  "DO block": [1, 1, (d) => d.query("do $$ begin perform 1; end $$")],
   // The gate is taken before these, and given back after them.
-  "DO block": [1, 3, (d) => d.query("do $$ begin perform 1; end $$")],
+  "DO block that may commit": [1, 3, (d) => d.query("do $$ begin perform 1; commit; end $$")],
   "several statements in one text": [1, 3, (d) => d.query("select 1; select 2")],
   "empty transaction": [2, 0, (d) => d.transaction(() => Promise.resolve())],
   "empty SERIALIZABLE transaction": [3, 0, (d) => d.transaction("SERIALIZABLE", () => Promise.resolve())],

@@ -1,5 +1,5 @@
 import { expect } from "chai"
-import pg, { type ClientBase, type QueryResult } from "pg"
+import { type ClientBase, type QueryConfig, type QueryResult, types } from "pg"
 import type { DataSource } from "typeorm"
 import { useMaintenance, withPlainDataSource } from "./support/data-source"
 import { useDatabase } from "./support/database"
@@ -52,13 +52,13 @@ const cases: Record<string, Case> = {
     await ask("select 1 as a; select 2 as b, 3 as a")
   },
   "a type that is read in another way from now on": async (_client, ask) => {
-    const parser = pg.types.getTypeParser(dateType) as (text: string) => unknown
+    const parser = types.getTypeParser(dateType) as (text: string) => unknown
     try {
       await ask("select date '2002-02-22' as day")
-      pg.types.setTypeParser(dateType, (text) => `the ${text}`)
+      types.setTypeParser(dateType, (text) => `the ${text}`)
       await ask("select date '2002-02-22' as day")
     } finally {
-      pg.types.setTypeParser(dateType, parser)
+      types.setTypeParser(dateType, parser)
     }
   },
 }
@@ -72,7 +72,8 @@ async function answers(dataSource: DataSource, run: Case): Promise<unknown[]> {
     await client.query("insert into shape values (1, 'x'), (2, null)")
     const found: unknown[] = []
     await run(client, async (text, rowMode) => {
-      const answer = (await client.query({ text, rowMode } as never)) as QueryResult | QueryResult[]
+      const config: QueryConfig = { text, ...(rowMode && { rowMode }) }
+      const answer: QueryResult | QueryResult[] = await client.query(config)
       for (const result of [answer].flat()) {
         // Added to, as applications do: it must not be seen by anybody else.
         for (const row of result.rows) (row as { addedLater?: true }).addedLater = true

@@ -62,6 +62,29 @@ export class Checkpoint {
     )
   }
 
+  /**
+   * Sends one statement outside a block in a block of its own, in one round trip; throws the refusal. What the server has
+   * against the statement goes to `failed`, when all is rolled back.
+   */
+  sendInBlock(
+    query: PipelinedQuery,
+    check: Step,
+    actor: Actor,
+    failed: (error: unknown) => Promise<Result>,
+  ): Promise<Result> {
+    const { session, fence } = this.#owner
+    const companions = { before: [session.step("BEGIN")], after: [check, session.step("COMMIT")] }
+    return session.send(query, companions, async (error) => {
+      if (!isAnswer(error)) throw error
+      await session.rollBack()
+      if (query.failure === check) throw this.refuse(error)
+      if (query.failure === "statement") return failed(error)
+      // As in send(), by the COMMIT.
+      if (codeOf(error) === isReadOnly) await this.#run(fence.admit(actor))
+      throw error
+    })
+  }
+
   /** Throws the refusal of whoever may not even read. */
   async admitReader(actor: Actor): Promise<void> {
     await this.#run(this.#owner.fence.admitReader(actor))

@@ -175,7 +175,7 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
         return this.#checkpoint.sendAlone(query, actor, this.#quickCheck(request))
       case "other":
       case "several":
-        return this.#selfCommitting.run(request)
+        return this.#selfCommitting.run(request, this.#lastCheck(actor))
       default:
         return this.session.sendLast(query)
     }
@@ -185,7 +185,7 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
   async #runInFailed(request: Request): Promise<Result> {
     if (request.kind !== "several" || !request.mayBeginWithEnd) return this.session.send(request.query)
     await this.session.rollBack()
-    return this.#selfCommitting.run(request)
+    return this.#selfCommitting.run(request, this.#lastCheck(request.actor))
   }
 
   /** Inside a transaction block: only its end is of interest, as long as exclusive mode would be known of. */
@@ -197,7 +197,7 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
         const isOne = kind === "control" || (kind === "atomic" && !mayLackValues(query))
         return session.sendLast(query, { isOne })
       }
-      if (kind === "several") return this.#selfCommitting.run(request)
+      if (kind === "several") return this.#selfCommitting.run(request, this.#lastCheck(actor))
       const as = request.end ? session.step(request.end) : undefined
       return this.#checkpoint.send(query, { before: [this.#lastCheck(actor)], as }, actor)
     }

@@ -1,6 +1,6 @@
-import type { Companions } from "../wire/pipelined-query"
+import { mayLackValues, type Companions } from "../wire/pipelined-query"
 import type { Escort } from "../wire/accompanied-query"
-import type { ForeignQuery, Result } from "../wire/protocol"
+import type { ForeignQuery, Result, Step } from "../wire/protocol"
 import type { Actor } from "../mode/mode"
 import { Checkpoint, type CheckpointOwner } from "./checkpoint"
 import { codeOf, isAnswer, startsTransaction, type Request } from "./request"
@@ -24,10 +24,21 @@ export class SelfCommitting {
     this.#checkpoint = checkpoint
   }
 
+  /** Runs a statement; its last check is made where nothing commits before it. */
+  run(request: Request, check: Step): Promise<Result> {
+    const { query, actor, looksAtomic } = request
+    if (!looksAtomic || !this.#owner.session.is("I") || mayLackValues(query))
+      return this.#hold(request, check)
+    return this.#checkpoint.sendInBlock(query, check, actor, (error) => {
+      if (!needsNoBlock.has(codeOf(error)) && !isOfSeveral(error)) throw error
+      return this.#hold({ ...request, query: query.renew() }, check)
+    })
+  }
+
   /** Holds the gate from before the statement until after it. */
-  async run(request: Request): Promise<Result> {
+  async #hold(request: Request, check: Step): Promise<Result> {
     const { session } = this.#owner
-    if (!(await this.#checkpoint.hold(request.actor))) return this.#runAsReader(request)
+    if (!(await this.#checkpoint.hold(request.actor))) return this.#runAsReader(request, [check])
     const result = await session.send(request.query)
     await session.ready()
     // Not as the first query of a transaction just begun: SET TRANSACTION would come too late after it.
@@ -57,9 +68,8 @@ export class SelfCommitting {
   }
 
   /** For somebody who may only read: in a block, his own or ours, where it cannot commit by itself. */
-  async #runAsReader(request: Request): Promise<Result> {
-    const { session, fence } = this.#owner
-    const check = [fence.check(request.actor)]
+  async #runAsReader(request: Request, check: readonly Step[]): Promise<Result> {
+    const { session } = this.#owner
     if (!session.is("I")) return this.#sendAsOne(request, { before: check })
     await session.run({ text: "BEGIN", values: [] })
     let result: Result
@@ -94,10 +104,14 @@ export class SelfCommitting {
     try {
       return await this.#checkpoint.send(request.query, companions, request.actor)
     } catch (error) {
-      // PostgreSQL's parser found several commands; a mere syntax error has another routine.
-      if ((error as { routine?: string }).routine !== "exec_parse_message") throw error
+      if (!isOfSeveral(error)) throw error
       await session.rollBack()
       throw this.#owner.refused(await this.#checkpoint.veto(request.actor, severalStatements, error))
     }
   }
+}
+
+/** Whether PostgreSQL's parser found several commands; a mere syntax error has another routine. */
+function isOfSeveral(error: unknown): boolean {
+  return (error as { routine?: string }).routine === "exec_parse_message"
 }

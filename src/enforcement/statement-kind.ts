@@ -19,6 +19,8 @@ export interface Classified {
   readonly mayBeginWithEnd: boolean
   /** Whether it begins as reading statements do. That proves nothing. */
   readonly looksReadOnly: boolean
+  /** Whether it looks like one DO that ends no transaction, and so fits in a transaction block. That proves nothing. */
+  readonly looksAtomic?: boolean
   /** Set for a text that does nothing but end the transaction, without starting another. */
   readonly end?: "COMMIT" | "ROLLBACK" | undefined
 }
@@ -40,6 +42,9 @@ const schemaChange = new RegExp(
  */
 const holdsSelfCommitting = /concurrently|database|tablespace|subscription|system|timescaledb/i
 const reading = /^(?:select|values|table)/i
+const doing = new RegExp(`^do${wordEnd}`, "i")
+/** By what a DO may end a transaction, itself or by a procedure. */
+const holdsEndOfProcedure = /commit|rollback|call|execute/i
 const control = new RegExp(
   `^(?:begin|start|set|reset|show|savepoint|release|discard|deallocate|listen|unlisten)${wordEnd}`,
   "i",
@@ -66,17 +71,18 @@ export function classify(text: string, isExtended: boolean): Classified {
   const word = firstWord.exec(statement)?.[0]
   // Without a first word there is a nested comment, a parenthesis, or nothing.
   const mayBeginWithEnd = word === undefined ? holdsEnding.test(statement) : isEnding.test(word)
+  const looksAtomic = doing.test(statement) && !holdsEndOfProcedure.test(statement)
   if (!isExtended && statement.includes(";")) {
     if (isBackToSavepoint(statement)) {
       return { kind: "several", mayEndTransaction: false, mayBeginWithEnd: false, looksReadOnly: false }
     }
     const mayEndTransaction = holdsEnding.test(statement)
-    return { kind: "several", mayEndTransaction, mayBeginWithEnd, looksReadOnly: false }
+    return { kind: "several", mayEndTransaction, mayBeginWithEnd, looksReadOnly: false, looksAtomic }
   }
   const kind = kindOfOne(statement)
   const mayEndTransaction = kind === "commit" || (kind === "other" && mayBeginWithEnd)
   const looksReadOnly = kind === "atomic" && reading.test(statement)
-  return { kind, mayEndTransaction, mayBeginWithEnd, looksReadOnly, end: endOf(kind, statement) }
+  return { kind, mayEndTransaction, mayBeginWithEnd, looksReadOnly, looksAtomic, end: endOf(kind, statement) }
 }
 
 /** Whether a text of several statements begins with ROLLBACK TO, and holds no other word that may end a transaction. */

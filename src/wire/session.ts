@@ -322,14 +322,14 @@ export class Session {
     })
   }
 
-  /** A step was not prepared any more, outside a transaction: nothing has happened. */
+  /** A step was not prepared any more, in what began outside a transaction: nothing has happened. */
   async #sendAnew(
     query: PipelinedQuery,
     companions: Companions | undefined,
     done: typeof resolved,
   ): Promise<Result> {
     this.#prepared.clear()
-    await this.ready()
+    await this.rollBack()
     const renewed = query.renew()
     try {
       return await this.#submit(renewed, companions, done)

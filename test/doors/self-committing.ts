@@ -23,6 +23,29 @@ export const selfCommittingDoors: Doors = {
   "DO block that rolls back, then writes": {
     run: (d) => d.query(commits.replace("commit;", "rollback; insert into audit (note) values ('x');")),
   },
+  "DO block that fails": {
+    run: (d) =>
+      d.query(
+        "do $$ begin insert into item (name) values ('crate'); raise exception 'no' using errcode = 'XX123'; end $$",
+      ),
+    inConcurrent: "as in plain TypeORM",
+    changesNothing: "it fails, whatever the mode",
+  },
+  "DO block that keeps a promise at its commit": {
+    run: (d) => d.query("do $$ begin insert into promise (note) values ('x'); end $$"),
+  },
+  "DO block, and an insert": { run: (d) => d.query(`do $$ begin perform 1; end $$; ${insertSql}`) },
+  "DO block, a hidden commit, and an insert": {
+    run: (d) =>
+      d.query(String.raw`do E'begin insert into audit (note) values (1); c\x6fmmit; end'; ${insertSql}`),
+    changesNothing: "PostgreSQL refuses to commit in a text of several statements (2D000), whatever the mode",
+  },
+  "DO block that declares a cursor WITH HOLD": {
+    run: texts(
+      "do $$ begin execute 'declare held cursor with hold for select write_audit(''held'')'; end $$",
+      "close held",
+    ),
+  },
   VACUUM: { run: (d) => d.query("vacuum audit"), changesNothing: "what it removes was not seen before" },
   "VACUUM FULL": { run: (d) => d.query("vacuum (full) audit") },
   ANALYZE: { run: (d) => d.query("analyze audit"), changesNothing: "statistics only" },
