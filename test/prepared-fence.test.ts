@@ -33,6 +33,19 @@ describe("The prepared fence", () => {
     })
   })
 
+  it("is prepared again when a DO has it deallocated, which is then run once more", async () => {
+    const noted = async () =>
+      (await database.current.sql("select from audit where note = 'forgotten'")).length
+    await withMaintenance(database.current.url, { poolSize: 1 }, async ({ dataSource }) => {
+      const forgetting = "do $$ begin perform write_audit('forgotten'), forget(); end $$"
+      await dataSource.query("do $$ begin perform 1; end $$")
+      for (const count of [1, 2]) {
+        await dataSource.query(forgetting)
+        expect(await noted()).to.equal(count)
+      }
+    })
+  })
+
   it("is not prepared with preparedStatements: false", async () => {
     const plugin = { preparedStatements: false }
     await withMaintenance(
