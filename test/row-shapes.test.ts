@@ -9,48 +9,38 @@ type Case = (client: ClientBase, ask: (text: string, rowMode?: "array") => Promi
 
 const dateType = 1082
 
+function twice(text: string): Case {
+  return async (_client, ask) => {
+    await ask(text)
+    await ask(text)
+  }
+}
+
+/** Asks before and after a change of the table. */
+function aroundChange(alteration: string): Case {
+  return async (client, ask) => {
+    await ask("select * from shape")
+    await client.query(`alter table shape ${alteration}`)
+    await ask("select * from shape")
+  }
+}
+
 const cases: Record<string, Case> = {
-  "the same columns each time": async (_client, ask) => {
-    await ask("select 1 as a, 'x' as b union all select 2, 'y'")
-    await ask("select 1 as a, 'x' as b union all select 2, 'y'")
-  },
-  "a column with another name": async (client, ask) => {
-    await ask("select * from shape")
-    await client.query("alter table shape rename first to renamed")
-    await ask("select * from shape")
-  },
-  "a column more": async (client, ask) => {
-    await ask("select * from shape")
-    await client.query("alter table shape add third text default 'new'")
-    await ask("select * from shape")
-  },
-  "a column less": async (client, ask) => {
-    await ask("select * from shape")
-    await client.query("alter table shape drop second")
-    await ask("select * from shape")
-  },
-  "a column of another type": async (client, ask) => {
-    await ask("select * from shape")
-    await client.query("alter table shape alter second type int using 7")
-    await ask("select * from shape")
-  },
+  "the same columns each time": twice("select 1 as a, 'x' as b union all select 2, 'y'"),
+  "a column with another name": aroundChange("rename first to renamed"),
+  "a column more": aroundChange("add third text default 'new'"),
+  "a column less": aroundChange("drop second"),
+  "a column of another type": aroundChange("alter second type int using 7"),
   "rows as arrays, and as objects": async (_client, ask) => {
     await ask("select * from shape")
     await ask("select * from shape", "array")
     await ask("select * from shape")
   },
-  "two columns of one name, and one that is called __proto__": async (_client, ask) => {
-    await ask(`select 1 as a, 2 as a, 3 as "__proto__", null as b`)
-    await ask(`select 1 as a, 2 as a, 3 as "__proto__", null as b`)
-  },
-  "no columns": async (_client, ask) => {
-    await ask("select from shape")
-    await ask("select from shape")
-  },
-  "several statements in one text": async (_client, ask) => {
-    await ask("select 1 as a; select 2 as b, 3 as a")
-    await ask("select 1 as a; select 2 as b, 3 as a")
-  },
+  "two columns of one name, and one that is called __proto__": twice(
+    `select 1 as a, 2 as a, 3 as "__proto__", null as b`,
+  ),
+  "no columns": twice("select from shape"),
+  "several statements in one text": twice("select 1 as a; select 2 as b, 3 as a"),
   "a type that is read in another way from now on": async (_client, ask) => {
     const parser = types.getTypeParser(dateType) as (text: string) => unknown
     try {

@@ -71,18 +71,23 @@ export function classify(text: string, isExtended: boolean): Classified {
   const word = firstWord.exec(statement)?.[0]
   // Without a first word there is a nested comment, a parenthesis, or nothing.
   const mayBeginWithEnd = word === undefined ? holdsEnding.test(statement) : isEnding.test(word)
-  const looksAtomic = doing.test(statement) && !holdsEndOfProcedure.test(statement)
   if (!isExtended && statement.includes(";")) {
     if (isBackToSavepoint(statement)) {
       return { kind: "several", mayEndTransaction: false, mayBeginWithEnd: false, looksReadOnly: false }
     }
     const mayEndTransaction = holdsEnding.test(statement)
+    const looksAtomic = looksLikeAtomicDo(statement)
     return { kind: "several", mayEndTransaction, mayBeginWithEnd, looksReadOnly: false, looksAtomic }
   }
   const kind = kindOfOne(statement)
   const mayEndTransaction = kind === "commit" || (kind === "other" && mayBeginWithEnd)
   const looksReadOnly = kind === "atomic" && reading.test(statement)
+  const looksAtomic = kind === "other" && looksLikeAtomicDo(statement)
   return { kind, mayEndTransaction, mayBeginWithEnd, looksReadOnly, looksAtomic, end: endOf(kind, statement) }
+}
+
+function looksLikeAtomicDo(statement: string): boolean {
+  return doing.test(statement) && !holdsEndOfProcedure.test(statement)
 }
 
 /** Whether a text of several statements begins with ROLLBACK TO, and holds no other word that may end a transaction. */
