@@ -1,9 +1,33 @@
 import { expect } from "chai"
+import type { QueryResultRow } from "pg"
 import type { DataSource } from "typeorm"
-import { AccessRefusedError, WriteVetoedError } from "../../src"
-import { type Installed, withMaintenance } from "../support/data-source"
-import { useDatabase } from "../support/database"
-import { openShop, restock } from "../support/shop"
+import { AccessRefusedError, type Mode, WriteVetoedError } from "../../src"
+import { type Installed, withMaintenance, withPlainDataSource } from "../support/data-source"
+import { useDatabase, withClient } from "../support/database"
+import { type EmbeddedServer, type Standby, startEmbeddedServer } from "../support/embedded-server"
+import { Item } from "../support/entities"
+import { openShop, type Premises, restock } from "../support/shop"
+
+/** Runs texts one after the other on what TypeORM takes for a replica; resolves with what the last one does. */
+async function onReplica(dataSource: DataSource, ...texts: string[]): Promise<unknown> {
+  const runner = dataSource.createQueryRunner("slave")
+  try {
+    let rows: unknown
+    for (const text of texts) rows = await runner.query(text)
+    return rows
+  } finally {
+    await runner.release()
+  }
+}
+
+/** Somebody who has no plugin, on the database of a URL. */
+const outsiderOf = (url: string): Premises => ({
+  url,
+  sql: async <Row extends object>(text: string, values?: unknown[]) =>
+    withClient(url, async (client) => (await client.query<Row & QueryResultRow>(text, values)).rows),
+})
+
+const insert = "insert into audit (note) values ('new')"
 
 describe("What TypeORM takes for a replica", () => {
   const database = useDatabase()
@@ -23,17 +47,6 @@ describe("What TypeORM takes for a replica", () => {
       work,
     )
   }
-  const onReplica = async (dataSource: DataSource, ...texts: string[]): Promise<unknown> => {
-    const runner = dataSource.createQueryRunner("slave")
-    try {
-      let rows: unknown
-      for (const text of texts) rows = await runner.query(text)
-      return rows
-    } finally {
-      await runner.release()
-    }
-  }
-  const insert = "insert into audit (note) values ('new')"
   const stored = async () => (await other.current.sql("select from audit where note = 'new'")).length
 
   it("is read without the state, alone and in a transaction", async () => {
@@ -88,4 +101,93 @@ describe("What TypeORM takes for a replica", () => {
       })
     })
   }
+})
+
+describe("A streaming replica", function () {
+  this.timeout(60_000)
+  let primary: EmbeddedServer
+  let standby: Standby
+  before(async () => {
+    primary = await startEmbeddedServer()
+    await openShop(outsiderOf(primary.url))
+    standby = await primary.startStandby()
+  })
+  after(async () => {
+    await standby?.stop()
+    await primary?.stop()
+  })
+
+  const replication = () => ({
+    url: undefined,
+    replication: { master: { url: primary.url }, slaves: [{ url: standby.url }] },
+  })
+  /** Runs with the plugin in a mode, which holds in this process before the work begins. */
+  const inMode = (mode: Mode, work: (installed: Installed) => Promise<unknown>) =>
+    withMaintenance(primary.url, replication() as object, async (installed) => {
+      const { maintenance } = installed
+      if (mode !== "normal") await maintenance.enter(mode, { as: "alice" })
+      await standby.caughtUp()
+      await work(installed)
+      if (mode !== "normal") await maintenance.leave({ as: "alice" })
+    })
+  const names = async (dataSource: DataSource) =>
+    (await dataSource.getRepository(Item).find({ order: { id: "ASC" } })).map(({ name }) => name)
+
+  for (const mode of ["normal", "concurrent"] as const) {
+    it(`is read in ${mode} mode, alone and in a transaction of each level`, async () => {
+      await inMode(mode, async ({ dataSource }) => {
+        const isReplica = "select pg_is_in_recovery() as yes"
+        expect(await onReplica(dataSource, isReplica)).to.deep.equal([{ yes: true }])
+        expect(await names(dataSource)).to.deep.equal(["anvil"])
+        for (const level of ["read committed", "repeatable read"]) {
+          const begin = `begin isolation level ${level}`
+          expect(await onReplica(dataSource, begin, isReplica, "commit")).to.deep.equal([])
+        }
+      })
+    })
+  }
+
+  it("is refused in exclusive mode, but to the maintainer", async () => {
+    await inMode("exclusive", async ({ dataSource, maintenance }) => {
+      expect(await names(dataSource).catch((error: unknown) => error)).to.be.instanceOf(AccessRefusedError)
+      expect(await maintenance.runAs("alice", () => names(dataSource))).to.deep.equal(["anvil"])
+    })
+  })
+
+  for (const [name, texts] of Object.entries({
+    "an insert": [insert],
+    "a transaction": ["begin", insert, "commit"],
+    "a function that writes": ["select write_audit('new')"],
+    "a sequence": ["select nextval('ticket')"],
+  })) {
+    it(`answers to ${name} as it does without the plugin`, async () => {
+      const errorOf = async (dataSource: DataSource) => {
+        const error: unknown = await onReplica(dataSource, ...texts).catch((thrown: unknown) => thrown)
+        const { name: kind, message, code } = error as Error & { code: string }
+        return { kind, message, code }
+      }
+      const plain = await withPlainDataSource(primary.url, replication() as object, errorOf)
+      expect(plain.code).to.equal("25006")
+      for (const mode of ["normal", "concurrent"] as const) {
+        await inMode(mode, async ({ dataSource }) => expect(await errorOf(dataSource)).to.deep.equal(plain))
+      }
+    })
+  }
+
+  it("has the window that stands, and enforces it, when it is promoted", async () => {
+    const before = await withMaintenance(primary.url, {}, async ({ maintenance }) =>
+      maintenance.enter("concurrent", { as: "alice", reason: "rebuild" }),
+    )
+    await standby.caughtUp()
+    await primary.stop()
+    await withClient(standby.url, (client) => client.query("select pg_promote()"))
+    await withMaintenance(standby.url, {}, async ({ dataSource, maintenance }) => {
+      expect(await maintenance.status()).to.deep.equal(before)
+      const write = () => dataSource.query(insert)
+      expect(await write().catch((error: unknown) => error)).to.be.instanceOf(WriteVetoedError)
+      await maintenance.runAs("alice", write)
+      await maintenance.leave({ as: "alice" })
+      await write()
+    })
+  })
 })

