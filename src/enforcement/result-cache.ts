@@ -7,9 +7,25 @@ import { replaceMethod, type Undo } from "./replace-method"
  * Keeps the database query cache (`cache: true`) from turning reads into writes: `find({ cache: true })` writes a row
  * to `query-result-cache`, in the transaction that it reads in. The row is not written while others may only read
  * (`mayWrite`), and inside a transaction it is written after the commit, so that a transaction which only read stays
- * one. Other cache providers are left alone. Returns the undo.
+ * one. Other cache providers are left alone; `setOptions()` may bring a new cache. Returns the undo.
  */
 export function keepReadsFromWriting(dataSource: DataSource, mayWrite: () => boolean): Undo {
+  let undo = keepCacheFromWriting(dataSource, mayWrite)
+  const undoOptions = replaceMethod(dataSource, "setOptions", (setOptions) => (options) => {
+    undo()
+    try {
+      return setOptions.call(dataSource, options)
+    } finally {
+      undo = keepCacheFromWriting(dataSource, mayWrite)
+    }
+  })
+  return () => {
+    undoOptions()
+    undo()
+  }
+}
+
+function keepCacheFromWriting(dataSource: DataSource, mayWrite: () => boolean): Undo {
   const cache = dataSource.queryResultCache
   if (cache?.constructor.name !== "DbQueryResultCache") return () => undefined
   return replaceMethod(cache, "storeInCache", (storeInCache) => async (options, savedCache, queryRunner) => {

@@ -2,7 +2,7 @@ import { expect } from "chai"
 import { finished } from "node:stream/promises"
 import type { DataSource } from "typeorm"
 import { AccessRefusedError } from "../../src"
-import { useMaintenance, withPlainDataSource } from "../support/data-source"
+import { useMaintenance, withMaintenance, withPlainDataSource } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { Category, Item } from "../support/entities"
 import { inventory, stock } from "../support/inventory"
@@ -136,4 +136,18 @@ describe("Every door that reads", () => {
       else expect(refusal).to.be.instanceOf(AccessRefusedError)
     })
   }
+
+  it("a cache that setOptions() brings turns no read into a write", async () => {
+    const cached = () => database.current.sql('select from "query-result-cache"')
+    await database.current.sql('delete from "query-result-cache"')
+    await withMaintenance(database.current.url, {}, async ({ dataSource, maintenance }) => {
+      dataSource.setOptions({ cache: true })
+      await maintenance.enter("concurrent", { as: "alice" })
+      expect(await items(dataSource).find({ cache: true })).to.have.length(1)
+      expect(await cached()).to.have.length(0)
+      await maintenance.leave({ as: "alice" })
+      await items(dataSource).find({ cache: true })
+      expect(await cached()).to.have.length(1)
+    })
+  })
 })
