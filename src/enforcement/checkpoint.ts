@@ -12,6 +12,8 @@ export interface CheckpointOwner {
   readonly fence: Fence
   /** The ORM's changes of the running transaction. */
   readonly changes: readonly RefusedChange[]
+  /** What a transaction of somebody must pass last. */
+  lastCheck(actor: Actor): Step
   /** Told of every refusal; returns the error, to be thrown. */
   refused(error: unknown): unknown
   /** Told that the state seems to be another one than is known. */
@@ -68,20 +70,18 @@ export class Checkpoint {
    */
   sendInBlock(
     query: PipelinedQuery,
-    check: Step,
     actor: Actor,
     failed: (error: unknown) => Promise<Result>,
   ): Promise<Result> {
-    const { session, fence } = this.#owner
+    const { session } = this.#owner
+    const check = this.#owner.lastCheck(actor)
     const companions = { before: [session.step("BEGIN")], after: [check, session.step("COMMIT")] }
     return session.send(query, companions, async (error) => {
       if (!isAnswer(error)) throw error
       await session.rollBack()
       if (query.failure === check) throw this.refuse(error)
       if (query.failure === "statement") return failed(error)
-      // As in send(), by the COMMIT.
-      if (codeOf(error) === isReadOnly) await this.#run(fence.admit(actor))
-      throw error
+      return this.#endFailed(actor, error)
     })
   }
 
@@ -173,17 +173,22 @@ export class Checkpoint {
     actor: Actor,
     error: unknown,
   ): Promise<Result> {
-    const { session, fence } = this.#owner
+    const { session } = this.#owner
     const { failure } = query
     const { before = [], after = [] } = companions
     if (!isAnswer(error)) throw error
     await session.ready()
     if (before.includes(failure as Step) || after.includes(failure as Step)) throw this.refuse(error)
     const isAfterCheck = failure === "end" || (failure === "statement" && before.length > 0)
-    if (isAfterCheck && codeOf(error) === isReadOnly) {
-      // As in sendAlone(), but the check was the full one.
-      await session.rollBack()
-      await this.#run(fence.admit(actor))
+    if (isAfterCheck) return this.#endFailed(actor, error)
+    throw error
+  }
+
+  /** A transaction failed as it ended, after its check, which had made it read-only perhaps: then that is the refusal. */
+  async #endFailed(actor: Actor, error: unknown): Promise<never> {
+    if (codeOf(error) === isReadOnly) {
+      await this.#owner.session.rollBack()
+      await this.#run(this.#owner.fence.admit(actor))
     }
     throw error
   }

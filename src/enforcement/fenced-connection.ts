@@ -108,6 +108,10 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     return this.#enforcement.changesOn(this.#client)
   }
 
+  lastCheck(actor: Actor): Step {
+    return this.isStartingUp || this.isReplica ? this.fence.checkWrites(actor) : this.fence.check(actor)
+  }
+
   doubt(): void {
     this.#enforcement.doubt()
   }
@@ -171,11 +175,11 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     const { query, actor } = request
     switch (request.kind) {
       case "atomic":
-        if (this.isStartingUp) return this.#checkpoint.send(query, { after: [this.#lastCheck(actor)] }, actor)
+        if (this.isStartingUp) return this.#checkpoint.send(query, { after: [this.lastCheck(actor)] }, actor)
         return this.#checkpoint.sendAlone(query, actor, this.#quickCheck(request))
       case "other":
       case "several":
-        return this.#selfCommitting.run(request, this.#lastCheck(actor))
+        return this.#selfCommitting.run(request)
       default:
         return this.session.sendLast(query)
     }
@@ -185,7 +189,7 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
   async #runInFailed(request: Request): Promise<Result> {
     if (request.kind !== "several" || !request.mayBeginWithEnd) return this.session.send(request.query)
     await this.session.rollBack()
-    return this.#selfCommitting.run(request, this.#lastCheck(request.actor))
+    return this.#selfCommitting.run(request)
   }
 
   /** Inside a transaction block: only its end is of interest, as long as exclusive mode would be known of. */
@@ -197,9 +201,9 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
         const isOne = kind === "control" || (kind === "atomic" && !mayLackValues(query))
         return session.sendLast(query, { isOne })
       }
-      if (kind === "several") return this.#selfCommitting.run(request, this.#lastCheck(actor))
+      if (kind === "several") return this.#selfCommitting.run(request)
       const as = request.end ? session.step(request.end) : undefined
-      return this.#checkpoint.send(query, { before: [this.#lastCheck(actor)], as }, actor)
+      return this.#checkpoint.send(query, { before: [this.lastCheck(actor)], as }, actor)
     }
     const isToAsk = this.#isBlind && kind !== "control" && kind !== "rollback"
     const result = isToAsk ? this.#checkpoint.admitReader(actor).then(send) : send()
@@ -231,7 +235,7 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
       if (kind === "control" || (kind === "rollback" && !session.is("I"))) return session.submit(query, {})
       if (session.is("I") && kind === "atomic") {
         const translate = (error: Error) => this.#checkpoint.refuse(error) as Error
-        return session.submit(query, { ...escort, step: this.#lastCheck(actor), translate })
+        return session.submit(query, { ...escort, step: this.lastCheck(actor), translate })
       }
       if (!session.is("I") && !mayEndTransaction) {
         if (this.#isBlind && session.is("T")) await this.#checkpoint.admitReader(actor)
@@ -260,10 +264,6 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
 
   #quickCheck({ actor, looksReadOnly }: Request): Step | undefined {
     return this.isReplica ? this.fence.wroteNothing : this.fence.quickCheck(actor, looksReadOnly)
-  }
-
-  #lastCheck(actor: Actor): Step {
-    return this.isStartingUp || this.isReplica ? this.fence.checkWrites(actor) : this.fence.check(actor)
   }
 
   get #isBlind(): boolean {

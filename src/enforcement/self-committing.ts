@@ -1,6 +1,6 @@
 import { mayLackValues, type Companions } from "../wire/pipelined-query"
 import type { Escort } from "../wire/accompanied-query"
-import type { ForeignQuery, Result, Step } from "../wire/protocol"
+import type { ForeignQuery, Result } from "../wire/protocol"
 import type { Actor } from "../mode/mode"
 import { Checkpoint, type CheckpointOwner } from "./checkpoint"
 import { codeOf, isAnswer, startsTransaction, type Request } from "./request"
@@ -24,21 +24,20 @@ export class SelfCommitting {
     this.#checkpoint = checkpoint
   }
 
-  /** Runs a statement; its last check is made where nothing commits before it. */
-  run(request: Request, check: Step): Promise<Result> {
+  /** Runs a statement. */
+  run(request: Request): Promise<Result> {
     const { query, actor, looksAtomic } = request
-    if (!looksAtomic || !this.#owner.session.is("I") || mayLackValues(query))
-      return this.#hold(request, check)
-    return this.#checkpoint.sendInBlock(query, check, actor, (error) => {
+    if (!looksAtomic || !this.#owner.session.is("I") || mayLackValues(query)) return this.#hold(request)
+    return this.#checkpoint.sendInBlock(query, actor, (error) => {
       if (!needsNoBlock.has(codeOf(error)) && !isOfSeveral(error)) throw error
-      return this.#hold({ ...request, query: query.renew() }, check)
+      return this.#hold({ ...request, query: query.renew() })
     })
   }
 
   /** Holds the gate from before the statement until after it. */
-  async #hold(request: Request, check: Step): Promise<Result> {
+  async #hold(request: Request): Promise<Result> {
     const { session } = this.#owner
-    if (!(await this.#checkpoint.hold(request.actor))) return this.#runAsReader(request, [check])
+    if (!(await this.#checkpoint.hold(request.actor))) return this.#runAsReader(request)
     const result = await session.send(request.query)
     await session.ready()
     // Not as the first query of a transaction just begun: SET TRANSACTION would come too late after it.
@@ -68,8 +67,9 @@ export class SelfCommitting {
   }
 
   /** For somebody who may only read: in a block, his own or ours, where it cannot commit by itself. */
-  async #runAsReader(request: Request, check: readonly Step[]): Promise<Result> {
+  async #runAsReader(request: Request): Promise<Result> {
     const { session } = this.#owner
+    const check = [this.#owner.lastCheck(request.actor)]
     if (!session.is("I")) return this.#sendAsOne(request, { before: check })
     await session.run({ text: "BEGIN", values: [] })
     let result: Result
