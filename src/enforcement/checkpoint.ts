@@ -30,8 +30,11 @@ const maxHoldAttempts = 10
 /** Has the server check what a connection sends, and makes refusals of its answers. */
 export class Checkpoint {
   readonly #owner: CheckpointOwner
-  /** The epoch at which this session holds a share of the gate that outlasts transactions. */
-  #heldEpoch: number | undefined
+  /**
+   * The epoch at which this session holds a share of the gate that outlasts transactions; null if it may hold one, because
+   * taking it has failed, by a cancel perhaps that came too late.
+   */
+  #heldEpoch: number | null | undefined
 
   constructor(owner: CheckpointOwner) {
     this.#owner = owner
@@ -93,8 +96,8 @@ export class Checkpoint {
   /** Takes a share of the gate for longer than a transaction; returns whether the actor may write at all. */
   async hold(actor: Actor): Promise<boolean> {
     const { session, fence } = this.#owner
-    await this.unhold()
     for (let attempt = 1; ; attempt++) {
+      await this.unhold()
       try {
         const [row] = await session.run<{ epoch: number | null }>(fence.hold(actor))
         this.#heldEpoch = row?.epoch ?? undefined
@@ -102,6 +105,7 @@ export class Checkpoint {
       } catch (error) {
         // Given up by pg (query_timeout), it may still come to hold: nobody could give it back then.
         if (!isAnswer(error)) session.destroy()
+        this.#heldEpoch = null
         await session.ready()
         // The state changed while it was read, under a default isolation level above READ COMMITTED.
         const isStale = codeOf(error) === "40001" && session.is("I")
@@ -110,7 +114,7 @@ export class Checkpoint {
     }
   }
 
-  /** Whether a share of the gate is held. */
+  /** Whether a share of the gate is held, or may be. */
   get isHolding(): boolean {
     return this.#heldEpoch !== undefined
   }
@@ -122,8 +126,8 @@ export class Checkpoint {
     const step = fence.unhold(this.#heldEpoch)
     this.#heldEpoch = undefined
     try {
-      const [row] = await session.run<{ is_unlocked: boolean }>(step)
-      if (!row?.is_unlocked) session.destroy()
+      const rows = await session.run<{ is_unlocked: boolean }>(step)
+      if (rows.some((row) => !row.is_unlocked)) session.destroy()
     } catch {
       session.destroy()
     }

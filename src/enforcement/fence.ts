@@ -111,11 +111,19 @@ export class Fence {
     return { text: `select "${this.#schema}".hold($1, $2) as epoch`, values: [user ?? null, isEmergency] }
   }
 
-  /** Gives that share back. PostgreSQL's own function: it is open to every role that the session may have taken. */
-  unhold(epoch: number): Step {
+  /**
+   * Gives that share back, or for null whatever share is held. PostgreSQL's own function: it is open to every role that the
+   * session may have taken.
+   */
+  unhold(epoch: number | null): Step {
+    if (epoch !== null)
+      return { text: `select ${unlockShared}($1, $2) as is_unlocked`, values: [this.#keys.hold, epoch] }
     return {
-      text: "select pg_advisory_unlock_shared($1, $2) as is_unlocked",
-      values: [this.#keys.hold, epoch],
+      text:
+        `select ${unlockShared}(${this.#keys.hold}, objid::bigint::integer) as is_unlocked from pg_catalog.pg_locks ` +
+        `where locktype = 'advisory' and classid = ${this.#keys.hold} and objsubid = 2 and granted ` +
+        "and pid = pg_catalog.pg_backend_pid()",
+      values: [],
     }
   }
 
@@ -184,6 +192,7 @@ function hasStamp(state: StampedState | undefined): state is Stamped {
   return state?.stamp !== undefined
 }
 
+const unlockShared = "pg_catalog.pg_advisory_unlock_shared"
 /** A call that fails, and says in the server's log why there is a failure. */
 const failure = "pg_catalog.format('the maintenance mode has changed meanwhile, or this wrote %')"
 const failureCode = "22023"

@@ -3,7 +3,7 @@ import type { DataSource, QueryRunner } from "typeorm"
 import { lockKeys } from "../../src/state/schema"
 import { Barrier } from "../support/barrier"
 import { withMaintenance, withPlainDataSource } from "../support/data-source"
-import { useDatabase } from "../support/database"
+import { TestDatabase, useDatabase } from "../support/database"
 import { nothingStray, stray } from "../support/pool"
 import { Proxy } from "../support/proxy"
 import { openShop, restock } from "../support/shop"
@@ -200,6 +200,25 @@ describe("A connection that is lost, or a statement that is cancelled,", () => {
       })
     })
   }
+
+  it("cancelled with the gate just taken, before a statement that commits by itself: it is given back", async () => {
+    const own = await TestDatabase.create()
+    try {
+      await withMaintenance(own.url, { poolSize: 1 }, async ({ dataSource }) => {
+        await own.sql(`create or replace function maintenance.current_state() returns maintenance.state
+          language plpgsql as 'begin perform pg_advisory_xact_lock_shared(4711); return null; end'`)
+        const barrier = await Barrier.close(own.url)
+        const outcome = outcomeOf(() => dataSource.query("vacuum"))
+        await barrier.cancelWaiting()
+        expect((await outcome).shown.join()).to.match(/QueryFailedError.*57014/)
+        await barrier.open()
+        await dataSource.query("select 1")
+        expect(await stray(dataSource, own)).to.deep.equal(nothingStray)
+      })
+    } finally {
+      await own.drop()
+    }
+  })
 
   it("cancelled while a statement runs outside of a transaction: the error of plain TypeORM", async () => {
     const plain = await inBoth(whileItWaits((d) => d.query(waitingInsert), cancel))

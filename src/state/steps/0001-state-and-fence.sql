@@ -165,12 +165,7 @@ begin
   select epoch into held_epoch from {schema}.state;
   loop
     perform pg_advisory_lock_shared({hold}, coalesce(held_epoch, 0));
-    begin
-      state := {schema}.current_state();
-    exception when query_canceled or others then
-      perform pg_advisory_unlock_shared({hold}, coalesce(held_epoch, 0));
-      raise;
-    end;
+    state := {schema}.current_state();
     exit when state.epoch = held_epoch;
     perform pg_advisory_unlock_shared({hold}, coalesce(held_epoch, 0));
     held_epoch := state.epoch;
@@ -185,7 +180,7 @@ begin
   return null;
 end $$;
 comment on function {schema}.hold is
-  'For statements that end a transaction themselves: keeps a session-level share of the gate, to be unlocked by the caller; null if the user may only read.';
+  'For statements that end a transaction themselves: keeps a session-level share of the gate, to be unlocked by the caller, also where this fails; null if the user may only read.';
 
 create or replace function {schema}.admit_reader(acting_user text, is_emergency boolean) returns void
   language plpgsql security definer
