@@ -1,4 +1,6 @@
 import { expect } from "chai"
+import type { Socket } from "node:net"
+import { finished } from "node:stream/promises"
 import type { DataSource } from "typeorm"
 import { useMaintenance, withPlainDataSource } from "./support/data-source"
 import { useDatabase } from "./support/database"
@@ -6,22 +8,45 @@ import { Item, Tag } from "./support/entities"
 import { openShop, restock } from "./support/shop"
 
 interface PoolWithClients {
-  _clients: { connection: NodeJS.EventEmitter }[]
+  _clients: { connection: { stream: Socket } }[]
 }
 
-/** How often the server is waited for: it says ReadyForQuery once for each Sync, and for each simple query. */
+/** How often the server is waited for: how often it answers to what was sent since it answered last. */
 async function countRoundTrips(dataSource: DataSource, work: () => Promise<unknown>): Promise<number> {
   await dataSource.query("select 1")
   const { master } = dataSource.driver as unknown as { master: PoolWithClients }
   let count = 0
-  const listen = () => count++
-  for (const { connection } of master._clients) connection.on("readyForQuery", listen)
+  const undos = master._clients.map(({ connection: { stream } }) => {
+    let isAsked = false
+    const { write } = stream
+    stream.write = (...args: unknown[]) => {
+      isAsked = true
+      return (write as (...all: unknown[]) => boolean).apply(stream, args)
+    }
+    const answered = () => {
+      if (isAsked) count++
+      isAsked = false
+    }
+    stream.prependListener("data", answered)
+    return () => {
+      stream.write = write
+      stream.removeListener("data", answered)
+    }
+  })
   try {
     await work()
   } finally {
-    for (const { connection } of master._clients) connection.removeListener("readyForQuery", listen)
+    for (const undo of undos) undo()
   }
   return count
+}
+
+/** Reads a stream of rows to its end. */
+async function drain(dataSource: DataSource, text: string): Promise<void> {
+  const runner = dataSource.createQueryRunner()
+  const stream = await runner.stream(text)
+  await finished(stream.resume())
+  await runner.release()
 }
 
 type Operation = (dataSource: DataSource) => Promise<unknown>
@@ -81,6 +106,14 @@ const operations: Record<string, [plain: number, plugin: number, run: Operation]
     2,
     (d) =>
       d.transaction((m) => m.find(Tag).then(() => Promise.reject(new Error("no")))).catch(() => undefined),
+  ],
+  // pg-query-stream asks for rows by portions, and the last of them is no full one.
+  "stream of one portion": [2, 2, (d) => drain(d, "select generate_series(1, 10)")],
+  "stream of three portions": [4, 4, (d) => drain(d, "select generate_series(1, 250)")],
+  "stream of a writing statement": [
+    2,
+    2,
+    (d) => drain(d, "insert into tag (label) values ('x') returning id"),
   ],
   "CREATE TABLE": [1, 1, (d) => d.query("create table extra (id int)")],
   "DO block": [1, 1, (d) => d.query("do $$ begin perform 1; end $$")],

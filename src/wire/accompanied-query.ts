@@ -78,8 +78,6 @@ export class AccompaniedQuery {
   handleError(error: Error): void {
     const told = this.#escort.translate?.(error) ?? error
     this.#inContext(() => this.#query.handleError(told, this.#connection as ProtocolConnection))
-    // The step was sent without one, for an object that may know nothing to be synchronized.
-    if (this.#isStepSent && !this.#isSynced) this.#connection?.sync()
   }
 
   #answered(name: (typeof handlers)[number], args: unknown[]): void {
@@ -93,10 +91,9 @@ export class AccompaniedQuery {
       }
       if (isCompletion) this.#unanswered--
       if (name === "handleCommandComplete" && !this.#isStepSent) {
+        // All that the object has left is to synchronize, which is done for it now, in one round trip with the step.
         this.#keptBack = args
-        this.#isStepSent = true
-        this.#sendStep(this.#step)
-        this.#connection?.flush()
+        this.#connection?.sync()
         return
       }
     }
@@ -137,6 +134,10 @@ export class AccompaniedQuery {
       connection.sync()
     }
     if (!step) return withMethods(connection, { execute, sync })
+    const close = (message: { type: "P" | "S"; name: string }) => {
+      // A portal is gone by its Sync.
+      if (message.type === "S" || !this.#isSynced) connection.close(message)
+    }
     const query = (text: string) => {
       connection.parse({ text })
       connection.bind({ values: [] })
@@ -144,7 +145,7 @@ export class AccompaniedQuery {
       execute({})
       sync()
     }
-    return withMethods(connection, { execute, sync, query })
+    return withMethods(connection, { execute, sync, close, query })
   }
 }
 

@@ -19,7 +19,7 @@ export type PreparedStatements = Map<string, string>
 export interface ProtocolConnection extends EventEmitter {
   parse(message: { text: string; name?: string; types?: number[] }): void
   bind(message: { statement?: string; values: unknown[] }): void
-  close(message: { type: "S"; name: string }): void
+  close(message: { type: "P" | "S"; name: string }): void
   describe(message: { type: "P" | "S"; name: string }): void
   execute(message: { portal?: string; rows?: number }): void
   flush(): void
