@@ -28,15 +28,17 @@ interface Report {
 async function endingPrepared(client: Client, work: Promise<unknown>): Promise<void> {
   let isDone = false
   const done = work.finally(() => (isDone = true))
-  while (!isDone) {
-    const { rows } = await client.query<{ text: string }>(
-      `select 'rollback prepared ' || quote_literal(gid) as text from pg_prepared_xacts
-       where database = current_database()`,
-    )
-    // The shop may do it by itself.
-    for (const { text } of rows) await client.query(text).catch(() => undefined)
-  }
+  while (!isDone) await endPrepared(client)
   await done
+}
+
+async function endPrepared(client: Client): Promise<void> {
+  const { rows } = await client.query<{ text: string }>(
+    `select 'rollback prepared ' || quote_literal(gid) as text from pg_prepared_xacts
+     where database = current_database()`,
+  )
+  // The shop may do it by itself.
+  for (const { text } of rows) await client.query(text).catch(() => undefined)
 }
 
 /** Switches so many times, or (`untilLeak`) until something has leaked. */
@@ -74,11 +76,12 @@ async function race(
   }
 }
 
-/** Resolves when PostgreSQL has noticed that the writers are gone. */
+/** Resolves when PostgreSQL has noticed that the writers are gone, and nothing is left that they have prepared. */
 async function gone(url: string): Promise<void> {
   await withClient(url, async (client) => {
     const left = `select from pg_stat_activity where datname = current_database() and application_name = '${writerName}'`
     while ((await client.query(left)).rowCount !== 0);
+    await endPrepared(client)
   })
 }
 

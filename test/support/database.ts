@@ -31,7 +31,17 @@ export class TestDatabase {
   /** Closes what was opened for the tests, and drops the database; fails if a test left a connection open. */
   async drop(): Promise<void> {
     for (const close of this.#closers.splice(0).reverse()) await close()
-    await withClient(serverUrl(), (client) => client.query(`drop database "${this.#name}"`))
+    await withClient(serverUrl(), async (client) => {
+      const dropped = client.query(`drop database "${this.#name}"`)
+      await dropped.catch(async (error: unknown) => {
+        const { rows } = await client.query(
+          `select pid, application_name, state, query from pg_stat_activity where datname = $1
+           union all select null, 'a prepared transaction', null, gid from pg_prepared_xacts where database = $1`,
+          [this.#name],
+        )
+        throw new Error(`${String(error)}: ${JSON.stringify(rows)}`, { cause: error })
+      })
+    })
   }
 
   /** Has something closed before the database is dropped. */
