@@ -24,12 +24,12 @@ interface Report {
   readonly leaks: Attempt[]
 }
 
-/** Ends what was prepared and would be waited for, as an operator would, until the switch is done. */
-async function endingPrepared(client: Client, work: Promise<unknown>): Promise<void> {
+/** Ends what was prepared and would be waited for, as an operator would, until the work is done. */
+async function endingPrepared<T>(client: Client, work: Promise<T>): Promise<T> {
   let isDone = false
   const done = work.finally(() => (isDone = true))
   while (!isDone) await endPrepared(client)
-  await done
+  return done
 }
 
 async function endPrepared(client: Client): Promise<void> {
@@ -59,7 +59,8 @@ async function race(
           const mode = ++report.switches % 4 === 0 ? "exclusive" : "concurrent"
           await endingPrepared(observer, maintenance.enter(mode, { as: "alice" }))
           const atEnter = await stockOfAll(keeper, observer, numbers)
-          const during = await writers.lap()
+          // What is prepared in a window has leaked, and can keep its writer waiting.
+          const during = await (untilLeak ? endingPrepared(observer, writers.lap()) : writers.lap())
           const atLeave = await stockOfAll(keeper, observer, numbers)
           const changed = numbers.filter((number) => atEnter.get(number) !== atLeave.get(number))
           report.leaks.push(...during.filter(({ shop = 0 }) => changed.includes(shop)))
