@@ -1,4 +1,4 @@
-// Writes the numbered SQL files into a TypeScript module, so that nothing is read from disk at run time.
+// Writes the numbered SQL files, and the version, into a TypeScript module, so that nothing is read from disk at run time.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs"
 
 const folder = new URL("../src/state/steps/", import.meta.url)
@@ -11,8 +11,12 @@ const steps = readdirSync(folder)
     const sql = readFileSync(new URL(file, folder), "utf8")
     return { version, name: file.slice(5, -4), sql }
   })
+const { version: packageVersion } = JSON.parse(
+  readFileSync(new URL("../package.json", import.meta.url), "utf8"),
+)
 writeFileSync(
   new URL("../src/state/schema-steps.ts", import.meta.url),
-  `// Generated from src/state/steps by scripts/embed-sql.mjs.\n` +
+  `// Generated from src/state/steps and package.json by scripts/embed-sql.mjs.\n` +
+    `export const packageVersion = ${JSON.stringify(packageVersion)}\n` +
     `export const schemaSteps: readonly { version: number; name: string; sql: string }[] = ${JSON.stringify(steps, null, 2)}\n`,
 )

@@ -11,7 +11,7 @@ export {
 export type { RefusalFacts, RefusedChange } from "./errors"
 export { installMaintenance, Maintenance } from "./maintenance"
 export type { EnterOptions, LeaveOptions, MaintenanceEvents, TransactionOptions } from "./maintenance"
-export type { MaintenanceStatus, Mode } from "./mode/mode"
+export type { Entered, Instance, MaintenanceReport, MaintenanceStatus, Mode } from "./mode/mode"
 export type { MaintenanceOptions } from "./options"
 export { MaintenanceMigration } from "./state/migration"
 export { maintenanceSchemaSql } from "./state/schema"

@@ -5,8 +5,15 @@ import type { DataSource, EntityManager } from "typeorm"
 import { Installation } from "./enforcement/install"
 import { type AccessRefusedError, MaintenanceInputError, type WriteVetoedError } from "./errors"
 import { currentTask, knownUser, namedActor, runAs, runTask } from "./identity"
-import type { Actor, MaintenanceStatus, Mode } from "./mode/mode"
-import { checkMode, checkOptions, checkReason, resolveOptions, type MaintenanceOptions } from "./options"
+import type { Actor, Entered, MaintenanceReport, MaintenanceStatus, Mode } from "./mode/mode"
+import {
+  checkMode,
+  checkOptions,
+  checkReason,
+  durationOf,
+  resolveOptions,
+  type MaintenanceOptions,
+} from "./options"
 import { shared } from "./shared"
 import type { Switch } from "./state/state-store"
 
@@ -16,6 +23,11 @@ export interface EnterOptions {
   as?: string | undefined
   /** Shown to everybody who is refused; at most 1000 characters. Default: none, or what was said before. */
   reason?: string | undefined
+  /**
+   * How many milliseconds to wait for the instances to say that they know the new mode. One that does not is named in the
+   * result, and in a process warning. Default: 5000.
+   */
+  acknowledgeWithinMs?: number | undefined
 }
 
 /** Who changes the mode. */
@@ -39,6 +51,8 @@ export interface MaintenanceEvents {
   /** Something was refused in this process. */
   refused: (error: WriteVetoedError | AccessRefusedError) => void
 }
+
+const enterOptions = ["as", "reason", "acknowledgeWithinMs"]
 
 /** PostgreSQL's codes for a transaction that would succeed if it were run again. */
 const retryable = new Set(["40001", "40P01"])
@@ -68,25 +82,28 @@ export class Maintenance {
    * `leave()`. Throws NotMaintainerError if somebody else holds a window (an emergency user takes it over), and
    * MaintenanceInputError for an unknown mode, no user, or a reason that is empty or too long.
    */
-  async enter(mode: Mode, options: EnterOptions = {}): Promise<MaintenanceStatus> {
-    checkOptions(options, ["as", "reason"])
-    if (checkMode(mode) === "normal") return this.leave(options)
+  async enter(mode: Mode, options: EnterOptions = {}): Promise<Entered> {
+    checkOptions(options, enterOptions)
+    const acknowledgeWithinMs = durationOf("acknowledgeWithinMs", options.acknowledgeWithinMs, 5000)
+    if (checkMode(mode) === "normal") {
+      return { ...(await this.leave({ as: options.as })), unacknowledged: [] }
+    }
     const { epoch } = await this.#announce(mode, options)
-    return this.#settle(epoch)
+    return this.#settle(epoch, acknowledgeWithinMs)
   }
 
   /** Ends the window. Throws NotMaintainerError for a stranger, MaintenanceInputError in normal mode. */
   async leave(options: LeaveOptions = {}): Promise<MaintenanceStatus> {
-    checkOptions(options, ["as", "reason"])
+    checkOptions(options, ["as"])
     const actor = this.#actor(options.as)
     const store = await this.#installation.store()
     await store.leave(actor)
     return this.#installation.refresh()
   }
 
-  /** The state, read from the database. */
-  status(): Promise<MaintenanceStatus> {
-    return this.#installation.refresh()
+  /** The state, and the instances, read from the database. */
+  status(): Promise<MaintenanceReport> {
+    return this.#installation.report()
   }
 
   /**
@@ -99,7 +116,8 @@ export class Maintenance {
     if (checkMode(mode) === "normal") {
       throw new MaintenanceInputError('during("normal") makes no sense: name the mode to enter.')
     }
-    checkOptions(options, ["as", "reason"])
+    checkOptions(options, enterOptions)
+    const acknowledgeWithinMs = durationOf("acknowledgeWithinMs", options.acknowledgeWithinMs, 5000)
     if (typeof work !== "function") throw new MaintenanceInputError("during() needs a function to run.")
     const user = knownUser(this.#actor(options.as))
     const task = randomUUID()
@@ -111,15 +129,10 @@ export class Maintenance {
     }
     let result: T
     try {
-      await this.#settle(epoch)
+      await this.#settle(epoch, acknowledgeWithinMs)
       result = await runTask(user, task, work)
     } catch (error) {
-      await finish().catch((failure) =>
-        process.emitWarning(
-          `The maintenance of ${user} was not ended: ${String(failure)}`,
-          "MaintenanceWarning",
-        ),
-      )
+      await finish().catch((failure) => warn(`The maintenance of ${user} was not ended: ${String(failure)}`))
       throw error
     }
     await finish()
@@ -198,11 +211,19 @@ export class Maintenance {
     return store.enter(mode, actor, checkedReason, { task: task ?? withinTask, withinTask })
   }
 
-  /** Waits for what had passed its fence before. */
-  async #settle(epoch: number): Promise<MaintenanceStatus> {
+  /** Waits for what had passed its fence before, and for the instances to know. */
+  async #settle(epoch: number, acknowledgeWithinMs: number): Promise<Entered> {
     const status = await this.#installation.refresh()
-    await (await this.#installation.store()).holdersGone(epoch)
-    return status
+    const store = await this.#installation.store()
+    await store.holdersGone(epoch)
+    const unacknowledged = await store.acknowledged(epoch, acknowledgeWithinMs)
+    if (unacknowledged.length > 0) {
+      const names = unacknowledged.map(({ host, pid }) => `process ${pid} on ${host}`).join(", ")
+      warn(
+        `Not all know of the maintenance after ${acknowledgeWithinMs} ms: ${names}. They cannot write either.`,
+      )
+    }
+    return { ...status, unacknowledged }
   }
 
   #actor(as: string | undefined): Actor {
@@ -214,8 +235,7 @@ export class Maintenance {
     ...args: Parameters<MaintenanceEvents[Event]>
   ): void {
     for (const listener of this.#listeners[event]) {
-      const report = (error: unknown) =>
-        process.emitWarning(`A listener of "${event}" threw: ${String(error)}`, "MaintenanceWarning")
+      const report = (error: unknown) => warn(`A listener of "${event}" threw: ${String(error)}`)
       try {
         const result: unknown = (listener as (...args: Parameters<MaintenanceEvents[Event]>) => unknown)(
           ...args,
@@ -235,6 +255,10 @@ export class Maintenance {
  */
 export function installMaintenance(dataSource: DataSource, options: MaintenanceOptions = {}): Maintenance {
   return new Maintenance(dataSource, options)
+}
+
+function warn(message: string): void {
+  process.emitWarning(message, "MaintenanceWarning")
 }
 
 function isRetryable(error: unknown): boolean {

@@ -150,6 +150,18 @@ export function checkMode(mode: unknown): Mode {
   return mode as Mode
 }
 
+/** The longest duration, in milliseconds: what a timer of Node can wait for, some 24 days. */
+const maxDurationMs = 2 ** 31 - 1
+
+/** A duration in milliseconds as given by a caller, or its default; throws MaintenanceInputError. */
+export function durationOf(name: string, value: unknown, defaultMs: number): number {
+  if (value === undefined) return defaultMs
+  if (typeof value === "number" && value >= 0 && value <= maxDurationMs) return value
+  throw new MaintenanceInputError(
+    `The option ${name} is a number of milliseconds from 0 to ${maxDurationMs}; this one is ${inspect(value)}.`,
+  )
+}
+
 /** Throws MaintenanceInputError for anything but an object with these options. */
 export function checkOptions(options: unknown, names: readonly string[]): void {
   if (typeof options !== "object" || options === null) {

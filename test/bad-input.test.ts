@@ -70,6 +70,19 @@ const modes: Record<string, BadCall> = {
   },
 }
 
+const noDuration = (name: string) => [
+  `The option ${name} is a number of milliseconds from 0 to 2147483647; this one is `,
+]
+const durations: Record<string, BadCall> = Object.fromEntries(
+  [-1, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31, "5s", null].map((value) => [
+    `enter that waits for acknowledgements ${JSON.stringify(value)} ${String(value)} ms`,
+    {
+      call: (m: Maintenance) => m.enter("concurrent", { as: "alice", acknowledgeWithinMs: value as never }),
+      says: noDuration("acknowledgeWithinMs"),
+    },
+  ]),
+)
+
 const nobody = ["It is not known who changes the mode", "`as`", "runAs()", "currentUser"]
 const noUser = (fault: string) => ["A user is a string of 1 to 200 characters", `this one ${fault}.`]
 const users: Record<string, BadCall> = {
@@ -288,7 +301,7 @@ describe("Bad input", () => {
   const installed = useMaintenance(database)
   before(() => installed.current.dataSource.synchronize())
 
-  for (const [topic, calls] of Object.entries({ modes, users, reasons, others })) {
+  for (const [topic, calls] of Object.entries({ modes, durations, users, reasons, others })) {
     describe(topic, () => {
       for (const [name, { call, says }] of Object.entries(calls)) {
         it(`${name} is a MaintenanceInputError and changes nothing`, async () => {

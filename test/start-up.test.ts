@@ -107,7 +107,7 @@ describe("TypeORM's start-up", () => {
       dropSchema: true,
     }
     await withMaintenance(database.url, options, async ({ maintenance }) => {
-      expect(await maintenance.status()).to.deep.equal({ mode: "normal", epoch: 1 })
+      expect(await maintenance.status()).to.include({ mode: "normal", epoch: 1 })
       expect(await tables()).to.include.members(["item", "migrations", "shelf"])
     })
   })

@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { Client } from "pg"
 import {
   AccessRefusedError,
+  type Instance,
   installMaintenance,
   MaintenanceMigration,
   maintenanceSchemaSql,
@@ -15,7 +16,9 @@ import { newDataSource, withMaintenance, withPlainDataSource } from "./support/d
 import { TestDatabase, useDatabase, withClient } from "./support/database"
 import { startEmbeddedServer } from "./support/embedded-server"
 import { Item } from "./support/entities"
+import { Proxy } from "./support/proxy"
 import { openShop } from "./support/shop"
+import { windowOf } from "./support/window"
 
 /** Starts a process that installs the plugin, and resolves with the state that it found. */
 function startProcess(url: string): Promise<MaintenanceStatus> {
@@ -39,9 +42,12 @@ describe("The state", () => {
   it("is installed by twenty processes at once", async function () {
     this.timeout(120_000)
     const found = await Promise.all(Array.from({ length: 20 }, () => startProcess(database.url)))
-    expect(found).to.deep.equal(Array.from({ length: 20 }, () => ({ mode: "normal", epoch: 1 })))
+    expect(found.map(({ mode, epoch }) => ({ mode, epoch }))).to.deep.equal(
+      Array.from({ length: 20 }, () => ({ mode: "normal", epoch: 1 })),
+    )
     expect(await database.sql("select version from maintenance.schema_version")).to.deep.equal([
       { version: 1 },
+      { version: 2 },
     ])
   })
 
@@ -76,7 +82,7 @@ describe("The state", () => {
     expect(error).to.be.instanceOf(MaintenanceSetupError)
     expect(error).to.have.property(
       "message",
-      'The schema "maintenance" is at version 99, and this version of typeorm-maintenance-mode understands 1: ' +
+      'The schema "maintenance" is at version 99, and this version of typeorm-maintenance-mode understands 2: ' +
         "upgrade the package in this application.",
     )
   })
@@ -180,9 +186,9 @@ describe("The state on a server of its own", function () {
       const maintenance = installMaintenance(dataSource)
       await dataSource.initialize()
       await maintenance.enter("concurrent", { as: "alice", reason: "rebuild" })
-      const before = await maintenance.status()
+      const before = windowOf(await maintenance.status())
       await server.crash()
-      expect(await maintenance.status()).to.deep.equal(before)
+      expect(windowOf(await maintenance.status())).to.deep.equal(before)
       const veto: unknown = await dataSource
         .getRepository(Item)
         .insert({ name: "crate" })
@@ -248,5 +254,66 @@ describe("The watch", () => {
       expect(refusal).to.be.instanceOf(AccessRefusedError)
       await maintenance.leave({ as: "alice" })
     })
+  })
+
+  it("reads the state again and again where LISTEN does not deliver, and says so once", async () => {
+    const proxy = await Proxy.start(database.current.url, { dropsNotifications: true })
+    const warnings: string[] = []
+    const warned = ({ message }: Error) => warnings.push(message)
+    process.on("warning", warned)
+    try {
+      await withMaintenance(proxy.url, {}, async ({ dataSource, maintenance }) => {
+        for (const mode of ["exclusive", "normal"] as const) {
+          const heard = new Promise<MaintenanceStatus>((resolve) => maintenance.on("change", resolve))
+          const change =
+            mode === "normal" ? "leave('alice', false)" : `enter('${mode}', 'alice', false, null)`
+          await database.current.sql(`select maintenance.${change}`)
+          expect(await heard).to.include({ mode })
+          const runner = dataSource.createQueryRunner()
+          const outcome: unknown = await runner.query("select 1 as one").catch((error: unknown) => error)
+          await runner.release()
+          if (mode === "normal") expect(outcome).to.deep.equal([{ one: 1 }])
+          else expect(outcome).to.be.instanceOf(AccessRefusedError)
+        }
+        expect((await maintenance.status()).instances).to.deep.equal([])
+      })
+    } finally {
+      process.removeListener("warning", warned)
+      await proxy.stop()
+    }
+    expect(warnings).to.have.length(1)
+    expect(warnings[0]).to.match(/^LISTEN does not deliver.*read every 1000 ms/)
+  })
+
+  it("reads the state of a read replica again and again, and listens when that is promoted", async function () {
+    this.timeout(60_000)
+    const primary = await startEmbeddedServer()
+    const servers = [primary]
+    try {
+      await withMaintenance(primary.url, { synchronize: true }, () => Promise.resolve())
+      const standby = await primary.startStandby()
+      servers.push(standby)
+      await withMaintenance(standby.url, {}, async ({ dataSource, maintenance }) => {
+        const heard = new Promise<MaintenanceStatus>((resolve) => maintenance.on("change", resolve))
+        await withMaintenance(primary.url, {}, (onPrimary) =>
+          onPrimary.maintenance.enter("concurrent", { as: "alice" }),
+        )
+        expect(await heard).to.include({ mode: "concurrent" })
+        expect(await dataSource.getRepository(Item).find()).to.deep.equal([])
+        expect(await maintenance.status()).to.deep.include({ instances: [] })
+        await withClient(standby.url, (client) => client.query("select pg_promote()"))
+        let instances: readonly Instance[] = []
+        while (instances.length === 0) ({ instances } = await maintenance.status())
+        expect(instances.map(({ pid }) => pid)).to.deep.equal([process.pid])
+        const veto: unknown = await dataSource
+          .getRepository(Item)
+          .insert({ name: "crate" })
+          .catch((error: unknown) => error)
+        expect(veto).to.be.instanceOf(WriteVetoedError)
+        await maintenance.leave({ as: "alice" })
+      })
+    } finally {
+      for (const server of servers.reverse()) await server.stop()
+    }
   })
 })

@@ -1,7 +1,7 @@
 import type { DataSource } from "typeorm"
 import { AccessRefusedError, MaintenanceSetupError, type RefusedChange, WriteVetoedError } from "../errors"
 import { currentActor } from "../identity"
-import { isAdmitted, type MaintenanceStatus } from "../mode/mode"
+import { isAdmitted, type MaintenanceReport, type MaintenanceStatus } from "../mode/mode"
 import type { ResolvedOptions } from "../options"
 import { mayInstallSchema } from "../state/migration"
 import type { StateStore } from "../state/state-store"
@@ -81,6 +81,12 @@ export class Installation {
   async refresh(): Promise<MaintenanceStatus> {
     await this.store()
     return this.#watch.refresh()
+  }
+
+  /** As `refresh`, with the instances. */
+  async report(): Promise<MaintenanceReport> {
+    await this.store()
+    return this.#watch.report()
   }
 
   /** Resolves when the schema is there and the watch listens; rejects with MaintenanceSetupError. */
@@ -246,7 +252,10 @@ export class Installation {
   }
 
   #refused(error: unknown): unknown {
-    if (error instanceof WriteVetoedError || error instanceof AccessRefusedError) this.#events.refused(error)
+    if (error instanceof WriteVetoedError || error instanceof AccessRefusedError) {
+      this.#watch.countRefusal()
+      this.#events.refused(error)
+    }
     return error
   }
 }

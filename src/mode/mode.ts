@@ -21,6 +21,39 @@ export interface MaintenanceStatus {
   readonly epoch: number
 }
 
+/** A process in which the plugin is installed; several, if it is in several of its DataSources. */
+export interface Instance {
+  /** Counts the instances that there ever were. */
+  readonly id: number
+  /** The name of its machine. */
+  readonly host: string
+  /** Its process id there. */
+  readonly pid: number
+  /** Its version of this package. */
+  readonly version: string
+  /** Since when its watch is connected, on the database's clock. */
+  readonly since: Date
+  /** The epoch of the state that it knows, and refuses early by. */
+  readonly epoch: number
+  /** How often it has refused something since it started; told within 10 seconds. */
+  readonly refusals: number
+}
+
+/** The state of the maintenance, and who takes part. */
+export interface MaintenanceReport extends MaintenanceStatus {
+  /** The processes whose watch is connected. None are known to a read replica. */
+  readonly instances: readonly Instance[]
+}
+
+/** What `enter()` has brought about. */
+export interface Entered extends MaintenanceStatus {
+  /**
+   * The instances that have not told in time that they know the new mode. They cannot write either, and in exclusive mode
+   * their reads are refused by the server.
+   */
+  readonly unacknowledged: readonly Instance[]
+}
+
 /** A state that was read, and the name that the database has for it among all that ever were. */
 export interface StampedState {
   readonly status: MaintenanceStatus

@@ -6,8 +6,8 @@ export interface ControlEvents {
   lost(): void
 }
 
-/** A `pg` client; `ref` and `unref` are missing in its types. */
-type ControlClient = Client & { ref(): void; unref(): void }
+/** A `pg` client; these are missing in its types. */
+type ControlClient = Client & { ref(): void; unref(): void; readonly processID: number | null }
 
 /** Makes clients for the same server and role as the DataSource's pool. */
 export type ClientFactory = (settings: ClientConfig) => ControlClient
@@ -20,7 +20,7 @@ export class ControlConnection {
   readonly #createClient: ClientFactory
   readonly #events: ControlEvents
   #client: Promise<ControlClient> | undefined
-  #openClient: Client | undefined
+  #current: ControlClient | undefined
   #turn: Promise<unknown> = Promise.resolve()
   #isClosed = false
 
@@ -36,12 +36,28 @@ export class ControlConnection {
     return result
   }
 
+  /** As `query`, once, on a connection of its own. */
+  async queryElsewhere(text: string, values: unknown[]): Promise<void> {
+    const client = await this.#openClient()
+    try {
+      await client.query(text, values)
+    } finally {
+      await client.end()
+    }
+  }
+
+  /** Whether whom it is connected to is PostgreSQL itself, and no pooler that may give it another backend each time. */
+  async isDirect(): Promise<boolean> {
+    const { rows } = await this.query<{ pid: number }>("select pg_backend_pid() as pid")
+    return rows[0]?.pid === this.#current?.processID
+  }
+
   /** Ends the connection once what runs on it has ended. It can be used again. */
   async close(): Promise<void> {
     this.#isClosed = true
     await this.#turn
     const client = await this.#client?.catch(() => undefined)
-    this.#openClient = this.#client = undefined
+    this.#current = this.#client = undefined
     await client?.end().catch(() => undefined)
     this.#isClosed = false
   }
@@ -61,26 +77,31 @@ export class ControlConnection {
   }
 
   async #open(): Promise<ControlClient> {
-    let client: ControlClient | undefined
-    try {
-      client = this.#createClient({ application_name: "typeorm-maintenance-mode", keepAlive: true })
-      await this.#prepare(client)
-    } catch (error) {
-      await client?.end().catch(() => undefined)
-      throw error
-    }
-    this.#openClient = client
-    const opened = client
-    opened.on("end", () => {
-      if (this.#openClient !== opened || this.#isClosed) return
-      this.#openClient = this.#client = undefined
+    const client = await this.#openClient()
+    this.#current = client
+    client.on("notification", (notification) => this.#events.notification(notification))
+    client.on("end", () => {
+      if (this.#current !== client || this.#isClosed) return
+      this.#current = this.#client = undefined
       this.#events.lost()
     })
     return client
   }
+
+  async #openClient(): Promise<ControlClient> {
+    let client: ControlClient | undefined
+    try {
+      client = this.#createClient({ application_name: "typeorm-maintenance-mode", keepAlive: true })
+      await this.#prepare(client)
+      return client
+    } catch (error) {
+      await client?.end().catch(() => undefined)
+      throw error
+    }
+  }
+
   async #prepare(client: ControlClient): Promise<void> {
     client.on("error", () => undefined)
-    client.on("notification", (notification) => this.#events.notification(notification))
     await client.connect()
     await client.query(
       "set default_transaction_isolation = 'read committed'; set default_transaction_read_only = off; " +

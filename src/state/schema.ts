@@ -20,13 +20,14 @@ interface InstalledSchema {
 }
 
 /**
- * The keys of the two advisory locks, made from the schema's name so that installations in one database, and the
- * application's own locks, do not meet: the gate (until a transaction ends) and the hold (until it is given back).
+ * The keys of the advisory locks, made from the schema's name so that installations in one database, and the application's
+ * own locks, do not meet: the gate (until a transaction ends), the hold (until it is given back), and the presence of an
+ * instance (as long as its watch is connected).
  */
-export function lockKeys(schema: string): { gate: number; hold: number } {
-  const hash = createHash("sha256").update(`typeorm-maintenance-mode:${schema}`).digest().readUInt32BE()
-  const gate = (hash & 0x7ffffffe) >>> 0
-  return { gate, hold: gate + 1 }
+export function lockKeys(schema: string): { gate: number; hold: number; presence: number } {
+  const hash = createHash("sha256").update(`typeorm-maintenance-mode:${schema}`).digest()
+  const gate = (hash.readUInt32BE() & 0x7ffffffe) >>> 0
+  return { gate, hold: gate + 1, presence: hash.readUInt32BE(4) & 0x7fffffff }
 }
 
 /** The name of the channel on which changes of the state are announced. */
@@ -36,7 +37,7 @@ export function channelOf(schema: string): string {
 
 /** The SQL of one step for a schema; it is to be run in a transaction. */
 function renderStep(schema: string, { version, sql }: { version: number; sql: string }): string {
-  const { gate, hold } = lockKeys(schema)
+  const { gate, hold, presence } = lockKeys(schema)
   const start =
     version > 1
       ? ""
@@ -51,6 +52,7 @@ function renderStep(schema: string, { version, sql }: { version: number; sql: st
       .replaceAll("{schema}", `"${schema}"`)
       .replaceAll("{gate}", String(gate))
       .replaceAll("{hold}", String(hold))
+      .replaceAll("{presence}", String(presence))
       .replaceAll("{channel}", `'${channelOf(schema)}'`) +
     `\ninsert into "${schema}".schema_version (version, is_breaking) values (${version}, false) on conflict do nothing;\n`
   )

@@ -1,13 +1,17 @@
+import { hostname } from "node:os"
 import { setTimeout as pause } from "node:timers/promises"
 import { MaintenanceError, MaintenanceSetupError } from "../errors"
 import { knownUser } from "../identity"
-import type { Actor, Mode, StampedState } from "../mode/mode"
+import type { Actor, Instance, Mode, StampedState } from "../mode/mode"
 import type { ControlConnection } from "./control-connection"
 import { translateStateError } from "./refusal"
+import { packageVersion } from "./schema-steps"
 import { installedVersion, installSchema, maintenanceSchemaSql } from "./schema"
 
 /** How often in a row the connection may be lost while waiting. */
 const maxLostConnections = 50
+/** How long to wait at most before looking again. */
+const lastWaitMs = 20
 
 /** A row of the function status(). */
 interface StatusRow {
@@ -17,6 +21,11 @@ interface StatusRow {
   since: Date | null
   epoch: number
   stamp: string | null
+}
+
+/** A row of the function instances(). */
+interface InstanceRow extends Omit<Instance, "refusals"> {
+  refusals: string
 }
 
 /** A row of the function enter(). */
@@ -126,7 +135,7 @@ export class StateStore {
   /** Resolves when every transaction that passed its fence before this epoch has ended. */
   async holdersGone(epoch: number): Promise<void> {
     let failures = 0
-    for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, 20)) {
+    for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, lastWaitMs)) {
       try {
         if ((await this.#rows("holders($1)", [epoch])).length === 0) return
         failures = 0
@@ -135,6 +144,47 @@ export class StateStore {
         if (error instanceof MaintenanceError || ++failures > maxLostConnections) throw error
       }
       await pause(waitMs)
+    }
+  }
+
+  /** Whether the server is a read replica. */
+  async isStandby(): Promise<boolean> {
+    const { rows } = await this.#control.query<{ is_standby: boolean }>(
+      "select pg_is_in_recovery() as is_standby",
+    )
+    return rows[0]?.is_standby === true
+  }
+
+  /** Makes the connection the watch of an instance, as long as it is open; returns the instance's id. */
+  async register(knownEpoch: number): Promise<number> {
+    const values = [hostname(), process.pid, packageVersion, knownEpoch]
+    const [row] = await this.#rows<{ register: number }>("register($1, $2, $3, $4)", values)
+    return row?.register as number
+  }
+
+  /** Tells which state an instance knows, and how often it has refused; returns whether it is registered still. */
+  async acknowledge(id: number, knownEpoch: number, refusals: number): Promise<boolean> {
+    const values = [id, knownEpoch, refusals]
+    const [row] = await this.#rows<{ acknowledge: boolean }>("acknowledge($1, $2, $3)", values)
+    return row?.acknowledge === true
+  }
+
+  /** The live instances, in the order in which they came. */
+  async instances(): Promise<Instance[]> {
+    const rows = await this.#rows<InstanceRow>("instances()", [])
+    return rows.map((row) => ({ ...row, refusals: Number(row.refusals) }))
+  }
+
+  /**
+   * Resolves when all live instances know this epoch or a later one; after so many milliseconds with those that have not
+   * told so.
+   */
+  async acknowledged(epoch: number, withinMs: number): Promise<Instance[]> {
+    const deadline = performance.now() + withinMs
+    for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, lastWaitMs)) {
+      const missing = (await this.instances()).filter((instance) => instance.epoch < epoch)
+      if (missing.length === 0 || performance.now() >= deadline) return missing
+      await pause(Math.min(waitMs, Math.max(0, deadline - performance.now())))
     }
   }
 

@@ -1,17 +1,24 @@
 import type { Notification } from "pg"
-import type { MaintenanceStatus, StampedState } from "../mode/mode"
+import type { MaintenanceReport, MaintenanceStatus, StampedState } from "../mode/mode"
 import { ControlConnection, type ClientFactory } from "./control-connection"
 import { channelOf } from "./schema"
 import { StateStore } from "./state-store"
 
-/** How long a notification to oneself may take before LISTEN is taken not to deliver (a transaction pooler). */
+/** How long a notification may take that comes through a pooler before LISTEN is taken not to deliver. */
 const echoWithinMs = 2000
+/** How often the state is read where LISTEN does not deliver. */
+const pollMs = 1000
 const firstRetryMs = 200
 const lastRetryMs = 10_000
+/** How long a refusal may stay untold. */
+const tellWithinMs = 10_000
+
+/** How changes of the state come to be known: by LISTEN, by reading it again and again, or not at all. */
+type News = "notified" | "polled" | "none"
 
 /**
- * Keeps the mode in memory, by LISTEN. What it knows serves to refuse early; it never allows a write. While the
- * connection is down, or LISTEN does not deliver, nothing is known, and the fence alone decides.
+ * Keeps the mode in memory, by LISTEN, and makes this process an instance that the others see. What it knows serves to
+ * refuse early; it never allows a write. While the connection is down nothing is known, and the fence alone decides.
  */
 export class Watch {
   readonly store: StateStore
@@ -20,10 +27,18 @@ export class Watch {
   readonly #onChange: (status: MaintenanceStatus) => void
   #known: StampedState | undefined
   #lastEpoch = 0
-  #isListening = false
+  #news: News = "none"
+  #isStandby = false
   #isRunning = false
-  #retry: NodeJS.Timeout | undefined
+  #next: NodeJS.Timeout | undefined
   #echo: { token: string; heard(): void } | undefined
+  /** The id of this instance; undefined while its watch is not connected. */
+  #instance: number | undefined
+  #refusals = 0
+  /** What was told last. */
+  #told = { epoch: 0, refusals: 0 }
+  #telling: NodeJS.Timeout | undefined
+  readonly #said = new Set<string>()
 
   constructor(createClient: ClientFactory, schema: string, onChange: (status: MaintenanceStatus) => void) {
     this.#control = new ControlConnection(createClient, {
@@ -35,9 +50,9 @@ export class Watch {
     this.#onChange = onChange
   }
 
-  /** The state, if it is known to be current. */
+  /** The state, if it is known to be current; or, where it is polled, to have been so a moment ago. */
   get known(): StampedState | undefined {
-    return this.#isListening ? this.#known : undefined
+    return this.#news === "none" ? undefined : this.#known
   }
 
   /** Begins to listen; resolves with the state known, or rejects if it cannot be read. */
@@ -48,11 +63,13 @@ export class Watch {
 
   /** Ends the connection and forgets what was known. It can be started again. */
   async stop(): Promise<void> {
-    this.#isRunning = this.#isListening = false
-    clearTimeout(this.#retry)
+    this.#isRunning = false
+    this.#news = "none"
+    clearTimeout(this.#next)
+    clearTimeout(this.#telling)
     this.#echo?.heard()
     await this.#control.close()
-    this.#known = undefined
+    this.#known = this.#instance = undefined
     this.#lastEpoch = 0
   }
 
@@ -72,7 +89,15 @@ export class Watch {
       this.#lastEpoch = status.epoch
       if (!isFirst) this.#onChange(status)
     }
+    this.#tell()
     return status
+  }
+
+  /** As `refresh`, with the instances. */
+  async report(): Promise<MaintenanceReport> {
+    const status = await this.refresh()
+    // A standby has none of what is not logged.
+    return { ...status, instances: this.#isStandby ? [] : await this.store.instances() }
   }
 
   /** Forgets what was known, because the server says that it is another state by now, and reads it anew. */
@@ -82,22 +107,67 @@ export class Watch {
     this.refresh().catch(() => this.#lost())
   }
 
+  /** Counts what this instance has refused. */
+  countRefusal(): void {
+    this.#refusals++
+    this.#telling ??= setTimeout(() => this.#tell(), tellWithinMs).unref()
+  }
+
   async #listen(): Promise<void> {
-    await this.#control.query(`listen "${this.#channel}"`)
-    this.#isListening = await this.#hearsItself()
+    this.#news = (await this.#isNotified()) ? "notified" : "polled"
     await this.refresh()
+    if (this.#news === "polled") return this.#pollLater()
+    const epoch = this.#lastEpoch
+    this.#instance = await this.store.register(epoch)
+    this.#told = { epoch, refusals: 0 }
+    this.#tell()
+  }
+
+  /** Tells the others what this instance knows, and has refused, if that is new. */
+  #tell(): void {
+    clearTimeout(this.#telling)
+    this.#telling = undefined
+    const [id, epoch, refusals] = [this.#instance, this.#lastEpoch, this.#refusals]
+    if (id === undefined || (epoch === this.#told.epoch && refusals === this.#told.refusals)) return
+    this.#told = { epoch, refusals }
+    // If it fails, the connection is lost, and it registers anew; or the schema is, and nothing commits.
+    this.store.acknowledge(id, epoch, refusals).catch(() => undefined)
+  }
+
+  async #isNotified(): Promise<boolean> {
+    this.#isStandby = await this.store.isStandby()
+    if (this.#isStandby) {
+      this.#say("This server is a read replica, on which nobody can listen.")
+      return false
+    }
+    await this.#control.query(`listen "${this.#channel}"`)
+    if (await this.#hearsItself()) return true
+    this.#say(
+      "LISTEN does not deliver, as behind a pooler that gives every transaction another connection (pgbouncer in " +
+        "transaction mode).",
+    )
+    return false
   }
 
   async #hearsItself(): Promise<boolean> {
-    const token = `echo ${process.pid} ${Math.random()}`
+    const values = [this.#channel, `echo ${process.pid} ${Math.random()}`]
     let timer: NodeJS.Timeout | undefined
-    const echo = new Promise<boolean>((resolve) => {
-      timer = setTimeout(() => resolve(false), echoWithinMs)
-      this.#echo = { token, heard: () => resolve(true) }
+    let isHeard = false
+    const echo = new Promise<void>((resolve) => {
+      const heard = () => resolve(void (isHeard = true))
+      this.#echo = { token: values[1] as string, heard }
+      timer = setTimeout(resolve, echoWithinMs)
     })
+    const notify = "select pg_notify($1, $2)"
     try {
-      await this.#control.query("select pg_notify($1, $2)", [this.#channel, token])
-      return await echo
+      // What one notifies oneself of comes before the statement is done.
+      if (await this.#control.isDirect()) await this.#control.query(notify, values)
+      else {
+        // A pooler may pass it on as long as the one connection is just being served.
+        await this.#control.queryElsewhere(notify, values)
+        await echo
+      }
+      return isHeard
     } finally {
       clearTimeout(timer)
       this.#echo = undefined
@@ -114,18 +184,39 @@ export class Watch {
     }
   }
 
+  #pollLater(): void {
+    if (!this.#isRunning) return
+    clearTimeout(this.#next)
+    this.#next = setTimeout(() => {
+      // A standby may have been promoted meanwhile.
+      const poll = this.#isStandby ? this.#listen() : this.refresh().then(() => this.#pollLater())
+      poll.catch(() => this.#lost())
+    }, pollMs).unref()
+  }
+
   #lost(): void {
-    this.#isListening = false
-    this.#known = undefined
+    this.#news = "none"
+    this.#known = this.#instance = undefined
     this.#reconnect(firstRetryMs)
   }
 
   #reconnect(afterMs: number): void {
     if (!this.#isRunning) return
-    clearTimeout(this.#retry)
-    this.#retry = setTimeout(
+    clearTimeout(this.#next)
+    this.#next = setTimeout(
       () => void this.#listen().catch(() => this.#reconnect(Math.min(afterMs * 2, lastRetryMs))),
       afterMs * (0.5 + Math.random()),
     ).unref()
+  }
+
+  /** Warns, once, of why the state is polled. */
+  #say(why: string): void {
+    if (this.#said.has(why)) return
+    this.#said.add(why)
+    process.emitWarning(
+      `${why} So the maintenance mode is read every ${pollMs} ms instead, and refusals may be that late; ` +
+        "what commits is decided by the database as ever.",
+      "MaintenanceWarning",
+    )
   }
 }

@@ -27,7 +27,7 @@ interface Runner {
 export const settings = [
   "fsync=off",
   "lc_messages=C",
-  "max_connections=300",
+  "max_connections=500",
   "max_prepared_transactions=20",
 ].flatMap((setting) => ["-c", setting])
 

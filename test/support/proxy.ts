@@ -1,5 +1,11 @@
 import { connect, createServer, type Server, type Socket } from "node:net"
 
+/** What a proxy does from the start. */
+export interface ProxyOptions {
+  /** Whether to leave out the server's notifications, as a pooler does. */
+  readonly dropsNotifications?: boolean
+}
+
 /**
  * A TCP proxy before a server, that cuts connections where it is told to:
  * - `before`: at what a client sends next, which does not arrive;
@@ -7,23 +13,25 @@ import { connect, createServer, type Server, type Socket } from "node:net"
  */
 export class Proxy {
   readonly url: string
+  readonly #options: ProxyOptions
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
   #cut: "before" | "after" | undefined
 
-  private constructor(url: string, server: Server) {
+  private constructor(url: string, server: Server, options: ProxyOptions) {
     this.url = url
+    this.#options = options
     this.#server = server
   }
 
-  static async start(target: string): Promise<Proxy> {
+  static async start(target: string, options: ProxyOptions = {}): Promise<Proxy> {
     const { hostname, port } = new URL(target)
     const server = createServer()
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
     const url = new URL(target)
     url.port = String((server.address() as { port: number }).port)
     url.hostname = "127.0.0.1"
-    const proxy = new Proxy(url.toString(), server)
+    const proxy = new Proxy(url.toString(), server, options)
     server.on("connection", (client) => proxy.#serve(client, connect(Number(port), hostname)))
     return proxy
   }
@@ -53,6 +61,22 @@ export class Proxy {
       })
     }
     client.on("data", (bytes) => (this.#cut === "before" ? end() : upstream.write(bytes)))
-    upstream.on("data", (bytes) => (this.#cut === "after" ? end() : client.write(bytes)))
+    const filter = this.#options.dropsNotifications ? withoutNotifications() : (bytes: Buffer) => bytes
+    upstream.on("data", (bytes) => (this.#cut === "after" ? end() : client.write(filter(bytes))))
+  }
+}
+
+/** Leaves NotificationResponse out of what a server sends, which is made of messages: a letter, a length, the rest. */
+function withoutNotifications(): (bytes: Buffer) => Buffer {
+  let pending = Buffer.alloc(0)
+  return (bytes) => {
+    pending = Buffer.concat([pending, bytes])
+    const passed: Buffer[] = []
+    while (pending.length >= 5 && pending.length > pending.readUInt32BE(1)) {
+      const end = 1 + pending.readUInt32BE(1)
+      if (pending[0] !== "A".charCodeAt(0)) passed.push(pending.subarray(0, end))
+      pending = pending.subarray(end)
+    }
+    return Buffer.concat(passed)
   }
 }

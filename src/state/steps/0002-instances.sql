@@ -1,0 +1,69 @@
+-- Can be run again, to put back what was lost. Who runs the plugin. {presence} is the lock key of those who do.
+
+-- Not that of the table, which would be unlogged, too: PostgreSQL 18 has a bad magic number in those of a promoted standby.
+create sequence if not exists {schema}.instance_id as integer cycle;
+comment on sequence {schema}.instance_id is 'The ids of instances.';
+
+-- Unlogged, for a crash ends them all, and they come again.
+create unlogged table if not exists {schema}.instance (
+  id integer primary key,
+  host text not null,
+  pid integer not null,
+  version text not null,
+  since timestamptz not null default clock_timestamp(),
+  epoch integer not null,
+  refusals bigint not null default 0
+);
+comment on table {schema}.instance is
+  'The processes in which the plugin is installed, each DataSource for itself, and what they told last: the state that they know, by its epoch, and how often they have refused. One is live as long as its watch holds the lock of its id.';
+
+create or replace function {schema}.live() returns setof integer
+  language sql security definer
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select objid::bigint::integer from pg_locks
+    where locktype = 'advisory'
+      and database = (select oid from pg_database where datname = current_database())
+      and classid = {presence} and objsubid = 2 and granted;
+  end;
+comment on function {schema}.live is 'The ids of the instances whose watch is connected.';
+
+create or replace function {schema}.register(new_host text, new_pid integer, new_version text, known_epoch integer)
+  returns integer
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  new_id integer := nextval('{schema}.instance_id');
+begin
+  delete from {schema}.instance where id in (
+    select id from {schema}.instance where id not in (select {schema}.live()) for update skip locked
+  );
+  insert into {schema}.instance (id, host, pid, version, epoch) values (new_id, new_host, new_pid, new_version, known_epoch);
+  -- Before anybody sees the row, so that nobody takes it for a dead one.
+  perform pg_advisory_lock({presence}, new_id);
+  return new_id;
+end $$;
+comment on function {schema}.register is 'Makes the session the watch of an instance, until it ends; returns the id.';
+
+create or replace function {schema}.acknowledge(own_id integer, known_epoch integer, refusal_count bigint) returns boolean
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update {schema}.instance set epoch = known_epoch, refusals = refusal_count where id = own_id;
+  return found;
+end $$;
+comment on function {schema}.acknowledge is 'Tells which state an instance knows, and how often it has refused; false if it is to register anew.';
+
+create or replace function {schema}.instances()
+  returns table (id integer, host text, pid integer, version text, since timestamptz, epoch integer, refusals bigint)
+  language sql security definer
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select i.id, i.host, i.pid, i.version, i.since, i.epoch, i.refusals
+    from {schema}.instance i
+    where i.id in (select {schema}.live())
+    order by i.id;
+  end;
+comment on function {schema}.instances is 'The live instances.';

@@ -1,0 +1,55 @@
+import { type ChildProcess, fork } from "node:child_process"
+import { once } from "node:events"
+import { join } from "node:path"
+import type { FromMember, ToMember } from "./member"
+
+/** A process of its own that has the plugin. */
+export class Member {
+  readonly #process: ChildProcess
+
+  private constructor(process: ChildProcess) {
+    this.#process = process
+  }
+
+  /** Starts one; resolves when it enforces. */
+  static async start(url: string): Promise<Member> {
+    const member = new Member(fork(join(__dirname, "member.js"), [url]))
+    await member.#answer()
+    return member
+  }
+
+  get pid(): number {
+    return this.#process.pid as number
+  }
+
+  /** Runs a text there; resolves with `done`, or the class of the error. */
+  async run(sql: string): Promise<string> {
+    const answer = this.#answer()
+    this.#process.send({ sql } satisfies ToMember)
+    const message = await answer
+    return message === "ready" ? message : message.outcome
+  }
+
+  /** Sends a signal: SIGKILL, SIGSTOP, SIGCONT. */
+  signal(signal: NodeJS.Signals): void {
+    this.#process.kill(signal)
+  }
+
+  /** Resolves when it has ended by itself, or is killed. */
+  async stop(): Promise<void> {
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return
+    const exit = once(this.#process, "exit")
+    this.#process.send("stop" satisfies ToMember)
+    await exit
+  }
+
+  async #answer(): Promise<FromMember> {
+    const exited = (code: number | null, signal: string | null) => {
+      throw new Error(`A member exited with ${code ?? signal}.`)
+    }
+    const exit = once(this.#process, "exit").then(([code, signal]) => exited(code, signal))
+    exit.catch(() => undefined)
+    const [message] = await Promise.race([once(this.#process, "message"), exit])
+    return message as FromMember
+  }
+}
