@@ -1,4 +1,5 @@
 import { TypeORMError } from "typeorm"
+import type { Blocker } from "./drain/blocker"
 import type { Mode } from "./mode/mode"
 
 /** A kind of change to an entity that the ORM made and a veto undid. */
@@ -63,6 +64,18 @@ export class AccessRefusedError extends MaintenanceError {
 /** Somebody who is neither the maintainer nor an emergency user tried to change the mode. */
 export class NotMaintainerError extends MaintenanceError {
   readonly code = "MAINTENANCE_NOT_MAINTAINER"
+}
+
+/** A mode was not entered, because others had something running when the time was over; the mode is what it was before. */
+export class DrainTimeoutError extends MaintenanceError {
+  readonly code = "MAINTENANCE_DRAIN_TIMEOUT"
+  /** Who was in the way; the oldest first. */
+  readonly blockers: readonly Blocker[]
+
+  constructor(message: string, facts: RefusalFacts & { blockers?: readonly Blocker[] } = {}) {
+    super(message, facts)
+    this.blockers = facts.blockers ?? []
+  }
 }
 
 /** Something is wrong with the installation: the DataSource, a version, the schema, a privilege, an option. */

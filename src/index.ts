@@ -1,7 +1,10 @@
 export { AsMaintainer, DuringMaintenance } from "./decorators"
 export type { DuringMaintenanceOptions, MaintenanceDecorator, UserOf } from "./decorators"
+export type { Blocker } from "./drain/blocker"
+export type { Draining, DrainOutcome } from "./drain/drain"
 export {
   AccessRefusedError,
+  DrainTimeoutError,
   MaintenanceError,
   MaintenanceInputError,
   MaintenanceSetupError,
@@ -12,6 +15,6 @@ export type { RefusalFacts, RefusedChange } from "./errors"
 export { installMaintenance, Maintenance } from "./maintenance"
 export type { EnterOptions, LeaveOptions, MaintenanceEvents, TransactionOptions } from "./maintenance"
 export type { Entered, Instance, MaintenanceReport, MaintenanceStatus, Mode } from "./mode/mode"
-export type { MaintenanceOptions } from "./options"
+export type { DrainOptions, MaintenanceOptions } from "./options"
 export { MaintenanceMigration } from "./state/migration"
 export { maintenanceSchemaSql } from "./state/schema"

@@ -3,13 +3,24 @@ import { randomUUID } from "node:crypto"
 import { setTimeout as pause } from "node:timers/promises"
 import type { DataSource, EntityManager } from "typeorm"
 import { Installation } from "./enforcement/install"
-import { type AccessRefusedError, MaintenanceInputError, type WriteVetoedError } from "./errors"
+import type { Blocker } from "./drain/blocker"
+import { drain, type Draining, type DrainPlan } from "./drain/drain"
+import { drainTimedOut, endedMeanwhile } from "./drain/failure"
+import {
+  type AccessRefusedError,
+  DrainTimeoutError,
+  MaintenanceInputError,
+  type WriteVetoedError,
+} from "./errors"
 import { currentTask, knownUser, namedActor, runAs, runTask } from "./identity"
 import type { Actor, Entered, MaintenanceReport, MaintenanceStatus, Mode } from "./mode/mode"
 import {
   checkMode,
   checkOptions,
   checkReason,
+  checkSignal,
+  type DrainOptions,
+  drainPlanOf,
   durationOf,
   resolveOptions,
   type MaintenanceOptions,
@@ -28,6 +39,10 @@ export interface EnterOptions {
    * result, and in a process warning. Default: 5000.
    */
   acknowledgeWithinMs?: number | undefined
+  /** What is done about what others have running. Default: that of the mode. */
+  drain?: DrainOptions | undefined
+  /** Breaks the entering off: the mode goes back to what it was, and `enter()` rejects with the signal's reason. */
+  signal?: AbortSignal | undefined
 }
 
 /** Who changes the mode. */
@@ -48,11 +63,25 @@ export interface TransactionOptions {
 export interface MaintenanceEvents {
   /** The mode was changed, by any process. */
   change: (status: MaintenanceStatus) => void
+  /** A mode is being entered by this DataSource, and others are in the way: when that changes, and every second. */
+  draining: (draining: Draining) => void
   /** Something was refused in this process. */
   refused: (error: WriteVetoedError | AccessRefusedError) => void
 }
 
-const enterOptions = ["as", "reason", "acknowledgeWithinMs"]
+const enterOptions = ["as", "reason", "acknowledgeWithinMs", "drain", "signal"]
+
+/** What `enter()` is asked for, checked. */
+interface Entry {
+  readonly mode: Mode
+  readonly actor: Actor
+  readonly reason: string | undefined
+  readonly plan: DrainPlan
+  readonly acknowledgeWithinMs: number
+  readonly signal: AbortSignal | undefined
+  /** The `during` that it opens the window for. */
+  readonly task?: string
+}
 
 /** PostgreSQL's codes for a transaction that would succeed if it were run again. */
 const retryable = new Set(["40001", "40P01"])
@@ -64,8 +93,12 @@ export class Maintenance {
   readonly #installation: Installation
   readonly #listeners: { [Event in keyof MaintenanceEvents]: Set<MaintenanceEvents[Event]> } = {
     change: new Set(),
+    draining: new Set(),
     refused: new Set(),
   }
+
+  /** Who follows the draining; told nothing more when it is over. */
+  readonly #followers = new Set<(draining: Draining | undefined) => void>()
 
   /** Use `installMaintenance`. */
   constructor(dataSource: DataSource, options: MaintenanceOptions = {}) {
@@ -77,19 +110,23 @@ export class Maintenance {
   }
 
   /**
-   * Opens a maintenance window, or switches the mode of one's own without a gap. When it resolves, no write of anybody
-   * else commits any more, and none is under way; in exclusive mode nobody else gets a connection. `enter("normal")` is
-   * `leave()`. Throws NotMaintainerError if somebody else holds a window (an emergency user takes it over), and
-   * MaintenanceInputError for an unknown mode, no user, or a reason that is empty or too long.
+   * Opens a maintenance window, or switches the mode of one's own without a gap. The mode holds from the beginning on; this
+   * resolves when, moreover, no write of anybody else is under way, the instances know, and what others had running was
+   * waited for as `drain` says: by default not at all in concurrent mode, and for 30 seconds in exclusive mode. From then
+   * on no write of anybody else commits; in exclusive mode nobody else gets a connection. `enter("normal")` is `leave()`.
+   *
+   * Throws NotMaintainerError if somebody else holds a window (an emergency user takes it over) or ends this one meanwhile;
+   * DrainTimeoutError if it is abandoned, and the mode is what it was before; and MaintenanceInputError for an unknown mode,
+   * no user, a reason that is empty or too long, or another option that makes no sense.
    */
   async enter(mode: Mode, options: EnterOptions = {}): Promise<Entered> {
-    checkOptions(options, enterOptions)
-    const acknowledgeWithinMs = durationOf("acknowledgeWithinMs", options.acknowledgeWithinMs, 5000)
     if (checkMode(mode) === "normal") {
+      checkOptions(options, enterOptions)
       return { ...(await this.leave({ as: options.as })), unacknowledged: [] }
     }
-    const { epoch } = await this.#announce(mode, options)
-    return this.#settle(epoch, acknowledgeWithinMs)
+    const entry = this.#entryOf(mode, options)
+    const { epoch } = await this.#announce(entry)
+    return this.#settle(epoch, entry)
   }
 
   /** Ends the window. Throws NotMaintainerError for a stranger, MaintenanceInputError in normal mode. */
@@ -110,29 +147,34 @@ export class Maintenance {
    * Enters, runs the work as the maintainer, and leaves, whatever happens; a window that the same user held before is
    * put back as it was instead, and so is somebody else's that an emergency user took over. Resolves with what the work
    * resolves with; if the work throws, so does this. Throws NotMaintainerError if another `during` of the same user is
-   * running, here or in another process, and if the window was ended or taken over before the work was done.
+   * running, here or in another process, and if the window was ended or taken over before the work was done; and what
+   * `enter` throws, when the work was not begun.
    */
   async during<T>(mode: Mode, options: EnterOptions, work: () => T | Promise<T>): Promise<T> {
     if (checkMode(mode) === "normal") {
       throw new MaintenanceInputError('during("normal") makes no sense: name the mode to enter.')
     }
-    checkOptions(options, enterOptions)
-    const acknowledgeWithinMs = durationOf("acknowledgeWithinMs", options.acknowledgeWithinMs, 5000)
+    const entry = { ...this.#entryOf(mode, options), task: randomUUID() }
     if (typeof work !== "function") throw new MaintenanceInputError("during() needs a function to run.")
-    const user = knownUser(this.#actor(options.as))
-    const task = randomUUID()
-    const { epoch, previous } = await this.#announce(mode, { ...options, as: user }, task)
+    const user = knownUser(entry.actor)
+    const { task } = entry
+    const { epoch, previous } = await this.#announce(entry)
     const finish = async () => {
       const store = await this.#installation.store()
       await store.finish(task, previous)
       await this.#installation.refresh()
     }
+    let isEntered = false
     let result: T
     try {
-      await this.#settle(epoch, acknowledgeWithinMs)
+      await this.#settle(epoch, entry)
+      isEntered = true
       result = await runTask(user, task, work)
     } catch (error) {
-      await finish().catch((failure) => warn(`The maintenance of ${user} was not ended: ${String(failure)}`))
+      await finish().catch((failure) => {
+        // A window that was abandoned is ended already.
+        if (isEntered) warn(`The maintenance of ${user} was not ended: ${String(failure)}`)
+      })
       throw error
     }
     await finish()
@@ -186,6 +228,30 @@ export class Maintenance {
     return () => void this.#listeners[event].delete(bound)
   }
 
+  /**
+   * What `on("draining")` tells, as an async iterator: of the entering that is under way in this DataSource, or else of the next,
+   * until that is over.
+   */
+  async *draining(): AsyncGenerator<Draining, void, void> {
+    const told: (Draining | undefined)[] = []
+    let wake: () => void = () => undefined
+    const follow = (draining: Draining | undefined) => {
+      told.push(draining)
+      wake()
+    }
+    this.#followers.add(follow)
+    try {
+      for (;;) {
+        if (told.length === 0) await new Promise<void>((resolve) => (wake = resolve))
+        const draining = told.shift()
+        if (!draining) return
+        yield draining
+      }
+    } finally {
+      this.#followers.delete(follow)
+    }
+  }
+
   /** Whether its DataSource is initialized. */
   get isInUse(): boolean {
     return this.#installation.dataSource.isInitialized
@@ -202,28 +268,77 @@ export class Maintenance {
     await this.#installation.uninstall()
   }
 
-  /** Commits the new mode. */
-  async #announce(mode: Mode, { as, reason }: EnterOptions, task?: string): Promise<Switch> {
-    const actor = this.#actor(as)
-    const checkedReason = checkReason(reason)
-    const store = await this.#installation.store()
-    const withinTask = currentTask(actor.user)
-    return store.enter(mode, actor, checkedReason, { task: task ?? withinTask, withinTask })
+  #entryOf(mode: Mode, options: EnterOptions): Entry {
+    checkOptions(options, enterOptions)
+    return {
+      mode,
+      actor: this.#actor(options.as),
+      reason: checkReason(options.reason),
+      plan: drainPlanOf(mode, options.drain),
+      acknowledgeWithinMs: durationOf("acknowledgeWithinMs", options.acknowledgeWithinMs, 5000),
+      signal: checkSignal(options.signal),
+    }
   }
 
-  /** Waits for what had passed its fence before, and for the instances to know. */
-  async #settle(epoch: number, acknowledgeWithinMs: number): Promise<Entered> {
-    const status = await this.#installation.refresh()
+  /** Commits the new mode. */
+  async #announce({ mode, actor, reason, plan, signal, task }: Entry): Promise<Switch> {
     const store = await this.#installation.store()
-    await store.holdersGone(epoch)
-    const unacknowledged = await store.acknowledged(epoch, acknowledgeWithinMs)
-    if (unacknowledged.length > 0) {
-      const names = unacknowledged.map(({ host, pid }) => `process ${pid} on ${host}`).join(", ")
-      warn(
-        `Not all know of the maintenance after ${acknowledgeWithinMs} ms: ${names}. They cannot write either.`,
-      )
+    const withinTask = currentTask(actor.user)
+    const tasks = { task: task ?? withinTask, withinTask }
+    signal?.throwIfAborted()
+    return store.startEntering(mode, actor, reason, tasks, plan, this.#installation.instance)
+  }
+
+  /** Waits for what had passed its fence before, for what others had running, and for the instances to know. */
+  async #settle(epoch: number, entry: Entry): Promise<Entered> {
+    const start = performance.now()
+    const store = await this.#installation.store()
+    try {
+      const status = await this.#installation.refresh()
+      const left = await this.#drain(epoch, entry)
+      if (left.length > 0) throw drainTimedOut(left, entry.plan)
+      const acknowledgeWithinMs = Math.max(0, entry.acknowledgeWithinMs - (performance.now() - start))
+      const unacknowledged = await store.acknowledged(epoch, acknowledgeWithinMs)
+      if (unacknowledged.length > 0) {
+        const names = unacknowledged.map(({ host, pid }) => `process ${pid} on ${host}`).join(", ")
+        warn(
+          `Not all know of the maintenance after ${entry.acknowledgeWithinMs} ms: ${names}. They cannot write either.`,
+        )
+      }
+      await store.endEntering(epoch)
+      return { ...status, unacknowledged }
+    } catch (error) {
+      if (error instanceof DrainTimeoutError || entry.signal?.aborted) {
+        await store.abandon(epoch, entry.actor)
+        await this.#installation.refresh()
+      }
+      throw error
+    } finally {
+      for (const follow of this.#followers) follow(undefined)
     }
-    return { ...status, unacknowledged }
+  }
+
+  async #drain(epoch: number, { plan, signal }: Entry): Promise<readonly Blocker[]> {
+    const store = await this.#installation.store()
+    const blockers = store.blockersOf(epoch, () => this.#installation.unrestrictedPids)
+    const assertStanding = () => {
+      // It is read anew whenever it changes.
+      if (this.#installation.lastEpoch > epoch) throw endedMeanwhile()
+    }
+    return drain(
+      {
+        look: (holders) => blockers.look(holders),
+        end: (blocker, how) => blockers.end(blocker, how),
+        holders: () => store.holders(epoch),
+        assertStanding,
+        tell: (draining) => {
+          this.#emit("draining", draining)
+          for (const follow of this.#followers) follow(draining)
+        },
+      },
+      plan,
+      signal,
+    )
   }
 
   #actor(as: string | undefined): Actor {

@@ -1,4 +1,5 @@
 import { inspect } from "node:util"
+import { type DrainOutcome, drainOutcomes, type DrainPlan } from "./drain/drain"
 import { MaintenanceInputError, MaintenanceSetupError } from "./errors"
 import { modes, type Mode } from "./mode/mode"
 
@@ -27,6 +28,18 @@ export interface MaintenanceOptions {
    * docs/benchmarks.md has figures. Default: `true`.
    */
   preparedStatements?: boolean | undefined
+}
+
+/** What is done about what others have running when a mode is entered. */
+export interface DrainOptions {
+  /** How many milliseconds to wait for it to end. Default: 30000; 0 in concurrent mode if there is no `drain` at all. */
+  withinMs?: number | undefined
+  /**
+   * What to do with what is left then. `proceed`: nothing, it is refused later. `cancel`: cancel its statement; `terminate`:
+   * terminate its session; what is left another 5 seconds later makes it be abandoned. `abandon`: the mode goes back to
+   * what it was, with a DrainTimeoutError. Default: `proceed` in concurrent mode, `abandon` in exclusive mode.
+   */
+  then?: DrainOutcome | undefined
 }
 
 /** The options with every default in place. */
@@ -150,6 +163,8 @@ export function checkMode(mode: unknown): Mode {
   return mode as Mode
 }
 
+/** How long others are waited for, in milliseconds. */
+const defaultDrainMs = 30_000
 /** The longest duration, in milliseconds: what a timer of Node can wait for, some 24 days. */
 const maxDurationMs = 2 ** 31 - 1
 
@@ -160,6 +175,27 @@ export function durationOf(name: string, value: unknown, defaultMs: number): num
   throw new MaintenanceInputError(
     `The option ${name} is a number of milliseconds from 0 to ${maxDurationMs}; this one is ${inspect(value)}.`,
   )
+}
+
+/** How a mode is entered, with the defaults of that mode; throws MaintenanceInputError. */
+export function drainPlanOf(mode: Mode, drain: DrainOptions | undefined): DrainPlan {
+  // In concurrent mode vetoes will do; exclusive mode means that nobody else is there.
+  const outcome = mode === "exclusive" ? "abandon" : "proceed"
+  if (drain === undefined) return { withinMs: mode === "exclusive" ? defaultDrainMs : 0, outcome }
+  checkOptions(drain, ["withinMs", "then"])
+  const { then = outcome } = drain
+  if (!drainOutcomes.includes(then)) {
+    throw new MaintenanceInputError(
+      `The option drain.then is one of ${drainOutcomes.join(", ")}; this one is ${inspect(then)}.`,
+    )
+  }
+  return { withinMs: durationOf("drain.withinMs", drain.withinMs, defaultDrainMs), outcome: then }
+}
+
+/** An AbortSignal as given by a caller, or none; throws MaintenanceInputError. */
+export function checkSignal(signal: unknown): AbortSignal | undefined {
+  if (signal === undefined || signal instanceof AbortSignal) return signal
+  throw new MaintenanceInputError(`The option signal is an AbortSignal; this one is ${inspect(signal)}.`)
 }
 
 /** Throws MaintenanceInputError for anything but an object with these options. */

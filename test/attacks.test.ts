@@ -5,6 +5,7 @@ import { AccessRefusedError } from "../src"
 import { classify } from "../src/enforcement/statement-kind"
 import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase } from "./support/database"
+import { notWaiting } from "./support/window"
 
 type Query = (query: unknown, values?: unknown[]) => Promise<unknown>
 
@@ -217,7 +218,7 @@ describe("An attack", () => {
       stream.pause()
     })
     while (rows.length === 0) await new Promise(setImmediate)
-    await maintenance.enter("exclusive", { as: "alice" })
+    await maintenance.enter("exclusive", { as: "alice", drain: notWaiting })
     stream.on("data", (row) => rows.push(row)).resume()
     expect(await ended).to.be.instanceOf(AccessRefusedError)
     expect(rows.length).to.be.lessThan(1000)

@@ -7,6 +7,7 @@ import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
 import { Item } from "./support/entities"
 import { openShop } from "./support/shop"
+import { notWaiting } from "./support/window"
 
 interface Pool {
   readonly totalCount: number
@@ -161,7 +162,7 @@ describe("Exclusive mode", () => {
             "select pg_terminate_backend(pid) from pg_stat_activity " +
               `where application_name = 'typeorm-maintenance-mode' and usename = '${role}'`,
           )
-          await maintenance.enter("exclusive", { as: "alice" })
+          await maintenance.enter("exclusive", { as: "alice", drain: notWaiting })
           // Until the loss has come through to this process, it still believes in normal mode.
           let refusal: unknown
           for (let attempt = 0; attempt < 1000 && refusal === undefined; attempt++) {
@@ -173,7 +174,7 @@ describe("Exclusive mode", () => {
           await maintenance.leave({ as: "alice" })
           await runner.startTransaction()
           await runner.query("select 1")
-          await maintenance.enter("exclusive", { as: "alice" })
+          await maintenance.enter("exclusive", { as: "alice", drain: notWaiting })
           const answer: unknown = await door(runner).catch((error: unknown) => error)
           expect(answer).to.be.instanceOf(AccessRefusedError)
           await runner.release()
@@ -189,7 +190,7 @@ describe("Exclusive mode", () => {
     const runner = dataSource.createQueryRunner()
     await runner.startTransaction()
     await runner.query("insert into item (name) values ('crate')")
-    await maintenance.enter("exclusive", { as: "alice" })
+    await maintenance.enter("exclusive", { as: "alice", drain: notWaiting })
     const refusal: unknown = await runner.query("select 1").catch((error: unknown) => error)
     expect(refusal).to.be.instanceOf(AccessRefusedError)
     await runner.release()
@@ -204,7 +205,7 @@ describe("Exclusive mode", () => {
     const { dataSource, maintenance } = installed.current
     const refused: string[] = []
     const stop = maintenance.on("refused", (error) => refused.push(error.code))
-    await maintenance.enter("exclusive", { as: "alice" })
+    await maintenance.enter("exclusive", { as: "alice", drain: notWaiting })
     await dataSource.query("select 1").catch(() => undefined)
     await dataSource.transaction((manager) => manager.find(Item)).catch(() => undefined)
     await maintenance.enter("concurrent", { as: "alice" })

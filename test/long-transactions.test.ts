@@ -4,6 +4,7 @@ import { AccessRefusedError, type Mode, WriteVetoedError } from "../src"
 import { useMaintenance } from "./support/data-source"
 import { useDatabase } from "./support/database"
 import { openShop, restock } from "./support/shop"
+import { notWaiting } from "./support/window"
 
 const isolationLevels = ["READ UNCOMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"] as const
 
@@ -77,7 +78,7 @@ describe("A transaction that began before the switch", () => {
       const { dataSource, maintenance } = installed.current
       const runner = await begin(dataSource, isolation)
       await runner.query("insert into item (name) values ('crate')")
-      await maintenance.enter("exclusive", { as: "alice" })
+      await maintenance.enter("exclusive", { as: "alice", drain: notWaiting })
       const statement: unknown = await runner.query("select 1").catch((failure: unknown) => failure)
       expect(statement).to.be.instanceOf(AccessRefusedError)
       const commit: unknown = await runner.commitTransaction().catch((failure: unknown) => failure)

@@ -50,6 +50,8 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
   readonly fence: Fence
   /** Whether TypeORM is looking at the server as it starts, for which every mode allows it to read. */
   isStartingUp = false
+  /** Whom the last statement acted for; undefined before the first. */
+  lastActor: Actor | undefined
   /** Whether it is one of TypeORM's `slaves`: a replica, which writes nothing, and may not have the schema. */
   isReplica = false
   readonly #client: WireClient
@@ -97,6 +99,11 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
 
   get isPrepared(): boolean {
     return this.fence.isPrepared
+  }
+
+  /** The process id of its backend, as PostgreSQL, or a pooler, has told. */
+  get backendPid(): number | undefined {
+    return this.#client.processID ?? undefined
   }
 
   /** Tells of a refusal; returns the error, to be thrown. */
@@ -159,7 +166,10 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
   #run(request: Request): Promise<Result> {
     const { session } = this
     const { query, kind, end } = request
-    if (kind !== "rollback") this.#assertAdmitted(request.actor)
+    if (kind !== "rollback") {
+      this.#assertAdmitted(request.actor)
+      this.lastActor = request.actor
+    }
     if (kind === "control" || end) {
       const result = end ? session.forget(end) : session.postpone(query.text)
       if (result) return Promise.resolve(result)
@@ -232,6 +242,7 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
       const classified = text === undefined ? unknownText : classify(text, false)
       const { kind, mayEndTransaction } = classified
       if (kind !== "rollback") this.#assertAdmitted(actor)
+      this.lastActor = actor
       if (kind === "control" || (kind === "rollback" && !session.is("I"))) return session.submit(query, {})
       if (session.is("I") && kind === "atomic") {
         const translate = (error: Error) => this.#checkpoint.refuse(error) as Error

@@ -4,7 +4,7 @@ import { currentActor } from "../identity"
 import { isAdmitted, type MaintenanceReport, type MaintenanceStatus } from "../mode/mode"
 import type { ResolvedOptions } from "../options"
 import { mayInstallSchema } from "../state/migration"
-import type { StateStore } from "../state/state-store"
+import type { Backends, StateStore } from "../state/state-store"
 import { Watch } from "../state/watch"
 import { pipelinedQueryClass } from "../wire/pipelined-query"
 import type { WireClient } from "../wire/protocol"
@@ -52,7 +52,10 @@ export class Installation {
     this.dataSource = dataSource
     this.options = options
     this.#events = events
-    this.#watch = new Watch(clientFactory(this.#driver), options.schema, (status) => events.changed(status))
+    this.#watch = new Watch(clientFactory(this.#driver), options.schema, {
+      changed: (status) => events.changed(status),
+      backends: (status) => this.#backends(status),
+    })
     this.#fence = new Fence(options, () => this.#watch.known)
     this.#enforcement = {
       fence: this.#fence,
@@ -87,6 +90,22 @@ export class Installation {
   async report(): Promise<MaintenanceReport> {
     await this.store()
     return this.#watch.report()
+  }
+
+  /** The id of this instance, while its watch is connected. */
+  get instance(): number | undefined {
+    return this.#watch.instance
+  }
+
+  /** The epoch of the state that was read last. */
+  get lastEpoch(): number {
+    return this.#watch.lastEpoch
+  }
+
+  /** The backends of the pools that acted last for somebody whom the state, as far as it is known, does not restrict. */
+  get unrestrictedPids(): readonly number[] {
+    const status = this.#watch.known?.status
+    return status ? this.#backends(status).unrestricted : []
   }
 
   /** Resolves when the schema is there and the watch listens; rejects with MaintenanceSetupError. */
@@ -244,6 +263,14 @@ export class Installation {
       (one) => (one as unknown as { databaseConnection: unknown }).databaseConnection === client,
     )
     return [...((runner?.broadcaster as Partial<RecordingBroadcaster> | undefined)?.changes?.values() ?? [])]
+  }
+
+  #backends(status: MaintenanceStatus): Backends {
+    const connections = [...this.#connections.values()].filter(({ backendPid }) => backendPid !== undefined)
+    const pidsOf = (some: FencedConnection[]) => some.map(({ backendPid }) => backendPid as number)
+    const isUnrestricted = ({ lastActor }: FencedConnection) =>
+      lastActor !== undefined && isAdmitted(status, lastActor)
+    return { pool: pidsOf(connections), unrestricted: pidsOf(connections.filter(isUnrestricted)) }
   }
 
   #mayWrite(): boolean {

@@ -41,6 +41,16 @@ export interface Instance {
 
 /** The state of the maintenance, and who takes part. */
 export interface MaintenanceReport extends MaintenanceStatus {
+  /**
+   * The mode, or `entering` while `enter()` waits for what others had running. The mode restricts from the beginning of
+   * that on.
+   */
+  readonly state: Mode | "entering"
+  /**
+   * Whether who entered the mode was gone before that was done: then the mode stands, and what others had running may be
+   * running still.
+   */
+  readonly isInterrupted: boolean
   /** The processes whose watch is connected. None are known to a read replica. */
   readonly instances: readonly Instance[]
 }

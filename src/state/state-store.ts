@@ -1,12 +1,14 @@
 import { hostname } from "node:os"
 import { setTimeout as pause } from "node:timers/promises"
+import { Blockers, type Run } from "../drain/blockers"
+import type { DrainOutcome, DrainPlan } from "../drain/drain"
 import { MaintenanceError, MaintenanceSetupError } from "../errors"
 import { knownUser } from "../identity"
 import type { Actor, Instance, Mode, StampedState } from "../mode/mode"
 import type { ControlConnection } from "./control-connection"
 import { translateStateError } from "./refusal"
 import { packageVersion } from "./schema-steps"
-import { installedVersion, installSchema, maintenanceSchemaSql } from "./schema"
+import { installedVersion, installSchema, lockKeys, maintenanceSchemaSql } from "./schema"
 
 /** How often in a row the connection may be lost while waiting. */
 const maxLostConnections = 50
@@ -32,6 +34,27 @@ interface InstanceRow extends Omit<Instance, "refusals"> {
 interface EnterRow {
   previous: object
   current_epoch: number
+}
+
+/** A row of the function entering(). */
+interface EnteringRow {
+  readonly epoch: number
+  readonly deadline: Date
+  readonly outcome: DrainOutcome
+  readonly is_live: boolean
+}
+
+/** What an instance tells. */
+export interface Acknowledgement extends Backends {
+  readonly epoch: number
+  readonly refusals: number
+}
+
+/** The backends of a pool, by process id. */
+export interface Backends {
+  readonly pool: readonly number[]
+  /** Those that acted last for somebody whom the state does not restrict. */
+  readonly unrestricted: readonly number[]
 }
 
 /** What a change of mode was. */
@@ -104,23 +127,59 @@ export class StateStore {
     await this.#rows("restamp()", [])
   }
 
-  /** Commits the new mode. It holds for every fence from now on, but transactions that have passed theirs still commit. */
-  async enter(
+  /**
+   * Commits the new mode. It holds for every fence from now on, but transactions that have passed theirs still commit: it is
+   * being entered until `endEntering`, or `abandon`.
+   */
+  async startEntering(
     mode: Mode,
     actor: Actor,
     reason: string | undefined,
     { task, withinTask }: TaskNames,
+    { withinMs, outcome }: DrainPlan,
+    instance: number | undefined,
   ): Promise<Switch> {
-    const [row] = await this.#rows<EnterRow>("enter($1, $2, $3, $4, $5, $6)", [
+    const [row] = await this.#rows<EnterRow>("start_entering($1, $2, $3, $4, $5, $6, $7, $8, $9)", [
       mode,
       knownUser(actor),
       actor.isEmergency,
       reason ?? null,
       task ?? null,
       withinTask ?? null,
+      instance ?? null,
+      withinMs,
+      outcome,
     ])
-    if (!row) throw new Error("enter() returned no row")
+    if (!row) throw new Error("start_entering() returned no row")
     return { epoch: row.current_epoch, previous: row.previous }
+  }
+
+  /** Says that nothing is left to wait for. */
+  async endEntering(epoch: number): Promise<void> {
+    await this.#rows("end_entering($1)", [epoch])
+  }
+
+  /** Puts back what there was before the window that is being entered. */
+  async abandon(epoch: number, actor: Actor): Promise<void> {
+    await this.#rows("abandon($1, $2, $3)", [epoch, knownUser(actor), actor.isEmergency])
+  }
+
+  /** The window that is being entered, if there is one. */
+  async entering(): Promise<EnteringRow | undefined> {
+    return (await this.#rows<EnteringRow>("entering()", []))[0]
+  }
+
+  /** Who has passed a fence before this epoch, and has not ended: backends, and 0 for prepared transactions. */
+  async holders(epoch: number): Promise<number[]> {
+    const rows = await this.#persistently(() => this.#rows<{ holders: number }>(`holders($1)`, [epoch]))
+    return rows.map(({ holders }) => holders)
+  }
+
+  /** Who is in the way of the window of an epoch. */
+  blockersOf(epoch: number, ownPids: () => readonly number[]): Blockers {
+    const { presence } = lockKeys(this.#schema)
+    const run: Run = (text, values) => this.#persistently(() => this.#control.query(text, values))
+    return new Blockers(run, { schema: this.#schema, presence, epoch }, ownPids)
   }
 
   /** Ends the window of a task: puts back the state that its enter() found. */
@@ -132,21 +191,6 @@ export class StateStore {
     await this.#rows("leave($1, $2)", [knownUser(actor), actor.isEmergency])
   }
 
-  /** Resolves when every transaction that passed its fence before this epoch has ended. */
-  async holdersGone(epoch: number): Promise<void> {
-    let failures = 0
-    for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, lastWaitMs)) {
-      try {
-        if ((await this.#rows("holders($1)", [epoch])).length === 0) return
-        failures = 0
-      } catch (error) {
-        // A lost connection is opened again by the next look; the state stands meanwhile.
-        if (error instanceof MaintenanceError || ++failures > maxLostConnections) throw error
-      }
-      await pause(waitMs)
-    }
-  }
-
   /** Whether the server is a read replica. */
   async isStandby(): Promise<boolean> {
     const { rows } = await this.#control.query<{ is_standby: boolean }>(
@@ -155,17 +199,22 @@ export class StateStore {
     return rows[0]?.is_standby === true
   }
 
-  /** Makes the connection the watch of an instance, as long as it is open; returns the instance's id. */
-  async register(knownEpoch: number): Promise<number> {
+  /**
+   * Makes the connection the watch of an instance, as long as it is open; returns the instance's id. The former one is what
+   * it had on the connection before.
+   */
+  async register(knownEpoch: number, formerId: number | undefined): Promise<number> {
     const values = [hostname(), process.pid, packageVersion, knownEpoch]
     const [row] = await this.#rows<{ register: number }>("register($1, $2, $3, $4)", values)
-    return row?.register as number
+    const id = row?.register as number
+    if (formerId !== undefined) await this.#rows("come_again($1, $2)", [formerId, id])
+    return id
   }
 
-  /** Tells which state an instance knows, and how often it has refused; returns whether it is registered still. */
-  async acknowledge(id: number, knownEpoch: number, refusals: number): Promise<boolean> {
-    const values = [id, knownEpoch, refusals]
-    const [row] = await this.#rows<{ acknowledge: boolean }>("acknowledge($1, $2, $3)", values)
+  /** Tells what an instance knows and does; returns whether it is registered still. */
+  async acknowledge(id: number, { epoch, refusals, pool, unrestricted }: Acknowledgement): Promise<boolean> {
+    const values = [id, epoch, refusals, pool, unrestricted]
+    const [row] = await this.#rows<{ acknowledge: boolean }>("acknowledge($1, $2, $3, $4, $5)", values)
     return row?.acknowledge === true
   }
 
@@ -185,6 +234,18 @@ export class StateStore {
       const missing = (await this.instances()).filter((instance) => instance.epoch < epoch)
       if (missing.length === 0 || performance.now() >= deadline) return missing
       await pause(Math.min(waitMs, Math.max(0, deadline - performance.now())))
+    }
+  }
+
+  /** A lost connection is opened again by the next look; the state stands meanwhile. */
+  async #persistently<T>(look: () => Promise<T>): Promise<T> {
+    for (let failures = 0; ;) {
+      try {
+        return await look()
+      } catch (error) {
+        if (error instanceof MaintenanceError || ++failures > maxLostConnections) throw error
+      }
+      await pause(lastWaitMs)
     }
   }
 

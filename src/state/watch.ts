@@ -2,7 +2,7 @@ import type { Notification } from "pg"
 import type { MaintenanceReport, MaintenanceStatus, StampedState } from "../mode/mode"
 import { ControlConnection, type ClientFactory } from "./control-connection"
 import { channelOf } from "./schema"
-import { StateStore } from "./state-store"
+import { type Backends, StateStore } from "./state-store"
 
 /** How long a notification may take that comes through a pooler before LISTEN is taken not to deliver. */
 const echoWithinMs = 2000
@@ -16,6 +16,14 @@ const tellWithinMs = 10_000
 /** How changes of the state come to be known: by LISTEN, by reading it again and again, or not at all. */
 type News = "notified" | "polled" | "none"
 
+/** What a watch needs of its owner. */
+export interface WatchOwner {
+  /** Told of every new state. */
+  changed(status: MaintenanceStatus): void
+  /** What the others are to know of the pools, in a state. */
+  backends(status: MaintenanceStatus): Backends
+}
+
 /**
  * Keeps the mode in memory, by LISTEN, and makes this process an instance that the others see. What it knows serves to
  * refuse early; it never allows a write. While the connection is down nothing is known, and the fence alone decides.
@@ -24,7 +32,8 @@ export class Watch {
   readonly store: StateStore
   readonly #control: ControlConnection
   readonly #channel: string
-  readonly #onChange: (status: MaintenanceStatus) => void
+  readonly #onChange: WatchOwner["changed"]
+  readonly #backends: WatchOwner["backends"]
   #known: StampedState | undefined
   #lastEpoch = 0
   #news: News = "none"
@@ -34,20 +43,22 @@ export class Watch {
   #echo: { token: string; heard(): void } | undefined
   /** The id of this instance; undefined while its watch is not connected. */
   #instance: number | undefined
+  #formerInstance: number | undefined
   #refusals = 0
   /** What was told last. */
   #told = { epoch: 0, refusals: 0 }
   #telling: NodeJS.Timeout | undefined
   readonly #said = new Set<string>()
 
-  constructor(createClient: ClientFactory, schema: string, onChange: (status: MaintenanceStatus) => void) {
+  constructor(createClient: ClientFactory, schema: string, { changed, backends }: WatchOwner) {
     this.#control = new ControlConnection(createClient, {
       notification: (notification) => this.#notified(notification),
       lost: () => this.#lost(),
     })
     this.store = new StateStore(this.#control, schema)
     this.#channel = channelOf(schema)
-    this.#onChange = onChange
+    this.#onChange = changed
+    this.#backends = backends
   }
 
   /** The state, if it is known to be current; or, where it is polled, to have been so a moment ago. */
@@ -93,11 +104,25 @@ export class Watch {
     return status
   }
 
-  /** As `refresh`, with the instances. */
+  /** As `refresh`, with the instances, and whether the mode is being entered. */
   async report(): Promise<MaintenanceReport> {
     const status = await this.refresh()
+    const entering = await this.store.entering()
     // A standby has none of what is not logged.
-    return { ...status, instances: this.#isStandby ? [] : await this.store.instances() }
+    const instances = this.#isStandby ? [] : await this.store.instances()
+    const isCurrent = entering?.epoch === status.epoch
+    const state = isCurrent && entering.is_live ? "entering" : status.mode
+    return { ...status, state, isInterrupted: isCurrent && !entering.is_live, instances }
+  }
+
+  /** The id of this instance, while its watch is connected. */
+  get instance(): number | undefined {
+    return this.#instance
+  }
+
+  /** The epoch of the state that was read last. */
+  get lastEpoch(): number {
+    return this.#lastEpoch
   }
 
   /** Forgets what was known, because the server says that it is another state by now, and reads it anew. */
@@ -117,9 +142,8 @@ export class Watch {
     this.#news = (await this.#isNotified()) ? "notified" : "polled"
     await this.refresh()
     if (this.#news === "polled") return this.#pollLater()
-    const epoch = this.#lastEpoch
-    this.#instance = await this.store.register(epoch)
-    this.#told = { epoch, refusals: 0 }
+    this.#instance = this.#formerInstance = await this.store.register(this.#lastEpoch, this.#formerInstance)
+    this.#told = { epoch: 0, refusals: 0 }
     this.#tell()
   }
 
@@ -127,11 +151,13 @@ export class Watch {
   #tell(): void {
     clearTimeout(this.#telling)
     this.#telling = undefined
-    const [id, epoch, refusals] = [this.#instance, this.#lastEpoch, this.#refusals]
-    if (id === undefined || (epoch === this.#told.epoch && refusals === this.#told.refusals)) return
+    const [id, status, refusals] = [this.#instance, this.#known?.status, this.#refusals]
+    if (id === undefined || status === undefined) return
+    const { epoch } = status
+    if (epoch === this.#told.epoch && refusals === this.#told.refusals) return
     this.#told = { epoch, refusals }
     // If it fails, the connection is lost, and it registers anew; or the schema is, and nothing commits.
-    this.store.acknowledge(id, epoch, refusals).catch(() => undefined)
+    this.store.acknowledge(id, { epoch, refusals, ...this.#backends(status) }).catch(() => undefined)
   }
 
   async #isNotified(): Promise<boolean> {

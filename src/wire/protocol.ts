@@ -30,6 +30,8 @@ export interface ProtocolConnection extends EventEmitter {
 /** As much of a `pg` client as this layer uses. */
 export interface WireClient extends EventEmitter {
   readonly connection: ProtocolConnection
+  /** The process id of the backend. */
+  readonly processID?: number | null
   /** Whether the server has answered all that was sent. */
   readonly readyForQuery: boolean
   query(query: object | string, values?: unknown, callback?: unknown): unknown

@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from "node:child_process"
 import { once } from "node:events"
 import { join } from "node:path"
+import type { Mode } from "../../src"
 import type { FromMember, ToMember } from "./member"
 
 /** A process of its own that has the plugin. */
@@ -22,12 +23,14 @@ export class Member {
     return this.#process.pid as number
   }
 
-  /** Runs a text there; resolves with `done`, or the class of the error. */
-  async run(sql: string): Promise<string> {
-    const answer = this.#answer()
-    this.#process.send({ sql } satisfies ToMember)
-    const message = await answer
-    return message === "ready" ? message : message.outcome
+  /** Runs a text there, on the same connection each time; resolves with `done`, or the class of the error. */
+  run(sql: string, as?: string): Promise<string> {
+    return this.#ask(as === undefined ? { sql } : { sql, as })
+  }
+
+  /** Enters a mode there; resolves with `done`, or the class of the error. */
+  enter(mode: Mode, as: string): Promise<string> {
+    return this.#ask({ enter: mode, as })
   }
 
   /** Sends a signal: SIGKILL, SIGSTOP, SIGCONT. */
@@ -41,6 +44,13 @@ export class Member {
     const exit = once(this.#process, "exit")
     this.#process.send("stop" satisfies ToMember)
     await exit
+  }
+
+  async #ask(request: ToMember): Promise<string> {
+    const answer = this.#answer()
+    this.#process.send(request)
+    const message = await answer
+    return message === "ready" ? message : message.outcome
   }
 
   async #answer(): Promise<FromMember> {

@@ -1,14 +1,15 @@
 import type { DataSource } from "typeorm"
+import { lockKeys } from "../../src/state/schema"
 import type { Outsider } from "./shop"
 
-/** What a DataSource has lent and not got back, and what its database holds for sessions that have nothing to do. */
+/** What a DataSource has lent and not got back, and what its database holds for sessions, but watches, that have nothing to do. */
 export async function stray(dataSource: DataSource, outsider: Outsider): Promise<object> {
   const pool = (dataSource.driver as unknown as { master: { totalCount: number; idleCount: number } }).master
   const [found] = await outsider.sql(`select
     (select count(*)::int from pg_stat_activity
       where datname = current_database() and state like 'idle in transaction%') as open,
     (select count(*)::int from pg_locks
-      where locktype = 'advisory' and pid is not null
+      where locktype = 'advisory' and pid is not null and classid <> ${lockKeys("maintenance").presence}
         and database = (select oid from pg_database where datname = current_database())) as locks`)
   return { lent: pool.totalCount - pool.idleCount, ...found }
 }

@@ -4,3 +4,6 @@ import type { MaintenanceStatus } from "../../src"
 export function windowOf({ mode, maintainer, reason, since, epoch }: MaintenanceStatus): object {
   return { mode, maintainer, reason, since, epoch }
 }
+
+/** What others have running when exclusive mode begins is not waited for, but refused. */
+export const notWaiting = { withinMs: 0, then: "proceed" } as const

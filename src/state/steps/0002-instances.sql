@@ -12,10 +12,12 @@ create unlogged table if not exists {schema}.instance (
   version text not null,
   since timestamptz not null default clock_timestamp(),
   epoch integer not null,
-  refusals bigint not null default 0
+  refusals bigint not null default 0,
+  pool integer[] not null default '{}',
+  unrestricted integer[] not null default '{}'
 );
 comment on table {schema}.instance is
-  'The processes in which the plugin is installed, each DataSource for itself, and what they told last: the state that they know, by its epoch, and how often they have refused. One is live as long as its watch holds the lock of its id.';
+  'The processes in which the plugin is installed, each DataSource for itself, and what they told last: the state that they know, by its epoch, how often they have refused, and the backends of their pool, with those that acted for somebody whom that state does not restrict. One is live as long as its watch holds the lock of its id.';
 
 create or replace function {schema}.live() returns setof integer
   language sql security definer
@@ -46,15 +48,32 @@ begin
 end $$;
 comment on function {schema}.register is 'Makes the session the watch of an instance, until it ends; returns the id.';
 
-create or replace function {schema}.acknowledge(own_id integer, known_epoch integer, refusal_count bigint) returns boolean
+create or replace function {schema}.acknowledge(
+  own_id integer, known_epoch integer, refusal_count bigint, pool_pids integer[], unrestricted_pids integer[]
+)
+  returns boolean
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  update {schema}.instance set epoch = known_epoch, refusals = refusal_count where id = own_id;
+  update {schema}.instance set
+    epoch = known_epoch, refusals = refusal_count, pool = pool_pids, unrestricted = unrestricted_pids
+  where id = own_id;
   return found;
 end $$;
-comment on function {schema}.acknowledge is 'Tells which state an instance knows, and how often it has refused; false if it is to register anew.';
+comment on function {schema}.acknowledge is
+  'Tells which state an instance knows, how often it has refused, and what its backends do; false if it is to register anew.';
+
+create or replace function {schema}.backends()
+  returns table (pid integer, instance integer, host text, instance_pid integer, epoch integer, is_unrestricted boolean)
+  language sql security definer
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select p.pid, i.id, i.host, i.pid, i.epoch, p.pid = any (i.unrestricted)
+    from {schema}.instance i, unnest(i.pool) as p (pid)
+    where i.id in (select {schema}.live());
+  end;
+comment on function {schema}.backends is 'The backends of the live instances, as they told last.';
 
 create or replace function {schema}.instances()
   returns table (id integer, host text, pid integer, version text, since timestamptz, epoch integer, refusals bigint)

@@ -1,0 +1,138 @@
+import type { QueryResult, QueryResultRow } from "pg"
+import type { Blocker } from "./blocker"
+
+/** Runs a statement. */
+export type Run = <Row extends QueryResultRow>(text: string, values: unknown[]) => Promise<QueryResult<Row>>
+
+/** A row of the query below. */
+interface OpenRow {
+  pid: number | null
+  transaction: string
+  application: string | null
+  user: string | null
+  client_address: string | null
+  age_ms: number | null
+  state: string | null
+  has_written: boolean
+  query: string | null
+  is_hidden: boolean
+}
+
+/** A row of the function backends(). */
+interface BackendRow {
+  pid: number
+  instance: number
+  host: string
+  instance_pid: number
+  epoch: number
+  is_unrestricted: boolean
+}
+
+/**
+ * All that has an open transaction in this database, but watches ($1 is the key of their locks). Every transaction holds the
+ * lock of its virtual id, which is shown to everybody; of what it does, PostgreSQL shows each role what it may see.
+ */
+const openTransactions = `
+  select a.pid, l.virtualtransaction as transaction, a.application_name as application, a.usename as "user",
+    host(a.client_addr) as client_address,
+    extract(epoch from clock_timestamp() - a.xact_start)::float8 * 1000 as age_ms,
+    a.state, a.backend_xid is not null as has_written, left(a.query, 200) as query,
+    a.query = '<insufficient privilege>' as is_hidden
+  from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity a on a.pid = l.pid
+  where l.locktype = 'virtualxid' and l.granted and l.mode = 'ExclusiveLock' and a.datname = current_database()
+    and a.usesysid is not null and coalesce(a.backend_type, 'client backend') = 'client backend'
+    and a.pid <> pg_backend_pid()
+    and not exists (select from pg_catalog.pg_locks p where p.pid = a.pid and p.locktype = 'advisory' and p.classid = $1)
+  union all
+  select null, x.gid, null, x.owner, null, extract(epoch from clock_timestamp() - x.prepared)::float8 * 1000,
+    'prepared', true, null, false
+  from pg_catalog.pg_prepared_xacts x where x.database = current_database()
+  order by age_ms desc nulls last`
+
+/** Who is in the way: what was open at the first look, and is still. */
+export class Blockers {
+  readonly #run: Run
+  readonly #schema: string
+  readonly #presence: number
+  readonly #epoch: number
+  readonly #ownPids: () => readonly number[]
+  /** What was open at first. */
+  #first: ReadonlySet<string> | undefined
+  readonly #cannotEnd = new Map<string, string>()
+
+  /** Of the window of an epoch; `ownPids` are backends of this process that act for somebody whom it does not restrict. */
+  constructor(
+    run: Run,
+    { schema, presence, epoch }: { schema: string; presence: number; epoch: number },
+    ownPids: () => readonly number[],
+  ) {
+    this.#run = run
+    this.#schema = schema
+    this.#presence = presence
+    this.#epoch = epoch
+    this.#ownPids = ownPids
+  }
+
+  /**
+   * Looks; the oldest come first, those whose age is hidden last. The holders are in the way with any transaction: VACUUM
+   * and its like begin one after the other.
+   */
+  async look(holders: readonly number[]): Promise<Blocker[]> {
+    const { rows } = await this.#run<OpenRow>(openTransactions, [this.#presence])
+    this.#first ??= new Set(rows.map(keyOf))
+    const left = rows.filter((row) => this.#first?.has(keyOf(row)) || holders.includes(row.pid ?? 0))
+    if (left.length === 0) return []
+    const backends = await this.#run<BackendRow>(`select * from "${this.#schema}".backends()`, [])
+    const byPid = new Map(backends.rows.map((backend) => [backend.pid, backend]))
+    const ownPids = new Set(this.#ownPids())
+    return left.flatMap((row) => {
+      const backend = byPid.get(row.pid ?? 0)
+      // What an instance tells of its backends is by the state that it knows.
+      const isOwn = backend?.is_unrestricted === true && backend.epoch === this.#epoch
+      return isOwn || ownPids.has(row.pid ?? 0) ? [] : [this.#blocker(row, backend)]
+    })
+  }
+
+  /** Has PostgreSQL cancel its statement, or terminate its session, if it is in that transaction still. */
+  async end({ pid, transaction }: Blocker, how: "cancel" | "terminate"): Promise<void> {
+    const key = keyOf({ pid: pid ?? null, transaction })
+    if (pid === undefined) {
+      this.#cannotEnd.set(
+        key,
+        "a prepared transaction is ended by COMMIT PREPARED or ROLLBACK PREPARED alone",
+      )
+      return
+    }
+    try {
+      await this.#run(
+        `select pg_catalog.pg_${how}_backend(pid) from pg_catalog.pg_locks
+         where locktype = 'virtualxid' and granted and mode = 'ExclusiveLock' and pid = $1 and virtualtransaction = $2`,
+        [pid, transaction],
+      )
+    } catch (error) {
+      // Such as: the role is no member of pg_signal_backend.
+      this.#cannotEnd.set(key, (error as Error).message)
+    }
+  }
+
+  #blocker(row: OpenRow, backend: BackendRow | undefined): Blocker {
+    return {
+      pid: row.pid ?? undefined,
+      transaction: row.transaction,
+      application: row.application ?? undefined,
+      user: row.user ?? undefined,
+      clientAddress: row.client_address ?? undefined,
+      ageMs: row.age_ms ?? undefined,
+      state: row.state ?? undefined,
+      hasWritten: row.has_written,
+      query: row.is_hidden ? undefined : (row.query ?? undefined),
+      instance: backend && { id: backend.instance, host: backend.host, pid: backend.instance_pid },
+      isHidden: row.is_hidden,
+      cannotEnd: this.#cannotEnd.get(keyOf(row)),
+    }
+  }
+}
+
+function keyOf({ pid, transaction }: { pid: number | null; transaction: string }): string {
+  return `${pid ?? "prepared"} ${transaction}`
+}

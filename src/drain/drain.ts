@@ -1,0 +1,85 @@
+import { setTimeout as pause } from "node:timers/promises"
+import type { Blocker } from "./blocker"
+
+/** What is done with what is still running when the time is over. */
+export const drainOutcomes = ["proceed", "cancel", "terminate", "abandon"] as const
+/**
+ * What is done with what is still running when the time is over: nothing (`proceed`: it is refused later), its statement is
+ * cancelled (`cancel`) or its session terminated (`terminate`), or the mode goes back to what it was (`abandon`).
+ */
+export type DrainOutcome = (typeof drainOutcomes)[number]
+
+/** How long to wait for what others had running, and what then. */
+export interface DrainPlan {
+  readonly withinMs: number
+  readonly outcome: DrainOutcome
+}
+
+/** What is told while it is waited. */
+export interface Draining {
+  /** Who is in the way; the oldest first. */
+  readonly blockers: readonly Blocker[]
+  /** How long it has been waited. */
+  readonly waitedMs: number
+  /** When the waiting is over, by the clock of this process. */
+  readonly deadline: Date
+}
+
+/** What it works on. */
+export interface Drained {
+  /** Who is in the way: of what was open at the first look, and of the holders. */
+  look(holders: readonly number[]): Promise<Blocker[]>
+  end(blocker: Blocker, how: "cancel" | "terminate"): Promise<void>
+  /** The backends whose transaction has passed its fence before (0 for prepared transactions), and cannot be refused any more. */
+  holders(): Promise<number[]>
+  /** Throws if the window was ended meanwhile. */
+  assertStanding(): void
+  tell(draining: Draining): void
+}
+
+/** How long what was cancelled or terminated may take to end. */
+export const graceMs = 5000
+/** How long to wait at most before looking again, and before telling again. */
+const lastWaitMs = 20
+const tellAgainMs = 1000
+
+/**
+ * Waits for what others had running. Resolves with nobody if it has ended, or may be ignored; with who is left, if the mode
+ * is to be abandoned.
+ */
+export async function drain(
+  drained: Drained,
+  { withinMs, outcome }: DrainPlan,
+  signal?: AbortSignal,
+): Promise<readonly Blocker[]> {
+  const start = performance.now()
+  const startDate = Date.now()
+  let deadline = withinMs
+  let isOver = false
+  let told = { at: -tellAgainMs, pids: "" }
+  // What starts from now on meets the new mode.
+  if (withinMs > 0 || outcome !== "proceed") await drained.look([])
+  for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, lastWaitMs)) {
+    signal?.throwIfAborted()
+    const waitedMs = performance.now() - start
+    const isIgnored = outcome === "proceed" && waitedMs >= deadline
+    const holders = await drained.holders()
+    const open = isIgnored && holders.length === 0 ? [] : await drained.look(holders)
+    // After the looks, for whom they leave out is a matter of the state.
+    drained.assertStanding()
+    const blockers = isIgnored ? open.filter(({ pid = 0 }) => holders.includes(pid)) : open
+    if (holders.length === 0 && blockers.length === 0) return []
+    const pids = blockers.map(({ transaction }) => transaction).join()
+    if (blockers.length > 0 && (pids !== told.pids || waitedMs - told.at >= tellAgainMs)) {
+      told = { at: waitedMs, pids }
+      drained.tell({ blockers, waitedMs, deadline: new Date(startDate + deadline) })
+    }
+    if (waitedMs >= deadline && outcome !== "proceed" && blockers.length > 0) {
+      if (isOver || outcome === "abandon") return blockers
+      isOver = true
+      deadline = waitedMs + graceMs
+      for (const blocker of blockers) await drained.end(blocker, outcome)
+    }
+    await pause(waitMs, undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted())
+  }
+}

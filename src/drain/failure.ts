@@ -1,0 +1,34 @@
+import { DrainTimeoutError, NotMaintainerError } from "../errors"
+import { type Blocker, describeBlocker } from "./blocker"
+import { type DrainPlan, graceMs } from "./drain"
+
+/** How many blockers a message names. */
+const maxNamed = 10
+
+/** The error for a mode that was not entered, because of who is left. */
+export function drainTimedOut(
+  blockers: readonly Blocker[],
+  { withinMs, outcome }: DrainPlan,
+): DrainTimeoutError {
+  const many = blockers.length !== 1
+  const ended =
+    outcome === "abandon"
+      ? ""
+      : `, though ${outcome === "cancel" ? "cancelled" : "terminated"} ${graceMs} ms ago`
+  const named = blockers.slice(0, maxNamed).map((blocker) => `\n- ${describeBlocker(blocker)}`)
+  const more = blockers.length > maxNamed ? `\n- and ${blockers.length - maxNamed} more` : ""
+  return new DrainTimeoutError(
+    `Mode not changed: after ${withinMs} ms ${blockers.length} transaction${many ? "s" : ""} of others ` +
+      `${many ? "were" : "was"} still open${ended}; the mode is what it was before.${named.join("")}${more}\n` +
+      `End ${many ? "them" : "it"}, wait longer (drain.withinMs), or say what to do with what is left (drain.then: ` +
+      `"terminate", or "proceed", which leaves it to be refused).`,
+    { blockers },
+  )
+}
+
+/** The error for a window that is over before it was entered. */
+export function endedMeanwhile(): NotMaintainerError {
+  return new NotMaintainerError(
+    "The maintenance was ended, or another mode entered, while this one was being entered.",
+  )
+}

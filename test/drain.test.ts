@@ -1,0 +1,371 @@
+import { expect } from "chai"
+import type { DataSource, QueryRunner } from "typeorm"
+import {
+  type Blocker,
+  type Draining,
+  DrainTimeoutError,
+  type Maintenance,
+  maintenanceSchemaSql,
+  NotMaintainerError,
+} from "../src"
+import { useMaintenance, withMaintenance } from "./support/data-source"
+import { useDatabase, withClient } from "./support/database"
+import { Member } from "./support/members"
+import { openShop } from "./support/shop"
+import { windowOf } from "./support/window"
+
+/** The longest wait: the tests end it by what they do. */
+const forever = { withinMs: 2 ** 31 - 1 }
+
+describe("Entering a mode while others have something running", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  before(() => openShop(database.current))
+  afterEach(async () => {
+    const { maintenance } = installed.current
+    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
+  })
+
+  /** A runner of somebody with an open transaction. */
+  const withOpen = async <T>(
+    dataSource: DataSource,
+    text: string,
+    work: (runner: QueryRunner, pid: number) => Promise<T>,
+  ): Promise<T> => {
+    const runner = dataSource.createQueryRunner()
+    await runner.query("begin")
+    await runner.query(text)
+    const [{ pid }] = (await runner.query("select pg_backend_pid() as pid")) as [{ pid: number }]
+    try {
+      return await work(runner, pid)
+    } finally {
+      await runner.query("rollback").catch(() => undefined)
+      await runner.release()
+    }
+  }
+  /** The first that is told, of so many who are in the way. */
+  const firstDraining = (maintenance: Maintenance, count = 1) =>
+    new Promise<Draining>((resolve) => {
+      const stop = maintenance.on("draining", (draining) => {
+        if (draining.blockers.length !== count) return
+        stop()
+        resolve(draining)
+      })
+    })
+  const errorOf = (promise: Promise<unknown>): Promise<unknown> =>
+    promise.then(
+      () => undefined,
+      (error: unknown) => error,
+    )
+  const pidsOf = (blockers: readonly Blocker[]) => blockers.map(({ pid }) => pid)
+
+  it("exclusive mode waits for it, and tells who is in the way", async () => {
+    const { dataSource, maintenance } = installed.current
+    await withOpen(dataSource, "insert into audit (note) values ('x')", async (writer, writerPid) => {
+      await withOpen(dataSource, "select 1", async (reader, readerPid) => {
+        const told = firstDraining(maintenance, 2)
+        const entered = maintenance.enter("exclusive", { as: "alice", drain: forever })
+        const { blockers, waitedMs, deadline } = await told
+        expect(pidsOf(blockers)).to.deep.equal([writerPid, readerPid])
+        expect(waitedMs).to.be.within(0, forever.withinMs)
+        expect(deadline.getTime()).to.be.greaterThan(Date.now())
+        const [blocker] = blockers as [Blocker]
+        const { id } = (await maintenance.status()).instances[0] as { id: number }
+        expect(blocker).to.include({
+          user: "postgres",
+          clientAddress: "127.0.0.1",
+          state: "idle in transaction",
+          hasWritten: true,
+          query: "select pg_backend_pid() as pid",
+          isHidden: false,
+        })
+        expect(blocker.ageMs).to.be.greaterThan((blockers[1] as Blocker).ageMs as number)
+        expect(blocker.instance).to.include({ id, pid: process.pid })
+        expect((blockers[1] as Blocker).hasWritten).to.equal(false)
+        await withMaintenance(database.current.url, {}, async (other) => {
+          expect(await other.maintenance.status()).to.include({
+            mode: "exclusive",
+            state: "entering",
+            isInterrupted: false,
+          })
+        })
+        const again = firstDraining(maintenance)
+        await writer.query("rollback")
+        expect(pidsOf((await again).blockers)).to.deep.equal([readerPid])
+        await reader.query("rollback")
+        await entered
+        expect(await maintenance.status()).to.include({ state: "exclusive", isInterrupted: false })
+      })
+    })
+  })
+
+  it("is followed by an async iterator until it is over", async () => {
+    const { dataSource, maintenance } = installed.current
+    await withOpen(dataSource, "select 1", async (runner, pid) => {
+      const seen: number[] = []
+      const following = (async () => {
+        for await (const { blockers } of maintenance.draining()) {
+          seen.push(...(pidsOf(blockers) as number[]))
+          await runner.query("rollback")
+        }
+      })()
+      await maintenance.enter("exclusive", { as: "alice", drain: forever })
+      await following
+      expect(seen).to.deep.equal([pid])
+    })
+  })
+
+  it("is abandoned when the time is over, and the mode is what it was", async () => {
+    const { dataSource, maintenance } = installed.current
+    await withOpen(dataSource, "insert into audit (note) values ('kept')", async (runner, pid) => {
+      const error = await errorOf(maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 20 } }))
+      expect(error).to.be.instanceOf(DrainTimeoutError)
+      expect(error).to.have.property("code", "MAINTENANCE_DRAIN_TIMEOUT")
+      expect(pidsOf((error as DrainTimeoutError).blockers)).to.deep.equal([pid])
+      expect((error as Error).message).to.match(
+        new RegExp(
+          "^Mode not changed: after 20 ms 1 transaction of others was still open; the mode is what it was before\\.\n" +
+            `- backend ${pid} \\(user postgres, from 127\\.0\\.0\\.1, process ${process.pid} on .*, open for .* s, ` +
+            "idle in transaction, has written\\): select pg_backend_pid\\(\\) as pid\n" +
+            'End it, wait longer \\(drain\\.withinMs\\), or say what to do with what is left \\(drain\\.then: "terminate", ',
+        ),
+      )
+      expect(await maintenance.status()).to.include({ mode: "normal", state: "normal" })
+      await runner.query("commit")
+      expect(await dataSource.query("select note from audit where note = 'kept'")).to.have.length(1)
+    })
+  })
+
+  it("goes back to the window that there was, if it is abandoned", async () => {
+    const { dataSource, maintenance } = installed.current
+    const before = await maintenance.enter("concurrent", { as: "alice", reason: "rebuild" })
+    await withOpen(dataSource, "select 1", async () => {
+      const error = await errorOf(
+        maintenance.enter("exclusive", { as: "alice", reason: "move", drain: { withinMs: 0 } }),
+      )
+      expect(error).to.be.instanceOf(DrainTimeoutError)
+    })
+    expect(windowOf(await maintenance.status())).to.deep.equal(
+      windowOf({ ...before, epoch: before.epoch + 2 }),
+    )
+  })
+
+  it("does not run what during() was given, if it is abandoned", async () => {
+    const { dataSource, maintenance } = installed.current
+    await withOpen(dataSource, "select 1", async () => {
+      let hasRun = false
+      const error = await errorOf(
+        maintenance.during("exclusive", { as: "alice", drain: { withinMs: 0 } }, () => (hasRun = true)),
+      )
+      expect(error).to.be.instanceOf(DrainTimeoutError)
+      expect(hasRun).to.equal(false)
+    })
+    expect(await maintenance.status()).to.include({ mode: "normal" })
+  })
+
+  it("cancels a statement that is running, if it was asked to", async () => {
+    const { dataSource, maintenance } = installed.current
+    const running = errorOf(dataSource.query("select pg_sleep(600)"))
+    await database.current.sql(`do $$ begin
+      while not exists (select from pg_stat_activity where query = 'select pg_sleep(600)' and state = 'active') loop
+        perform pg_sleep(0.005); perform pg_stat_clear_snapshot();
+      end loop; end $$`)
+    await maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 0, then: "cancel" } })
+    expect(await running).to.have.property("code", "57014")
+  })
+
+  it("terminates a session that is idle in a transaction, if it was asked to, also without the plugin", async () => {
+    const { maintenance } = installed.current
+    await withClient(database.current.url, async (client) => {
+      client.on("error", () => undefined)
+      const ended = new Promise((resolve) => client.once("end", resolve))
+      await client.query("begin")
+      await client.query("insert into audit (note) values ('stranger')")
+      await maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 0, then: "terminate" } })
+      await ended
+    })
+    expect(await database.current.sql("select from audit where note = 'stranger'")).to.have.length(0)
+  })
+
+  it("is abandoned if what is idle in a transaction was only cancelled", async () => {
+    const { dataSource, maintenance } = installed.current
+    await withOpen(dataSource, "select 1", async (_, pid) => {
+      const error = await errorOf(
+        maintenance.enter("concurrent", { as: "alice", drain: { withinMs: 0, then: "cancel" } }),
+      )
+      expect(error).to.be.instanceOf(DrainTimeoutError)
+      expect(pidsOf((error as DrainTimeoutError).blockers)).to.deep.equal([pid])
+      expect((error as Error).message).to.include("still open, though cancelled 5000 ms ago")
+    })
+    expect(await maintenance.status()).to.include({ mode: "normal" })
+  })
+
+  it("waits for no session that is outside of a transaction", async () => {
+    const { maintenance } = installed.current
+    await withClient(database.current.url, async (client) => {
+      await client.query("select 1")
+      await maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 0 } })
+    })
+  })
+
+  it("waits for nobody who begins after it, without the plugin", async () => {
+    const { dataSource, maintenance } = installed.current
+    await withOpen(dataSource, "select 1", async (runner) => {
+      const told = firstDraining(maintenance)
+      const entered = maintenance.enter("exclusive", { as: "alice", drain: forever })
+      await told
+      await withClient(database.current.url, async (client) => {
+        await client.query("begin")
+        await client.query("select 1")
+        await runner.query("rollback")
+        await entered
+        await client.query("rollback")
+      })
+    })
+  })
+
+  it("leaves the maintainer's own alone, in this process and in others", async () => {
+    const { dataSource, maintenance } = installed.current
+    const member = await Member.start(database.current.url)
+    expect(await member.run("begin", "alice")).to.equal("done")
+    expect(await member.run("insert into audit (note) values ('own')", "alice")).to.equal("done")
+    await maintenance.runAs("alice", () =>
+      withOpen(dataSource, "select 1", async () => {
+        await maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 4000, then: "terminate" } })
+      }),
+    )
+    expect(await member.run("commit", "alice")).to.equal("done")
+    expect(await database.current.sql("select from audit where note = 'own'")).to.have.length(1)
+    await member.stop()
+  })
+
+  it("names a prepared transaction, which it cannot end", async function () {
+    this.timeout(30_000)
+    const { maintenance } = installed.current
+    const name = `drain_${process.pid}`
+    await database.current.sql("insert into audit (note) values ('prepared')")
+    await withClient(database.current.url, async (client) => {
+      await client.query("begin")
+      await client.query("insert into audit (note) values ('prepared')")
+      await client.query(`prepare transaction '${name}'`)
+    })
+    const error = await errorOf(
+      maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 0, then: "terminate" } }),
+    )
+    await database.current.sql(`rollback prepared '${name}'`)
+    const [blocker] = (error as DrainTimeoutError).blockers as [Blocker]
+    expect(blocker).to.include({ pid: undefined, transaction: name, state: "prepared", hasWritten: true })
+    expect(blocker.cannotEnd).to.include("ROLLBACK PREPARED")
+  })
+
+  for (const [who, as] of [
+    ["the maintainer", "alice"],
+    ["an emergency user", "break-glass"],
+  ] as const) {
+    it(`is broken off by the leave() of ${who}`, async () => {
+      const { dataSource, maintenance } = installed.current
+      await withOpen(dataSource, "select 1", async () => {
+        const told = firstDraining(maintenance)
+        const entered = errorOf(maintenance.enter("exclusive", { as: "alice", drain: forever }))
+        await told
+        await withMaintenance(database.current.url, {}, (other) => other.maintenance.leave({ as }))
+        const error = await entered
+        expect(error).to.be.instanceOf(NotMaintainerError)
+        expect((error as Error).message).to.include("while this one was being entered")
+      })
+      expect(await maintenance.status()).to.include({ mode: "normal", state: "normal" })
+    })
+  }
+
+  it("is broken off by an AbortSignal, before it begins and while it waits", async () => {
+    const { dataSource, maintenance } = installed.current
+    const { epoch } = await maintenance.status()
+    const reason = new Error("no more")
+    const early = await errorOf(
+      maintenance.enter("exclusive", { as: "alice", signal: AbortSignal.abort(reason) }),
+    )
+    expect(early).to.equal(reason)
+    expect(await maintenance.status()).to.include({ mode: "normal", epoch })
+    await withOpen(dataSource, "select 1", async () => {
+      const controller = new AbortController()
+      const told = firstDraining(maintenance)
+      const { signal } = controller
+      const entered = errorOf(maintenance.enter("exclusive", { as: "alice", drain: forever, signal }))
+      await told
+      controller.abort(reason)
+      expect(await entered).to.equal(reason)
+    })
+    expect(await maintenance.status()).to.include({ mode: "normal", state: "normal" })
+  })
+
+  it("leaves a window that stands, and says so, if its process is killed", async () => {
+    const { dataSource, maintenance } = installed.current
+    const member = await Member.start(database.current.url)
+    await withOpen(dataSource, "select 1", async () => {
+      const entered = errorOf(member.enter("exclusive", "alice"))
+      const report = async () => maintenance.status()
+      while ((await report()).state !== "entering");
+      member.signal("SIGKILL")
+      await entered
+      let found = await report()
+      while (found.state === "entering") found = await report()
+      expect(found).to.include({ mode: "exclusive", state: "exclusive", isInterrupted: true })
+    })
+    expect(await errorOf(dataSource.query("select 1"))).to.have.property("code", "MAINTENANCE_ACCESS_REFUSED")
+    await maintenance.leave({ as: "alice" })
+    expect(await maintenance.status()).to.include({ mode: "normal", isInterrupted: false })
+  })
+
+  it("goes on when its watch is cut off while it waits", async () => {
+    const { dataSource, maintenance } = installed.current
+    await withOpen(dataSource, "select 1", async (runner) => {
+      const told = firstDraining(maintenance)
+      const entered = maintenance.enter("exclusive", { as: "alice", drain: forever })
+      await told
+      await database.current.sql(
+        "select pg_terminate_backend(pid, 60000) from pg_stat_activity " +
+          "where application_name = 'typeorm-maintenance-mode' and datname = current_database()",
+      )
+      let { state } = await maintenance.status()
+      while (state !== "entering") ({ state } = await maintenance.status())
+      await runner.query("rollback")
+      await entered
+    })
+    expect(await maintenance.status()).to.include({ state: "exclusive" })
+  })
+
+  it("waits for nothing in concurrent mode, unless it was asked to; and goes on when the time is over", async () => {
+    const { dataSource, maintenance } = installed.current
+    await withOpen(dataSource, "select 1", async (_, pid) => {
+      await maintenance.enter("concurrent", { as: "alice" })
+      await maintenance.leave({ as: "alice" })
+      const told = firstDraining(maintenance)
+      await maintenance.enter("concurrent", { as: "alice", drain: { withinMs: 20 } })
+      expect(pidsOf((await told).blockers)).to.deep.equal([pid])
+    })
+  })
+
+  it("says what the role may not see, and may not end", async function () {
+    this.timeout(30_000)
+    const { dataSource } = installed.current
+    const url = new URL(database.current.url)
+    url.username = "drainer"
+    await database.current.sql("create role drainer login")
+    try {
+      await database.current.sql(maintenanceSchemaSql({ role: "drainer" }))
+      await withMaintenance(url.toString(), { plugin: { migrate: false } }, async ({ maintenance }) => {
+        await withOpen(dataSource, "select 1", async (_, pid) => {
+          const error = await errorOf(
+            maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 0, then: "terminate" } }),
+          )
+          const [blocker] = (error as DrainTimeoutError).blockers as [Blocker]
+          expect(blocker).to.include({ pid, user: "postgres", isHidden: true, query: undefined })
+          expect(blocker.cannotEnd).to.include("permission denied to terminate process")
+          expect((error as Error).message).to.include("hidden: this role is no member of pg_read_all_stats")
+        })
+      })
+    } finally {
+      await database.current.sql("drop owned by drainer; drop role drainer")
+    }
+  })
+})
