@@ -16,6 +16,10 @@ export interface RefusalFacts {
   readonly maintainer?: string | undefined
   readonly reason?: string | undefined
   readonly since?: Date | undefined
+  /** When the window ends by itself, on the database's clock. */
+  readonly expiresAt?: Date | undefined
+  /** How many milliseconds after the refusal that was. */
+  readonly retryAfterMs?: number | undefined
   /** The error underneath, mostly the one that PostgreSQL raised. */
   readonly cause?: unknown
 }
@@ -32,6 +36,10 @@ export abstract class MaintenanceError extends TypeORMError {
   readonly reason: string | undefined
   /** When the window was opened, on the database's clock. */
   readonly since: Date | undefined
+  /** When the window ends by itself, on the database's clock; undefined if it does not. */
+  readonly expiresAt: Date | undefined
+  /** How many milliseconds after the refusal that is, as for the header `Retry-After`; undefined if it is not known. */
+  readonly retryAfterMs: number | undefined
   override readonly cause: unknown
 
   constructor(message: string, facts: RefusalFacts = {}) {
@@ -40,6 +48,8 @@ export abstract class MaintenanceError extends TypeORMError {
     this.maintainer = facts.maintainer
     this.reason = facts.reason
     this.since = facts.since
+    this.expiresAt = facts.expiresAt
+    this.retryAfterMs = facts.retryAfterMs
     this.cause = facts.cause
   }
 }

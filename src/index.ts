@@ -13,7 +13,14 @@ export {
 } from "./errors"
 export type { RefusalFacts, RefusedChange } from "./errors"
 export { installMaintenance, Maintenance } from "./maintenance"
-export type { EnterOptions, LeaveOptions, MaintenanceEvents, TransactionOptions } from "./maintenance"
+export type {
+  EnterOptions,
+  ExtendOptions,
+  LeaveOptions,
+  MaintenanceEvents,
+  TransactionOptions,
+  TransferOptions,
+} from "./maintenance"
 export type { Entered, Instance, MaintenanceReport, MaintenanceStatus, Mode } from "./mode/mode"
 export type { DrainOptions, MaintenanceOptions } from "./options"
 export { MaintenanceMigration } from "./state/migration"

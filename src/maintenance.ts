@@ -18,7 +18,9 @@ import {
   checkMode,
   checkOptions,
   checkReason,
+  checkExpiry,
   checkSignal,
+  checkUser,
   type DrainOptions,
   drainPlanOf,
   durationOf,
@@ -39,6 +41,11 @@ export interface EnterOptions {
    * result, and in a process warning. Default: 5000.
    */
   acknowledgeWithinMs?: number | undefined
+  /**
+   * After how many milliseconds the window ends by itself, on the database's clock, even if every process is dead; from 1000
+   * up. Default: not at all, or as was said before.
+   */
+  expiresInMs?: number | undefined
   /** What is done about what others have running. Default: that of the mode. */
   drain?: DrainOptions | undefined
   /** Breaks the entering off: the mode goes back to what it was, and `enter()` rejects with the signal's reason. */
@@ -49,6 +56,22 @@ export interface EnterOptions {
 export interface LeaveOptions {
   /** The maintainer or an emergency user. Default: whom the running code acts for. */
   as?: string | undefined
+}
+
+/** How long a window is to stand. */
+export interface ExtendOptions {
+  /** The maintainer or an emergency user. Default: whom the running code acts for. */
+  as?: string | undefined
+  /** After how many milliseconds from now it ends by itself; from 1000 up. Default: not at all. */
+  expiresInMs?: number | undefined
+}
+
+/** To whom a window is handed. */
+export interface TransferOptions {
+  /** The maintainer or an emergency user. Default: whom the running code acts for. */
+  as?: string | undefined
+  /** The new maintainer. */
+  to: string
 }
 
 /** How `maintenance.transaction` runs. */
@@ -69,7 +92,7 @@ export interface MaintenanceEvents {
   refused: (error: WriteVetoedError | AccessRefusedError) => void
 }
 
-const enterOptions = ["as", "reason", "acknowledgeWithinMs", "drain", "signal"]
+const enterOptions = ["as", "reason", "acknowledgeWithinMs", "drain", "expiresInMs", "signal"]
 
 /** What `enter()` is asked for, checked. */
 interface Entry {
@@ -78,6 +101,7 @@ interface Entry {
   readonly reason: string | undefined
   readonly plan: DrainPlan
   readonly acknowledgeWithinMs: number
+  readonly expiresInMs: number | undefined
   readonly signal: AbortSignal | undefined
   /** The `during` that it opens the window for. */
   readonly task?: string
@@ -136,6 +160,34 @@ export class Maintenance {
     const store = await this.#installation.store()
     await store.leave(actor)
     return this.#installation.refresh()
+  }
+
+  /**
+   * Has the window end by itself at another time than was said, or not at all. Throws NotMaintainerError for a stranger,
+   * MaintenanceInputError in normal mode, which is also that of a window that has ended, and for less than a second.
+   */
+  async extend(options: ExtendOptions = {}): Promise<MaintenanceStatus> {
+    checkOptions(options, ["as", "expiresInMs"])
+    const expiresInMs = checkExpiry(options.expiresInMs)
+    const actor = this.#actor(options.as)
+    const store = await this.#installation.store()
+    await store.extend(actor, expiresInMs)
+    return this.#installation.refresh()
+  }
+
+  /**
+   * Hands the window to another maintainer; when it resolves, no write of the former one is under way any more. Throws
+   * NotMaintainerError for a stranger, MaintenanceInputError in normal mode, and for nobody to hand it to.
+   */
+  async transfer(options: TransferOptions): Promise<MaintenanceStatus> {
+    checkOptions(options, ["as", "to"])
+    const to = checkUser(options.to)
+    const actor = this.#actor(options.as)
+    const store = await this.#installation.store()
+    const epoch = await store.transfer(actor, to)
+    const status = await this.#installation.refresh()
+    await this.#drain(epoch, { withinMs: 0, outcome: "proceed" })
+    return status
   }
 
   /** The state, and the instances, read from the database. */
@@ -276,17 +328,21 @@ export class Maintenance {
       reason: checkReason(options.reason),
       plan: drainPlanOf(mode, options.drain),
       acknowledgeWithinMs: durationOf("acknowledgeWithinMs", options.acknowledgeWithinMs, 5000),
+      expiresInMs: checkExpiry(options.expiresInMs),
       signal: checkSignal(options.signal),
     }
   }
 
   /** Commits the new mode. */
-  async #announce({ mode, actor, reason, plan, signal, task }: Entry): Promise<Switch> {
+  async #announce({ mode, actor, reason, plan, expiresInMs, signal, task }: Entry): Promise<Switch> {
     const store = await this.#installation.store()
     const withinTask = currentTask(actor.user)
     const tasks = { task: task ?? withinTask, withinTask }
     signal?.throwIfAborted()
-    return store.startEntering(mode, actor, reason, tasks, plan, this.#installation.instance)
+    return store.startEntering(mode, actor, reason, tasks, plan, {
+      expiresInMs,
+      instance: this.#installation.instance,
+    })
   }
 
   /** Waits for what had passed its fence before, for what others had running, and for the instances to know. */
@@ -295,7 +351,7 @@ export class Maintenance {
     const store = await this.#installation.store()
     try {
       const status = await this.#installation.refresh()
-      const left = await this.#drain(epoch, entry)
+      const left = await this.#drain(epoch, entry.plan, entry.signal)
       if (left.length > 0) throw drainTimedOut(left, entry.plan)
       const acknowledgeWithinMs = Math.max(0, entry.acknowledgeWithinMs - (performance.now() - start))
       const unacknowledged = await store.acknowledged(epoch, acknowledgeWithinMs)
@@ -318,7 +374,7 @@ export class Maintenance {
     }
   }
 
-  async #drain(epoch: number, { plan, signal }: Entry): Promise<readonly Blocker[]> {
+  async #drain(epoch: number, plan: DrainPlan, signal?: AbortSignal): Promise<readonly Blocker[]> {
     const store = await this.#installation.store()
     const blockers = store.blockersOf(epoch, () => this.#installation.unrestrictedPids)
     const assertStanding = () => {

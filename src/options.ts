@@ -177,6 +177,18 @@ export function durationOf(name: string, value: unknown, defaultMs: number): num
   )
 }
 
+/** The shortest window that ends by itself: less is a slip of the unit. */
+const minExpiryMs = 1000
+
+/** After how long a window is to end by itself, or none; throws MaintenanceInputError. */
+export function checkExpiry(value: unknown): number | undefined {
+  if (value === undefined) return undefined
+  if (typeof value === "number" && value >= minExpiryMs && value <= maxDurationMs) return value
+  throw new MaintenanceInputError(
+    `The option expiresInMs is a number of milliseconds from ${minExpiryMs} to ${maxDurationMs}; this one is ${inspect(value)}.`,
+  )
+}
+
 /** How a mode is entered, with the defaults of that mode; throws MaintenanceInputError. */
 export function drainPlanOf(mode: Mode, drain: DrainOptions | undefined): DrainPlan {
   // In concurrent mode vetoes will do; exclusive mode means that nobody else is there.

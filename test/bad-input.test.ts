@@ -1,6 +1,7 @@
 import { expect } from "chai"
 import { DataSource } from "typeorm"
 import {
+  type EnterOptions,
   installMaintenance,
   maintenanceSchemaSql,
   type Maintenance,
@@ -73,15 +74,67 @@ const modes: Record<string, BadCall> = {
 const noDuration = (name: string) => [
   `The option ${name} is a number of milliseconds from 0 to 2147483647; this one is `,
 ]
-const durations: Record<string, BadCall> = Object.fromEntries(
-  [-1, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31, "5s", null].map((value) => [
-    `enter that waits for acknowledgements ${JSON.stringify(value)} ${String(value)} ms`,
-    {
-      call: (m: Maintenance) => m.enter("concurrent", { as: "alice", acknowledgeWithinMs: value as never }),
-      says: noDuration("acknowledgeWithinMs"),
-    },
-  ]),
-)
+const entering = (option: object) => (m: Maintenance) =>
+  m.enter("concurrent", { as: "alice", ...(option as EnterOptions) })
+const noExpiry = ["The option expiresInMs is a number of milliseconds from 1000 to 2147483647; this one is "]
+const entries: Record<string, BadCall> = {
+  ...Object.fromEntries(
+    [-1, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31, "5s", null].flatMap((value) => [
+      [
+        `enter that waits ${String(value)} ms for acknowledgements`,
+        { call: entering({ acknowledgeWithinMs: value }), says: noDuration("acknowledgeWithinMs") },
+      ],
+      [
+        `enter that drains for ${String(value)} ms`,
+        { call: entering({ drain: { withinMs: value } }), says: noDuration("drain.withinMs") },
+      ],
+    ]),
+  ),
+  ...Object.fromEntries(
+    [-1, 0, 999, Number.NaN, 2 ** 31, "1h", null].flatMap((value) => [
+      [
+        `enter that ends by itself after ${String(value)} ms`,
+        { call: entering({ expiresInMs: value }), says: noExpiry },
+      ],
+      [
+        `extend by ${String(value)} ms`,
+        { call: (m: Maintenance) => m.extend({ as: "alice", expiresInMs: value as never }), says: noExpiry },
+      ],
+    ]),
+  ),
+  "enter with an unknown outcome of the drain": {
+    call: entering({ drain: { then: "kill" } }),
+    says: ["The option drain.then is one of proceed, cancel, terminate, abandon; this one is 'kill'."],
+  },
+  "enter with an unknown option of the drain": {
+    call: entering({ drain: { within: 5 } }),
+    says: ['Unknown option "within"; known are withinMs, then.'],
+  },
+  "enter with a number to drain for": {
+    call: entering({ drain: 5 }),
+    says: ["The options must be an object"],
+  },
+  "enter with a signal that is none": {
+    call: entering({ signal: "SIGINT" }),
+    says: ["The option signal is an AbortSignal; this one is 'SIGINT'."],
+  },
+  "extend in normal mode": {
+    call: (m) => m.extend({ as: "alice", expiresInMs: 5000 }),
+    says: ["There is no maintenance to leave, extend or hand over"],
+  },
+  "transfer in normal mode": {
+    call: (m) => m.transfer({ as: "alice", to: "bob" }),
+    says: ["There is no maintenance to leave, extend or hand over"],
+  },
+  "transfer to nobody": {
+    call: (m) => m.transfer({ as: "alice" } as never),
+    says: ["A user is a string of 1 to 200 characters; this one is no string (undefined)."],
+  },
+  "transfer to an empty user": {
+    call: (m) => m.transfer({ as: "alice", to: "" }),
+    says: ["A user is a string of 1 to 200 characters; this one is empty."],
+  },
+}
 
 const nobody = ["It is not known who changes the mode", "`as`", "runAs()", "currentUser"]
 const noUser = (fault: string) => ["A user is a string of 1 to 200 characters", `this one ${fault}.`]
@@ -301,7 +354,7 @@ describe("Bad input", () => {
   const installed = useMaintenance(database)
   before(() => installed.current.dataSource.synchronize())
 
-  for (const [topic, calls] of Object.entries({ modes, durations, users, reasons, others })) {
+  for (const [topic, calls] of Object.entries({ modes, entries, users, reasons, others })) {
     describe(topic, () => {
       for (const [name, { call, says }] of Object.entries(calls)) {
         it(`${name} is a MaintenanceInputError and changes nothing`, async () => {

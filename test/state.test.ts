@@ -48,6 +48,7 @@ describe("The state", () => {
     expect(await database.sql("select version from maintenance.schema_version")).to.deep.equal([
       { version: 1 },
       { version: 2 },
+      { version: 3 },
     ])
   })
 
@@ -82,7 +83,7 @@ describe("The state", () => {
     expect(error).to.be.instanceOf(MaintenanceSetupError)
     expect(error).to.have.property(
       "message",
-      'The schema "maintenance" is at version 99, and this version of typeorm-maintenance-mode understands 2: ' +
+      'The schema "maintenance" is at version 99, and this version of typeorm-maintenance-mode understands 3: ' +
         "upgrade the package in this application.",
     )
   })

@@ -43,8 +43,12 @@ export class Fence {
 
   /** Refuses early what would be refused anyway: everything of others in exclusive mode. Throws AccessRefusedError. */
   assertAdmitted(actor: Actor): void {
-    const status = this.#known()?.status
-    if (status?.mode === "exclusive" && !isAdmitted(status, actor)) throw accessRefused(factsOf(status))
+    const state = this.#known()
+    if (state?.status.mode !== "exclusive" || isAdmitted(state.status, actor)) return
+    const retryAfterMs = state.endsAt === undefined ? undefined : Math.ceil(state.endsAt - performance.now())
+    // What has expired by the clock of this process is left to the clock of the database.
+    if (retryAfterMs === undefined || retryAfterMs > 0)
+      throw accessRefused(factsOf({ ...state.status, retryAfterMs }))
   }
 
   /**

@@ -17,6 +17,8 @@ export interface MaintenanceStatus {
   readonly reason?: string
   /** When the window began, on the database's clock; absent in normal mode. */
   readonly since?: Date
+  /** When the window ends by itself, on the database's clock; absent if it does not. */
+  readonly expiresAt?: Date
   /** Counts the changes of the state; a larger number is a later state. */
   readonly epoch: number
 }
@@ -72,6 +74,8 @@ export interface StampedState {
    * state itself.
    */
   readonly stamp: string | undefined
+  /** When the window ends by itself, as `performance.now()` tells the time, at the earliest; undefined if it does not. */
+  readonly endsAt: number | undefined
 }
 
 /** Who runs a statement, as the fence is told. */

@@ -16,8 +16,13 @@ interface ServerError extends Error {
 }
 
 /** "since 2026-01-31T02:00:00.000Z by alice (rebuild the catalog)", as far as it is known. */
-function describeWindow({ maintainer, reason, since }: RefusalFacts): string {
-  return [since && `since ${since.toISOString()}`, maintainer && `by ${maintainer}`, reason && `(${reason})`]
+function describeWindow({ maintainer, reason, since, expiresAt }: RefusalFacts): string {
+  return [
+    since && `since ${since.toISOString()}`,
+    expiresAt && `until ${expiresAt.toISOString()}`,
+    maintainer && `by ${maintainer}`,
+    reason && `(${reason})`,
+  ]
     .filter(Boolean)
     .join(" ")
 }
@@ -54,17 +59,26 @@ function notMaintainer(facts: RefusalFacts): NotMaintainerError {
 }
 
 /** What a state, or the error of a refusal, tells of the window. */
-export function factsOf({ mode, maintainer, reason, since }: RefusalFacts): RefusalFacts {
-  return { mode, maintainer, reason, since }
+export function factsOf({
+  mode,
+  maintainer,
+  reason,
+  since,
+  expiresAt,
+  retryAfterMs,
+}: RefusalFacts): RefusalFacts {
+  return { mode, maintainer, reason, since, expiresAt, retryAfterMs }
 }
 
 function factsIn(error: ServerError): RefusalFacts {
-  const { mode, maintainer, reason, since } = JSON.parse(error.detail ?? "{}")
+  const { mode, maintainer, reason, since, expires_at, retry_after_ms } = JSON.parse(error.detail ?? "{}")
   return {
     mode,
     maintainer: maintainer ?? undefined,
     reason: reason ?? undefined,
     since: typeof since === "number" ? new Date(since) : undefined,
+    expiresAt: typeof expires_at === "number" ? new Date(expires_at) : undefined,
+    retryAfterMs: typeof retry_after_ms === "number" ? Math.max(0, retry_after_ms) : undefined,
     cause: error,
   }
 }
@@ -104,10 +118,13 @@ export function translateStateError(error: unknown, schema: string): unknown {
         factsIn(serverError),
       )
     case "MM004":
-      return new MaintenanceInputError("There is no maintenance to leave: the mode is normal already.", {
-        mode: "normal",
-        cause: error,
-      })
+      return new MaintenanceInputError(
+        "There is no maintenance to leave, extend or hand over: the mode is normal already.",
+        {
+          mode: "normal",
+          cause: error,
+        },
+      )
   }
   if (!isUnreadable(error)) return error
   return new MaintenanceSetupError(

@@ -22,6 +22,8 @@ interface StatusRow {
   reason: string | null
   since: Date | null
   epoch: number
+  expires_at: Date | null
+  expires_in_ms: number | null
   stamp: string | null
 }
 
@@ -104,12 +106,13 @@ export class StateStore {
 
   /** The state as it is now. Throws MaintenanceSetupError if it cannot be read. */
   async read(): Promise<StampedState> {
+    const readAt = performance.now()
     const [row] = await this.#rows<StatusRow>("status()", [])
     if (!row)
       throw new MaintenanceSetupError(
         `The table "${this.#schema}".state has no row: install the schema anew.`,
       )
-    const { mode, epoch, maintainer, reason, since, stamp } = row
+    const { mode, epoch, maintainer, reason, since, stamp, expires_at: expiresAt } = row
     return {
       status: {
         mode,
@@ -117,14 +120,16 @@ export class StateStore {
         ...(maintainer === null ? {} : { maintainer }),
         ...(reason === null ? {} : { reason }),
         ...(since === null ? {} : { since }),
+        ...(expiresAt === null ? {} : { expiresAt }),
       },
       stamp: stamp ?? undefined,
+      endsAt: row.expires_in_ms === null ? undefined : readAt + row.expires_in_ms,
     }
   }
 
-  /** Gives the state a new stamp, if it has lost its own. */
-  async restamp(): Promise<void> {
-    await this.#rows("restamp()", [])
+  /** Ends a window that has expired; gives the state a new stamp, if it has lost its own. */
+  async mend(): Promise<void> {
+    await this.#rows("mend()", [])
   }
 
   /**
@@ -137,15 +142,17 @@ export class StateStore {
     reason: string | undefined,
     { task, withinTask }: TaskNames,
     { withinMs, outcome }: DrainPlan,
-    instance: number | undefined,
+    { expiresInMs, instance }: { expiresInMs: number | undefined; instance: number | undefined },
   ): Promise<Switch> {
-    const [row] = await this.#rows<EnterRow>("start_entering($1, $2, $3, $4, $5, $6, $7, $8, $9)", [
+    const call = "start_entering($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+    const [row] = await this.#rows<EnterRow>(call, [
       mode,
       knownUser(actor),
       actor.isEmergency,
       reason ?? null,
       task ?? null,
       withinTask ?? null,
+      expiresInMs ?? null,
       instance ?? null,
       withinMs,
       outcome,
@@ -185,6 +192,18 @@ export class StateStore {
   /** Ends the window of a task: puts back the state that its enter() found. */
   async finish(task: string, previous: object): Promise<void> {
     await this.#rows("finish($1, $2)", [task, JSON.stringify(previous)])
+  }
+
+  /** Has the window end by itself so much later than now, or (undefined) not at all. */
+  async extend(actor: Actor, expiresInMs: number | undefined): Promise<void> {
+    await this.#rows("extend($1, $2, $3)", [knownUser(actor), actor.isEmergency, expiresInMs ?? null])
+  }
+
+  /** Hands the window to another maintainer; returns the epoch. */
+  async transfer(actor: Actor, to: string): Promise<number> {
+    const values = [knownUser(actor), actor.isEmergency, to]
+    const [row] = await this.#rows<{ transfer: number }>("transfer($1, $2, $3)", values)
+    return row?.transfer as number
   }
 
   async leave(actor: Actor): Promise<void> {

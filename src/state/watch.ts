@@ -13,6 +13,11 @@ const lastRetryMs = 10_000
 /** How long a refusal may stay untold. */
 const tellWithinMs = 10_000
 
+/** Within what time the instances notice that a window has expired, so that they do not all at once. */
+const expirySpreadMs = 100
+/** What a timer of Node can wait for. */
+const longestTimerMs = 2 ** 31 - 1
+
 /** How changes of the state come to be known: by LISTEN, by reading it again and again, or not at all. */
 type News = "notified" | "polled" | "none"
 
@@ -48,6 +53,7 @@ export class Watch {
   /** What was told last. */
   #told = { epoch: 0, refusals: 0 }
   #telling: NodeJS.Timeout | undefined
+  #expiry: NodeJS.Timeout | undefined
   readonly #said = new Set<string>()
 
   constructor(createClient: ClientFactory, schema: string, { changed, backends }: WatchOwner) {
@@ -78,6 +84,7 @@ export class Watch {
     this.#news = "none"
     clearTimeout(this.#next)
     clearTimeout(this.#telling)
+    clearTimeout(this.#expiry)
     this.#echo?.heard()
     await this.#control.close()
     this.#known = this.#instance = undefined
@@ -89,8 +96,9 @@ export class Watch {
     // All reads go over one connection, one after the other: what was read last is the latest.
     let state = await this.store.read()
     if (state.stamp === undefined) {
-      // As after a switch that was rolled back. If it cannot be mended, the fence reads the state each time.
-      await this.store.restamp().catch(() => undefined)
+      // As after a switch that was rolled back, and when a window has expired. If it cannot be mended, the fence reads the
+      // state each time.
+      await this.store.mend().catch(() => undefined)
       state = await this.store.read()
     }
     this.#known = state
@@ -101,6 +109,7 @@ export class Watch {
       if (!isFirst) this.#onChange(status)
     }
     this.#tell()
+    this.#expireAt(state.endsAt)
     return status
   }
 
@@ -145,6 +154,15 @@ export class Watch {
     this.#instance = this.#formerInstance = await this.store.register(this.#lastEpoch, this.#formerInstance)
     this.#told = { epoch: 0, refusals: 0 }
     this.#tell()
+  }
+
+  /** Reads the state when the window has expired, which ends it for everybody; of many, some later than others. */
+  #expireAt(endsAt: number | undefined): void {
+    clearTimeout(this.#expiry)
+    if (endsAt === undefined || !this.#isRunning) return
+    const leftMs = Math.max(0, endsAt - performance.now())
+    const waitMs = Math.min(leftMs + Math.random() * expirySpreadMs, longestTimerMs)
+    this.#expiry = setTimeout(() => void this.refresh().catch(() => this.#lost()), waitMs).unref()
   }
 
   /** Tells the others what this instance knows, and has refused, if that is new. */

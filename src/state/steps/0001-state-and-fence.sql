@@ -10,12 +10,14 @@ create table if not exists {schema}.state (
   reason text check (length(reason) between 1 and 1000),
   since timestamptz,
   task text,
+  expires_at timestamptz,
   stamp bigint not null default 0,
   check ((mode = 'normal') = (maintainer is null)),
-  check ((mode = 'normal') = (since is null))
+  check ((mode = 'normal') = (since is null)),
+  check (mode <> 'normal' or expires_at is null)
 );
 comment on table {schema}.state is
-  'One row: the mode, and who holds the window. Changed by enter(), leave() and finish() only; epoch counts the changes, task names the during() that opened the window, stamp names this state among all that ever were.';
+  'One row: the mode, and who holds the window. Changed by the functions of this schema only; epoch counts the changes, task names the during() that opened the window, expires_at is when it ends by itself, stamp names this state among all that ever were.';
 
 -- Owned by the table, so that it does not outlive the state.
 create sequence if not exists {schema}.stamp owned by {schema}.state.stamp;
@@ -47,6 +49,23 @@ alter table {schema}.state enable always trigger stamp_state, enable always trig
 insert into {schema}.state (only_row) select true where not exists (select from {schema}.state);
 update {schema}.state set epoch = epoch where stamp is distinct from pg_sequence_last_value('{schema}.stamp');
 
+create or replace function {schema}.as_of_now(state {schema}.state) returns {schema}.state
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if state.expires_at <= clock_timestamp() then
+    state.mode := 'normal';
+    state.maintainer := null;
+    state.reason := null;
+    state.since := null;
+    state.task := null;
+    state.expires_at := null;
+  end if;
+  return state;
+end $$;
+comment on function {schema}.as_of_now is 'A window that has expired is none, also while nobody has put that into the row yet.';
+
 create or replace function {schema}.is_admitted(state {schema}.state, acting_user text, is_emergency boolean) returns boolean
   language sql immutable
   set search_path = pg_catalog, pg_temp
@@ -69,7 +88,9 @@ begin
       when 'lost' then 'the maintenance was ended or taken over meanwhile'
       else format('%s maintenance by %s', state.mode, state.maintainer) end,
     detail = json_build_object('mode', state.mode, 'maintainer', state.maintainer, 'reason', state.reason,
-      'since', floor(extract(epoch from state.since) * 1000), 'epoch', state.epoch)::text;
+      'since', floor(extract(epoch from state.since) * 1000), 'epoch', state.epoch,
+      'expires_at', floor(extract(epoch from state.expires_at) * 1000),
+      'retry_after_ms', ceil(extract(epoch from state.expires_at - clock_timestamp()) * 1000))::text;
 end $$;
 comment on function {schema}.refuse is
   'Raises the refusal: MM001 a write in concurrent mode, MM002 an access in exclusive mode, MM003 a change of mode by somebody else, MM004 leave() in normal mode, MM005 a second task of the maintainer at once, MM006 a task whose window is gone.';
@@ -96,16 +117,18 @@ declare
 begin
   select * into found_state from {schema}.state;
   -- A snapshot that is older than this statement may show a state that has changed since. If the stamp is another one,
-  -- locking the row makes PostgreSQL raise 40001 then, and the transaction is to be retried.
+  -- locking the row makes PostgreSQL raise 40001 then, and the transaction is to be retried. A window that has expired may
+  -- just be being extended.
   if current_setting('transaction_isolation') <> 'read committed'
-      and found_state.stamp is distinct from pg_sequence_last_value('{schema}.stamp') then
+      and found_state.stamp is distinct from pg_sequence_last_value('{schema}.stamp')
+      or found_state.expires_at <= clock_timestamp() then
     perform {schema}.give_way();
     select * into found_state from {schema}.state for share;
   end if;
   if found_state.mode is null then
     raise exception using errcode = 'MM009', message = 'the maintenance state has no row';
   end if;
-  return found_state;
+  return {schema}.as_of_now(found_state);
 end $$;
 comment on function {schema}.current_state is
   'The state as committed now, whatever the isolation level; 40001 if it changed since the snapshot was taken.';
@@ -134,9 +157,11 @@ begin
     -- As current_state(), which a call from here would make slower.
     select * into state from {schema}.state;
     if current_setting('transaction_isolation') <> 'read committed'
-        and state.stamp is distinct from pg_sequence_last_value('{schema}.stamp') then
+        and state.stamp is distinct from pg_sequence_last_value('{schema}.stamp')
+        or state.expires_at <= clock_timestamp() then
       perform {schema}.give_way();
       select * into state from {schema}.state for share;
+      state := {schema}.as_of_now(state);
     end if;
     exit when state.epoch = gate_epoch;
     if state.mode is null then
@@ -193,6 +218,7 @@ begin
   if state.mode is null then
     raise exception using errcode = 'MM009', message = 'the maintenance state has no row';
   end if;
+  state := {schema}.as_of_now(state);
   if state.mode = 'exclusive' and not {schema}.is_admitted(state, acting_user, is_emergency) then
     perform {schema}.refuse(state, 'access');
   end if;
@@ -207,6 +233,7 @@ declare
   state {schema}.state;
 begin
   select * into state from {schema}.state;
+  state := {schema}.as_of_now(state);
   if not {schema}.is_admitted(state, acting_user, is_emergency) then
     perform {schema}.refuse(state, 'access');
   end if;
@@ -223,9 +250,26 @@ create or replace function {schema}.flush_on_commit() returns void
 comment on function {schema}.flush_on_commit is
   'A change of mode must outlive a crash, also where the application commits asynchronously.';
 
+create or replace function {schema}.lock_state() returns {schema}.state
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state {schema}.state;
+begin
+  perform {schema}.flush_on_commit();
+  perform pg_advisory_xact_lock({hold}::bigint);
+  select * into state from {schema}.state for update;
+  if state.mode is null then
+    raise exception using errcode = 'MM009', message = 'the maintenance state has no row';
+  end if;
+  return {schema}.as_of_now(state);
+end $$;
+comment on function {schema}.lock_state is 'The state as it is now, to be changed by who calls: nobody else can until the transaction ends.';
+
 create or replace function {schema}.enter(
   new_mode text, acting_user text, is_emergency boolean, new_reason text,
-  new_task text default null, within_task text default null
+  new_task text default null, within_task text default null, expires_in_ms double precision default null
 )
   returns table (previous jsonb, current_epoch integer)
   language plpgsql security definer
@@ -240,12 +284,7 @@ begin
   if acting_user is null or is_emergency is null then
     raise exception using errcode = '22004', message = 'the acting user must be given';
   end if;
-  perform {schema}.flush_on_commit();
-  perform pg_advisory_xact_lock({hold}::bigint);
-  select * into state from {schema}.state for update;
-  if state.mode is null then
-    raise exception using errcode = 'MM009', message = 'the maintenance state has no row';
-  end if;
+  state := {schema}.lock_state();
   if not {schema}.is_admitted(state, acting_user, is_emergency) then
     perform {schema}.refuse(state, 'stranger');
   end if;
@@ -259,8 +298,12 @@ begin
     task = new_task,
     mode = new_mode,
     maintainer = acting_user,
-    reason = coalesce(new_reason, case when s.maintainer = acting_user then s.reason end),
-    since = case when s.maintainer = acting_user then s.since else clock_timestamp() end;
+    reason = coalesce(new_reason, case when state.maintainer = acting_user then state.reason end),
+    since = case when state.maintainer = acting_user then state.since else clock_timestamp() end,
+    expires_at = case
+      when expires_in_ms is not null then clock_timestamp() + expires_in_ms * interval '1 millisecond'
+      when state.maintainer = acting_user then state.expires_at
+    end;
   perform pg_notify({channel}, (state.epoch + 1)::text);
   return query select to_jsonb(state), state.epoch + 1;
 end $$;
@@ -277,12 +320,7 @@ begin
   if acting_user is null or is_emergency is null then
     raise exception using errcode = '22004', message = 'the acting user must be given';
   end if;
-  perform {schema}.flush_on_commit();
-  perform pg_advisory_xact_lock({hold}::bigint);
-  select * into state from {schema}.state for update;
-  if state.mode is null then
-    raise exception using errcode = 'MM009', message = 'the maintenance state has no row';
-  end if;
+  state := {schema}.lock_state();
   if state.mode = 'normal' then
     perform {schema}.refuse(state, 'normal');
   end if;
@@ -290,7 +328,7 @@ begin
     perform {schema}.refuse(state, 'stranger');
   end if;
   update {schema}.state s set
-    epoch = s.epoch + 1, mode = 'normal', maintainer = null, reason = null, since = null, task = null;
+    epoch = s.epoch + 1, mode = 'normal', maintainer = null, reason = null, since = null, task = null, expires_at = null;
   perform pg_notify({channel}, (state.epoch + 1)::text);
   return state.epoch + 1;
 end $$;
@@ -304,15 +342,13 @@ declare
   state {schema}.state;
   before {schema}.state := jsonb_populate_record(null::{schema}.state, previous);
 begin
-  perform {schema}.flush_on_commit();
-  perform pg_advisory_xact_lock({hold}::bigint);
-  select * into state from {schema}.state for update;
+  state := {schema}.lock_state();
   if state.task is distinct from ended_task then
     perform {schema}.refuse(state, 'lost');
   end if;
   update {schema}.state s set
     epoch = s.epoch + 1, mode = before.mode, maintainer = before.maintainer, reason = before.reason,
-    since = before.since, task = before.task;
+    since = before.since, task = before.task, expires_at = before.expires_at;
   perform pg_notify({channel}, (state.epoch + 1)::text);
   return state.epoch + 1;
 end $$;
@@ -330,28 +366,80 @@ create or replace function {schema}.holders(current_epoch integer) returns setof
 comment on function {schema}.holders is
   'Backends (0: a prepared transaction) whose transaction passed the fence before this epoch and has not ended.';
 
-create or replace function {schema}.status()
-  returns table (mode text, maintainer text, reason text, since timestamptz, epoch integer, stamp text)
-  language sql stable security definer
-  set search_path = pg_catalog, pg_temp
-  begin atomic
-    select s.mode, s.maintainer, s.reason, s.since, s.epoch,
-      case when s.stamp = pg_sequence_last_value('{schema}.stamp') then s.stamp::text end
-    from {schema}.state s;
-  end;
-comment on function {schema}.status is
-  'The state, for everybody; without its stamp if that is not what transactions see, as after a switch that was rolled back.';
-
-create or replace function {schema}.restamp() returns void
+create or replace function {schema}.extend(acting_user text, is_emergency boolean, expires_in_ms double precision) returns void
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  state {schema}.state;
+begin
+  state := {schema}.lock_state();
+  if state.mode = 'normal' then
+    perform {schema}.refuse(state, 'normal');
+  end if;
+  if not coalesce({schema}.is_admitted(state, acting_user, is_emergency), false) then
+    perform {schema}.refuse(state, 'stranger');
+  end if;
+  update {schema}.state set expires_at = clock_timestamp() + expires_in_ms * interval '1 millisecond';
+  perform pg_notify({channel}, 'expiry');
+end $$;
+comment on function {schema}.extend is 'Has the window end by itself so much later than now, or (null) not at all.';
+
+create or replace function {schema}.transfer(acting_user text, is_emergency boolean, new_maintainer text) returns integer
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state {schema}.state;
+begin
+  state := {schema}.lock_state();
+  if state.mode = 'normal' then
+    perform {schema}.refuse(state, 'normal');
+  end if;
+  if not coalesce({schema}.is_admitted(state, acting_user, is_emergency), false) then
+    perform {schema}.refuse(state, 'stranger');
+  end if;
+  update {schema}.state s set epoch = s.epoch + 1, maintainer = new_maintainer;
+  perform pg_notify({channel}, (state.epoch + 1)::text);
+  return state.epoch + 1;
+end $$;
+comment on function {schema}.transfer is 'Hands the window to another maintainer. The caller commits, then waits for holders() to be empty.';
+
+create or replace function {schema}.status()
+  returns table (
+    mode text, maintainer text, reason text, since timestamptz, epoch integer, expires_at timestamptz,
+    expires_in_ms double precision, stamp text
+  )
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select n.mode, n.maintainer, n.reason, n.since, n.epoch, n.expires_at,
+      extract(epoch from n.expires_at - clock_timestamp())::double precision * 1000,
+      case when s.stamp = pg_sequence_last_value('{schema}.stamp') and s.mode = n.mode then s.stamp::text end
+    from {schema}.state s, {schema}.as_of_now(s) n;
+  end;
+comment on function {schema}.status is
+  'The state, for everybody; without its stamp if that is not what transactions see, as after a switch that was rolled back, and if it has expired: then mend() is to be called.';
+
+create or replace function {schema}.mend() returns void
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state {schema}.state;
 begin
   -- After a switch that is being made: that has set the stamp already, and not committed yet.
-  perform pg_advisory_xact_lock({hold}::bigint);
+  state := {schema}.lock_state();
+  update {schema}.state s set epoch = s.epoch + 1, mode = 'normal', maintainer = null, reason = null, since = null, task = null,
+    expires_at = null
+  where s.mode <> state.mode;
+  if found then
+    perform pg_notify({channel}, (state.epoch + 1)::text);
+    return;
+  end if;
   update {schema}.state set epoch = epoch where stamp is distinct from pg_sequence_last_value('{schema}.stamp');
   if found then
     perform pg_notify({channel}, 'stamp');
   end if;
 end $$;
-comment on function {schema}.restamp is 'Gives the state a new stamp, if it has lost its own.';
+comment on function {schema}.mend is 'Ends a window that has expired; gives the state a new stamp, if it has lost its own.';
