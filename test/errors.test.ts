@@ -13,6 +13,7 @@ import { useMaintenance } from "./support/data-source"
 import { useDatabase } from "./support/database"
 import { Item, Review, Tag } from "./support/entities"
 import { anvil, openShop } from "./support/shop"
+import { notWaiting } from "./support/window"
 
 /** As much of a `pg` client as code uses that works on it directly. */
 interface RawClient {
@@ -354,7 +355,8 @@ describe("Errors", () => {
       const error = await thrownBy(() =>
         byHand(async (runner) => {
           await runner.query(insertion)
-          since = (await maintenance.enter("exclusive", { as: "alice", reason: "rebuild the catalog" })).since
+          const options = { as: "alice", reason: "rebuild the catalog", drain: notWaiting }
+          since = (await maintenance.enter("exclusive", options)).since
         })(dataSource),
       )
       await maintenance.leave({ as: "alice" })

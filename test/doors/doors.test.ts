@@ -13,6 +13,7 @@ import { type TestDatabase, useDatabase } from "../support/database"
 import { type Inventory, inventory, stock } from "../support/inventory"
 import { nothingStray, stray } from "../support/pool"
 import { Estate, openShop, type Outsider, restock } from "../support/shop"
+import { notWaiting } from "../support/window"
 import { corpus } from "./corpus"
 import type { Door, Site } from "./door"
 import { type Outcome, outcomeOf } from "./outcome"
@@ -89,7 +90,7 @@ describe("Every door", () => {
   ): Promise<Run> => {
     await restock(site)
     await arrange?.(site)
-    if (as.mode) await maintenance.enter(as.mode, { as: "alice" })
+    if (as.mode) await maintenance.enter(as.mode, { as: "alice", drain: notWaiting })
     const before = await inventory(site)
     recorder.take()
     const work = () => outcomeOf(() => open(dataSource, site))
