@@ -6,12 +6,7 @@ import { Installation } from "./enforcement/install"
 import type { Blocker } from "./drain/blocker"
 import { drain, type Draining, type DrainPlan } from "./drain/drain"
 import { drainTimedOut, endedMeanwhile } from "./drain/failure"
-import {
-  type AccessRefusedError,
-  DrainTimeoutError,
-  MaintenanceInputError,
-  type WriteVetoedError,
-} from "./errors"
+import { AccessRefusedError, DrainTimeoutError, MaintenanceInputError, WriteVetoedError } from "./errors"
 import { currentTask, knownUser, namedActor, runAs, runTask } from "./identity"
 import type { Actor, Entered, MaintenanceReport, MaintenanceStatus, Mode } from "./mode/mode"
 import {
@@ -29,6 +24,7 @@ import {
 } from "./options"
 import { shared } from "./shared"
 import type { Switch } from "./state/state-store"
+import { whenWritable } from "./when-writable"
 
 /** Who changes the mode, and why. */
 export interface EnterOptions {
@@ -72,6 +68,14 @@ export interface TransferOptions {
   as?: string | undefined
   /** The new maintainer. */
   to: string
+}
+
+/** How long to wait. */
+export interface WaitOptions {
+  /** After how many milliseconds to give up. Default: never. */
+  timeoutMs?: number | undefined
+  /** Gives up with the signal's reason. */
+  signal?: AbortSignal | undefined
 }
 
 /** How `maintenance.transaction` runs. */
@@ -231,6 +235,28 @@ export class Maintenance {
     }
     await finish()
     return result
+  }
+
+  /**
+   * Throws the refusal if whom the running code acts for may not write now: to be called before an effect outside the database,
+   * which no veto undoes. It looks, and holds nothing: a window may begin right afterwards.
+   */
+  async assertWritable(): Promise<void> {
+    await this.#installation.assertWritable(this.#actor(undefined))
+  }
+
+  /**
+   * Resolves when whom the running code acts for may write, at once if that is so already: for loops that take one job after
+   * the other. After a window the waiting ones are released one by one, within a quarter of a second. Throws the refusal
+   * if `timeoutMs` is over, and the reason of the signal.
+   */
+  async whenWritable(options: WaitOptions = {}): Promise<void> {
+    checkOptions(options, ["timeoutMs", "signal"])
+    const timeoutMs = durationOf("timeoutMs", options.timeoutMs, Number.POSITIVE_INFINITY)
+    const signal = checkSignal(options.signal)
+    const refusal = () => this.assertWritable().then(() => undefined, refusalOf)
+    const onChange = (listener: () => void) => this.on("change", listener)
+    await whenWritable({ refusal, onChange }, { timeoutMs, signal })
   }
 
   /** Runs the work, and all that it starts, on behalf of a user: a maintainer context if the user is the maintainer. */
@@ -430,6 +456,12 @@ export function installMaintenance(dataSource: DataSource, options: MaintenanceO
 
 function warn(message: string): void {
   process.emitWarning(message, "MaintenanceWarning")
+}
+
+/** A refusal as it is; throws anything else. */
+function refusalOf(error: unknown): WriteVetoedError | AccessRefusedError {
+  if (error instanceof WriteVetoedError || error instanceof AccessRefusedError) return error
+  throw error
 }
 
 function isRetryable(error: unknown): boolean {

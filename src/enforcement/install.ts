@@ -1,7 +1,7 @@
 import type { DataSource } from "typeorm"
 import { AccessRefusedError, MaintenanceSetupError, type RefusedChange, WriteVetoedError } from "../errors"
 import { currentActor } from "../identity"
-import { isAdmitted, type MaintenanceReport, type MaintenanceStatus } from "../mode/mode"
+import { type Actor, isAdmitted, type MaintenanceReport, type MaintenanceStatus } from "../mode/mode"
 import type { ResolvedOptions } from "../options"
 import { mayInstallSchema } from "../state/migration"
 import type { Backends, StateStore } from "../state/state-store"
@@ -90,6 +90,14 @@ export class Installation {
   async report(): Promise<MaintenanceReport> {
     await this.store()
     return this.#watch.report()
+  }
+
+  /** Throws the refusal, and tells of it, if the actor may not write; rejects with MaintenanceSetupError. */
+  async assertWritable(actor: Actor): Promise<void> {
+    const store = await this.store()
+    await store.admit(actor).catch((error: unknown) => {
+      throw this.#refused(error)
+    })
   }
 
   /** The id of this instance, while its watch is connected. */

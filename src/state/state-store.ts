@@ -171,6 +171,11 @@ export class StateStore {
     await this.#rows("abandon($1, $2, $3)", [epoch, knownUser(actor), actor.isEmergency])
   }
 
+  /** Throws the refusal of whoever may not write. */
+  async admit(actor: Actor): Promise<void> {
+    await this.#rows("admit($1, $2)", [actor.user ?? null, actor.isEmergency])
+  }
+
   /** The window that is being entered, if there is one. */
   async entering(): Promise<EnteringRow | undefined> {
     return (await this.#rows<EnteringRow>("entering()", []))[0]
