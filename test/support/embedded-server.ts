@@ -50,8 +50,8 @@ const end = () => process.exit(130)
 
 /** A server that can be treated badly. */
 export interface EmbeddedServer extends Server {
-  /** Has the server crash (an immediate shutdown), and starts it again on the same data. */
-  crash(): Promise<void>
+  /** Has the server crash (an immediate shutdown), and starts it again on the same data, unless that is said. */
+  crash(options?: { readonly isForGood?: boolean }): Promise<void>
   /** Starts a replica of it, which can be read, follows it by streaming, and is not waited for by a commit. */
   startStandby(): Promise<Standby>
 }
@@ -125,9 +125,9 @@ async function serve(
   return {
     url,
     description: `embedded PostgreSQL ${postgresVersion()}`,
-    async crash() {
+    async crash({ isForGood = false } = {}) {
       await exited("SIGQUIT")
-      child = await start()
+      if (!isForGood) child = await start()
     },
     startStandby: () => startStandby(url, home.data),
     async stop() {

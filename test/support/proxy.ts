@@ -15,25 +15,35 @@ export class Proxy {
   readonly url: string
   readonly #options: ProxyOptions
   readonly #server: Server
+  #target: URL
   readonly #sockets = new Set<Socket>()
   #cut: "before" | "after" | undefined
 
-  private constructor(url: string, server: Server, options: ProxyOptions) {
+  private constructor(url: string, target: URL, server: Server, options: ProxyOptions) {
     this.url = url
+    this.#target = target
     this.#options = options
     this.#server = server
   }
 
   static async start(target: string, options: ProxyOptions = {}): Promise<Proxy> {
-    const { hostname, port } = new URL(target)
     const server = createServer()
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
     const url = new URL(target)
     url.port = String((server.address() as { port: number }).port)
     url.hostname = "127.0.0.1"
-    const proxy = new Proxy(url.toString(), server, options)
-    server.on("connection", (client) => proxy.#serve(client, connect(Number(port), hostname)))
+    const proxy = new Proxy(url.toString(), new URL(target), server, options)
+    server.on("connection", (client) => {
+      const { hostname, port } = proxy.#target
+      proxy.#serve(client, connect(Number(port), hostname))
+    })
     return proxy
+  }
+
+  /** Leads new connections to another server, and cuts all that there are. */
+  redirect(target: string): void {
+    this.#target = new URL(target)
+    for (const socket of this.#sockets) socket.destroy()
   }
 
   /** Cuts the connection at the next message. */
