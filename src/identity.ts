@@ -1,16 +1,26 @@
 import { MaintenanceInputError, MaintenanceSetupError } from "./errors"
 import type { Actor } from "./mode/mode"
 import { checkUser, faultOfUser, maxUserLength, type ResolvedOptions } from "./options"
-import { shared } from "./shared"
+import { type RefusalPolicy, shared } from "./shared"
 
 /** Runs a function, and all that it starts, on behalf of a user; throws MaintenanceInputError for no user. */
 export function runAs<T>(user: string, work: () => T): T {
   return shared.context.run({ ...shared.context.getStore(), user: checkUser(user) }, work)
 }
 
+/** Runs a function, and all that it starts, with a policy of its own for whom a window restricts. */
+export function runWithPolicy<T>(onRefused: RefusalPolicy, work: () => T): T {
+  return shared.context.run({ ...shared.context.getStore(), onRefused }, work)
+}
+
+/** What happens to whoever is restricted and asks for a connection. */
+export function currentPolicy(options: ResolvedOptions): RefusalPolicy {
+  return shared.context.getStore()?.onRefused ?? options.onRefused
+}
+
 /** Runs a function as a task of a user: what `during` does. */
 export function runTask<T>(user: string, task: string, work: () => T): T {
-  return shared.context.run({ user, task: { id: task, user } }, work)
+  return shared.context.run({ ...shared.context.getStore(), user, task: { id: task, user } }, work)
 }
 
 /** The task of this user that the running code belongs to. */

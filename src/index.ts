@@ -23,5 +23,6 @@ export type {
 } from "./maintenance"
 export type { Entered, Instance, MaintenanceReport, MaintenanceStatus, Mode } from "./mode/mode"
 export type { DrainOptions, MaintenanceOptions } from "./options"
+export type { RefusalPolicy } from "./shared"
 export { MaintenanceMigration } from "./state/migration"
 export { maintenanceSchemaSql } from "./state/schema"

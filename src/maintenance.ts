@@ -7,10 +7,11 @@ import type { Blocker } from "./drain/blocker"
 import { drain, type Draining, type DrainPlan } from "./drain/drain"
 import { drainTimedOut, endedMeanwhile } from "./drain/failure"
 import { AccessRefusedError, DrainTimeoutError, MaintenanceInputError, WriteVetoedError } from "./errors"
-import { currentTask, knownUser, namedActor, runAs, runTask } from "./identity"
+import { currentTask, knownUser, namedActor, runAs, runTask, runWithPolicy } from "./identity"
 import type { Actor, Entered, MaintenanceReport, MaintenanceStatus, Mode } from "./mode/mode"
 import {
   checkMode,
+  checkPolicy,
   checkOptions,
   checkReason,
   checkExpiry,
@@ -22,7 +23,7 @@ import {
   resolveOptions,
   type MaintenanceOptions,
 } from "./options"
-import { shared } from "./shared"
+import { type RefusalPolicy, shared } from "./shared"
 import type { Switch } from "./state/state-store"
 import { whenWritable } from "./when-writable"
 
@@ -262,6 +263,14 @@ export class Maintenance {
   /** Runs the work, and all that it starts, on behalf of a user: a maintainer context if the user is the maintainer. */
   runAs<T>(user: string, work: () => T): T {
     return runAs(user, work)
+  }
+
+  /**
+   * Runs the work, and all that it starts, with a policy of its own for whom a window restricts: `"wait"` before a connection is
+   * taken, or `"throw"`; see the option `onRefused`.
+   */
+  whenRefused<T>(policy: RefusalPolicy, work: () => T): T {
+    return runWithPolicy(checkPolicy(policy), work)
   }
 
   /**

@@ -2,6 +2,7 @@ import { inspect } from "node:util"
 import { type DrainOutcome, drainOutcomes, type DrainPlan } from "./drain/drain"
 import { MaintenanceInputError, MaintenanceSetupError } from "./errors"
 import { modes, type Mode } from "./mode/mode"
+import type { RefusalPolicy } from "./shared"
 
 /** How the plugin is installed in a DataSource. */
 export interface MaintenanceOptions {
@@ -28,6 +29,16 @@ export interface MaintenanceOptions {
    * docs/benchmarks.md has figures. Default: `true`.
    */
   preparedStatements?: boolean | undefined
+  /**
+   * What happens to whoever a window restricts and asks for a connection. `"throw"`: it is refused, in concurrent mode not before
+   * it commits a change. `"wait"`, for workers: it waits before it takes a connection, be it to read, until the window is
+   * over, and then for its turn. `maintenance.whenRefused()` says it for a part of the code. Default: `"throw"`.
+   */
+  onRefused?: RefusalPolicy | undefined
+  /** How many milliseconds one waits at most. Then it gets the refusal. Default: 300000, 5 minutes. */
+  maxWaitMs?: number | undefined
+  /** How many may wait at most. Who comes then gets the refusal at once. Default: 1000. */
+  maxWaiting?: number | undefined
 }
 
 /** What is done about what others have running when a mode is entered. */
@@ -49,6 +60,17 @@ export interface ResolvedOptions {
   readonly schema: string
   readonly migrate: boolean
   readonly preparedStatements: boolean
+  readonly onRefused: RefusalPolicy
+  readonly maxWaitMs: number
+  readonly maxWaiting: number
+}
+
+const refusalPolicies: readonly unknown[] = ["throw", "wait"] satisfies RefusalPolicy[]
+
+/** A policy as given by a caller; throws MaintenanceInputError. */
+export function checkPolicy(policy: unknown): RefusalPolicy {
+  if (refusalPolicies.includes(policy)) return policy as RefusalPolicy
+  throw new MaintenanceInputError(`The policy is "throw" or "wait"; this one is ${inspect(policy)}.`)
 }
 
 /** The longest name of a user, in characters. */
@@ -56,7 +78,16 @@ export const maxUserLength = 200
 /** The longest reason, in characters. */
 export const maxReasonLength = 1000
 
-const known = new Set(["currentUser", "emergencyUsers", "schema", "migrate", "preparedStatements"])
+const known = new Set([
+  "currentUser",
+  "emergencyUsers",
+  "schema",
+  "migrate",
+  "preparedStatements",
+  "onRefused",
+  "maxWaitMs",
+  "maxWaiting",
+])
 
 /** Checks the options and fills in the defaults; throws MaintenanceSetupError. */
 export function resolveOptions(options: MaintenanceOptions): ResolvedOptions {
@@ -74,6 +105,9 @@ export function resolveOptions(options: MaintenanceOptions): ResolvedOptions {
     schema,
     migrate = true,
     preparedStatements = true,
+    onRefused = "throw",
+    maxWaitMs = 300_000,
+    maxWaiting = 1000,
   } = options
   if (typeof currentUser !== "function") {
     throw new MaintenanceSetupError(
@@ -91,12 +125,26 @@ export function resolveOptions(options: MaintenanceOptions): ResolvedOptions {
     if (typeof value !== "boolean")
       throw new MaintenanceSetupError(`The option ${name} must be true or false.`)
   }
+  if (!refusalPolicies.includes(onRefused)) {
+    throw new MaintenanceSetupError(
+      `The option onRefused is "throw" or "wait"; this one is ${inspect(onRefused)}.`,
+    )
+  }
+  for (const [name, value] of Object.entries({ maxWaitMs, maxWaiting })) {
+    if (!Number.isInteger(value) || value < 0 || value > maxDurationMs)
+      throw new MaintenanceSetupError(
+        `The option ${name} is a whole number from 0 to ${maxDurationMs}; this one is ${inspect(value)}.`,
+      )
+  }
   return Object.freeze({
     currentUser,
     emergencyUsers: new Set<string>(emergencyUsers),
     schema: checkSchemaName(schema),
     migrate,
     preparedStatements,
+    onRefused,
+    maxWaitMs,
+    maxWaiting,
   })
 }
 

@@ -1,9 +1,14 @@
 import { AsyncLocalStorage } from "node:async_hooks"
 import type { Maintenance } from "./maintenance"
 
-/** What a maintainer context carries. */
+/** What happens to whoever is restricted and asks for a connection: it is refused, or waits for the end of the window. */
+export type RefusalPolicy = "throw" | "wait"
+
+/** What a context carries. */
 export interface Context {
-  readonly user: string
+  readonly user?: string
+  /** What happens to whoever is restricted and asks for a connection; that of the DataSource, if it is missing. */
+  readonly onRefused?: RefusalPolicy
   /** The innermost `during`, and whose it is. */
   readonly task?: { readonly id: string; readonly user: string } | undefined
 }

@@ -1,6 +1,6 @@
 import type { DataSource } from "typeorm"
 import { AccessRefusedError, MaintenanceSetupError, type RefusedChange, WriteVetoedError } from "../errors"
-import { currentActor } from "../identity"
+import { currentActor, currentPolicy } from "../identity"
 import { type Actor, isAdmitted, type MaintenanceReport, type MaintenanceStatus } from "../mode/mode"
 import type { ResolvedOptions } from "../options"
 import { mayInstallSchema } from "../state/migration"
@@ -15,6 +15,7 @@ import { fencedQueryRunnerClass, type RunnerContext } from "./query-runner"
 import type { RecordingBroadcaster } from "./recorded-changes"
 import { replaceMethod, type Undo } from "./replace-method"
 import { keepReadsFromWriting } from "./result-cache"
+import { WaitingRoom } from "./waiting-room"
 
 /** Marks a driver in which the plugin is installed, for every copy of this package. */
 const installedKey = Symbol.for("typeorm-maintenance-mode.installed")
@@ -33,6 +34,7 @@ export class Installation {
   readonly #watch: Watch
   readonly #fence: Fence
   readonly #enforcement: Enforcement
+  readonly #waitingRoom: WaitingRoom
   readonly #events: InstallationEvents
   readonly #connections = new Map<WireClient, FencedConnection>()
   readonly #undos: Undo[] = []
@@ -53,9 +55,17 @@ export class Installation {
     this.options = options
     this.#events = events
     this.#watch = new Watch(clientFactory(this.#driver), options.schema, {
-      changed: (status) => events.changed(status),
+      changed: (status) => {
+        this.#waitingRoom.changed()
+        events.changed(status)
+      },
       backends: (status) => this.#backends(status),
     })
+    this.#waitingRoom = new WaitingRoom(
+      options,
+      () => this.#watch.known?.status,
+      (error) => this.#refused(error),
+    )
     this.#fence = new Fence(options, () => this.#watch.known)
     this.#enforcement = {
       fence: this.#fence,
@@ -134,6 +144,7 @@ export class Installation {
     for (const undo of this.#undos.splice(0).toReversed()) undo()
     for (const connection of this.#connections.values()) connection.retire()
     this.#connections.clear()
+    this.#waitingRoom.close()
     await this.#watch.stop()
   }
 
@@ -181,6 +192,7 @@ export class Installation {
     return {
       ...this.#enforcement,
       connectionOf: (client) => this.#connections.get(client as WireClient),
+      isWaiting: () => currentPolicy(this.options) === "wait",
       isNeededToMigrate: (table) =>
         this.#fence.isAwaitingSchema && tables.has(table.split(".").at(-1) as string),
       committed: () => (this.#fence.isAwaitingSchema ? this.ready() : undefined),
@@ -211,6 +223,7 @@ export class Installation {
   async #disconnect(disconnect: () => Promise<void>): Promise<void> {
     this.#ready = undefined
     this.#isReady = false
+    this.#waitingRoom.close()
     await this.#watch.stop()
     await disconnect()
   }
@@ -233,8 +246,11 @@ export class Installation {
     isReplica: boolean,
   ): ReturnType<HostDriver["obtainMasterConnection"]> {
     const isStartingUp = this.#isStarting
-    const obtained = isStartingUp || this.#isReady ? obtain() : this.ready().then(obtain)
-    return obtained.then(([client, release]) => {
+    const ready =
+      isStartingUp || this.#isReady
+        ? this.#admission(isStartingUp)
+        : this.ready().then(() => this.#admission(false))
+    return (ready ? ready.then(obtain) : obtain()).then(([client, release]) => {
       const connection = this.#fenceOff(client)
       connection.isStartingUp = isStartingUp
       connection.isReplica = isReplica
@@ -242,6 +258,16 @@ export class Installation {
       // Whoever had it from the pool itself may have left something open.
       return connection.clean()?.then(() => given) ?? given
     })
+  }
+
+  /** What is to be waited for before a connection is taken. */
+  #admission(isStartingUp: boolean): Promise<void> | undefined {
+    if (isStartingUp || currentPolicy(this.options) !== "wait") return undefined
+    try {
+      return this.#waitingRoom.admission(this.#enforcement.actor())
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   /** Gives a connection back to the pool, at once if nothing is left to clean up on it. */

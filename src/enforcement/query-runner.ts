@@ -10,6 +10,8 @@ import { classify } from "./statement-kind"
 export interface RunnerContext extends Enforcement {
   /** The fenced connection behind a client that the driver handed out. */
   connectionOf(client: unknown): FencedConnection | undefined
+  /** Whether whoever is restricted waits before he takes a connection. */
+  isWaiting(): boolean
   /** Whether this table is one that TypeORM itself needs before the migration that installs the schema can run. */
   isNeededToMigrate(table: string): boolean
   /** Told when a transaction was committed; what it returns is waited for. */
@@ -147,6 +149,7 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
     /** Why this is refused at once, if it is. */
     #refusal(query?: string): Error | undefined {
       if (context.fence.isOpen || this.#isUnfenced || this.isReleased) return undefined
+      if (!this.databaseConnection && context.isWaiting()) return undefined
       try {
         context.fence.assertAdmitted(context.actor())
         return undefined

@@ -42,10 +42,10 @@ export function writeVetoed(
 }
 
 /** The refusal of any access in exclusive mode. */
-export function accessRefused(facts: RefusalFacts): AccessRefusedError {
+export function accessRefused(facts: RefusalFacts, why?: string): AccessRefusedError {
   return new AccessRefusedError(
     `Access refused: the system is in exclusive maintenance ${describeWindow(facts)}; ` +
-      `only the maintainer gets a connection. Try again when the maintenance is over.`,
+      `only the maintainer gets a connection. ${why ? `${why} ` : ""}Try again when the maintenance is over.`,
     facts,
   )
 }

@@ -1,0 +1,134 @@
+import { expect } from "chai"
+import type { DataSource } from "typeorm"
+import { AccessRefusedError, MaintenanceInputError, MaintenanceSetupError, WriteVetoedError } from "../src"
+import { useMaintenance, withMaintenance } from "./support/data-source"
+import { useDatabase } from "./support/database"
+import { nothingStray, stray } from "./support/pool"
+import { openShop } from "./support/shop"
+
+describe("Whoever is restricted, and waits", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database, { plugin: { onRefused: "wait" } })
+  before(() => openShop(database.current))
+  afterEach(async () => {
+    const { maintenance } = installed.current
+    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "alice" })
+  })
+
+  let count = 0
+  const write = (dataSource: DataSource) =>
+    dataSource.query("insert into audit (note) values ($1)", [`note ${++count}`])
+  const stored = async () => (await database.current.sql("select from audit")).length
+  const errorOf = (promise: Promise<unknown>): Promise<unknown> =>
+    promise.then(
+      () => undefined,
+      (error: unknown) => error,
+    )
+  /** Resolves when all that was asked for before has got as far as it can without the server. */
+  const asFarAsItCan = () => new Promise(setImmediate)
+
+  for (const mode of ["concurrent", "exclusive"] as const) {
+    it(`does so in ${mode} mode, without a connection, and goes on in its turn when that is over`, async () => {
+      const { dataSource, maintenance } = installed.current
+      await maintenance.enter(mode, { as: "alice" })
+      const before = await stored()
+      const order: number[] = []
+      const waiting = Array.from({ length: 10 }, (_, index) =>
+        dataSource.transaction((manager) => {
+          order.push(index)
+          return manager.query("insert into audit (note) values ('in turn')")
+        }),
+      )
+      const reading = dataSource.query("select 1 as one")
+      await asFarAsItCan()
+      expect(await stored()).to.equal(before)
+      expect(await stray(dataSource, database.current)).to.deep.equal(nothingStray)
+      await maintenance.runAs("alice", () => write(dataSource))
+      expect(await stored()).to.equal(before + 1)
+      await maintenance.leave({ as: "alice" })
+      await Promise.all(waiting)
+      expect(await reading).to.deep.equal([{ one: 1 }])
+      expect(await stored()).to.equal(before + 11)
+      expect(order).to.deep.equal([...order].sort((one, other) => one - other))
+    })
+  }
+
+  it("goes on waiting when the mode is switched, and for the next window", async () => {
+    const { dataSource, maintenance } = installed.current
+    await maintenance.enter("exclusive", { as: "alice" })
+    let isDone = false
+    const writing = write(dataSource).then(() => (isDone = true))
+    await maintenance.enter("concurrent", { as: "alice" })
+    await asFarAsItCan()
+    expect(isDone).to.equal(false)
+    await maintenance.leave({ as: "alice" })
+    await writing
+  })
+
+  it("gets the refusal when it has waited too long, or too many wait", async () => {
+    const plugin = { onRefused: "wait", maxWaitMs: 20, maxWaiting: 1 } as const
+    await withMaintenance(database.current.url, { plugin }, async ({ dataSource, maintenance }) => {
+      await maintenance.enter("exclusive", { as: "alice" })
+      const first = errorOf(write(dataSource))
+      const second = await errorOf(write(dataSource))
+      expect(second).to.be.instanceOf(AccessRefusedError)
+      expect((second as Error).message).to.include("1 are waiting for the end of it already.")
+      expect(await first).to.be.instanceOf(AccessRefusedError)
+      expect(((await first) as Error).message).to.include("Waited 20 ms for the end of it.")
+      await maintenance.enter("concurrent", { as: "alice" })
+      const veto = await errorOf(write(dataSource))
+      expect(veto).to.be.instanceOf(WriteVetoedError)
+      await maintenance.leave({ as: "alice" })
+    })
+  })
+
+  it("does not, where a part of the code says so, and does where another says so", async () => {
+    const { dataSource, maintenance } = installed.current
+    await maintenance.enter("exclusive", { as: "alice" })
+    const thrown = await errorOf(maintenance.whenRefused("throw", () => write(dataSource)))
+    expect(thrown).to.be.instanceOf(AccessRefusedError)
+    await withMaintenance(database.current.url, {}, async (other) => {
+      const before = await stored()
+      expect(await errorOf(write(other.dataSource))).to.be.instanceOf(AccessRefusedError)
+      const waiting = other.maintenance.whenRefused("wait", () =>
+        other.maintenance.runAs("bob", () => write(other.dataSource)),
+      )
+      await asFarAsItCan()
+      await maintenance.leave({ as: "alice" })
+      await waiting
+      expect(await stored()).to.equal(before + 1)
+    })
+  })
+
+  it("gives up when the DataSource is destroyed, and has written nothing", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("exclusive", { as: "alice" })
+    const before = await stored()
+    let waiting: Promise<unknown> | undefined
+    await withMaintenance(database.current.url, { plugin: { onRefused: "wait" } }, async (other) => {
+      waiting = errorOf(write(other.dataSource))
+      await asFarAsItCan()
+    })
+    expect(await waiting).to.be.instanceOf(MaintenanceSetupError)
+    expect(await stored()).to.equal(before)
+  })
+
+  it("is asked for in a way that makes sense", async () => {
+    const { maintenance } = installed.current
+    const call = (policy: unknown) => () => maintenance.whenRefused(policy as never, () => 1)
+    for (const policy of ["hold", undefined, 1]) expect(call(policy)).to.throw(MaintenanceInputError)
+    for (const plugin of [
+      { onRefused: "hold" },
+      { maxWaitMs: -1 },
+      { maxWaiting: 1.5 },
+      { maxWaitMs: "1s" },
+    ]) {
+      const error = await errorOf(
+        (async () =>
+          withMaintenance(database.current.url, { plugin: plugin as never }, () => Promise.resolve()))(),
+      )
+      expect(error).to.be.instanceOf(MaintenanceSetupError)
+      expect((error as Error).message).to.include(`The option ${Object.keys(plugin)[0]} is `)
+    }
+  })
+})
