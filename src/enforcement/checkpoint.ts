@@ -14,6 +14,8 @@ export interface CheckpointOwner {
   readonly changes: readonly RefusedChange[]
   /** What a transaction of somebody must pass last. */
   lastCheck(actor: Actor): Step
+  /** Whether a pooler gives every transaction another connection, so that no session can hold a lock. */
+  readonly isPooled: boolean
   /** Told of every refusal; returns the error, to be thrown. */
   refused(error: unknown): unknown
   /** Told that the state seems to be another one than is known. */
@@ -24,6 +26,10 @@ export interface CheckpointOwner {
 const isReadOnly = "25006"
 /** PostgreSQL's code for a statement that gets fewer values than it has parameters, by the extended protocol. */
 const noValues = "08P01"
+const cannotHold =
+  "This statement may commit by itself, or is one of several in a text, so a session must hold a lock for it; behind a pooler " +
+  "that gives every transaction another connection, none can. Run it in a transaction, send the statements one by one, or " +
+  "run it by a DataSource that connects past the pooler."
 /** How often to read the state again, if it changes just while it is read. */
 const maxHoldAttempts = 10
 
@@ -95,7 +101,8 @@ export class Checkpoint {
 
   /** Takes a share of the gate for longer than a transaction; returns whether the actor may write at all. */
   async hold(actor: Actor): Promise<boolean> {
-    const { session, fence } = this.#owner
+    const { session, fence, isPooled } = this.#owner
+    if (isPooled) throw new MaintenanceSetupError(cannotHold)
     for (let attempt = 1; ; attempt++) {
       await this.unhold()
       try {

@@ -22,6 +22,8 @@ export interface Enforcement {
   refused(error: unknown): unknown
   /** What the ORM has changed by way of a connection, and nobody has committed yet. */
   changesOn(client: WireClient): RefusedChange[]
+  /** Whether a pooler gives every transaction another connection, so that no session can hold a lock. */
+  isPooled(): boolean
   /** Has the state read anew, because it seems to be another one than is known. */
   doubt(): void
 }
@@ -117,6 +119,10 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
 
   lastCheck(actor: Actor): Step {
     return this.isStartingUp || this.isReplica ? this.fence.checkWrites(actor) : this.fence.check(actor)
+  }
+
+  get isPooled(): boolean {
+    return this.#enforcement.isPooled()
   }
 
   doubt(): void {

@@ -55,6 +55,7 @@ export class Installation {
     this.options = options
     this.#events = events
     this.#watch = new Watch(clientFactory(this.#driver), options.schema, {
+      isPrepared: options.preparedStatements,
       changed: (status) => {
         this.#waitingRoom.changed()
         events.changed(status)
@@ -73,6 +74,7 @@ export class Installation {
       actor: () => currentActor(options),
       refused: (error) => this.#refused(error),
       doubt: () => this.#watch.doubt(),
+      isPooled: () => this.#watch.isPooled,
       changesOn: (client) => this.#changesOn(client),
     }
     this.#touchHost()

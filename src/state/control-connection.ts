@@ -23,6 +23,7 @@ export class ControlConnection {
   #current: ControlClient | undefined
   #turn: Promise<unknown> = Promise.resolve()
   #isClosed = false
+  #isDirect = false
 
   constructor(createClient: ClientFactory, events: ControlEvents) {
     this.#createClient = createClient
@@ -47,9 +48,8 @@ export class ControlConnection {
   }
 
   /** Whether whom it is connected to is PostgreSQL itself, and no pooler that may give it another backend each time. */
-  async isDirect(): Promise<boolean> {
-    const { rows } = await this.query<{ pid: number }>("select pg_backend_pid() as pid")
-    return rows[0]?.pid === this.#current?.processID
+  get isDirect(): boolean {
+    return this.#isDirect
   }
 
   /** Ends the connection once what runs on it has ended. It can be used again. */
@@ -103,6 +103,10 @@ export class ControlConnection {
   async #prepare(client: ControlClient): Promise<void> {
     client.on("error", () => undefined)
     await client.connect()
+    const { rows } = await client.query<{ pid: number }>("select pg_backend_pid() as pid")
+    this.#isDirect = rows[0]?.pid === client.processID
+    // Behind a pooler it would be set for others.
+    if (!this.#isDirect) return
     await client.query(
       "set default_transaction_isolation = 'read committed'; set default_transaction_read_only = off; " +
         "set statement_timeout = 0; set lock_timeout = 0",

@@ -1,4 +1,5 @@
 import type { Notification } from "pg"
+import { MaintenanceSetupError } from "../errors"
 import type { MaintenanceReport, MaintenanceStatus, StampedState } from "../mode/mode"
 import { ControlConnection, type ClientFactory } from "./control-connection"
 import { channelOf } from "./schema"
@@ -25,6 +26,8 @@ type News = "notified" | "polled" | "none"
 export interface WatchOwner {
   /** Told of every new state. */
   changed(status: MaintenanceStatus): void
+  /** Whether sessions keep statements prepared. */
+  readonly isPrepared: boolean
   /** What the others are to know of the pools, in a state. */
   backends(status: MaintenanceStatus): Backends
 }
@@ -39,6 +42,7 @@ export class Watch {
   readonly #channel: string
   readonly #onChange: WatchOwner["changed"]
   readonly #backends: WatchOwner["backends"]
+  readonly #isPrepared: boolean
   #known: StampedState | undefined
   #lastEpoch = 0
   #news: News = "none"
@@ -50,13 +54,15 @@ export class Watch {
   #instance: number | undefined
   #formerInstance: number | undefined
   #refusals = 0
+  /** Whether there is a pooler that gives every transaction another connection. */
+  #isPooled = false
   /** What was told last. */
   #told = { epoch: 0, refusals: 0 }
   #telling: NodeJS.Timeout | undefined
   #expiry: NodeJS.Timeout | undefined
   readonly #said = new Set<string>()
 
-  constructor(createClient: ClientFactory, schema: string, { changed, backends }: WatchOwner) {
+  constructor(createClient: ClientFactory, schema: string, { changed, backends, isPrepared }: WatchOwner) {
     this.#control = new ControlConnection(createClient, {
       notification: (notification) => this.#notified(notification),
       lost: () => this.#lost(),
@@ -65,6 +71,7 @@ export class Watch {
     this.#channel = channelOf(schema)
     this.#onChange = changed
     this.#backends = backends
+    this.#isPrepared = isPrepared
   }
 
   /** The state, if it is known to be current; or, where it is polled, to have been so a moment ago. */
@@ -129,6 +136,11 @@ export class Watch {
     return this.#instance
   }
 
+  /** Whether there is a pooler that gives every transaction another connection, so that no session can hold a lock. */
+  get isPooled(): boolean {
+    return this.#isPooled
+  }
+
   /** The epoch of the state that was read last. */
   get lastEpoch(): number {
     return this.#lastEpoch
@@ -185,7 +197,10 @@ export class Watch {
       return false
     }
     await this.#control.query(`listen "${this.#channel}"`)
+    this.#isPooled = false
     if (await this.#hearsItself()) return true
+    this.#isPooled = !this.#control.isDirect
+    if (this.#isPooled && this.#isPrepared) throw mixedUp()
     this.#say(
       "LISTEN does not deliver, as behind a pooler that gives every transaction another connection (pgbouncer in " +
         "transaction mode).",
@@ -205,7 +220,7 @@ export class Watch {
     const notify = "select pg_notify($1, $2)"
     try {
       // What one notifies oneself of comes before the statement is done.
-      if (await this.#control.isDirect()) await this.#control.query(notify, values)
+      if (this.#control.isDirect) await this.#control.query(notify, values)
       else {
         // A pooler may pass it on as long as the one connection is just being served.
         await this.#control.queryElsewhere(notify, values)
@@ -263,4 +278,12 @@ export class Watch {
       "MaintenanceWarning",
     )
   }
+}
+
+function mixedUp(): MaintenanceSetupError {
+  return new MaintenanceSetupError(
+    "Between this application and PostgreSQL is a pooler that gives every transaction another connection (as pgbouncer in " +
+      "transaction mode), and mixes up what sessions keep prepared: set preparedStatements: false in installMaintenance(), " +
+      "or have the DataSource connect past the pooler.",
+  )
 }

@@ -197,7 +197,8 @@ async function launch(command: string, args: string[], options: SpawnOptions): P
   return child
 }
 
-function unprivilegedUser(): Runner {
+/** Whom to run as where root is not allowed to. */
+export function unprivilegedUser(): Runner {
   const users = readFileSync("/etc/passwd", "utf8")
   for (const name of ["postgres", "nobody"]) {
     const match = new RegExp(`^${name}:[^:]*:(\\d+):(\\d+):`, "m").exec(users)
@@ -224,7 +225,8 @@ function isReachable(folder: string): boolean {
   return (statSync(folder).mode & 0o001) !== 0 && (parent === folder || isReachable(parent))
 }
 
-function freePort(): Promise<number> {
+/** A port of the loopback that nobody listens on just now. */
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer()
     probe.once("error", reject)

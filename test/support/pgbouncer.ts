@@ -1,0 +1,56 @@
+import { type ChildProcess, spawn } from "node:child_process"
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { freePort, unprivilegedUser } from "./embedded-server"
+
+/** A real pgbouncer before a server; the program must be installed (Debian's package pgbouncer). */
+export class PgBouncer {
+  readonly url: string
+  readonly #process: ChildProcess
+  readonly #home: string
+
+  private constructor(url: string, process: ChildProcess, home: string) {
+    this.url = url
+    this.#process = process
+    this.#home = home
+  }
+
+  /** Starts one, which gives every transaction, or every session, a connection of its own. */
+  static async start(target: string, mode: "transaction" | "session"): Promise<PgBouncer> {
+    const { hostname, port, pathname, username } = new URL(target)
+    const home = mkdtempSync(join(tmpdir(), "maintenance-pgbouncer-"))
+    chmodSync(home, 0o755)
+    const config = join(home, "pgbouncer.ini")
+    const ownPort = await freePort()
+    writeFileSync(
+      config,
+      `[databases]\n* = host=${hostname} port=${port} user=${username}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n` +
+        `listen_port = ${ownPort}\nunix_socket_dir =\nauth_type = any\npool_mode = ${mode}\ndefault_pool_size = 8\n`,
+    )
+    // It refuses to run as root.
+    const runner = process.getuid?.() === 0 ? unprivilegedUser() : undefined
+    const child = spawn("pgbouncer", [config], {
+      ...runner,
+      stdio: ["ignore", "ignore", "pipe"],
+      env: { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin` },
+    })
+    await new Promise<void>((resolve, reject) => {
+      let log = ""
+      child.stderr.on("data", (chunk: Buffer) => {
+        log += chunk.toString()
+        if (log.includes("process up")) resolve()
+      })
+      child.once("error", reject)
+      child.once("exit", (code) => reject(new Error(`pgbouncer exited with ${code}:\n${log}`)))
+    })
+    return new PgBouncer(`postgres://${username}@127.0.0.1:${ownPort}${pathname}`, child, home)
+  }
+
+  async stop(): Promise<void> {
+    const exit = new Promise((resolve) => this.#process.once("exit", resolve))
+    this.#process.kill("SIGTERM")
+    await exit
+    rmSync(this.#home, { recursive: true, force: true })
+  }
+}
