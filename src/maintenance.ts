@@ -20,11 +20,13 @@ import {
   type DrainOptions,
   drainPlanOf,
   durationOf,
+  graceOf,
   resolveOptions,
   type MaintenanceOptions,
 } from "./options"
 import { type RefusalPolicy, shared } from "./shared"
 import type { Switch } from "./state/state-store"
+import { keepRenewing } from "./state/renewal"
 import { whenWritable } from "./when-writable"
 
 /** Who changes the mode, and why. */
@@ -43,6 +45,13 @@ export interface EnterOptions {
    * up. Default: not at all, or as was said before.
    */
   expiresInMs?: number | undefined
+  /**
+   * `"alive"` ties the window to this process: it ends when nothing was heard of its watch for `graceMs`, be it that the
+   * process is dead, stopped, or cut off. Default: it stands, whoever is dead, or as was said before.
+   */
+  heldWhile?: "alive" | undefined
+  /** How many milliseconds nothing need be heard of this process; from 1000 up. Default: 30000. */
+  graceMs?: number | undefined
   /** What is done about what others have running. Default: that of the mode. */
   drain?: DrainOptions | undefined
   /** Breaks the entering off: the mode goes back to what it was, and `enter()` rejects with the signal's reason. */
@@ -97,7 +106,16 @@ export interface MaintenanceEvents {
   refused: (error: WriteVetoedError | AccessRefusedError) => void
 }
 
-const enterOptions = ["as", "reason", "acknowledgeWithinMs", "drain", "expiresInMs", "signal"]
+const enterOptions = [
+  "as",
+  "reason",
+  "expiresInMs",
+  "heldWhile",
+  "graceMs",
+  "drain",
+  "acknowledgeWithinMs",
+  "signal",
+]
 
 /** What `enter()` is asked for, checked. */
 interface Entry {
@@ -107,6 +125,8 @@ interface Entry {
   readonly plan: DrainPlan
   readonly acknowledgeWithinMs: number
   readonly expiresInMs: number | undefined
+  /** How long the window goes on without this process; undefined if it is not tied to it. */
+  readonly graceMs: number | undefined
   readonly signal: AbortSignal | undefined
   /** The `during` that it opens the window for. */
   readonly task?: string
@@ -364,20 +384,34 @@ export class Maintenance {
       plan: drainPlanOf(mode, options.drain),
       acknowledgeWithinMs: durationOf("acknowledgeWithinMs", options.acknowledgeWithinMs, 5000),
       expiresInMs: checkExpiry(options.expiresInMs),
+      graceMs: graceOf(options),
       signal: checkSignal(options.signal),
     }
   }
 
   /** Commits the new mode. */
-  async #announce({ mode, actor, reason, plan, expiresInMs, signal, task }: Entry): Promise<Switch> {
+  async #announce({ mode, actor, reason, plan, expiresInMs, graceMs, signal, task }: Entry): Promise<Switch> {
     const store = await this.#installation.store()
     const withinTask = currentTask(actor.user)
     const tasks = { task: task ?? withinTask, withinTask }
     signal?.throwIfAborted()
-    return store.startEntering(mode, actor, reason, tasks, plan, {
-      expiresInMs,
-      instance: this.#installation.instance,
-    })
+    const { instance } = this.#installation
+    if (graceMs === undefined)
+      return store.startEntering(mode, actor, reason, tasks, plan, {
+        expiresInMs,
+        lease: undefined,
+        instance,
+      })
+    const id = randomUUID()
+    const terms = { expiresInMs: Math.min(graceMs, expiresInMs ?? graceMs), lease: id, instance }
+    const entered = await store.startEntering(mode, actor, reason, tasks, plan, terms)
+    const { expiresAt } = await this.#installation.refresh()
+    const latest =
+      expiresInMs === undefined || !expiresAt
+        ? undefined
+        : new Date(expiresAt.getTime() - terms.expiresInMs + expiresInMs)
+    void keepRenewing(store, { id, graceMs, latest })
+    return entered
   }
 
   /** Waits for what had passed its fence before, for what others had running, and for the instances to know. */

@@ -237,6 +237,33 @@ export function checkExpiry(value: unknown): number | undefined {
   )
 }
 
+/** How long a window goes on after the process that it is tied to was heard of last, by default. */
+const defaultGraceMs = 30_000
+
+/** After how long a window ends whose process is gone; undefined if it is tied to none. Throws MaintenanceInputError. */
+export function graceOf({
+  heldWhile,
+  graceMs,
+}: {
+  heldWhile?: unknown
+  graceMs?: unknown
+}): number | undefined {
+  if (heldWhile === undefined) {
+    if (graceMs === undefined) return undefined
+    throw new MaintenanceInputError('The option graceMs makes sense with heldWhile: "alive" only.')
+  }
+  if (heldWhile !== "alive") {
+    throw new MaintenanceInputError(
+      `The option heldWhile is "alive", or not given; this one is ${inspect(heldWhile)}.`,
+    )
+  }
+  const ms = graceMs ?? defaultGraceMs
+  if (typeof ms === "number" && ms >= minExpiryMs && ms <= maxDurationMs) return ms
+  throw new MaintenanceInputError(
+    `The option graceMs is a number of milliseconds from ${minExpiryMs} to ${maxDurationMs}; this one is ${inspect(ms)}.`,
+  )
+}
+
 /** How a mode is entered, with the defaults of that mode; throws MaintenanceInputError. */
 export function drainPlanOf(mode: Mode, drain: DrainOptions | undefined): DrainPlan {
   // In concurrent mode vetoes will do; exclusive mode means that nobody else is there.

@@ -118,6 +118,18 @@ const entries: Record<string, BadCall> = {
     call: entering({ signal: "SIGINT" }),
     says: ["The option signal is an AbortSignal; this one is 'SIGINT'."],
   },
+  "enter that is held in an unknown way": {
+    call: entering({ heldWhile: "connected" }),
+    says: ["The option heldWhile is \"alive\", or not given; this one is 'connected'."],
+  },
+  "enter with a grace of less than a second": {
+    call: entering({ heldWhile: "alive", graceMs: 999 }),
+    says: ["The option graceMs is a number of milliseconds from 1000 to 2147483647; this one is 999."],
+  },
+  "enter with a grace for nothing": {
+    call: entering({ graceMs: 5000 }),
+    says: ['The option graceMs makes sense with heldWhile: "alive" only.'],
+  },
   "extend in normal mode": {
     call: (m) => m.extend({ as: "alice", expiresInMs: 5000 }),
     says: ["There is no maintenance to leave, extend or hand over"],

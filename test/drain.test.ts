@@ -302,7 +302,7 @@ describe("Entering a mode while others have something running", () => {
     const { dataSource, maintenance } = installed.current
     const member = await Member.start(database.current.url)
     await withOpen(dataSource, "select 1", async () => {
-      const entered = errorOf(member.enter("exclusive", "alice"))
+      const entered = errorOf(member.enter("exclusive", { as: "alice" }))
       const report = async () => maintenance.status()
       while ((await report()).state !== "entering");
       member.signal("SIGKILL")

@@ -11,6 +11,7 @@ import {
 import { useMaintenance, withMaintenance } from "./support/data-source"
 import { TestDatabase, useDatabase } from "./support/database"
 import { Item } from "./support/entities"
+import { Member } from "./support/members"
 import { openShop } from "./support/shop"
 
 describe("A window that ends by itself", () => {
@@ -184,6 +185,92 @@ describe("A window that ends by itself", () => {
     const { expiresAt } = await maintenance.enter("concurrent", { as: "alice", expiresInMs: 60_000 })
     await maintenance.during("exclusive", { as: "alice", expiresInMs: 120_000 }, () => undefined)
     expect(await maintenance.status()).to.deep.include({ mode: "concurrent", expiresAt })
+  })
+})
+
+describe("A window that is tied to a process", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  before(() => openShop(database.current))
+  afterEach(async () => {
+    const { maintenance } = installed.current
+    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
+  })
+
+  const tied = { as: "alice", heldWhile: "alive", graceMs: 1000 } as const
+  let count = 0
+  const write = () =>
+    installed.current.dataSource
+      .getRepository(Item)
+      .insert({ name: `parcel ${++count}` })
+      .then(
+        () => "done",
+        (error: Error) => error.constructor.name,
+      )
+  const modeIs = async (mode: string) => {
+    const { maintenance } = installed.current
+    while ((await maintenance.status()).mode !== mode);
+  }
+  const expiry = async () => (await installed.current.maintenance.status()).expiresAt
+  const sleepUntil = (time: Date | undefined) =>
+    database.current.sql("select pg_sleep_until($1::timestamptz + interval '1 millisecond')", [time])
+
+  it("stands for as long as that lives, and may be restricted by an end of its own", async () => {
+    const { maintenance } = installed.current
+    const { epoch } = await maintenance.enter("concurrent", { ...tied, expiresInMs: 3000 })
+    const first = (await expiry()) as Date
+    let last = first
+    // Put off at least twice.
+    for (let renewal = 0; renewal < 2; renewal++) {
+      await sleepUntil(last)
+      expect(await write()).to.equal("WriteVetoedError")
+      last = (await expiry()) as Date
+    }
+    expect((await maintenance.status()).epoch).to.equal(epoch)
+    await modeIs("normal")
+    const [{ now } = { now: new Date(0) }] = await database.current.sql<{ now: Date }>("select now()")
+    expect(now.getTime() - first.getTime()).to.be.at.least(2000 - 1)
+    expect(await write()).to.equal("done")
+  })
+
+  for (const signal of ["SIGKILL", "SIGSTOP"] as const) {
+    it(`ends when nothing is heard of that any more (${signal})`, async () => {
+      const member = await Member.start(database.current.url)
+      expect(await member.enter("concurrent", tied)).to.equal("done")
+      member.signal(signal)
+      expect(await write()).to.equal("WriteVetoedError")
+      await modeIs("normal")
+      expect(await write()).to.equal("done")
+      if (signal === "SIGKILL") return
+      member.signal("SIGCONT")
+      expect(await member.run("insert into audit (note) values ('late')", "alice")).to.equal("done")
+      await installed.current.maintenance.enter("concurrent", { as: "bob" })
+      expect(await member.run("insert into audit (note) values ('late')", "alice")).to.equal(
+        "WriteVetoedError",
+      )
+      await member.stop()
+    })
+  }
+
+  it("stands for as long as that lives, with another window within it", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("concurrent", tied)
+    const first = await expiry()
+    await maintenance.during("exclusive", { as: "alice" }, () => sleepUntil(first))
+    expect(await write()).to.equal("WriteVetoedError")
+    await sleepUntil(await expiry())
+    expect(await write()).to.equal("WriteVetoedError")
+  })
+
+  it("is tied no more when it is extended, or handed over", async () => {
+    const { maintenance } = installed.current
+    const member = await Member.start(database.current.url)
+    expect(await member.enter("concurrent", tied)).to.equal("done")
+    expect(await maintenance.extend({ as: "alice" })).not.to.have.property("expiresAt")
+    expect(await member.enter("concurrent", tied)).to.equal("done")
+    expect(await maintenance.transfer({ as: "alice", to: "bob" })).not.to.have.property("expiresAt")
+    member.signal("SIGKILL")
+    expect(await maintenance.status()).to.include({ mode: "concurrent", maintainer: "bob" })
   })
 })
 

@@ -140,7 +140,7 @@ describe("A fault", function () {
   it("of a maintainer: the window stands, another process of the same maintainer goes on, and an emergency user ends it", async () => {
     await withMaintenance(server.url, {}, async ({ dataSource, maintenance }) => {
       const member = await Member.start(server.url)
-      expect(await member.enter("concurrent", "alice")).to.equal("done")
+      expect(await member.enter("concurrent", { as: "alice" })).to.equal("done")
       member.signal("SIGKILL")
       await until(maintenance, ({ instances }) => instances.length === 1)
       expect(await maintenance.status()).to.include({ mode: "concurrent", maintainer: "alice" })

@@ -46,6 +46,23 @@ interface EnteringRow {
   readonly is_live: boolean
 }
 
+/** How long a window stands, and who enters it. */
+export interface WindowTerms {
+  readonly expiresInMs: number | undefined
+  /** The name of the lease by which it is tied to a process. */
+  readonly lease: string | undefined
+  readonly instance: number | undefined
+}
+
+/** What ties a window to a process. */
+export interface Lease {
+  readonly id: string
+  /** How long after it was renewed last the window ends. */
+  readonly graceMs: number
+  /** When it ends whoever lives, on the database's clock. */
+  readonly latest: Date | undefined
+}
+
 /** What an instance tells. */
 export interface Acknowledgement extends Backends {
   readonly epoch: number
@@ -142,9 +159,9 @@ export class StateStore {
     reason: string | undefined,
     { task, withinTask }: TaskNames,
     { withinMs, outcome }: DrainPlan,
-    { expiresInMs, instance }: { expiresInMs: number | undefined; instance: number | undefined },
+    { expiresInMs, lease, instance }: WindowTerms,
   ): Promise<Switch> {
-    const call = "start_entering($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+    const call = "start_entering($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
     const [row] = await this.#rows<EnterRow>(call, [
       mode,
       knownUser(actor),
@@ -153,6 +170,7 @@ export class StateStore {
       task ?? null,
       withinTask ?? null,
       expiresInMs ?? null,
+      lease ?? null,
       instance ?? null,
       withinMs,
       outcome,
@@ -202,6 +220,12 @@ export class StateStore {
   /** Has the window end by itself so much later than now, or (undefined) not at all. */
   async extend(actor: Actor, expiresInMs: number | undefined): Promise<void> {
     await this.#rows("extend($1, $2, $3)", [knownUser(actor), actor.isEmergency, expiresInMs ?? null])
+  }
+
+  /** Puts off the end of a window that is tied to this process; returns whether there is such a window still. */
+  async renew({ id, graceMs, latest }: Lease): Promise<boolean> {
+    const [row] = await this.#rows<{ renew: boolean }>("renew($1, $2, $3)", [id, graceMs, latest ?? null])
+    return row?.renew === true
   }
 
   /** Hands the window to another maintainer; returns the epoch. */

@@ -1,12 +1,12 @@
 // A process of its own that has the plugin, and does what it is told on one query runner, until it is told to stop.
 import "reflect-metadata"
-import { installMaintenance, type Mode } from "../../src"
+import { type EnterOptions, installMaintenance, type Mode } from "../../src"
 import { newDataSource } from "./data-source"
 
 /** A text to run, on behalf of somebody; a mode to enter; or to stop. */
 export type ToMember =
   | { readonly sql: string; readonly as?: string }
-  | { readonly enter: Mode; readonly as: string }
+  | { readonly enter: Mode; readonly options: EnterOptions }
   | "stop"
 /** That it is ready, and what it did came to: `done`, or the class of the error. */
 export type FromMember = "ready" | { readonly outcome: string }
@@ -19,7 +19,7 @@ async function main(url: string): Promise<void> {
   await dataSource.initialize()
   const runner = dataSource.createQueryRunner()
   const act = (message: Exclude<ToMember, "stop">): Promise<unknown> => {
-    if ("enter" in message) return maintenance.enter(message.enter, { as: message.as })
+    if ("enter" in message) return maintenance.enter(message.enter, message.options)
     const run = () => runner.query(message.sql)
     return message.as === undefined ? run() : maintenance.runAs(message.as, run)
   }

@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from "node:child_process"
 import { once } from "node:events"
 import { join } from "node:path"
-import type { Mode } from "../../src"
+import type { EnterOptions, Mode } from "../../src"
 import type { FromMember, ToMember } from "./member"
 
 /** A process of its own that has the plugin. */
@@ -29,8 +29,8 @@ export class Member {
   }
 
   /** Enters a mode there; resolves with `done`, or the class of the error. */
-  enter(mode: Mode, as: string): Promise<string> {
-    return this.#ask({ enter: mode, as })
+  enter(mode: Mode, options: EnterOptions): Promise<string> {
+    return this.#ask({ enter: mode, options })
   }
 
   /** Sends a signal: SIGKILL, SIGSTOP, SIGCONT. */

@@ -11,13 +11,15 @@ create table if not exists {schema}.state (
   since timestamptz,
   task text,
   expires_at timestamptz,
+  lease text,
   stamp bigint not null default 0,
   check ((mode = 'normal') = (maintainer is null)),
   check ((mode = 'normal') = (since is null)),
-  check (mode <> 'normal' or expires_at is null)
+  check (mode <> 'normal' or expires_at is null),
+  check (expires_at is not null or lease is null)
 );
 comment on table {schema}.state is
-  'One row: the mode, and who holds the window. Changed by the functions of this schema only; epoch counts the changes, task names the during() that opened the window, expires_at is when it ends by itself, stamp names this state among all that ever were.';
+  'One row: the mode, and who holds the window. Changed by the functions of this schema only; epoch counts the changes, task names the during() that opened the window, expires_at is when it ends by itself, lease names who has that put off as long as he lives, stamp names this state among all that ever were.';
 
 -- Owned by the table, so that it does not outlive the state.
 create sequence if not exists {schema}.stamp owned by {schema}.state.stamp;
@@ -31,7 +33,16 @@ as $$
 declare
   -- Random: a count would come again after a restore, or a failover that lost the last changes.
   new_stamp bigint := floor(random() * 9007199254740991) + 1;
+  but_for_expiry {schema}.state;
 begin
+  if tg_op = 'UPDATE' and new.expires_at > old.expires_at then
+    -- A window that is only to stand for longer admits nobody who was not admitted before.
+    but_for_expiry := new;
+    but_for_expiry.expires_at := old.expires_at;
+    if but_for_expiry is not distinct from old then
+      return new;
+    end if;
+  end if;
   perform setval('{schema}.stamp', new_stamp);
   if tg_level = 'ROW' then
     new.stamp := new_stamp;
@@ -61,6 +72,7 @@ begin
     state.since := null;
     state.task := null;
     state.expires_at := null;
+    state.lease := null;
   end if;
   return state;
 end $$;
@@ -269,7 +281,8 @@ comment on function {schema}.lock_state is 'The state as it is now, to be change
 
 create or replace function {schema}.enter(
   new_mode text, acting_user text, is_emergency boolean, new_reason text,
-  new_task text default null, within_task text default null, expires_in_ms double precision default null
+  new_task text default null, within_task text default null, expires_in_ms double precision default null,
+  new_lease text default null
 )
   returns table (previous jsonb, current_epoch integer)
   language plpgsql security definer
@@ -303,6 +316,10 @@ begin
     expires_at = case
       when expires_in_ms is not null then clock_timestamp() + expires_in_ms * interval '1 millisecond'
       when state.maintainer = acting_user then state.expires_at
+    end,
+    lease = case
+      when expires_in_ms is not null then new_lease
+      when state.maintainer = acting_user then state.lease
     end;
   perform pg_notify({channel}, (state.epoch + 1)::text);
   return query select to_jsonb(state), state.epoch + 1;
@@ -328,7 +345,8 @@ begin
     perform {schema}.refuse(state, 'stranger');
   end if;
   update {schema}.state s set
-    epoch = s.epoch + 1, mode = 'normal', maintainer = null, reason = null, since = null, task = null, expires_at = null;
+    epoch = s.epoch + 1, mode = 'normal', maintainer = null, reason = null, since = null, task = null, expires_at = null,
+    lease = null;
   perform pg_notify({channel}, (state.epoch + 1)::text);
   return state.epoch + 1;
 end $$;
@@ -348,7 +366,9 @@ begin
   end if;
   update {schema}.state s set
     epoch = s.epoch + 1, mode = before.mode, maintainer = before.maintainer, reason = before.reason,
-    since = before.since, task = before.task, expires_at = before.expires_at;
+    since = before.since, task = before.task, lease = before.lease,
+    -- Put off meanwhile, if it is tied to a process.
+    expires_at = case when before.lease = state.lease then state.expires_at else before.expires_at end;
   perform pg_notify({channel}, (state.epoch + 1)::text);
   return state.epoch + 1;
 end $$;
@@ -380,10 +400,27 @@ begin
   if not coalesce({schema}.is_admitted(state, acting_user, is_emergency), false) then
     perform {schema}.refuse(state, 'stranger');
   end if;
-  update {schema}.state set expires_at = clock_timestamp() + expires_in_ms * interval '1 millisecond';
+  update {schema}.state set expires_at = clock_timestamp() + expires_in_ms * interval '1 millisecond', lease = null;
   perform pg_notify({channel}, 'expiry');
 end $$;
-comment on function {schema}.extend is 'Has the window end by itself so much later than now, or (null) not at all.';
+comment on function {schema}.extend is 'Has the window end by itself so much later than now, or (null) not at all, whoever lives.';
+
+create or replace function {schema}.renew(held_lease text, grace_ms double precision, latest timestamptz) returns boolean
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state {schema}.state;
+begin
+  -- Without the lock of a switch, which others would give way to.
+  select * into state from {schema}.state for update;
+  if state.lease is distinct from held_lease or state.expires_at <= clock_timestamp() then
+    return false;
+  end if;
+  update {schema}.state set expires_at = least(latest, clock_timestamp() + grace_ms * interval '1 millisecond');
+  return true;
+end $$;
+comment on function {schema}.renew is 'Puts off the end of a window that is tied to a process, by who holds the lease; false if that is over.';
 
 create or replace function {schema}.transfer(acting_user text, is_emergency boolean, new_maintainer text) returns integer
   language plpgsql security definer
@@ -399,7 +436,8 @@ begin
   if not coalesce({schema}.is_admitted(state, acting_user, is_emergency), false) then
     perform {schema}.refuse(state, 'stranger');
   end if;
-  update {schema}.state s set epoch = s.epoch + 1, maintainer = new_maintainer;
+  update {schema}.state s set epoch = s.epoch + 1, maintainer = new_maintainer, lease = null,
+    expires_at = case when s.lease is null then s.expires_at end;
   perform pg_notify({channel}, (state.epoch + 1)::text);
   return state.epoch + 1;
 end $$;
@@ -431,7 +469,7 @@ begin
   -- After a switch that is being made: that has set the stamp already, and not committed yet.
   state := {schema}.lock_state();
   update {schema}.state s set epoch = s.epoch + 1, mode = 'normal', maintainer = null, reason = null, since = null, task = null,
-    expires_at = null
+    expires_at = null, lease = null
   where s.mode <> state.mode;
   if found then
     perform pg_notify({channel}, (state.epoch + 1)::text);

@@ -13,7 +13,7 @@ comment on table {schema}.entering is
 
 create or replace function {schema}.start_entering(
   new_mode text, acting_user text, is_emergency boolean, new_reason text, new_task text, within_task text,
-  expires_in_ms double precision, own_instance integer, within_ms double precision, new_outcome text
+  expires_in_ms double precision, new_lease text, own_instance integer, within_ms double precision, new_outcome text
 )
   returns table (previous jsonb, current_epoch integer)
   language plpgsql security definer
@@ -22,7 +22,7 @@ as $$
 declare
   entered record;
 begin
-  select * into entered from {schema}.enter(new_mode, acting_user, is_emergency, new_reason, new_task, within_task, expires_in_ms);
+  select * into entered from {schema}.enter(new_mode, acting_user, is_emergency, new_reason, new_task, within_task, expires_in_ms, new_lease);
   insert into {schema}.entering as e (epoch, instance, deadline, outcome, previous)
   values (entered.current_epoch, own_instance, clock_timestamp() + within_ms * interval '1 millisecond', new_outcome, entered.previous)
   on conflict (only_row) do update set
@@ -61,7 +61,9 @@ begin
   delete from {schema}.entering;
   update {schema}.state s set
     epoch = s.epoch + 1, mode = before.mode, maintainer = before.maintainer, reason = before.reason,
-    since = before.since, task = before.task, expires_at = before.expires_at;
+    since = before.since, task = before.task, lease = before.lease,
+    -- Put off meanwhile, if it is tied to a process.
+    expires_at = case when before.lease = state.lease then state.expires_at else before.expires_at end;
   perform pg_notify({channel}, (state.epoch + 1)::text);
   return state.epoch + 1;
 end $$;
