@@ -2,6 +2,7 @@
 import "reflect-metadata"
 import { startServer } from "../test/support/server"
 import { alone, calls, unprepared } from "./calls"
+import { fleet } from "./fleet"
 import { growth } from "./growth"
 import { memory } from "./memory"
 import { refusal } from "./refusal"
@@ -14,6 +15,7 @@ const sections: Record<string, (url: string) => Promise<void>> = {
   growth,
   refusal,
   switching,
+  fleet,
   memory,
 }
 

@@ -1,13 +1,15 @@
 import { Client } from "pg"
+import type { DataSource } from "typeorm"
+import type { Maintenance } from "../src"
 import { withPlugin } from "./contenders"
 import { Product } from "./entities"
 import { quantile } from "./rounds"
 import { microseconds, printTable } from "./table"
 
-const switches = 200
+export const switches = 200
 /** Transactions a second, altogether. */
 const rate = 1000
-const loops = 8
+export const loops = 8
 
 /** How long enter() takes under load, and with transactions that are open and have not come to their commit. */
 export async function switching(url: string): Promise<void> {
@@ -15,31 +17,7 @@ export async function switching(url: string): Promise<void> {
   for (const open of [0, 10, 100]) {
     await withPlugin("normal", { url, via: url, connections: loops }, async ({ dataSource, maintenance }) => {
       const idle = await openTransactions(url, open)
-      let isDone = false
-      let committed = 0
-      const start = performance.now()
-      const load = Array.from({ length: loops }, async () => {
-        while (!isDone) {
-          while (committed > ((performance.now() - start) / 1000) * rate) {
-            await new Promise((resolve) => setTimeout(resolve, 1))
-          }
-          await dataSource
-            .transaction((manager) => manager.update(Product, { id: 1 + (committed % 1000) }, { stock: 1 }))
-            .catch(() => undefined)
-          committed++
-        }
-      })
-      const latencies: number[] = []
-      for (let count = 0; count < switches; count++) {
-        const before = performance.now()
-        await maintenance.enter("concurrent", { as: "bench" })
-        latencies.push((performance.now() - before) * 1000)
-        await maintenance.leave({ as: "bench" })
-        await new Promise((resolve) => setTimeout(resolve, 20))
-      }
-      isDone = true
-      await Promise.all(load)
-      const perSecond = committed / ((performance.now() - start) / 1000)
+      const { latencies, perSecond } = await enterUnderLoad(dataSource, maintenance)
       for (const client of idle) await client.end()
       rows.push([
         String(open),
@@ -54,6 +32,38 @@ export async function switching(url: string): Promise<void> {
     ["open transactions beside", "transactions a second", "p50", "p99"],
     rows,
   )
+}
+
+/** How long enter() takes while others commit at the rate, in microseconds each time, and the rate that they had. */
+export async function enterUnderLoad(
+  dataSource: DataSource,
+  maintenance: Maintenance,
+): Promise<{ latencies: number[]; perSecond: number }> {
+  let isDone = false
+  let committed = 0
+  const start = performance.now()
+  const load = Array.from({ length: loops }, async () => {
+    while (!isDone) {
+      while (committed > ((performance.now() - start) / 1000) * rate) {
+        await new Promise((resolve) => setTimeout(resolve, 1))
+      }
+      await dataSource
+        .transaction((manager) => manager.update(Product, { id: 1 + (committed % 1000) }, { stock: 1 }))
+        .catch(() => undefined)
+      committed++
+    }
+  })
+  const latencies: number[] = []
+  for (let count = 0; count < switches; count++) {
+    const before = performance.now()
+    await maintenance.enter("concurrent", { as: "bench" })
+    latencies.push((performance.now() - before) * 1000)
+    await maintenance.leave({ as: "bench" })
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  isDone = true
+  await Promise.all(load)
+  return { latencies, perSecond: committed / ((performance.now() - start) / 1000) }
 }
 
 /** Transactions that have written, and stay open. */
