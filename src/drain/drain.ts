@@ -39,6 +39,8 @@ export interface Drained {
 
 /** How long what was cancelled or terminated may take to end. */
 export const graceMs = 5000
+/** How long a commit that is under way may take without anybody being told of it: to look who it is costs more. */
+const briefMs = 100
 /** How long to wait at most before looking again, and before telling again. */
 const lastWaitMs = 20
 const tellAgainMs = 1000
@@ -64,7 +66,8 @@ export async function drain(
     const waitedMs = performance.now() - start
     const isIgnored = outcome === "proceed" && waitedMs >= deadline
     const holders = await drained.holders()
-    const open = isIgnored && holders.length === 0 ? [] : await drained.look(holders)
+    const isBrief = holders.length === 0 || waitedMs < deadline + briefMs
+    const open = isIgnored && isBrief ? [] : await drained.look(holders)
     // After the looks, for whom they leave out is a matter of the state.
     drained.assertStanding()
     const blockers = isIgnored ? open.filter(({ pid = 0 }) => holders.includes(pid)) : open
