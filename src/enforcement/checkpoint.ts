@@ -3,6 +3,7 @@ import type { Actor } from "../mode/mode"
 import { mayLackValues, type Companions, type PipelinedQuery } from "../wire/pipelined-query"
 import type { Result, Step } from "../wire/protocol"
 import type { Session } from "../wire/session"
+import { isUnreadable } from "../state/refusal"
 import type { Fence } from "./fence"
 import { codeOf, isAnswer } from "./request"
 
@@ -42,6 +43,9 @@ export class Checkpoint {
    */
   #heldEpoch: number | null | undefined
 
+  /** Whether the block that may be open was begun here, for one statement. */
+  #isInBlock = false
+
   constructor(owner: CheckpointOwner) {
     this.#owner = owner
   }
@@ -75,21 +79,25 @@ export class Checkpoint {
 
   /**
    * Sends one statement outside a block in a block of its own, in one round trip; throws the refusal. What the server has
-   * against the statement goes to `failed`, when all is rolled back.
+   * against the statement, or a check that cannot be made, goes to `failed`, when all is rolled back.
    */
   sendInBlock(
     query: PipelinedQuery,
     actor: Actor,
-    failed: (error: unknown) => Promise<Result>,
+    failed: (error: unknown, isOfCheck: boolean) => Promise<Result>,
   ): Promise<Result> {
     const { session } = this.#owner
     const check = this.#owner.lastCheck(actor)
     const companions = { before: [session.step("BEGIN")], after: [check, session.step("COMMIT")] }
+    // What pg has against the statement (a value, `query_timeout`) may leave the block: then it is left in settle().
+    this.#isInBlock = true
     return session.send(query, companions, async (error) => {
       if (!isAnswer(error)) throw error
       await session.rollBack()
-      if (query.failure === check) throw this.refuse(error)
-      if (query.failure === "statement") return failed(error)
+      const isOfCheck = query.failure === check
+      // It may have taken another role, which cannot make the check.
+      if (isOfCheck && !isUnreadable(error)) throw this.refuse(error)
+      if (isOfCheck || query.failure === "statement") return failed(error, isOfCheck)
       return this.#endFailed(actor, error)
     })
   }
@@ -97,6 +105,20 @@ export class Checkpoint {
   /** Throws the refusal of whoever may not even read. */
   async admitReader(actor: Actor): Promise<void> {
     await this.#run(this.#owner.fence.admitReader(actor))
+  }
+
+  /** Leaves nothing of one statement for the next; nothing to wait for if there is nothing. */
+  settle(): Promise<void> | undefined {
+    const { session } = this.#owner
+    const wasInBlock = this.#isInBlock
+    this.#isInBlock = false
+    if (wasInBlock && !session.is("I")) return session.rollBack().then(() => this.#unholdOutside())
+    return this.#unholdOutside()
+  }
+
+  /** Outside a transaction no share of the gate is kept. */
+  #unholdOutside(): Promise<void> | undefined {
+    return this.#heldEpoch !== undefined && this.#owner.session.is("I") ? this.unhold() : undefined
   }
 
   /** Takes a share of the gate for longer than a transaction; returns whether the actor may write at all. */
@@ -119,11 +141,6 @@ export class Checkpoint {
         if (!isStale || attempt === maxHoldAttempts) throw this.refuse(error)
       }
     }
-  }
-
-  /** Whether a share of the gate is held, or may be. */
-  get isHolding(): boolean {
-    return this.#heldEpoch !== undefined
   }
 
   /** Gives the share of the gate back, if there is one; ends the connection if it cannot, which gives it back, too. */

@@ -129,9 +129,8 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     this.#enforcement.doubt()
   }
 
-  /** Outside a transaction no share of the gate is kept. */
   settle(): Promise<void> | undefined {
-    return this.#checkpoint.isHolding && this.session.is("I") ? this.#checkpoint.unhold() : undefined
+    return this.#checkpoint.settle()
   }
 
   /** Stops enforcing, and gives the client back as it was. */
@@ -155,7 +154,9 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
 
   #request(query: PipelinedQuery): Promise<Result> {
     const { session } = this
-    const classified = classify(session.textOf(query) ?? "", query.isExtended)
+    // pg allows to ask by name alone for what it has parsed under that.
+    query.text ??= session.textOf(query) as string
+    const classified = classify(query.text ?? "", query.isExtended)
     const { kind } = classified
     // What starts or ends a transaction is what its text says, not what the session keeps under its name.
     if (kind === "control" || kind === "commit" || kind === "rollback") query.forgetName()
@@ -176,7 +177,8 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
       this.#assertAdmitted(request.actor)
       this.lastActor = request.actor
     }
-    if (kind === "control" || end) {
+    // With values or a name it is PostgreSQL's to say what is wrong with it.
+    if ((kind === "control" || end) && !query.isExtended) {
       const result = end ? session.forget(end) : session.postpone(query.text)
       if (result) return Promise.resolve(result)
     }
@@ -218,7 +220,7 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
         return session.sendLast(query, { isOne })
       }
       if (kind === "several") return this.#selfCommitting.run(request)
-      const as = request.end ? session.step(request.end) : undefined
+      const as = request.end && !query.isExtended ? session.step(request.end) : undefined
       return this.#checkpoint.send(query, { before: [this.lastCheck(actor)], as }, actor)
     }
     const isToAsk = this.#isBlind && kind !== "control" && kind !== "rollback"

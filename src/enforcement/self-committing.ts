@@ -28,8 +28,8 @@ export class SelfCommitting {
   run(request: Request): Promise<Result> {
     const { query, actor, looksAtomic } = request
     if (!looksAtomic || !this.#owner.session.is("I") || mayLackValues(query)) return this.#hold(request)
-    return this.#checkpoint.sendInBlock(query, actor, (error) => {
-      if (!needsNoBlock.has(codeOf(error)) && !isOfSeveral(error)) throw error
+    return this.#checkpoint.sendInBlock(query, actor, (error, isOfCheck) => {
+      if (!isOfCheck && !needsNoBlock.has(codeOf(error)) && !isOfSeveral(error)) throw error
       return this.#hold({ ...request, query: query.renew() })
     })
   }

@@ -25,6 +25,8 @@ export interface Companions {
 export interface PipelinedQuery extends QueryLike {
   /** Set when it failed, before the error is handed on. */
   failure: Failure | undefined
+  /** Whether anything of it was sent; not if pg has something against it. */
+  readonly isSent: boolean
   /** Whether it is sent by the extended protocol, in which PostgreSQL takes one statement only. */
   readonly isExtended: boolean
   /** Has it sent by the extended protocol, with companions; to be called before it is handed to pg. */
@@ -54,6 +56,7 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
   const rowShapes = new RowShapes()
   return class extends Query implements PipelinedQuery {
     failure: Failure | undefined
+    isSent = false
     /** Read by pg's client, as of a config object. */
     readonly query_timeout: number | undefined
     readonly isExtended: boolean
@@ -108,7 +111,9 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
     override submit(): Error | null {
       this.#isSubmitting = true
       try {
-        return super.submit(this.#packet.messages)
+        const error = super.submit(this.#packet.messages)
+        this.isSent = !error
+        return error
       } finally {
         this.#isSubmitting = false
         this.#packet.send()
@@ -137,9 +142,10 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
     override handleRowDescription(message: { fields: Field[] }): void {
       if (!this.#isAtStatement) return
       // The second statement of a text has a result of its own.
-      if (this._result.command !== null) return super.handleRowDescription(message)
-      rowShapes.describe(this._result, message.fields, this.text)
-      this._accumulateRows = true
+      if (this._result.command !== null || typeof this.text !== "string")
+        return super.handleRowDescription(message)
+      if (rowShapes.describe(this._result, message.fields, this.text)) this._accumulateRows = true
+      else rowShapes.learn(this._result, message.fields, this.text, () => super.handleRowDescription(message))
     }
 
     override handleDataRow(message: object): void {

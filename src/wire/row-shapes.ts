@@ -8,8 +8,9 @@ interface Shape {
 
 /** More texts than this are those of an application that never repeats any. */
 const maxTexts = 500
-/** Longer texts are seldom repeated, and would be kept in memory. */
+/** Longer texts, and those with more columns, are seldom repeated, and would be kept in memory. */
 const maxTextLength = 10_000
+const maxColumns = 200
 
 /**
  * What rows look like, by the text that returned them. pg works it out for each query anew, which takes longer than all
@@ -18,27 +19,33 @@ const maxTextLength = 10_000
 export class RowShapes {
   readonly #shapes = new Map<string, Shape>()
 
-  /** Prepares a result for rows with these fields, as its own `addFields` does (pg 8.11 to 8.23, `lib/result.js`). */
-  describe(result: RowResult, fields: Field[], text: string): void {
+  /**
+   * Prepares a result for rows with these fields, as its own `addFields` does (pg 8.11 to 8.23, `lib/result.js`); returns
+   * whether they are known.
+   */
+  describe(result: RowResult, fields: Field[], text: string): boolean {
     const types = result._types
     const known = this.#shapes.get(text)
-    if (!known || !types || !isOf(known, fields)) {
-      result.addFields(fields)
-      this.#keep(text, fields, result._prebuiltEmptyResultObject)
-      return
-    }
+    if (!known || !types || !isOf(known, fields)) return false
     result.fields = fields
     // How a value is read may be set anew at any time.
     result._parsers = fields.map(({ dataTypeID, format }) =>
       types.getTypeParser(dataTypeID, format || "text"),
     )
     result._prebuiltEmptyResultObject = known.emptyRow
+    return true
   }
 
-  #keep(text: string, fields: readonly Field[], emptyRow: object | null | undefined): void {
-    if (!emptyRow || text.length > maxTextLength) return
+  /** Has pg prepare a result for rows with these fields, and remembers it, unless somebody has taught pg other names. */
+  learn(result: RowResult, fields: readonly Field[], text: string, prepare: () => void): void {
+    const names = fields.map(({ name }) => name)
+    prepare()
+    const { _prebuiltEmptyResultObject: emptyRow } = result
+    if (!emptyRow || text.length > maxTextLength || names.length > maxColumns) return
+    if (!isOf({ names, emptyRow }, result.fields)) return
     if (this.#shapes.size >= maxTexts) this.#shapes.clear()
-    this.#shapes.set(text, { names: fields.map(({ name }) => name), emptyRow })
+    // Copied, for a part of a long string keeps all of it in memory; frozen, for every result shows it.
+    this.#shapes.set(Buffer.from(text).toString(), { names, emptyRow: Object.freeze(emptyRow) })
   }
 }
 

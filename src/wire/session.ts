@@ -55,6 +55,8 @@ export class Session {
   #isGivenUp = false
   /** What starts the transaction that has begun for the caller, but not yet for the server. */
   #postponed: Step | undefined
+  /** The start that is sent with the statement that runs. */
+  #starting: Step | undefined
   readonly #fixed = new Map<string, Step>()
   readonly #onReady = ({ status }: { status: TransactionStatus }) => {
     // Nobody asked for this: what belongs to what is not certain any more, so the connection is given up.
@@ -302,6 +304,7 @@ export class Session {
   /** Companions, with the postponed start before them. */
   #withStart(sending: Sending): Companions | undefined {
     const postponed = this.#postponed
+    this.#starting = postponed
     if (!postponed) return isAccompanied(sending) ? sending : undefined
     this.#postponed = undefined
     return { ...sending, before: [postponed, ...(sending.before ?? [])] }
@@ -309,12 +312,15 @@ export class Session {
 
   #submit(query: PipelinedQuery, companions: Companions | undefined, done: typeof resolved): Promise<Result> {
     const wasIdle = this.#status === "I"
+    const start = companions?.before?.[0]
     this.#isGivenUp = false
     if (companions) query.accompany(companions, this.#prepared)
     return new Promise<Result>((resolve, reject) => {
       query.callback = (error, result) => {
         if (!error) return resolve(done(result))
         this.#isGivenUp = !("code" in error)
+        // pg has refused it: the transaction that it was to start begins with the next.
+        if (start && start === this.#starting && !query.isSent) this.#postponed = start
         if (wasIdle && isForgotten(query, error)) resolve(this.#sendAnew(query, companions, done))
         else reject(error)
       }
