@@ -1,6 +1,7 @@
 import { MaintenanceSetupError } from "./errors"
 import { runAs } from "./identity"
-import type { EnterOptions, Maintenance } from "./maintenance"
+import type { EnterOptions } from "./drain/enter-options"
+import type { Maintenance } from "./maintenance"
 import type { Mode } from "./mode/mode"
 import { shared } from "./shared"
 

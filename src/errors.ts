@@ -88,6 +88,14 @@ export class DrainTimeoutError extends MaintenanceError {
   }
 }
 
+/**
+ * A mode was not entered to its end, because the database could not be reached for minutes, or the DataSource was destroyed: the
+ * mode stands, or may stand, and what others had running may be running still.
+ */
+export class EnteringInterruptedError extends MaintenanceError {
+  readonly code = "MAINTENANCE_ENTERING_INTERRUPTED"
+}
+
 /** Something is wrong with the installation: the DataSource, a version, the schema, a privilege, an option. */
 export class MaintenanceSetupError extends MaintenanceError {
   readonly code = "MAINTENANCE_SETUP"

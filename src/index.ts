@@ -2,9 +2,11 @@ export { AsMaintainer, DuringMaintenance } from "./decorators"
 export type { DuringMaintenanceOptions, MaintenanceDecorator, UserOf } from "./decorators"
 export type { Blocker } from "./drain/blocker"
 export type { Draining, DrainOutcome } from "./drain/drain"
+export type { EnterOptions } from "./drain/enter-options"
 export {
   AccessRefusedError,
   DrainTimeoutError,
+  EnteringInterruptedError,
   MaintenanceError,
   MaintenanceInputError,
   MaintenanceSetupError,
@@ -14,14 +16,20 @@ export {
 export type { RefusalFacts, RefusedChange } from "./errors"
 export { installMaintenance, Maintenance } from "./maintenance"
 export type {
-  EnterOptions,
   ExtendOptions,
   LeaveOptions,
   MaintenanceEvents,
   TransactionOptions,
   TransferOptions,
 } from "./maintenance"
-export type { Entered, Instance, MaintenanceReport, MaintenanceStatus, Mode } from "./mode/mode"
+export type {
+  AnnouncedWindow,
+  Entered,
+  Instance,
+  MaintenanceReport,
+  MaintenanceStatus,
+  Mode,
+} from "./mode/mode"
 export type { DrainOptions, MaintenanceOptions } from "./options"
 export type { RefusalPolicy } from "./shared"
 export { MaintenanceMigration } from "./state/migration"

@@ -3,60 +3,33 @@ import { randomUUID } from "node:crypto"
 import { setTimeout as pause } from "node:timers/promises"
 import type { DataSource, EntityManager } from "typeorm"
 import { Installation } from "./enforcement/install"
-import type { Blocker } from "./drain/blocker"
-import { drain, type Draining, type DrainPlan } from "./drain/drain"
-import { drainTimedOut, endedMeanwhile } from "./drain/failure"
-import { AccessRefusedError, DrainTimeoutError, MaintenanceInputError, WriteVetoedError } from "./errors"
+import type { Draining } from "./drain/drain"
+import { DrainingFeed } from "./drain/draining-feed"
+import { type EnterOptions, enterOptionNames } from "./drain/enter-options"
+import { Entering } from "./drain/entering"
+import { type Entry, entryOf } from "./drain/entry"
+import {
+  type AccessRefusedError,
+  EnteringInterruptedError,
+  MaintenanceInputError,
+  type WriteVetoedError,
+} from "./errors"
 import { currentTask, knownUser, namedActor, runAs, runTask, runWithPolicy } from "./identity"
 import type { Actor, Entered, MaintenanceReport, MaintenanceStatus, Mode } from "./mode/mode"
 import {
   checkMode,
   checkPolicy,
   checkOptions,
-  checkReason,
   checkExpiry,
   checkSignal,
   checkUser,
-  type DrainOptions,
-  drainPlanOf,
   durationOf,
-  graceOf,
   resolveOptions,
   type MaintenanceOptions,
 } from "./options"
 import { type RefusalPolicy, shared } from "./shared"
-import type { Switch } from "./state/state-store"
-import { keepRenewing } from "./state/renewal"
+import { taskLost } from "./state/refusal"
 import { whenWritable } from "./when-writable"
-
-/** Who changes the mode, and why. */
-export interface EnterOptions {
-  /** The maintainer. Default: whom the running code acts for. */
-  as?: string | undefined
-  /** Shown to everybody who is refused; at most 1000 characters. Default: none, or what was said before. */
-  reason?: string | undefined
-  /**
-   * How many milliseconds to wait for the instances to say that they know the new mode. One that does not is named in the
-   * result, and in a process warning. Default: 5000.
-   */
-  acknowledgeWithinMs?: number | undefined
-  /**
-   * After how many milliseconds the window ends by itself, on the database's clock, even if every process is dead; from 1000
-   * up. Default: not at all, or as was said before.
-   */
-  expiresInMs?: number | undefined
-  /**
-   * `"alive"` ties the window to this process: it ends when nothing was heard of its watch for `graceMs`, be it that the
-   * process is dead, stopped, or cut off. Default: it stands, whoever is dead, or as was said before.
-   */
-  heldWhile?: "alive" | undefined
-  /** How many milliseconds nothing need be heard of this process; from 1000 up. Default: 30000. */
-  graceMs?: number | undefined
-  /** What is done about what others have running. Default: that of the mode. */
-  drain?: DrainOptions | undefined
-  /** Breaks the entering off: the mode goes back to what it was, and `enter()` rejects with the signal's reason. */
-  signal?: AbortSignal | undefined
-}
 
 /** Who changes the mode. */
 export interface LeaveOptions {
@@ -106,32 +79,6 @@ export interface MaintenanceEvents {
   refused: (error: WriteVetoedError | AccessRefusedError) => void
 }
 
-const enterOptions = [
-  "as",
-  "reason",
-  "expiresInMs",
-  "heldWhile",
-  "graceMs",
-  "drain",
-  "acknowledgeWithinMs",
-  "signal",
-]
-
-/** What `enter()` is asked for, checked. */
-interface Entry {
-  readonly mode: Mode
-  readonly actor: Actor
-  readonly reason: string | undefined
-  readonly plan: DrainPlan
-  readonly acknowledgeWithinMs: number
-  readonly expiresInMs: number | undefined
-  /** How long the window goes on without this process; undefined if it is not tied to it. */
-  readonly graceMs: number | undefined
-  readonly signal: AbortSignal | undefined
-  /** The `during` that it opens the window for. */
-  readonly task?: string
-}
-
 /** PostgreSQL's codes for a transaction that would succeed if it were run again. */
 const retryable = new Set(["40001", "40P01"])
 const firstRetryMs = 5
@@ -146,14 +93,20 @@ export class Maintenance {
     refused: new Set(),
   }
 
-  /** Who follows the draining; told nothing more when it is over. */
-  readonly #followers = new Set<(draining: Draining | undefined) => void>()
+  readonly #feed = new DrainingFeed()
+  readonly #entering: Entering
 
   /** Use `installMaintenance`. */
   constructor(dataSource: DataSource, options: MaintenanceOptions = {}) {
     this.#installation = new Installation(dataSource, resolveOptions(options), {
       changed: (status) => this.#emit("change", status),
       refused: (error) => this.#emit("refused", error),
+    })
+    this.#entering = new Entering(this.#installation, {
+      feed: this.#feed,
+      draining: (draining) => this.#emit("draining", draining),
+      onChange: (listener) => this.on("change", listener),
+      warn,
     })
     shared.installed.add(this)
   }
@@ -165,25 +118,27 @@ export class Maintenance {
    * on no write of anybody else commits; in exclusive mode nobody else gets a connection. `enter("normal")` is `leave()`.
    *
    * Throws NotMaintainerError if somebody else holds a window (an emergency user takes it over) or ends this one meanwhile;
-   * DrainTimeoutError if it is abandoned, and the mode is what it was before; and MaintenanceInputError for an unknown mode,
-   * no user, a reason that is empty or too long, or another option that makes no sense.
+   * DrainTimeoutError if it is abandoned, and the mode is what it was before; EnteringInterruptedError if the database cannot be
+   * reached for minutes, and the mode stands; and MaintenanceInputError for an unknown mode, no user, a reason that is
+   * empty or too long, or another option that makes no sense.
    */
   async enter(mode: Mode, options: EnterOptions = {}): Promise<Entered> {
     if (checkMode(mode) === "normal") {
-      checkOptions(options, enterOptions)
+      checkOptions(options, enterOptionNames)
       return { ...(await this.leave({ as: options.as })), unacknowledged: [] }
     }
-    const entry = this.#entryOf(mode, options)
-    const { epoch } = await this.#announce(entry)
-    return this.#settle(epoch, entry)
+    return this.#entering.enter(this.#entryOf(mode, options))
   }
 
-  /** Ends the window. Throws NotMaintainerError for a stranger, MaintenanceInputError in normal mode. */
+  /**
+   * Ends the window; in normal mode, takes back what the user has announced. Throws NotMaintainerError for a stranger,
+   * MaintenanceInputError if there is nothing to end.
+   */
   async leave(options: LeaveOptions = {}): Promise<MaintenanceStatus> {
     checkOptions(options, ["as"])
     const actor = this.#actor(options.as)
     const store = await this.#installation.store()
-    await store.leave(actor)
+    await store.switching.leave(actor)
     return this.#installation.refresh()
   }
 
@@ -196,7 +151,7 @@ export class Maintenance {
     const expiresInMs = checkExpiry(options.expiresInMs)
     const actor = this.#actor(options.as)
     const store = await this.#installation.store()
-    await store.extend(actor, expiresInMs)
+    await store.switching.extend(actor, expiresInMs)
     return this.#installation.refresh()
   }
 
@@ -209,9 +164,15 @@ export class Maintenance {
     const to = checkUser(options.to)
     const actor = this.#actor(options.as)
     const store = await this.#installation.store()
-    const epoch = await store.transfer(actor, to)
+    const epoch = await store.switching.transfer(actor, to)
     const status = await this.#installation.refresh()
-    await this.#drain(epoch, { withinMs: 0, outcome: "proceed" })
+    const opening = { mode: status.mode, actor: { user: to, isEmergency: false } }
+    await this.#entering.drain(
+      store,
+      { epoch, opening },
+      { withinMs: 0, outcome: "proceed" },
+      Promise.resolve(),
+    )
     return status
   }
 
@@ -231,30 +192,25 @@ export class Maintenance {
     if (checkMode(mode) === "normal") {
       throw new MaintenanceInputError('during("normal") makes no sense: name the mode to enter.')
     }
-    const entry = { ...this.#entryOf(mode, options), task: randomUUID() }
+    const task = randomUUID()
+    const entry = this.#entryOf(mode, options, task)
     if (typeof work !== "function") throw new MaintenanceInputError("during() needs a function to run.")
-    const user = knownUser(entry.actor)
-    const { task } = entry
-    const { epoch, previous } = await this.#announce(entry)
-    const finish = async () => {
-      const store = await this.#installation.store()
-      await store.finish(task, previous)
-      await this.#installation.refresh()
-    }
-    let isEntered = false
+    const user = knownUser(entry.opening.actor)
+    await this.#entering.enter(entry).catch(async (error: unknown) => {
+      // Perhaps it stands.
+      if (error instanceof EnteringInterruptedError) await this.#finish(task).catch(() => undefined)
+      throw error
+    })
     let result: T
     try {
-      await this.#settle(epoch, entry)
-      isEntered = true
       result = await runTask(user, task, work)
     } catch (error) {
-      await finish().catch((failure) => {
-        // A window that was abandoned is ended already.
-        if (isEntered) warn(`The maintenance of ${user} was not ended: ${String(failure)}`)
+      await this.#finish(task).catch((failure) => {
+        warn(`The maintenance of ${user} was not ended: ${String(failure)}`)
       })
       throw error
     }
-    await finish()
+    await this.#finish(task)
     return result
   }
 
@@ -275,9 +231,12 @@ export class Maintenance {
     checkOptions(options, ["timeoutMs", "signal"])
     const timeoutMs = durationOf("timeoutMs", options.timeoutMs, Number.POSITIVE_INFINITY)
     const signal = checkSignal(options.signal)
-    const refusal = () => this.assertWritable().then(() => undefined, refusalOf)
+    const actor = this.#actor(undefined)
+    const refusal = () => this.#installation.refusalOf(actor)
     const onChange = (listener: () => void) => this.on("change", listener)
-    await whenWritable({ refusal, onChange }, { timeoutMs, signal })
+    await whenWritable({ refusal, onChange }, { timeoutMs, signal }).catch((error: unknown) => {
+      throw this.#installation.refused(error)
+    })
   }
 
   /** Runs the work, and all that it starts, on behalf of a user: a maintainer context if the user is the maintainer. */
@@ -339,24 +298,8 @@ export class Maintenance {
    * What `on("draining")` tells, as an async iterator: of the entering that is under way in this DataSource, or else of the next,
    * until that is over.
    */
-  async *draining(): AsyncGenerator<Draining, void, void> {
-    const told: (Draining | undefined)[] = []
-    let wake: () => void = () => undefined
-    const follow = (draining: Draining | undefined) => {
-      told.push(draining)
-      wake()
-    }
-    this.#followers.add(follow)
-    try {
-      for (;;) {
-        if (told.length === 0) await new Promise<void>((resolve) => (wake = resolve))
-        const draining = told.shift()
-        if (!draining) return
-        yield draining
-      }
-    } finally {
-      this.#followers.delete(follow)
-    }
+  draining(): AsyncIterableIterator<Draining> {
+    return this.#feed.follow()
   }
 
   /** Whether its DataSource is initialized. */
@@ -375,95 +318,22 @@ export class Maintenance {
     await this.#installation.uninstall()
   }
 
-  #entryOf(mode: Mode, options: EnterOptions): Entry {
-    checkOptions(options, enterOptions)
-    return {
-      mode,
-      actor: this.#actor(options.as),
-      reason: checkReason(options.reason),
-      plan: drainPlanOf(mode, options.drain),
-      acknowledgeWithinMs: durationOf("acknowledgeWithinMs", options.acknowledgeWithinMs, 5000),
-      expiresInMs: checkExpiry(options.expiresInMs),
-      graceMs: graceOf(options),
-      signal: checkSignal(options.signal),
-    }
+  #entryOf(mode: Mode, options: EnterOptions, task?: string): Entry {
+    const actor = this.#actor(options?.as)
+    return entryOf(mode, options, {
+      actor,
+      lease: this.#installation.watch.lease,
+      task,
+      withinTask: currentTask(actor.user),
+    })
   }
 
-  /** Commits the new mode. */
-  async #announce({ mode, actor, reason, plan, expiresInMs, graceMs, signal, task }: Entry): Promise<Switch> {
+  /** Ends the window of a task. */
+  async #finish(task: string): Promise<void> {
     const store = await this.#installation.store()
-    const withinTask = currentTask(actor.user)
-    const tasks = { task: task ?? withinTask, withinTask }
-    signal?.throwIfAborted()
-    const { instance } = this.#installation
-    if (graceMs === undefined)
-      return store.startEntering(mode, actor, reason, tasks, plan, {
-        expiresInMs,
-        lease: undefined,
-        instance,
-      })
-    const id = randomUUID()
-    const terms = { expiresInMs: Math.min(graceMs, expiresInMs ?? graceMs), lease: id, instance }
-    const entered = await store.startEntering(mode, actor, reason, tasks, plan, terms)
-    const { expiresAt } = await this.#installation.refresh()
-    const latest =
-      expiresInMs === undefined || !expiresAt
-        ? undefined
-        : new Date(expiresAt.getTime() - terms.expiresInMs + expiresInMs)
-    void keepRenewing(store, { id, graceMs, latest })
-    return entered
-  }
-
-  /** Waits for what had passed its fence before, for what others had running, and for the instances to know. */
-  async #settle(epoch: number, entry: Entry): Promise<Entered> {
-    const start = performance.now()
-    const store = await this.#installation.store()
-    try {
-      const status = await this.#installation.refresh()
-      const left = await this.#drain(epoch, entry.plan, entry.signal)
-      if (left.length > 0) throw drainTimedOut(left, entry.plan)
-      const acknowledgeWithinMs = Math.max(0, entry.acknowledgeWithinMs - (performance.now() - start))
-      const unacknowledged = await store.acknowledged(epoch, acknowledgeWithinMs)
-      if (unacknowledged.length > 0) {
-        const names = unacknowledged.map(({ host, pid }) => `process ${pid} on ${host}`).join(", ")
-        warn(
-          `Not all know of the maintenance after ${entry.acknowledgeWithinMs} ms: ${names}. They cannot write either.`,
-        )
-      }
-      await store.endEntering(epoch)
-      return { ...status, unacknowledged }
-    } catch (error) {
-      if (error instanceof DrainTimeoutError || entry.signal?.aborted) {
-        await store.abandon(epoch, entry.actor)
-        await this.#installation.refresh()
-      }
-      throw error
-    } finally {
-      for (const follow of this.#followers) follow(undefined)
-    }
-  }
-
-  async #drain(epoch: number, plan: DrainPlan, signal?: AbortSignal): Promise<readonly Blocker[]> {
-    const store = await this.#installation.store()
-    const blockers = store.blockersOf(epoch, () => this.#installation.unrestrictedPids)
-    const assertStanding = () => {
-      // It is read anew whenever it changes.
-      if (this.#installation.lastEpoch > epoch) throw endedMeanwhile()
-    }
-    return drain(
-      {
-        look: (holders) => blockers.look(holders),
-        end: (blocker, how) => blockers.end(blocker, how),
-        holders: () => store.holders(epoch),
-        assertStanding,
-        tell: (draining) => {
-          this.#emit("draining", draining)
-          for (const follow of this.#followers) follow(draining)
-        },
-      },
-      plan,
-      signal,
-    )
+    const isEnded = await store.switching.finish(task)
+    const status = await this.#installation.refresh()
+    if (!isEnded) throw taskLost(status)
   }
 
   #actor(as: string | undefined): Actor {
@@ -499,12 +369,6 @@ export function installMaintenance(dataSource: DataSource, options: MaintenanceO
 
 function warn(message: string): void {
   process.emitWarning(message, "MaintenanceWarning")
-}
-
-/** A refusal as it is; throws anything else. */
-function refusalOf(error: unknown): WriteVetoedError | AccessRefusedError {
-  if (error instanceof WriteVetoedError || error instanceof AccessRefusedError) return error
-  throw error
 }
 
 function isRetryable(error: unknown): boolean {

@@ -226,7 +226,7 @@ export function durationOf(name: string, value: unknown, defaultMs: number): num
 }
 
 /** The shortest window that ends by itself: less is a slip of the unit. */
-const minExpiryMs = 1000
+export const minExpiryMs = 1000
 
 /** After how long a window is to end by itself, or none; throws MaintenanceInputError. */
 export function checkExpiry(value: unknown): number | undefined {
@@ -261,6 +261,20 @@ export function graceOf({
   if (typeof ms === "number" && ms >= minExpiryMs && ms <= maxDurationMs) return ms
   throw new MaintenanceInputError(
     `The option graceMs is a number of milliseconds from ${minExpiryMs} to ${maxDurationMs}; this one is ${inspect(ms)}.`,
+  )
+}
+
+/** How many connections of an instance others may use, or undefined; throws MaintenanceInputError. */
+export function readersOf(mode: Mode, value: unknown): number | undefined {
+  if (value === undefined) return undefined
+  if (mode !== "concurrent")
+    throw new MaintenanceInputError(
+      "The option readers makes sense in concurrent mode only: in exclusive mode nobody else reads.",
+    )
+  if (Number.isInteger(value) && (value as number) >= 1 && (value as number) <= maxDurationMs)
+    return value as number
+  throw new MaintenanceInputError(
+    `The option readers is a whole number from 1 up; this one is ${inspect(value)}.`,
   )
 }
 

@@ -114,7 +114,7 @@ describe("A window that ends by itself", () => {
       await write()
       await client.end()
       const [row] = await own.sql<{ mode: string; current_epoch: number }>(
-        "select (maintenance.status()).mode, (maintenance.enter('concurrent', 'bob', false, null)).current_epoch",
+        "select (maintenance.status()).mode, maintenance.enter('concurrent', 'bob', false, null) as current_epoch",
       )
       expect(row).to.deep.equal({ mode: "normal", current_epoch: 3 })
     } finally {

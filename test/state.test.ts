@@ -49,6 +49,7 @@ describe("The state", () => {
       { version: 1 },
       { version: 2 },
       { version: 3 },
+      { version: 4 },
     ])
   })
 
@@ -83,7 +84,7 @@ describe("The state", () => {
     expect(error).to.be.instanceOf(MaintenanceSetupError)
     expect(error).to.have.property(
       "message",
-      'The schema "maintenance" is at version 99, and this version of typeorm-maintenance-mode understands 3: ' +
+      'The schema "maintenance" is at version 99, and this version of typeorm-maintenance-mode understands 4: ' +
         "upgrade the package in this application.",
     )
   })

@@ -26,6 +26,14 @@ export interface Blocker {
   readonly cannotEnd?: string | undefined
 }
 
+/** What a look has found. */
+export interface Sight {
+  /** Who is in the way; the oldest come first, those whose age is hidden last. */
+  readonly blockers: readonly Blocker[]
+  /** The holders who are in nobody's way: they act for somebody whom the window does not restrict. */
+  readonly ownHolders: readonly number[]
+}
+
 /** One line for the operator. */
 export function describeBlocker(blocker: Blocker): string {
   const { pid, transaction, application, user, clientAddress, ageMs, state, hasWritten, instance } = blocker

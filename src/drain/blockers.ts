@@ -1,5 +1,5 @@
 import type { QueryResult, QueryResultRow } from "pg"
-import type { Blocker } from "./blocker"
+import type { Blocker, Sight } from "./blocker"
 
 /** Runs a statement. */
 export type Run = <Row extends QueryResultRow>(text: string, values: unknown[]) => Promise<QueryResult<Row>>
@@ -73,27 +73,29 @@ export class Blockers {
     this.#ownPids = ownPids
   }
 
-  /**
-   * Looks; the oldest come first, those whose age is hidden last. The holders are in the way with any transaction: VACUUM
-   * and its like begin one after the other.
-   */
-  async look(holders: readonly number[]): Promise<Blocker[]> {
+  /** Looks. The holders are in the way with any transaction: VACUUM and its like begin one after the other. */
+  async look(holders: readonly number[]): Promise<Sight> {
     const { rows } = await this.#run<OpenRow>(openTransactions, [this.#presence])
     this.#first ??= new Set(rows.map(keyOf))
     const left = rows.filter((row) => this.#first?.has(keyOf(row)) || holders.includes(row.pid ?? 0))
-    if (left.length === 0) return []
+    if (left.length === 0 && holders.length === 0) return { blockers: [], ownHolders: [] }
     const backends = await this.#run<BackendRow>(`select * from "${this.#schema}".backends()`, [])
     const byPid = new Map(backends.rows.map((backend) => [backend.pid, backend]))
     const ownPids = new Set(this.#ownPids())
-    return left.flatMap((row) => {
-      const backend = byPid.get(row.pid ?? 0)
+    const isOwn = (pid: number | null) => {
+      const backend = byPid.get(pid ?? 0)
       // What an instance tells of its backends is by the state that it knows.
-      const isOwn = backend?.is_unrestricted === true && backend.epoch === this.#epoch
-      return isOwn || ownPids.has(row.pid ?? 0) ? [] : [this.#blocker(row, backend)]
-    })
+      return (backend?.is_unrestricted === true && backend.epoch === this.#epoch) || ownPids.has(pid ?? 0)
+    }
+    return {
+      blockers: left
+        .filter(({ pid }) => !isOwn(pid))
+        .map((row) => this.#blocker(row, byPid.get(row.pid ?? 0))),
+      ownHolders: holders.filter(isOwn),
+    }
   }
 
-  /** Has PostgreSQL cancel its statement, or terminate its session, if it is in that transaction still. */
+  /** Has PostgreSQL cancel its statement, or terminate its session, if it is in that transaction still, and the window stands. */
   async end({ pid, transaction }: Blocker, how: "cancel" | "terminate"): Promise<void> {
     const key = keyOf({ pid: pid ?? null, transaction })
     if (pid === undefined) {
@@ -106,8 +108,9 @@ export class Blockers {
     try {
       await this.#run(
         `select pg_catalog.pg_${how}_backend(pid) from pg_catalog.pg_locks
-         where locktype = 'virtualxid' and granted and mode = 'ExclusiveLock' and pid = $1 and virtualtransaction = $2`,
-        [pid, transaction],
+         where locktype = 'virtualxid' and granted and mode = 'ExclusiveLock' and pid = $1 and virtualtransaction = $2
+           and "${this.#schema}".stands($3)`,
+        [pid, transaction, this.#epoch],
       )
     } catch (error) {
       // Such as: the role is no member of pg_signal_backend.

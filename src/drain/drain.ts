@@ -1,5 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises"
-import type { Blocker } from "./blocker"
+import type { Blocker, Sight } from "./blocker"
 
 /** What is done with what is still running when the time is over. */
 export const drainOutcomes = ["proceed", "cancel", "terminate", "abandon"] as const
@@ -28,12 +28,15 @@ export interface Draining {
 /** What it works on. */
 export interface Drained {
   /** Who is in the way: of what was open at the first look, and of the holders. */
-  look(holders: readonly number[]): Promise<Blocker[]>
+  look(holders: readonly number[]): Promise<Sight>
   end(blocker: Blocker, how: "cancel" | "terminate"): Promise<void>
-  /** The backends whose transaction has passed its fence before (0 for prepared transactions), and cannot be refused any more. */
+  /**
+   * The backends whose transaction has passed its fence before (0 for prepared transactions), and cannot be refused any more.
+   * Throws if the window was ended meanwhile.
+   */
   holders(): Promise<number[]>
-  /** Throws if the window was ended meanwhile. */
-  assertStanding(): void
+  /** Resolves when who is in the way is told from the maintainer's own: all instances know the window, or time is up. */
+  readonly informed: Promise<unknown>
   tell(draining: Draining): void
 }
 
@@ -42,7 +45,7 @@ export const graceMs = 5000
 /** How long a commit that is under way may take without anybody being told of it: to look who it is costs more. */
 const briefMs = 100
 /** How long to wait at most before looking again, and before telling again. */
-const lastWaitMs = 20
+const lastWaitMs = 250
 const tellAgainMs = 1000
 
 /**
@@ -58,7 +61,7 @@ export async function drain(
   const startDate = Date.now()
   let deadline = withinMs
   let isOver = false
-  let told = { at: -tellAgainMs, pids: "" }
+  let told = { at: -tellAgainMs, transactions: "" }
   // What starts from now on meets the new mode.
   if (withinMs > 0 || outcome !== "proceed") await drained.look([])
   for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, lastWaitMs)) {
@@ -67,22 +70,30 @@ export async function drain(
     const isIgnored = outcome === "proceed" && waitedMs >= deadline
     const holders = await drained.holders()
     const isBrief = holders.length === 0 || waitedMs < deadline + briefMs
-    const open = isIgnored && isBrief ? [] : await drained.look(holders)
-    // After the looks, for whom they leave out is a matter of the state.
-    drained.assertStanding()
+    const { blockers: open, ownHolders } =
+      isIgnored && isBrief ? { blockers: [], ownHolders: [] } : await drained.look(holders)
     const blockers = isIgnored ? open.filter(({ pid = 0 }) => holders.includes(pid)) : open
-    if (holders.length === 0 && blockers.length === 0) return []
-    const pids = blockers.map(({ transaction }) => transaction).join()
-    if (blockers.length > 0 && (pids !== told.pids || waitedMs - told.at >= tellAgainMs)) {
-      told = { at: waitedMs, pids }
+    if (holders.length === ownHolders.length && blockers.length === 0) return []
+    const transactions = blockers.map(({ transaction }) => transaction).join()
+    const isNews = transactions !== told.transactions || waitedMs - told.at >= tellAgainMs
+    if (blockers.length > 0 && isNews) {
+      told = { at: waitedMs, transactions }
       drained.tell({ blockers, waitedMs, deadline: new Date(startDate + deadline) })
     }
     if (waitedMs >= deadline && outcome !== "proceed" && blockers.length > 0) {
-      if (isOver || outcome === "abandon") return blockers
+      if (isOver) return blockers
+      await drained.informed
+      const { blockers: left } = await drained.look(await drained.holders())
+      if (outcome === "abandon") {
+        if (left.length > 0) return left
+        continue
+      }
       isOver = true
-      deadline = waitedMs + graceMs
-      for (const blocker of blockers) await drained.end(blocker, outcome)
+      deadline = performance.now() - start + graceMs
+      for (const blocker of left) await drained.end(blocker, outcome)
     }
-    await pause(waitMs, undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted())
+    const leftMs = deadline - (performance.now() - start)
+    const pauseMs = leftMs > 0 ? Math.min(waitMs, leftMs) : waitMs
+    await pause(pauseMs, undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted())
   }
 }

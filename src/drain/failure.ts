@@ -1,4 +1,4 @@
-import { DrainTimeoutError, NotMaintainerError } from "../errors"
+import { DrainTimeoutError, EnteringInterruptedError, NotMaintainerError } from "../errors"
 import { type Blocker, describeBlocker } from "./blocker"
 import { type DrainPlan, graceMs } from "./drain"
 
@@ -29,6 +29,23 @@ export function drainTimedOut(
 /** The error for a window that is over before it was entered. */
 export function endedMeanwhile(): NotMaintainerError {
   return new NotMaintainerError(
-    "The maintenance was ended, or another mode entered, while this one was being entered.",
+    "The maintenance was ended, handed over, or another mode entered, while this one was being entered.",
+  )
+}
+
+/** The error for a mode that holds, though it was not waited for all that others had running. */
+export function interrupted(cause: unknown): EnteringInterruptedError {
+  return new EnteringInterruptedError(
+    `The mode holds, but was not entered to its end: ${cause instanceof Error ? cause.message : String(cause)}\n` +
+      "What others had running may be running still: enter it again to have that waited for, or leave it.",
+    { cause },
+  )
+}
+
+/** The error for a window that did not begin as it was announced. */
+export function withdrawn(cause?: unknown): NotMaintainerError {
+  return new NotMaintainerError(
+    "The announced maintenance did not begin: it was withdrawn, or another announced instead, or its time was missed by a minute.",
+    { cause },
   )
 }

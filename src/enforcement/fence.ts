@@ -92,6 +92,12 @@ export class Fence {
     return steps.check
   }
 
+  /** As check(), for a transaction that is to be prepared. */
+  checkToPrepare({ user, isEmergency }: Actor): Step {
+    if (this.isAwaitingSchema) return this.checkWrites({ user, isEmergency })
+    return { text: `select "${this.#schema}".fence_to_prepare($1, $2)`, values: [user ?? null, isEmergency] }
+  }
+
   /** Whether nothing is known in memory, so that the server has to be asked before a statement of a transaction. */
   get isBlind(): boolean {
     return !this.isAwaitingSchema && this.#known() === undefined

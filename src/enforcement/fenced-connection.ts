@@ -54,6 +54,8 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
   isStartingUp = false
   /** Whom the last statement acted for; undefined before the first. */
   lastActor: Actor | undefined
+  /** Whether a query runner has it. */
+  isLent = false
   /** Whether it is one of TypeORM's `slaves`: a replica, which writes nothing, and may not have the schema. */
   isReplica = false
   readonly #client: WireClient
@@ -221,7 +223,11 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
       }
       if (kind === "several") return this.#selfCommitting.run(request)
       const as = request.end && !query.isExtended ? session.step(request.end) : undefined
-      return this.#checkpoint.send(query, { before: [this.lastCheck(actor)], as }, actor)
+      const check =
+        mayPrepare(query.text) && !this.isStartingUp && !this.isReplica
+          ? this.fence.checkToPrepare(actor)
+          : this.lastCheck(actor)
+      return this.#checkpoint.send(query, { before: [check], as }, actor)
     }
     const isToAsk = this.#isBlind && kind !== "control" && kind !== "rollback"
     const result = isToAsk ? this.#checkpoint.admitReader(actor).then(send) : send()
@@ -297,6 +303,11 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
       throw this.refused(error)
     }
   }
+}
+
+/** Whether a text may be PREPARE TRANSACTION. */
+function mayPrepare(text: string): boolean {
+  return /\bprepare\b/i.test(text) && /\btransaction\b/i.test(text)
 }
 
 function isForeign(statement: object | string): statement is ForeignQuery {

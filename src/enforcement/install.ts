@@ -4,13 +4,15 @@ import { currentActor, currentPolicy } from "../identity"
 import { type Actor, isAdmitted, type MaintenanceReport, type MaintenanceStatus } from "../mode/mode"
 import type { ResolvedOptions } from "../options"
 import { mayInstallSchema } from "../state/migration"
-import type { Backends, StateStore } from "../state/state-store"
+import type { Backends } from "../state/fleet"
+import type { StateStore } from "../state/state-store"
 import { Watch } from "../state/watch"
 import { pipelinedQueryClass } from "../wire/pipelined-query"
 import type { WireClient } from "../wire/protocol"
 import { Fence } from "./fence"
 import { FencedConnection, type Enforcement } from "./fenced-connection"
 import { clientFactory, hostDriver, type HostDriver, type Obtained } from "./host"
+import { Places } from "./places"
 import { fencedQueryRunnerClass, type RunnerContext } from "./query-runner"
 import type { RecordingBroadcaster } from "./recorded-changes"
 import { replaceMethod, type Undo } from "./replace-method"
@@ -35,6 +37,7 @@ export class Installation {
   readonly #fence: Fence
   readonly #enforcement: Enforcement
   readonly #waitingRoom: WaitingRoom
+  readonly #places: Places
   readonly #events: InstallationEvents
   readonly #connections = new Map<WireClient, FencedConnection>()
   readonly #undos: Undo[] = []
@@ -58,6 +61,7 @@ export class Installation {
       isPrepared: options.preparedStatements,
       changed: (status) => {
         this.#waitingRoom.changed()
+        this.#places.letIn()
         events.changed(status)
       },
       backends: (status) => this.#backends(status),
@@ -65,14 +69,19 @@ export class Installation {
     this.#waitingRoom = new WaitingRoom(
       options,
       () => this.#watch.known?.status,
-      (error) => this.#refused(error),
+      (error) => this.refused(error),
     )
+    this.#places = new Places({
+      known: () => this.#watch.known?.status,
+      lent: () => this.#lentTo(),
+      timeoutMs: () => this.#driver.master?.options.connectionTimeoutMillis ?? 0,
+    })
     this.#fence = new Fence(options, () => this.#watch.known)
     this.#enforcement = {
       fence: this.#fence,
       PipelinedQuery: pipelinedQueryClass(this.#driver.postgres.Query),
       actor: () => currentActor(options),
-      refused: (error) => this.#refused(error),
+      refused: (error) => this.refused(error),
       doubt: () => this.#watch.doubt(),
       isPooled: () => this.#watch.isPooled,
       changesOn: (client) => this.#changesOn(client),
@@ -106,26 +115,39 @@ export class Installation {
 
   /** Throws the refusal, and tells of it, if the actor may not write; rejects with MaintenanceSetupError. */
   async assertWritable(actor: Actor): Promise<void> {
+    const refusal = await this.refusalOf(actor)
+    if (refusal) throw this.refused(refusal)
+  }
+
+  /** The refusal of an actor who may not write; undefined for who may. Rejects with MaintenanceSetupError. */
+  async refusalOf(actor: Actor): Promise<Error | undefined> {
     const store = await this.store()
-    await store.admit(actor).catch((error: unknown) => {
-      throw this.#refused(error)
-    })
+    return store.admit(actor).then(
+      () => undefined,
+      (error: unknown) => {
+        if (isRefusal(error)) return error
+        throw error
+      },
+    )
   }
 
-  /** The id of this instance, while its watch is connected. */
-  get instance(): number | undefined {
-    return this.#watch.instance
+  /** Tells of an error, if it is a refusal; returns it. */
+  refused(error: unknown): unknown {
+    if (isRefusal(error)) {
+      this.#watch.countRefusal()
+      this.#events.refused(error)
+    }
+    return error
   }
 
-  /** The epoch of the state that was read last. */
-  get lastEpoch(): number {
-    return this.#watch.lastEpoch
+  /** The watch, for who enters a mode. */
+  get watch(): Watch {
+    return this.#watch
   }
 
-  /** The backends of the pools that acted last for somebody whom the state, as far as it is known, does not restrict. */
-  get unrestrictedPids(): readonly number[] {
-    const status = this.#watch.known?.status
-    return status ? this.#backends(status).unrestricted : []
+  /** The backends of the pools that acted last for somebody whom this window does not restrict. */
+  unrestrictedPids(window: Pick<MaintenanceStatus, "mode" | "maintainer">): readonly number[] {
+    return this.#backends(window).unrestricted
   }
 
   /** Resolves when the schema is there and the watch listens; rejects with MaintenanceSetupError. */
@@ -147,6 +169,7 @@ export class Installation {
     for (const connection of this.#connections.values()) connection.retire()
     this.#connections.clear()
     this.#waitingRoom.close()
+    this.#places.close()
     await this.#watch.stop()
   }
 
@@ -226,6 +249,7 @@ export class Installation {
     this.#ready = undefined
     this.#isReady = false
     this.#waitingRoom.close()
+    this.#places.close()
     await this.#watch.stop()
     await disconnect()
   }
@@ -243,23 +267,46 @@ export class Installation {
   }
 
   /** A connection of the pool, fenced, and clean. */
-  #obtain(
-    obtain: HostDriver["obtainMasterConnection"],
-    isReplica: boolean,
-  ): ReturnType<HostDriver["obtainMasterConnection"]> {
+  #obtain(obtain: () => Promise<Obtained>, isReplica: boolean): Promise<Obtained> {
     const isStartingUp = this.#isStarting
     const ready =
       isStartingUp || this.#isReady
         ? this.#admission(isStartingUp)
         : this.ready().then(() => this.#admission(false))
-    return (ready ? ready.then(obtain) : obtain()).then(([client, release]) => {
+    const take = () => this.#inPlace(obtain, isStartingUp)
+    return (ready ? ready.then(take) : take()).then(([client, release]) => {
       const connection = this.#fenceOff(client)
       connection.isStartingUp = isStartingUp
       connection.isReplica = isReplica
+      connection.isLent = true
       const given = [client, (error) => this.#release(connection, release, error)] satisfies Obtained
       // Whoever had it from the pool itself may have left something open.
-      return connection.clean()?.then(() => given) ?? given
+      const cleaned = connection.clean()?.catch((error: Error) => {
+        this.#release(connection, release, error)
+        throw error
+      })
+      return cleaned?.then(() => given) ?? given
     })
+  }
+
+  /** Takes a connection, within what a window leaves to others. */
+  #inPlace(obtain: () => Promise<Obtained>, isStartingUp: boolean): Promise<Obtained> {
+    return isStartingUp || !this.#places.isBounded ? obtain() : this.#inBoundedPlace(obtain)
+  }
+
+  async #inBoundedPlace(obtain: () => Promise<Obtained>): Promise<Obtained> {
+    const actor = this.#enforcement.actor()
+    const taken = await this.#places.place(actor)
+    try {
+      const obtained = await obtain()
+      const connection = this.#fenceOff(obtained[0])
+      connection.lastActor = actor
+      connection.isLent = true
+      return obtained
+    } finally {
+      taken()
+      this.#places.letIn()
+    }
   }
 
   /** What is to be waited for before a connection is taken. */
@@ -277,10 +324,20 @@ export class Installation {
     const { session } = connection
     connection.isStartingUp = false
     if (session.isGivenUp) session.destroy()
-    if (error || session.isEnded) return release(error ?? new Error("The connection was given up."))
+    const giveBack = (fault?: Error) => {
+      connection.isLent = false
+      release(fault)
+      this.#places.letIn()
+    }
+    if (error || session.isEnded) return giveBack(error ?? new Error("The connection was given up."))
     const cleaning = connection.clean()
-    if (cleaning) cleaning.then(() => release(), release)
-    else release()
+    if (cleaning) cleaning.then(() => giveBack(), giveBack)
+    else giveBack()
+  }
+
+  /** Whom the connections that are in use act for, as often as they have one. */
+  #lentTo(): (Actor | undefined)[] {
+    return [...this.#connections.values()].filter(({ isLent }) => isLent).map(({ lastActor }) => lastActor)
   }
 
   /** A physical connection gets its fence once. */
@@ -301,7 +358,7 @@ export class Installation {
     return [...((runner?.broadcaster as Partial<RecordingBroadcaster> | undefined)?.changes?.values() ?? [])]
   }
 
-  #backends(status: MaintenanceStatus): Backends {
+  #backends(status: Pick<MaintenanceStatus, "mode" | "maintainer">): Backends {
     const connections = [...this.#connections.values()].filter(({ backendPid }) => backendPid !== undefined)
     const pidsOf = (some: FencedConnection[]) => some.map(({ backendPid }) => backendPid as number)
     const isUnrestricted = ({ lastActor }: FencedConnection) =>
@@ -313,12 +370,8 @@ export class Installation {
     const status = this.#watch.known?.status
     return status === undefined || isAdmitted(status, this.#enforcement.actor())
   }
+}
 
-  #refused(error: unknown): unknown {
-    if (error instanceof WriteVetoedError || error instanceof AccessRefusedError) {
-      this.#watch.countRefusal()
-      this.#events.refused(error)
-    }
-    return error
-  }
+function isRefusal(error: unknown): error is WriteVetoedError | AccessRefusedError {
+  return error instanceof WriteVetoedError || error instanceof AccessRefusedError
 }

@@ -77,7 +77,7 @@ export class WaitingRoom {
   changed(): void {
     clearTimeout(this.#next)
     const admitted = this.#waiting.filter(({ actor }) => !this.#restriction(actor)).length
-    if (admitted > 0) this.#letIn(Math.min(betweenMs, releaseWithinMs / admitted))
+    if (admitted > 0) this.#letIn(Math.ceil((admitted * betweenMs) / releaseWithinMs))
   }
 
   /** Ends the waiting of all. */
@@ -89,11 +89,13 @@ export class WaitingRoom {
     for (const { giveUp } of this.#waiting.splice(0)) giveUp(error)
   }
 
-  #letIn(pauseMs: number): void {
-    const index = this.#waiting.findIndex((waiting) => waiting.release())
-    if (index === -1) return
-    this.#waiting.splice(index, 1)
-    this.#next = setTimeout(() => this.#letIn(pauseMs), pauseMs)
+  #letIn(atOnce: number): void {
+    for (let count = 0; count < atOnce; count++) {
+      const index = this.#waiting.findIndex((waiting) => waiting.release())
+      if (index === -1) return
+      this.#waiting.splice(index, 1)
+    }
+    this.#next = setTimeout(() => this.#letIn(atOnce), betweenMs)
   }
 
   /** The state that restricts the actor, if it does. */

@@ -19,8 +19,28 @@ export interface MaintenanceStatus {
   readonly since?: Date
   /** When the window ends by itself, on the database's clock; absent if it does not. */
   readonly expiresAt?: Date
+  /** How many milliseconds after this was read that is, as for the header `Retry-After`; absent if it does not. */
+  readonly retryAfterMs?: number
+  /** How many connections of each instance others than the maintainer may use; absent if that is not bounded. */
+  readonly readers?: number
+  /** The window that is to begin later; absent if there is none. */
+  readonly announced?: AnnouncedWindow
   /** Counts the changes of the state; a larger number is a later state. */
   readonly epoch: number
+}
+
+/** A window that is to begin later. It restricts nobody yet. */
+export interface AnnouncedWindow {
+  readonly mode: Exclude<Mode, "normal">
+  /** Who will hold it. */
+  readonly maintainer: string
+  readonly reason?: string
+  /** When it begins, on the database's clock. */
+  readonly startsAt: Date
+  /** How many milliseconds after this was read that is. */
+  readonly startsInMs: number
+  /** How many milliseconds after its beginning it ends by itself; absent if that is not known. */
+  readonly expiresInMs?: number
 }
 
 /** A process in which the plugin is installed; several, if it is in several of its DataSources. */
@@ -87,6 +107,6 @@ export interface Actor {
 }
 
 /** Whether the state leaves this actor unrestricted. The database decides by the same rule, `is_admitted()`. */
-export function isAdmitted(status: MaintenanceStatus, actor: Actor): boolean {
+export function isAdmitted(status: Pick<MaintenanceStatus, "mode" | "maintainer">, actor: Actor): boolean {
   return status.mode === "normal" || actor.isEmergency || actor.user === status.maintainer
 }

@@ -1,4 +1,6 @@
+import type { Socket } from "node:net"
 import type { Client, ClientConfig, Notification, QueryResult, QueryResultRow } from "pg"
+import { MaintenanceSetupError } from "../errors"
 
 /** What a control connection tells its owner. */
 export interface ControlEvents {
@@ -7,10 +9,18 @@ export interface ControlEvents {
 }
 
 /** A `pg` client; these are missing in its types. */
-type ControlClient = Client & { ref(): void; unref(): void; readonly processID: number | null }
+type ControlClient = Client & {
+  ref(): void
+  unref(): void
+  readonly processID: number | null
+  readonly connection: { readonly stream: Socket }
+}
 
 /** Makes clients for the same server and role as the DataSource's pool. */
 export type ClientFactory = (settings: ClientConfig) => ControlClient
+
+/** How long to wait for an answer before the network is taken to be broken: no statement for the state takes long. */
+const patienceMs = 10_000
 
 /**
  * One connection outside the pool, for the state: it works when the pool is exhausted, and it keeps no process
@@ -30,9 +40,21 @@ export class ControlConnection {
     this.#events = events
   }
 
-  /** Runs one statement, after those asked for before. */
-  query<Row extends QueryResultRow>(text: string, values: unknown[] = []): Promise<QueryResult<Row>> {
-    const result = this.#turn.then(() => this.#run<Row>(text, values))
+  /** Can be used again after `close`. */
+  reopen(): void {
+    this.#isClosed = false
+  }
+
+  /**
+   * Runs one statement, after those asked for before. If there is no answer for so long, the connection is lost. Throws
+   * MaintenanceSetupError if it is closed.
+   */
+  query<Row extends QueryResultRow>(
+    text: string,
+    values: unknown[] = [],
+    withinMs = patienceMs,
+  ): Promise<QueryResult<Row>> {
+    const result = this.#turn.then(() => this.#run<Row>(text, values, withinMs))
     this.#turn = result.catch(() => undefined)
     return result
   }
@@ -43,7 +65,7 @@ export class ControlConnection {
     try {
       await client.query(text, values)
     } finally {
-      await client.end()
+      await end(client)
     }
   }
 
@@ -52,26 +74,43 @@ export class ControlConnection {
     return this.#isDirect
   }
 
-  /** Ends the connection once what runs on it has ended. It can be used again. */
-  async close(): Promise<void> {
-    this.#isClosed = true
-    await this.#turn
-    const client = await this.#client?.catch(() => undefined)
-    this.#current = this.#client = undefined
-    await client?.end().catch(() => undefined)
-    this.#isClosed = false
+  /** Gives the session up, as if the network had lost it: the server ends whatever it holds. */
+  drop(): void {
+    const client = this.#current
+    if (client) client.connection.stream.destroy()
+    else if (!this.#isClosed) this.#events.lost()
   }
 
-  async #run<Row extends QueryResultRow>(text: string, values: unknown[]): Promise<QueryResult<Row>> {
+  /** Ends the connection; what is asked for from now on is refused, and what has no answer soon is given up. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    const client = this.#current
+    const givingUp = setTimeout(() => client?.connection.stream.destroy(), closeWithinMs).unref()
+    await this.#turn
+    clearTimeout(givingUp)
+    const opened = await this.#client?.catch(() => undefined)
+    this.#current = this.#client = undefined
+    if (opened) await end(opened)
+  }
+
+  async #run<Row extends QueryResultRow>(
+    text: string,
+    values: unknown[],
+    withinMs: number,
+  ): Promise<QueryResult<Row>> {
+    if (this.#isClosed) throw closed()
     const opening = (this.#client ??= this.#open())
-    const client = await opening.catch((error: unknown) => {
+    const client = await opening.catch((error: Error) => {
       if (this.#client === opening) this.#client = undefined
+      unsent.add(error)
       throw error
     })
     client.ref()
+    const givingUp = setTimeout(() => client.connection.stream.destroy(), withinMs)
     try {
       return await client.query<Row>(text, values)
     } finally {
+      clearTimeout(givingUp)
       client.unref()
     }
   }
@@ -81,9 +120,9 @@ export class ControlConnection {
     this.#current = client
     client.on("notification", (notification) => this.#events.notification(notification))
     client.on("end", () => {
-      if (this.#current !== client || this.#isClosed) return
+      if (this.#current !== client) return
       this.#current = this.#client = undefined
-      this.#events.lost()
+      if (!this.#isClosed) this.#events.lost()
     })
     return client
   }
@@ -91,11 +130,15 @@ export class ControlConnection {
   async #openClient(): Promise<ControlClient> {
     let client: ControlClient | undefined
     try {
-      client = this.#createClient({ application_name: "typeorm-maintenance-mode", keepAlive: true })
+      client = this.#createClient({
+        application_name: "typeorm-maintenance-mode",
+        keepAlive: true,
+        connectionTimeoutMillis: patienceMs,
+      })
       await this.#prepare(client)
       return client
     } catch (error) {
-      await client?.end().catch(() => undefined)
+      if (client) await end(client)
       throw error
     }
   }
@@ -112,4 +155,30 @@ export class ControlConnection {
         "set statement_timeout = 0; set lock_timeout = 0",
     )
   }
+}
+
+/** The failures of statements that the server has not been asked to run. */
+const unsent = new WeakSet<Error>()
+
+/** Whether a statement that failed may have been run all the same: nothing was heard of it, or the session ended with it. */
+export function mayHaveRun(error: unknown): boolean {
+  const { code = "" } = error as { code?: string }
+  const isRefused = /^[0-9A-Z]{5}$/.test(code) && !code.startsWith("57P")
+  return error instanceof Error && !unsent.has(error) && !isRefused
+}
+
+/** How long an end may take before the socket is closed without one. */
+const closeWithinMs = 2000
+
+/** Ends a connection, whatever state it is in. */
+async function end(client: ControlClient): Promise<void> {
+  const givingUp = setTimeout(() => client.connection.stream.destroy(), closeWithinMs)
+  await client.end().catch(() => undefined)
+  clearTimeout(givingUp)
+}
+
+function closed(): MaintenanceSetupError {
+  return new MaintenanceSetupError(
+    "The DataSource was destroyed, or maintenance mode uninstalled from it, so its maintenance cannot be read or changed.",
+  )
 }

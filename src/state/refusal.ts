@@ -1,5 +1,6 @@
 import {
   AccessRefusedError,
+  EnteringInterruptedError,
   MaintenanceError,
   MaintenanceInputError,
   MaintenanceSetupError,
@@ -50,11 +51,51 @@ export function accessRefused(facts: RefusalFacts, why?: string): AccessRefusedE
   )
 }
 
+/** The refusal of a connection, where a window bounds how many there are for others. */
+export function noPlace(
+  facts: RefusalFacts & { readers?: number | undefined },
+  waitedMs: number,
+): AccessRefusedError {
+  return new AccessRefusedError(
+    `No connection: the system is in concurrent maintenance ${describeWindow(facts)}, in which others may use ` +
+      `${facts.readers} connection${facts.readers === 1 ? "" : "s"} of a process, and none was given back for ${waitedMs} ms. ` +
+      "Try again.",
+    factsOf(facts),
+  )
+}
+
 function notMaintainer(facts: RefusalFacts): NotMaintainerError {
   return new NotMaintainerError(
     `Mode not changed: ${facts.mode} maintenance is held ${describeWindow(facts)}; ` +
       `only ${facts.maintainer} or an emergency user may change it.`,
     facts,
+  )
+}
+
+function announcedByOthers(facts: RefusalFacts): NotMaintainerError {
+  const { mode, maintainer, since, reason } = facts
+  return new NotMaintainerError(
+    `Mode not announced: ${mode} maintenance by ${maintainer}${reason ? ` (${reason})` : ""} is announced for ` +
+      `${since?.toISOString()}; only ${maintainer} or an emergency user may announce another before.`,
+    facts,
+  )
+}
+
+/** The error for a mode that was asked for, when nothing was heard of it any more. */
+export function perhapsChanged(cause: unknown): EnteringInterruptedError {
+  return new EnteringInterruptedError(
+    `It is not known whether the mode was changed: the database could not be reached as it was asked to (${String(cause)}). ` +
+      "If it was, it stands, and nobody waits for what others had running: look at status() when the database is " +
+      "there again, then enter it again, or leave it.",
+    { cause },
+  )
+}
+
+/** The error for a task whose window is gone. */
+export function taskLost(status: RefusalFacts): NotMaintainerError {
+  return new NotMaintainerError(
+    "The maintenance of this task was ended or taken over before the task was done.",
+    factsOf(status),
   )
 }
 
@@ -92,7 +133,7 @@ export function isUnreadable(error: unknown): boolean {
 }
 
 /**
- * The error of the plugin's own SQL as one of this package's classes: a refusal by its SQLSTATE (MM001 to MM004),
+ * The error of the plugin's own SQL as one of this package's classes: a refusal by its SQLSTATE (MM001 to MM008),
  * an unreadable state as a MaintenanceSetupError. Anything else (a lost connection, 40001, a timeout) is returned as it is.
  */
 export function translateStateError(error: unknown, schema: string): unknown {
@@ -114,9 +155,16 @@ export function translateStateError(error: unknown, schema: string): unknown {
       )
     case "MM006":
       return new NotMaintainerError(
-        "The maintenance of this task was ended or taken over before the task was done.",
+        "The maintenance was ended, handed over, or another mode entered, while this one was being entered.",
         factsIn(serverError),
       )
+    case "MM007":
+      return new MaintenanceInputError(
+        `A window cannot begin in the past: ${error.message}, by the database's clock.`,
+        { cause: error },
+      )
+    case "MM008":
+      return announcedByOthers(factsIn(serverError))
     case "MM004":
       return new MaintenanceInputError(
         "There is no maintenance to leave, extend or hand over: the mode is normal already.",

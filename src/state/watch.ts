@@ -1,9 +1,11 @@
+import { randomUUID } from "node:crypto"
 import type { Notification } from "pg"
 import { MaintenanceSetupError } from "../errors"
 import type { MaintenanceReport, MaintenanceStatus, StampedState } from "../mode/mode"
 import { ControlConnection, type ClientFactory } from "./control-connection"
 import { channelOf } from "./schema"
-import { type Backends, StateStore } from "./state-store"
+import type { Backends } from "./fleet"
+import { StateStore } from "./state-store"
 
 /** How long a notification may take that comes through a pooler before LISTEN is taken not to deliver. */
 const echoWithinMs = 2000
@@ -16,9 +18,12 @@ const tellWithinMs = 10_000
 
 /** Within what time the instances notice that a window has expired, so that they do not all at once. */
 const expirySpreadMs = 100
-/** What a timer of Node can wait for. */
-const longestTimerMs = 2 ** 31 - 1
-
+/** How often the state is read while it restricts somebody, so that a connection that went dead in silence is noticed. */
+const lookAgainMs = 5000
+/** How often it is tried to give the state a stamp again, if somebody is in the way. */
+const mendAgainMs = 250
+/** How often a window that is tied to this process is put off within the time that it goes on without, so that one may fail. */
+const renewals = 3
 /** How changes of the state come to be known: by LISTEN, by reading it again and again, or not at all. */
 type News = "notified" | "polled" | "none"
 
@@ -44,22 +49,32 @@ export class Watch {
   readonly #backends: WatchOwner["backends"]
   readonly #isPrepared: boolean
   #known: StampedState | undefined
-  #lastEpoch = 0
+  /** What was read last, be it current or not. */
+  #last: MaintenanceStatus | undefined
   #news: News = "none"
+  #retryMs = firstRetryMs
   #isStandby = false
   #isRunning = false
   #next: NodeJS.Timeout | undefined
   #echo: { token: string; heard(): void } | undefined
   /** The id of this instance; undefined while its watch is not connected. */
   #instance: number | undefined
-  #formerInstance: number | undefined
+  /** The id that it enters a mode under. */
+  #enteringInstance: number | undefined
+  /** How many modes it is entering. */
+  #entering = 0
+  /** Names this process in the windows that are tied to it. */
+  readonly lease = randomUUID()
+  #renewing: NodeJS.Timeout | undefined
+  /** The least that such a window goes on without it. */
+  #graceMs = Number.POSITIVE_INFINITY
   #refusals = 0
   /** Whether there is a pooler that gives every transaction another connection. */
   #isPooled = false
   /** What was told last. */
   #told = { epoch: 0, refusals: 0 }
   #telling: NodeJS.Timeout | undefined
-  #expiry: NodeJS.Timeout | undefined
+  #looking: NodeJS.Timeout | undefined
   readonly #said = new Set<string>()
 
   constructor(createClient: ClientFactory, schema: string, { changed, backends, isPrepared }: WatchOwner) {
@@ -91,11 +106,11 @@ export class Watch {
     this.#news = "none"
     clearTimeout(this.#next)
     clearTimeout(this.#telling)
-    clearTimeout(this.#expiry)
+    clearTimeout(this.#looking)
+    clearTimeout(this.#renewing)
     this.#echo?.heard()
     await this.#control.close()
-    this.#known = this.#instance = undefined
-    this.#lastEpoch = 0
+    this.#known = this.#instance = this.#last = undefined
   }
 
   /** Reads the state now, and tells the listener if it is new. */
@@ -110,13 +125,11 @@ export class Watch {
     }
     this.#known = state
     const { status } = state
-    if (status.epoch !== this.#lastEpoch) {
-      const isFirst = this.#lastEpoch === 0
-      this.#lastEpoch = status.epoch
-      if (!isFirst) this.#onChange(status)
-    }
+    const last = this.#last
+    this.#last = status
+    if (last && isAnother(status, last)) this.#onChange(status)
     this.#tell()
-    this.#expireAt(state.endsAt)
+    this.#lookAgain(state)
     return status
   }
 
@@ -125,10 +138,36 @@ export class Watch {
     const status = await this.refresh()
     const entering = await this.store.entering()
     // A standby has none of what is not logged.
-    const instances = this.#isStandby ? [] : await this.store.instances()
+    const instances = this.#isStandby ? [] : await this.store.fleet.instances()
     const isCurrent = entering?.epoch === status.epoch
     const state = isCurrent && entering.is_live ? "entering" : status.mode
     return { ...status, state, isInterrupted: isCurrent && !entering.is_live, instances }
+  }
+
+  /** Says that a mode is being entered, under the id of this instance; returns what says that it is not any more. */
+  entering(): () => void {
+    this.#entering++
+    this.#enteringInstance = this.#instance
+    return () => void this.#entering--
+  }
+
+  /** Puts off the end of the windows that are tied to this process, as long as there may be one. Keeps no process alive. */
+  keepRenewing(graceMs: number): void {
+    this.#graceMs = Math.min(this.#graceMs, graceMs)
+    this.#renewLater()
+  }
+
+  #renewLater(): void {
+    clearTimeout(this.#renewing)
+    if (!this.#isRunning) return
+    this.#renewing = setTimeout(() => {
+      // A renewal that fails is made up for by the next.
+      const renewed = this.store.switching.renew(this.lease).catch(() => true)
+      void renewed.then((isNeeded) => {
+        if (isNeeded) this.#renewLater()
+        else this.#graceMs = Number.POSITIVE_INFINITY
+      })
+    }, this.#graceMs / renewals).unref()
   }
 
   /** The id of this instance, while its watch is connected. */
@@ -141,16 +180,11 @@ export class Watch {
     return this.#isPooled
   }
 
-  /** The epoch of the state that was read last. */
-  get lastEpoch(): number {
-    return this.#lastEpoch
-  }
-
   /** Forgets what was known, because the server says that it is another state by now, and reads it anew. */
   doubt(): void {
     if (this.#known === undefined) return
     this.#known = undefined
-    this.refresh().catch(() => this.#lost())
+    this.#read()
   }
 
   /** Counts what this instance has refused. */
@@ -162,19 +196,31 @@ export class Watch {
   async #listen(): Promise<void> {
     this.#news = (await this.#isNotified()) ? "notified" : "polled"
     await this.refresh()
+    this.#retryMs = firstRetryMs
     if (this.#news === "polled") return this.#pollLater()
-    this.#instance = this.#formerInstance = await this.store.register(this.#lastEpoch, this.#formerInstance)
+    const id = await this.store.fleet.register((this.#last as MaintenanceStatus).epoch)
+    const formerId = this.#enteringInstance
+    if (this.#entering > 0 && formerId !== undefined) await this.store.fleet.comeAgain(formerId, id)
+    this.#instance = this.#enteringInstance = id
     this.#told = { epoch: 0, refusals: 0 }
     this.#tell()
   }
 
+  /** Reads the state; if that fails, the connection is given up. */
+  #read(): void {
+    this.refresh().catch(() => this.#control.drop())
+  }
+
   /** Reads the state when the window has expired, which ends it for everybody; of many, some later than others. */
-  #expireAt(endsAt: number | undefined): void {
-    clearTimeout(this.#expiry)
-    if (endsAt === undefined || !this.#isRunning) return
-    const leftMs = Math.max(0, endsAt - performance.now())
-    const waitMs = Math.min(leftMs + Math.random() * expirySpreadMs, longestTimerMs)
-    this.#expiry = setTimeout(() => void this.refresh().catch(() => this.#lost()), waitMs).unref()
+  #lookAgain({ status, stamp, endsAt }: StampedState): void {
+    clearTimeout(this.#looking)
+    if (!this.#isRunning) return
+    const waits = [
+      status.mode === "normal" ? undefined : lookAgainMs,
+      stamp === undefined && !this.#isStandby ? mendAgainMs : undefined,
+      endsAt && Math.max(0, endsAt - performance.now()) + Math.random() * expirySpreadMs,
+    ].filter((ms) => ms !== undefined)
+    if (waits.length > 0) this.#looking = setTimeout(() => this.#read(), Math.min(...waits)).unref()
   }
 
   /** Tells the others what this instance knows, and has refused, if that is new. */
@@ -186,8 +232,12 @@ export class Watch {
     const { epoch } = status
     if (epoch === this.#told.epoch && refusals === this.#told.refusals) return
     this.#told = { epoch, refusals }
-    // If it fails, the connection is lost, and it registers anew; or the schema is, and nothing commits.
-    this.store.acknowledge(id, { epoch, refusals, ...this.#backends(status) }).catch(() => undefined)
+    this.store.fleet.acknowledge(id, { epoch, refusals, ...this.#backends(status) }).then(
+      // Its row is gone: in a new session it registers anew.
+      (isRegistered) => isRegistered || this.#control.drop(),
+      // The connection is lost, and it registers anew; or the schema is, and nothing commits.
+      () => (this.#told = { epoch: 0, refusals: 0 }),
+    )
   }
 
   async #isNotified(): Promise<boolean> {
@@ -239,7 +289,7 @@ export class Watch {
     else if (!payload?.startsWith("echo ")) {
       // What was known is no longer true; until the new state is read, the fence decides.
       this.#known = undefined
-      this.refresh().catch(() => this.#lost())
+      this.#read()
     }
   }
 
@@ -249,23 +299,18 @@ export class Watch {
     this.#next = setTimeout(() => {
       // A standby may have been promoted meanwhile.
       const poll = this.#isStandby ? this.#listen() : this.refresh().then(() => this.#pollLater())
-      poll.catch(() => this.#lost())
+      poll.catch(() => this.#control.drop())
     }, pollMs).unref()
   }
 
   #lost(): void {
     this.#news = "none"
     this.#known = this.#instance = undefined
-    this.#reconnect(firstRetryMs)
-  }
-
-  #reconnect(afterMs: number): void {
     if (!this.#isRunning) return
     clearTimeout(this.#next)
-    this.#next = setTimeout(
-      () => void this.#listen().catch(() => this.#reconnect(Math.min(afterMs * 2, lastRetryMs))),
-      afterMs * (0.5 + Math.random()),
-    ).unref()
+    const waitMs = this.#retryMs * (0.5 + Math.random())
+    this.#retryMs = Math.min(this.#retryMs * 2, lastRetryMs)
+    this.#next = setTimeout(() => void this.#listen().catch(() => this.#control.drop()), waitMs).unref()
   }
 
   /** Warns, once, of why the state is polled. */
@@ -285,5 +330,16 @@ function mixedUp(): MaintenanceSetupError {
     "Between this application and PostgreSQL is a pooler that gives every transaction another connection (as pgbouncer in " +
       "transaction mode), and mixes up what sessions keep prepared: set preparedStatements: false in installMaintenance(), " +
       "or have the DataSource connect past the pooler.",
+  )
+}
+
+/** Whether there is something to tell, be it that a window has expired that nobody can put into the row, as on a standby. */
+function isAnother(status: MaintenanceStatus, last: MaintenanceStatus): boolean {
+  const { announced } = status
+  return (
+    status.epoch !== last.epoch ||
+    status.mode !== last.mode ||
+    announced?.startsAt.getTime() !== last.announced?.startsAt.getTime() ||
+    announced?.maintainer !== last.announced?.maintainer
   )
 }

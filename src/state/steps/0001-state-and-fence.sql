@@ -10,16 +10,23 @@ create table if not exists {schema}.state (
   reason text check (length(reason) between 1 and 1000),
   since timestamptz,
   task text,
+  previous jsonb,
+  ended_task text,
   expires_at timestamptz,
+  latest timestamptz,
   lease text,
+  grace_ms double precision,
+  readers integer check (readers > 0),
   stamp bigint not null default 0,
   check ((mode = 'normal') = (maintainer is null)),
   check ((mode = 'normal') = (since is null)),
-  check (mode <> 'normal' or expires_at is null),
-  check (expires_at is not null or lease is null)
+  check (mode <> 'normal' or (task, previous, expires_at, latest, lease, grace_ms) is null),
+  check (readers is null or mode = 'concurrent'),
+  check ((lease is null) = (grace_ms is null)),
+  check (expires_at is not null or (lease, latest) is null)
 );
 comment on table {schema}.state is
-  'One row: the mode, and who holds the window. Changed by the functions of this schema only; epoch counts the changes, task names the during() that opened the window, expires_at is when it ends by itself, lease names who has that put off as long as he lives, stamp names this state among all that ever were.';
+  'One row: the mode, and who holds the window. Changed by the functions of this schema only; epoch counts the changes, task names the during() that opened the window, previous is the state to put back after it, ended_task the one that did so last, expires_at is when the window ends by itself, lease names the process that has that put off by grace_ms as long as it lives, but not beyond latest, readers is how many connections of an instance others may use, stamp names this state among all that ever were.';
 
 -- Owned by the table, so that it does not outlive the state.
 create sequence if not exists {schema}.stamp owned by {schema}.state.stamp;
@@ -60,21 +67,32 @@ alter table {schema}.state enable always trigger stamp_state, enable always trig
 insert into {schema}.state (only_row) select true where not exists (select from {schema}.state);
 update {schema}.state set epoch = epoch where stamp is distinct from pg_sequence_last_value('{schema}.stamp');
 
+create or replace function {schema}.without_window(state {schema}.state) returns {schema}.state
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  state.mode := 'normal';
+  state.maintainer := null;
+  state.reason := null;
+  state.since := null;
+  state.task := null;
+  state.previous := null;
+  state.expires_at := null;
+  state.latest := null;
+  state.lease := null;
+  state.grace_ms := null;
+  state.readers := null;
+  return state;
+end $$;
+comment on function {schema}.without_window is 'The state with its window ended.';
+
 create or replace function {schema}.as_of_now(state {schema}.state) returns {schema}.state
   language plpgsql
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if state.expires_at <= clock_timestamp() then
-    state.mode := 'normal';
-    state.maintainer := null;
-    state.reason := null;
-    state.since := null;
-    state.task := null;
-    state.expires_at := null;
-    state.lease := null;
-  end if;
-  return state;
+  return case when state.expires_at <= clock_timestamp() then {schema}.without_window(state) else state end;
 end $$;
 comment on function {schema}.as_of_now is 'A window that has expired is none, also while nobody has put that into the row yet.';
 
@@ -92,12 +110,15 @@ as $$
 begin
   raise exception using
     errcode = case cause when 'stranger' then 'MM003' when 'normal' then 'MM004' when 'busy' then 'MM005' when 'lost' then 'MM006'
+      when 'past' then 'MM007' when 'announced' then 'MM008'
       else case state.mode when 'exclusive' then 'MM002' else 'MM001' end end,
     message = case cause
       when 'stranger' then format('maintenance is held by %s', state.maintainer)
       when 'normal' then 'there is no maintenance to leave'
       when 'busy' then format('a task of %s is running', state.maintainer)
       when 'lost' then 'the maintenance was ended or taken over meanwhile'
+      when 'past' then format('it is %s already', clock_timestamp())
+      when 'announced' then format('maintenance by %s is announced for %s', state.maintainer, state.since)
       else format('%s maintenance by %s', state.mode, state.maintainer) end,
     detail = json_build_object('mode', state.mode, 'maintainer', state.maintainer, 'reason', state.reason,
       'since', floor(extract(epoch from state.since) * 1000), 'epoch', state.epoch,
@@ -105,7 +126,7 @@ begin
       'retry_after_ms', ceil(extract(epoch from state.expires_at - clock_timestamp()) * 1000))::text;
 end $$;
 comment on function {schema}.refuse is
-  'Raises the refusal: MM001 a write in concurrent mode, MM002 an access in exclusive mode, MM003 a change of mode by somebody else, MM004 leave() in normal mode, MM005 a second task of the maintainer at once, MM006 a task whose window is gone.';
+  'Raises the refusal: MM001 a write in concurrent mode, MM002 an access in exclusive mode, MM003 a change of mode by somebody else, MM004 leave() in normal mode, MM005 a second task of the maintainer at once, MM006 a task whose window is gone, MM007 a start that is past, MM008 a window beside one that is announced.';
 
 create or replace function {schema}.give_way() returns void
   language plpgsql
@@ -191,6 +212,23 @@ end $$;
 comment on function {schema}.fence is
   'The last statement of every transaction: passes, holding the gate until the transaction ends, or raises the refusal.';
 
+create or replace function {schema}.fence_to_prepare(acting_user text, is_emergency boolean) returns void
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform {schema}.fence(acting_user, is_emergency);
+  -- Prepared, it would keep the row of the state shared until somebody ends it, and nobody could change the mode.
+  if exists (
+    select from pg_locks
+    where pid = pg_backend_pid() and locktype = 'advisory' and classid = 0 and objid = {hold} and objsubid = 1
+  ) then
+    raise exception using errcode = '40001', message = 'could not serialize access due to a change of the maintenance mode';
+  end if;
+end $$;
+comment on function {schema}.fence_to_prepare is
+  'As fence(), before PREPARE TRANSACTION; raises 40001, too, if the transaction had to share the state to see it.';
+
 create or replace function {schema}.hold(acting_user text, is_emergency boolean) returns integer
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
@@ -262,6 +300,15 @@ create or replace function {schema}.flush_on_commit() returns void
 comment on function {schema}.flush_on_commit is
   'A change of mode must outlive a crash, also where the application commits asynchronously.';
 
+create or replace function {schema}.wait_briefly() returns void
+  language sql
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select set_config('lock_timeout', '250', true);
+  end;
+comment on function {schema}.wait_briefly is
+  'Has the transaction give up what it waits for longer (55P03): who asked can look who is in the way, and ask again.';
+
 create or replace function {schema}.lock_state() returns {schema}.state
   language plpgsql
   set search_path = pg_catalog, pg_temp
@@ -270,6 +317,7 @@ declare
   state {schema}.state;
 begin
   perform {schema}.flush_on_commit();
+  perform {schema}.wait_briefly();
   perform pg_advisory_xact_lock({hold}::bigint);
   select * into state from {schema}.state for update;
   if state.mode is null then
@@ -277,19 +325,41 @@ begin
   end if;
   return {schema}.as_of_now(state);
 end $$;
-comment on function {schema}.lock_state is 'The state as it is now, to be changed by who calls: nobody else can until the transaction ends.';
+comment on function {schema}.lock_state is
+  'The state as it is now, to be changed by who calls: nobody else can until the transaction ends. Raises 55P03 if others hold it for long.';
+
+create or replace function {schema}.put_state(new_state {schema}.state) returns integer
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  new_epoch integer;
+begin
+  update {schema}.state s set
+    epoch = s.epoch + 1, mode = new_state.mode, maintainer = new_state.maintainer, reason = new_state.reason,
+    since = new_state.since, task = new_state.task, previous = new_state.previous, ended_task = new_state.ended_task,
+    expires_at = new_state.expires_at, latest = new_state.latest, lease = new_state.lease, grace_ms = new_state.grace_ms,
+    readers = new_state.readers
+  returning s.epoch into new_epoch;
+  perform pg_notify({channel}, new_epoch::text);
+  return new_epoch;
+end $$;
+comment on function {schema}.put_state is 'Makes this the state, under the next epoch, which is returned; after lock_state().';
 
 create or replace function {schema}.enter(
   new_mode text, acting_user text, is_emergency boolean, new_reason text,
   new_task text default null, within_task text default null, expires_in_ms double precision default null,
-  new_lease text default null
+  new_lease text default null, new_grace_ms double precision default null, new_readers integer default null,
+  before jsonb default null
 )
-  returns table (previous jsonb, current_epoch integer)
+  returns integer
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
 declare
   state {schema}.state;
+  entered {schema}.state;
+  has_terms boolean := expires_in_ms is not null or new_lease is not null;
 begin
   if new_mode is null or new_mode not in ('concurrent', 'exclusive') then
     raise exception using errcode = '22023', message = format('unknown mode %L', new_mode);
@@ -306,26 +376,34 @@ begin
       and state.task is not null and state.task is distinct from within_task then
     perform {schema}.refuse(state, 'busy');
   end if;
-  update {schema}.state s set
-    epoch = s.epoch + 1,
-    task = new_task,
-    mode = new_mode,
-    maintainer = acting_user,
-    reason = coalesce(new_reason, case when state.maintainer = acting_user then state.reason end),
-    since = case when state.maintainer = acting_user then state.since else clock_timestamp() end,
-    expires_at = case
-      when expires_in_ms is not null then clock_timestamp() + expires_in_ms * interval '1 millisecond'
-      when state.maintainer = acting_user then state.expires_at
-    end,
-    lease = case
-      when expires_in_ms is not null then new_lease
-      when state.maintainer = acting_user then state.lease
-    end;
-  perform pg_notify({channel}, (state.epoch + 1)::text);
-  return query select to_jsonb(state), state.epoch + 1;
+  entered := case when state.maintainer = acting_user then state else {schema}.without_window(state) end;
+  entered.mode := new_mode;
+  entered.maintainer := acting_user;
+  entered.reason := coalesce(new_reason, entered.reason);
+  entered.since := coalesce(entered.since, clock_timestamp());
+  entered.readers := case when new_mode = 'concurrent' then coalesce(new_readers, entered.readers) end;
+  if has_terms then
+    entered.latest := clock_timestamp() + expires_in_ms * interval '1 millisecond';
+    entered.lease := new_lease;
+    entered.grace_ms := new_grace_ms;
+    entered.expires_at := {schema}.end_of(entered);
+  end if;
+  entered.task := new_task;
+  if new_task is distinct from within_task then
+    entered.previous := coalesce(before, {schema}.to_put_back(state, acting_user, has_terms));
+  elsif new_task is null or state.task is distinct from new_task then
+    entered.previous := null;
+  end if;
+  return {schema}.put_state(entered);
 end $$;
 comment on function {schema}.enter is
-  'Opens the window, or switches its mode, or (an emergency user) takes it over. The caller commits, then waits for holders() to be empty.';
+  'Opens the window, or switches its mode, or (an emergency user) takes it over; returns the epoch. before is what to put back after the task, if that is not the state as it is. The caller commits, then waits for holders() to be empty.';
+
+create or replace function {schema}.end_of(state {schema}.state) returns timestamptz
+  language sql
+  set search_path = pg_catalog, pg_temp
+  return least((state).latest, clock_timestamp() + (state).grace_ms * interval '1 millisecond');
+comment on function {schema}.end_of is 'When the window ends by itself if nothing is heard of its process from now on.';
 
 create or replace function {schema}.leave(acting_user text, is_emergency boolean) returns integer
   language plpgsql security definer
@@ -344,35 +422,37 @@ begin
   if not {schema}.is_admitted(state, acting_user, is_emergency) then
     perform {schema}.refuse(state, 'stranger');
   end if;
-  update {schema}.state s set
-    epoch = s.epoch + 1, mode = 'normal', maintainer = null, reason = null, since = null, task = null, expires_at = null,
-    lease = null;
-  perform pg_notify({channel}, (state.epoch + 1)::text);
-  return state.epoch + 1;
+  return {schema}.put_state({schema}.without_window(state));
 end $$;
 comment on function {schema}.leave is 'Ends the window.';
 
-create or replace function {schema}.finish(ended_task text, previous jsonb) returns integer
-  language plpgsql security definer
+create or replace function {schema}.to_put_back(state {schema}.state, acting_user text, has_terms boolean) returns jsonb
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+  return to_jsonb(state) || jsonb_build_object('leaves_terms', not has_terms and coalesce((state).maintainer = acting_user, false));
+comment on function {schema}.to_put_back is
+  'The state, for state_before(): the end of the window is left as it is by then, if the next window has none of its own.';
+
+create or replace function {schema}.state_before(state {schema}.state, before jsonb) returns {schema}.state
+  language plpgsql
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  state {schema}.state;
-  before {schema}.state := jsonb_populate_record(null::{schema}.state, previous);
+  former {schema}.state := jsonb_populate_record({schema}.without_window(state), before - array['epoch', 'stamp', 'ended_task']);
 begin
-  state := {schema}.lock_state();
-  if state.task is distinct from ended_task then
-    perform {schema}.refuse(state, 'lost');
+  if (before ->> 'leaves_terms')::boolean then
+    -- As they are by now: they may have been extended.
+    former.expires_at := state.expires_at;
+    former.latest := state.latest;
+    former.lease := state.lease;
+    former.grace_ms := state.grace_ms;
+  elsif former.lease is not null then
+    -- Nobody could have it put off meanwhile.
+    former.expires_at := {schema}.end_of(former);
   end if;
-  update {schema}.state s set
-    epoch = s.epoch + 1, mode = before.mode, maintainer = before.maintainer, reason = before.reason,
-    since = before.since, task = before.task, lease = before.lease,
-    -- Put off meanwhile, if it is tied to a process.
-    expires_at = case when before.lease = state.lease then state.expires_at else before.expires_at end;
-  perform pg_notify({channel}, (state.epoch + 1)::text);
-  return state.epoch + 1;
+  return former;
 end $$;
-comment on function {schema}.finish is 'Ends the window of a task: puts back what enter() found.';
+comment on function {schema}.state_before is 'What is put back after a window, from what was there before.';
 
 create or replace function {schema}.holders(current_epoch integer) returns setof integer
   language sql security definer
@@ -392,6 +472,7 @@ create or replace function {schema}.extend(acting_user text, is_emergency boolea
 as $$
 declare
   state {schema}.state;
+  new_end timestamptz := clock_timestamp() + expires_in_ms * interval '1 millisecond';
 begin
   state := {schema}.lock_state();
   if state.mode = 'normal' then
@@ -400,12 +481,12 @@ begin
   if not coalesce({schema}.is_admitted(state, acting_user, is_emergency), false) then
     perform {schema}.refuse(state, 'stranger');
   end if;
-  update {schema}.state set expires_at = clock_timestamp() + expires_in_ms * interval '1 millisecond', lease = null;
+  update {schema}.state set expires_at = new_end, latest = new_end, lease = null, grace_ms = null;
   perform pg_notify({channel}, 'expiry');
 end $$;
 comment on function {schema}.extend is 'Has the window end by itself so much later than now, or (null) not at all, whoever lives.';
 
-create or replace function {schema}.renew(held_lease text, grace_ms double precision, latest timestamptz) returns boolean
+create or replace function {schema}.renew(held_lease text) returns boolean
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -413,46 +494,25 @@ declare
   state {schema}.state;
 begin
   -- Without the lock of a switch, which others would give way to.
+  perform {schema}.wait_briefly();
   select * into state from {schema}.state for update;
-  if state.lease is distinct from held_lease or state.expires_at <= clock_timestamp() then
-    return false;
-  end if;
-  update {schema}.state set expires_at = least(latest, clock_timestamp() + grace_ms * interval '1 millisecond');
-  return true;
+  state := {schema}.as_of_now(state);
+  update {schema}.state s set expires_at = {schema}.end_of(s) where state.lease = held_lease;
+  return state.mode <> 'normal';
 end $$;
-comment on function {schema}.renew is 'Puts off the end of a window that is tied to a process, by who holds the lease; false if that is over.';
-
-create or replace function {schema}.transfer(acting_user text, is_emergency boolean, new_maintainer text) returns integer
-  language plpgsql security definer
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  state {schema}.state;
-begin
-  state := {schema}.lock_state();
-  if state.mode = 'normal' then
-    perform {schema}.refuse(state, 'normal');
-  end if;
-  if not coalesce({schema}.is_admitted(state, acting_user, is_emergency), false) then
-    perform {schema}.refuse(state, 'stranger');
-  end if;
-  update {schema}.state s set epoch = s.epoch + 1, maintainer = new_maintainer, lease = null,
-    expires_at = case when s.lease is null then s.expires_at end;
-  perform pg_notify({channel}, (state.epoch + 1)::text);
-  return state.epoch + 1;
-end $$;
-comment on function {schema}.transfer is 'Hands the window to another maintainer. The caller commits, then waits for holders() to be empty.';
+comment on function {schema}.renew is
+  'Puts off the end of a window that is tied to a process, by that process; false if there is no window, not even one after which its own is put back.';
 
 create or replace function {schema}.status()
   returns table (
     mode text, maintainer text, reason text, since timestamptz, epoch integer, expires_at timestamptz,
-    expires_in_ms double precision, stamp text
+    expires_in_ms double precision, readers integer, stamp text
   )
   language sql stable security definer
   set search_path = pg_catalog, pg_temp
   begin atomic
     select n.mode, n.maintainer, n.reason, n.since, n.epoch, n.expires_at,
-      extract(epoch from n.expires_at - clock_timestamp())::double precision * 1000,
+      extract(epoch from n.expires_at - clock_timestamp())::double precision * 1000, n.readers,
       case when s.stamp = pg_sequence_last_value('{schema}.stamp') and s.mode = n.mode then s.stamp::text end
     from {schema}.state s, {schema}.as_of_now(s) n;
   end;
@@ -465,19 +525,24 @@ create or replace function {schema}.mend() returns void
 as $$
 declare
   state {schema}.state;
+  current {schema}.state;
 begin
-  -- After a switch that is being made: that has set the stamp already, and not committed yet.
-  state := {schema}.lock_state();
-  update {schema}.state s set epoch = s.epoch + 1, mode = 'normal', maintainer = null, reason = null, since = null, task = null,
-    expires_at = null, lease = null
-  where s.mode <> state.mode;
-  if found then
-    perform pg_notify({channel}, (state.epoch + 1)::text);
+  -- A switch that is being made has set the stamp already, and not committed yet: it is waited for by looking again later.
+  if not pg_try_advisory_xact_lock({hold}::bigint) then
     return;
   end if;
-  update {schema}.state set epoch = epoch where stamp is distinct from pg_sequence_last_value('{schema}.stamp');
+  perform {schema}.flush_on_commit();
+  select * into state from {schema}.state for update skip locked;
+  current := {schema}.as_of_now(state);
+  if state.mode <> current.mode then
+    perform {schema}.put_state(current);
+    return;
+  end if;
+  update {schema}.state s set epoch = s.epoch
+  where s.epoch = state.epoch and stamp is distinct from pg_sequence_last_value('{schema}.stamp');
   if found then
     perform pg_notify({channel}, 'stamp');
   end if;
 end $$;
-comment on function {schema}.mend is 'Ends a window that has expired; gives the state a new stamp, if it has lost its own.';
+comment on function {schema}.mend is
+  'Ends a window that has expired; gives the state a new stamp, if it has lost its own. Does nothing while others hold the state.';

@@ -2,44 +2,110 @@
 
 create table if not exists {schema}.entering (
   only_row boolean primary key default true check (only_row),
+  entry text not null,
   epoch integer not null,
   instance integer,
   deadline timestamptz not null,
-  outcome text not null check (outcome in ('proceed', 'cancel', 'terminate', 'abandon')),
   previous jsonb not null
 );
 comment on table {schema}.entering is
-  'The window that is being entered, if its epoch is that of the state: by which instance, until when what was running is waited for, what is done then, and the state to go back to.';
+  'The window that is being entered, if its epoch is that of the state: by which call, in which instance, until when at most, and the state to go back to. It is left by who did not end it.';
 
 create or replace function {schema}.start_entering(
-  new_mode text, acting_user text, is_emergency boolean, new_reason text, new_task text, within_task text,
-  expires_in_ms double precision, new_lease text, own_instance integer, within_ms double precision, new_outcome text
+  new_entry text, new_mode text, acting_user text, is_emergency boolean, new_reason text, new_task text, within_task text,
+  expires_in_ms double precision, new_lease text, new_grace_ms double precision, new_readers integer,
+  own_instance integer, within_ms double precision
 )
-  returns table (previous jsonb, current_epoch integer)
+  returns integer
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  entered record;
+  state {schema}.state;
+  unfinished {schema}.entering;
+  found_state jsonb;
+  new_epoch integer;
 begin
-  select * into entered from {schema}.enter(new_mode, acting_user, is_emergency, new_reason, new_task, within_task, expires_in_ms, new_lease);
-  insert into {schema}.entering as e (epoch, instance, deadline, outcome, previous)
-  values (entered.current_epoch, own_instance, clock_timestamp() + within_ms * interval '1 millisecond', new_outcome, entered.previous)
-  on conflict (only_row) do update set
-    epoch = excluded.epoch, instance = excluded.instance, deadline = excluded.deadline, outcome = excluded.outcome,
-    previous = excluded.previous;
-  return query select entered.previous, entered.current_epoch;
+  state := {schema}.lock_state();
+  select * into unfinished from {schema}.entering e where e.epoch = state.epoch and state.mode <> 'normal';
+  if unfinished.entry = new_entry then
+    -- It did not hear the answer, and asks again.
+    return state.epoch;
+  end if;
+  if unfinished.instance in (select {schema}.live()) and state.maintainer = acting_user then
+    -- That enters nothing any more, and neither is there to go back to.
+    found_state := unfinished.previous;
+  else
+    found_state := {schema}.to_put_back(state, acting_user, expires_in_ms is not null or new_lease is not null);
+    if unfinished.entry is not null then
+      found_state := found_state || jsonb_build_object('unfinished', to_jsonb(unfinished));
+    end if;
+  end if;
+  new_epoch := {schema}.enter(new_mode, acting_user, is_emergency, new_reason, new_task, within_task, expires_in_ms,
+    new_lease, new_grace_ms, new_readers, found_state);
+  perform {schema}.put_entering(row(true, new_entry, new_epoch, own_instance,
+    clock_timestamp() + within_ms * interval '1 millisecond', found_state));
+  return new_epoch;
 end $$;
 comment on function {schema}.start_entering is
   'As enter(), and says that what was running is waited for. The caller commits, waits, and calls end_entering() or abandon().';
 
-create or replace function {schema}.end_entering(entered_epoch integer) returns void
+create or replace function {schema}.put_entering(new_row {schema}.entering) returns void
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from {schema}.entering;
+  insert into {schema}.entering select new_row.*;
+end $$;
+comment on function {schema}.put_entering is 'Makes this the window that is being entered; after lock_state().';
+
+create or replace function {schema}.end_entering(entered_epoch integer) returns boolean
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from {schema}.entering where epoch = entered_epoch;
+  return {schema}.stands(entered_epoch);
+end $$;
+comment on function {schema}.end_entering is
+  'Says that nothing of what was running is left to wait for; returns whether the window stands still.';
+
+create or replace function {schema}.stands(entered_epoch integer) returns boolean
   language sql security definer
   set search_path = pg_catalog, pg_temp
   begin atomic
-    delete from {schema}.entering where epoch = entered_epoch;
+    select coalesce(n.epoch = entered_epoch and n.mode <> 'normal', false) from {schema}.state s, {schema}.as_of_now(s) n;
   end;
-comment on function {schema}.end_entering is 'Says that nothing of what was running is left to wait for.';
+comment on function {schema}.stands is 'Whether the window of this epoch is there, and has not been changed since.';
+
+create or replace function {schema}.interrupt_entering(entered_epoch integer) returns void
+  language sql security definer
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    update {schema}.entering set instance = null, deadline = clock_timestamp() where epoch = entered_epoch;
+  end;
+comment on function {schema}.interrupt_entering is 'Says that nobody waits any more, and the window stands.';
+
+create or replace function {schema}.put_back(state {schema}.state, before jsonb) returns integer
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  unfinished {schema}.entering := jsonb_populate_record(null::{schema}.entering, before -> 'unfinished');
+  new_epoch integer := {schema}.put_state({schema}.state_before(state, before));
+begin
+  delete from {schema}.entering;
+  if unfinished.entry is not null then
+    -- What was not waited for then was not waited for since.
+    unfinished.epoch := new_epoch;
+    unfinished.instance := null;
+    unfinished.deadline := clock_timestamp();
+    perform {schema}.put_entering(unfinished);
+  end if;
+  return new_epoch;
+end $$;
+comment on function {schema}.put_back is 'Makes what was there before the state; after lock_state().';
 
 create or replace function {schema}.abandon(entered_epoch integer, acting_user text, is_emergency boolean) returns integer
   language plpgsql security definer
@@ -47,35 +113,99 @@ create or replace function {schema}.abandon(entered_epoch integer, acting_user t
 as $$
 declare
   state {schema}.state;
-  before {schema}.state;
+  before jsonb;
 begin
   state := {schema}.lock_state();
-  select e.* into before from {schema}.entering, jsonb_populate_record(null::{schema}.state, entering.previous) e
-  where entering.epoch = entered_epoch;
-  if state.epoch is distinct from entered_epoch or before.mode is null then
+  select e.previous into before from {schema}.entering e where e.epoch = entered_epoch;
+  if not {schema}.stands(entered_epoch) or before is null then
     perform {schema}.refuse(state, 'lost');
   end if;
   if not {schema}.is_admitted(state, acting_user, is_emergency) then
     perform {schema}.refuse(state, 'stranger');
   end if;
-  delete from {schema}.entering;
-  update {schema}.state s set
-    epoch = s.epoch + 1, mode = before.mode, maintainer = before.maintainer, reason = before.reason,
-    since = before.since, task = before.task, lease = before.lease,
-    -- Put off meanwhile, if it is tied to a process.
-    expires_at = case when before.lease = state.lease then state.expires_at else before.expires_at end;
-  perform pg_notify({channel}, (state.epoch + 1)::text);
-  return state.epoch + 1;
+  return {schema}.put_back(state, before);
 end $$;
 comment on function {schema}.abandon is 'Puts back what there was before the window that is being entered.';
 
+create or replace function {schema}.without_task(before jsonb, gone text) returns jsonb
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when jsonb_typeof(before) is distinct from 'object' then before
+    when before ->> 'task' = gone then {schema}.without_task(before -> 'previous', gone)
+    else before || jsonb_build_object('previous', {schema}.without_task(before -> 'previous', gone))
+  end
+$$;
+comment on function {schema}.without_task is
+  'What is to be put back, without the window of a task that is over by then: what was before that instead.';
+
+create or replace function {schema}.finish(done_task text) returns integer
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state {schema}.state;
+  before jsonb;
+begin
+  state := {schema}.lock_state();
+  if state.task = done_task then
+    before := state.previous;
+    state.ended_task := done_task;
+    return {schema}.put_back(state, before);
+  elsif state.ended_task = done_task then
+    -- It did not hear the answer, and asks again.
+    return state.epoch;
+  end if;
+  -- Who has taken it over will not put it back.
+  update {schema}.entering set previous = {schema}.without_task(previous, done_task);
+  update {schema}.state s set previous = {schema}.without_task(s.previous, done_task)
+  where s.previous is distinct from {schema}.without_task(s.previous, done_task);
+  if found then
+    perform pg_notify({channel}, 'stamp');
+  end if;
+  return null;
+end $$;
+comment on function {schema}.finish is
+  'Ends the window of a task: puts back what enter() found, and returns the epoch; null if the window was ended or taken over before.';
+
+create or replace function {schema}.transfer(acting_user text, is_emergency boolean, new_maintainer text) returns integer
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state {schema}.state;
+  former_epoch integer;
+begin
+  state := {schema}.lock_state();
+  if state.mode = 'normal' then
+    perform {schema}.refuse(state, 'normal');
+  end if;
+  if not coalesce({schema}.is_admitted(state, acting_user, is_emergency), false) then
+    perform {schema}.refuse(state, 'stranger');
+  end if;
+  former_epoch := state.epoch;
+  state.maintainer := new_maintainer;
+  state.task := null;
+  state.previous := null;
+  state.expires_at := case when state.lease is null then state.expires_at else state.latest end;
+  state.lease := null;
+  state.grace_ms := null;
+  state.epoch := {schema}.put_state(state);
+  update {schema}.entering set epoch = state.epoch, instance = null, deadline = clock_timestamp() where epoch = former_epoch;
+  return state.epoch;
+end $$;
+comment on function {schema}.transfer is
+  'Hands the window to another maintainer, also one that nobody has waited for yet. The caller commits, then waits for holders() to be empty.';
+
 create or replace function {schema}.entering()
-  returns table (epoch integer, instance integer, deadline timestamptz, outcome text, is_live boolean)
+  returns table (epoch integer, is_live boolean)
   language sql stable security definer
   set search_path = pg_catalog, pg_temp
   begin atomic
-    select e.epoch, e.instance, e.deadline, e.outcome, coalesce(e.instance in (select {schema}.live()), clock_timestamp() <= e.deadline)
-    from {schema}.entering e join {schema}.state s on s.epoch = e.epoch;
+    select e.epoch, coalesce(e.instance in (select {schema}.live()), clock_timestamp() <= e.deadline)
+    from {schema}.entering e
+    where {schema}.stands(e.epoch);
   end;
 comment on function {schema}.entering is
   'The window that is being entered, and whether who enters it is there to wait; if not, the window stands.';
@@ -86,4 +216,16 @@ create or replace function {schema}.come_again(former_id integer, new_id integer
   begin atomic
     update {schema}.entering set instance = new_id where instance = former_id;
   end;
-comment on function {schema}.come_again is 'An instance whose watch was cut off has another id now.';
+comment on function {schema}.come_again is 'An instance whose watch was cut off while it enters a mode has another id now.';
+
+create or replace function {schema}.waited_for(entered_epoch integer) returns setof integer
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not {schema}.stands(entered_epoch) then
+    perform {schema}.refuse(s, 'lost') from {schema}.state s;
+  end if;
+  return query select {schema}.holders(entered_epoch);
+end $$;
+comment on function {schema}.waited_for is 'As holders(), as long as the window of this epoch stands; raises MM006 if it does not.';

@@ -1,0 +1,57 @@
+import type { DrainOptions } from "../options"
+
+/** Who changes the mode, and why. */
+export interface EnterOptions {
+  /** The maintainer. Default: whom the running code acts for. */
+  as?: string | undefined
+  /** Shown to everybody who is refused; at most 1000 characters. Default: none, or what was said before. */
+  reason?: string | undefined
+  /**
+   * How many milliseconds to wait for the instances to say that they know the new mode. One that does not is named in the
+   * result, and in a process warning. Default: 5000.
+   */
+  acknowledgeWithinMs?: number | undefined
+  /**
+   * After how many milliseconds the window ends by itself, on the database's clock, even if every process is dead; from 1000
+   * up. Default: not at all, or as was said before.
+   */
+  expiresInMs?: number | undefined
+  /**
+   * `"alive"` ties the window to this process: it ends when nothing was heard of its watch for `graceMs`, be it that the
+   * process is dead, stopped, or cut off. Default: it stands, whoever is dead, or as was said before.
+   */
+  heldWhile?: "alive" | undefined
+  /** How many milliseconds nothing need be heard of this process; from 1000 up. Default: 30000. */
+  graceMs?: number | undefined
+  /**
+   * Announces the window now, and enters it so many milliseconds later; until then it restricts nobody, and `leave()` takes it
+   * back. This process is to live until then: what was announced by one that is dead does not begin. Default: it begins at once.
+   */
+  startsInMs?: number | undefined
+  /** As `startsInMs`, at a time on the database's clock. */
+  startsAt?: Date | undefined
+  /**
+   * In concurrent mode, how many connections of each instance others may use at a time; from 1 up. Who asks for one more waits
+   * for it, so that the pool has room for the maintainer. Default: as many as there are, or as was said before.
+   */
+  readers?: number | undefined
+  /** What is done about what others have running. Default: that of the mode. */
+  drain?: DrainOptions | undefined
+  /** Breaks the entering off: the mode goes back to what it was, and `enter()` rejects with the signal's reason. */
+  signal?: AbortSignal | undefined
+}
+
+/** The names of the options. */
+export const enterOptionNames = [
+  "as",
+  "reason",
+  "expiresInMs",
+  "heldWhile",
+  "graceMs",
+  "startsInMs",
+  "startsAt",
+  "readers",
+  "drain",
+  "acknowledgeWithinMs",
+  "signal",
+]

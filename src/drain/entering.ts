@@ -1,0 +1,142 @@
+import type { Installation } from "../enforcement/install"
+import { DrainTimeoutError, MaintenanceError, NotMaintainerError } from "../errors"
+import type { Entered } from "../mode/mode"
+import type { StateStore } from "../state/state-store"
+import type { Opening } from "../state/switching"
+import { awaitStart } from "./announced"
+import type { Blocker } from "./blocker"
+import { drain, type Draining, type DrainPlan } from "./drain"
+import type { DrainingFeed } from "./draining-feed"
+import type { Entry } from "./entry"
+import { drainTimedOut, endedMeanwhile, interrupted, withdrawn } from "./failure"
+
+/** Whom it tells. */
+export interface EnteringEvents {
+  draining(draining: Draining): void
+  readonly feed: DrainingFeed
+  /** Listens to changes of the mode; returns the undo. */
+  onChange(listener: () => void): () => void
+  warn(message: string): void
+}
+
+/** Enters modes: announces them, waits for what others have running, and for the instances to know. */
+export class Entering {
+  readonly #installation: Installation
+  readonly #events: EnteringEvents
+
+  constructor(installation: Installation, events: EnteringEvents) {
+    this.#installation = installation
+    this.#events = events
+  }
+
+  /** Resolves when the mode holds and nothing of others is left that it does not restrict. */
+  async enter(entry: Entry): Promise<Entered> {
+    const store = await this.#installation.store()
+    const { opening, start, signal } = entry
+    signal?.throwIfAborted()
+    if (start) await awaitStart(store.switching, { opening, start, signal }, this.#events.onChange)
+    const { watch } = this.#installation
+    const entered = watch.entering()
+    try {
+      const isAnnounced = start !== undefined
+      const whole = { ...opening, instance: watch.instance }
+      const epoch = await store.switching.start(whole, isAnnounced, signal).catch((error: unknown) => {
+        throw isAnnounced && isLost(error) ? withdrawn(error) : error
+      })
+      return await this.#settle(store, epoch, entry)
+    } finally {
+      entered()
+    }
+  }
+
+  /** Waits for those who have passed their fence before an epoch; with a plan, for what others had running, too. */
+  async drain(
+    store: StateStore,
+    { epoch, opening }: { epoch: number; opening: Pick<Opening, "mode" | "actor"> },
+    plan: DrainPlan,
+    informed: Promise<unknown>,
+    signal?: AbortSignal,
+  ): Promise<readonly Blocker[]> {
+    const window = { mode: opening.mode, maintainer: opening.actor.user as string }
+    const blockers = store.blockersOf(epoch, () => this.#installation.unrestrictedPids(window))
+    const { feed } = this.#events
+    const end = feed.begin()
+    try {
+      return await drain(
+        {
+          look: (holders) => blockers.look(holders),
+          end: (blocker, how) => blockers.end(blocker, how),
+          holders: () => store.switching.waitedFor(epoch),
+          informed,
+          tell: (draining) => {
+            this.#events.draining(draining)
+            feed.tell(draining)
+          },
+        },
+        plan,
+        signal,
+      )
+    } finally {
+      end()
+    }
+  }
+
+  async #settle(store: StateStore, epoch: number, entry: Entry): Promise<Entered> {
+    const { opening, plan, acknowledgeWithinMs, signal } = entry
+    const over = new AbortController()
+    const until = AbortSignal.any(signal ? [over.signal, signal] : [over.signal])
+    try {
+      const { graceMs } = opening.terms
+      if (graceMs !== undefined) this.#installation.watch.keepRenewing(graceMs)
+      const status = await this.#installation.refresh()
+      const acknowledged = store.fleet.acknowledged(epoch, acknowledgeWithinMs, until)
+      const informed = acknowledged.catch(() => undefined)
+      const left = await this.drain(store, { epoch, opening }, plan, informed, signal)
+      if (left.length > 0) throw drainTimedOut(left, plan)
+      const unacknowledged = await acknowledged
+      signal?.throwIfAborted()
+      if (!(await store.switching.end(epoch))) throw endedMeanwhile()
+      if (unacknowledged.length > 0) {
+        const names = unacknowledged.map(({ host, pid }) => `process ${pid} on ${host}`).join(", ")
+        this.#events.warn(
+          `Not all know of the maintenance after ${acknowledgeWithinMs} ms: ${names}. They cannot write either.`,
+        )
+      }
+      return { ...status, unacknowledged }
+    } catch (error) {
+      throw await this.#failed(store, epoch, entry, error)
+    } finally {
+      over.abort()
+    }
+  }
+
+  /** Puts the mode back, where that is what was asked for; returns the error to throw. */
+  async #failed(
+    store: StateStore,
+    epoch: number,
+    { opening, signal }: Entry,
+    error: unknown,
+  ): Promise<unknown> {
+    const isGivenUp =
+      error instanceof DrainTimeoutError || (signal?.aborted === true && error === signal.reason)
+    if (error instanceof NotMaintainerError) return error
+    if (!isGivenUp) {
+      await store.switching.interrupt(epoch).catch(() => undefined)
+      return interrupted(error)
+    }
+    try {
+      await store.switching.abandon(epoch, opening.actor)
+      await this.#installation.refresh().catch(() => undefined)
+      return error
+    } catch (failure) {
+      if (!(failure instanceof NotMaintainerError)) return interrupted(failure)
+      return error instanceof MaintenanceError ? failure : error
+    }
+  }
+}
+
+/** Whether the database says that what it was asked about is gone. */
+function isLost(error: unknown): boolean {
+  const { cause } = error as { cause?: { code?: string } }
+  return error instanceof NotMaintainerError && cause?.code === "MM006"
+}

@@ -1,0 +1,94 @@
+import { MaintenanceSetupError } from "../errors"
+import { type Actor, isAdmitted, type MaintenanceStatus } from "../mode/mode"
+import { noPlace } from "../state/refusal"
+
+/** What it asks. */
+export interface PlacesOwner {
+  /** The state, as far as it is known. */
+  known(): MaintenanceStatus | undefined
+  /** The actors that have a connection now, each as often as it has one; undefined for who has run nothing yet. */
+  lent(): Iterable<Actor | undefined>
+  /** How many milliseconds one waits for a connection at most; 0 for as long as it takes. */
+  timeoutMs(): number
+}
+
+interface Waiting {
+  readonly actor: Actor
+  letIn(): void
+  giveUp(error: Error): void
+}
+
+/**
+ * Bounds how many connections others than the maintainer use, where a window says so (`readers`): who asks for one more waits, and
+ * gets it in the order of asking.
+ */
+export class Places {
+  readonly #owner: PlacesOwner
+  /** In the order of asking. */
+  readonly #waiting = new Set<Waiting>()
+  /** Who was let in, and has no connection yet. */
+  readonly #comingIn = new Set<Actor>()
+
+  constructor(owner: PlacesOwner) {
+    this.#owner = owner
+  }
+
+  /** Whether there is a bound at all. */
+  get isBounded(): boolean {
+    return this.#owner.known()?.readers !== undefined
+  }
+
+  /**
+   * Resolves when the actor may take a connection, with what is to be called when it has one, or got none. Rejects with an
+   * AccessRefusedError after the time in which the pool must give a connection.
+   */
+  place(actor: Actor): Promise<() => void> {
+    return new Promise((resolve, reject) => {
+      let timer: NodeJS.Timeout | undefined
+      const waiting: Waiting = {
+        actor,
+        letIn: () => {
+          clearTimeout(timer)
+          const comingIn = { ...actor }
+          this.#comingIn.add(comingIn)
+          resolve(() => void this.#comingIn.delete(comingIn))
+        },
+        giveUp: (error) => {
+          clearTimeout(timer)
+          this.#waiting.delete(waiting)
+          reject(error)
+        },
+      }
+      const timeoutMs = this.#owner.timeoutMs()
+      if (timeoutMs > 0) {
+        timer = setTimeout(() => waiting.giveUp(noPlace(this.#owner.known() ?? {}, timeoutMs)), timeoutMs)
+      }
+      this.#waiting.add(waiting)
+      this.letIn()
+    })
+  }
+
+  /** A connection was given back, or the state has changed: lets in whoever may. */
+  letIn(): void {
+    const status = this.#owner.known()
+    for (const waiting of this.#waiting) {
+      if (!this.#mayComeIn(waiting.actor, status)) continue
+      this.#waiting.delete(waiting)
+      waiting.letIn()
+    }
+  }
+
+  /** Ends the waiting of all. */
+  close(): void {
+    const error = new MaintenanceSetupError(
+      "The DataSource was destroyed, or maintenance mode uninstalled, while this waited for a connection.",
+    )
+    for (const { giveUp } of this.#waiting) giveUp(error)
+  }
+
+  #mayComeIn(actor: Actor, status: MaintenanceStatus | undefined): boolean {
+    if (status?.readers === undefined || isAdmitted(status, actor)) return true
+    const others = [...this.#owner.lent(), ...this.#comingIn].filter((one) => one && !isAdmitted(status, one))
+    return others.length < status.readers
+  }
+}

@@ -1,0 +1,72 @@
+import { hostname } from "node:os"
+import { setTimeout as pause } from "node:timers/promises"
+import type { Instance } from "../mode/mode"
+import { persistently } from "./persistence"
+import { packageVersion } from "./schema-steps"
+import type { StateFunctions } from "./state-functions"
+
+/** How long to wait at most before looking again. */
+const lastWaitMs = 100
+
+/** The backends of a pool, by process id. */
+export interface Backends {
+  readonly pool: readonly number[]
+  /** Those that acted last for somebody whom the state does not restrict. */
+  readonly unrestricted: readonly number[]
+}
+
+/** What an instance tells. */
+export interface Acknowledgement extends Backends {
+  readonly epoch: number
+  readonly refusals: number
+}
+
+/** A row of the function instances(). */
+interface InstanceRow extends Omit<Instance, "refusals"> {
+  refusals: string
+}
+
+/** The processes that run the plugin, as the database knows them. */
+export class Fleet {
+  readonly #functions: StateFunctions
+
+  constructor(functions: StateFunctions) {
+    this.#functions = functions
+  }
+
+  /** Makes the control connection the watch of an instance, as long as it is open; returns the instance's id. */
+  register(knownEpoch: number): Promise<number> {
+    return this.#functions.value("register", [hostname(), process.pid, packageVersion, knownEpoch])
+  }
+
+  /** Says that an instance which enters a mode has another id now. */
+  async comeAgain(formerId: number, id: number): Promise<void> {
+    await this.#functions.rows("come_again", [formerId, id])
+  }
+
+  /** Tells what an instance knows and does; returns whether it is registered still. */
+  acknowledge(id: number, { epoch, refusals, pool, unrestricted }: Acknowledgement): Promise<boolean> {
+    return this.#functions.value("acknowledge", [id, epoch, refusals, pool, unrestricted])
+  }
+
+  /** The live instances, in the order in which they came. */
+  async instances(): Promise<Instance[]> {
+    const rows = await this.#functions.rows<InstanceRow>("instances")
+    return rows.map((row) => ({ ...row, refusals: Number(row.refusals) }))
+  }
+
+  /**
+   * Resolves when all live instances know this epoch or a later one; after so many milliseconds, or when it is aborted, with
+   * those that have not told so.
+   */
+  async acknowledged(epoch: number, withinMs: number, signal: AbortSignal): Promise<Instance[]> {
+    const deadline = performance.now() + withinMs
+    for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, lastWaitMs)) {
+      const instances = await persistently(() => this.instances(), { signal })
+      const missing = instances.filter((instance) => instance.epoch < epoch)
+      if (missing.length === 0 || performance.now() >= deadline || signal.aborted) return missing
+      const leftMs = Math.max(0, deadline - performance.now())
+      await pause(Math.min(waitMs, leftMs), undefined, { signal }).catch(() => undefined)
+    }
+  }
+}

@@ -1,0 +1,39 @@
+import { MaintenanceSetupError } from "../errors"
+import { lockKeys } from "./schema"
+import type { StateFunctions } from "./state-functions"
+
+/** Whether the state could not be changed because others hold it (lock_not_available). */
+export function isLocked(error: unknown): boolean {
+  return (error as { code?: string }).code === "55P03"
+}
+
+/** Who has locked the state, or its table, for longer than it takes to look at it: backends, and prepared transactions. */
+const holders = (schema: string, hold: number) => `
+  select coalesce('backend ' || l.pid, 'prepared transaction ' || x.gid) as name, a.application_name as application,
+    a.state, left(a.query, 200) as query
+  from pg_catalog.pg_locks l
+    left join pg_catalog.pg_stat_activity a on a.pid = l.pid
+    left join pg_catalog.pg_prepared_xacts x on l.virtualtransaction = '-1/' || x.transaction
+  where l.granted and l.pid is distinct from pg_backend_pid()
+    and (l.locktype = 'relation' and l.relation = '"${schema}".state'::regclass and l.mode <> 'AccessShareLock'
+      or l.locktype = 'advisory' and l.classid = 0 and l.objid = ${hold} and l.objsubid = 1)
+  group by 1, 2, 3, 4`
+
+/** The error for a change of mode that others are in the way of. */
+export async function stateLocked(functions: StateFunctions, cause: unknown): Promise<Error> {
+  const { schema } = functions
+  const rows = await functions
+    .read<{ name: string; application: string | null; state: string | null; query: string | null }>(
+      holders(schema, lockKeys(schema).hold),
+    )
+    .catch(() => [])
+  const named = rows.map(({ name, application, state, query }) => {
+    const facts = [application && `application ${application}`, state].filter(Boolean).join(", ")
+    return `\n- ${name}${facts && ` (${facts})`}${query ? `: ${query}` : ""}`
+  })
+  return new MaintenanceSetupError(
+    `Mode not changed: others have locked the state in "${schema}".state, which nothing but this package should do.` +
+      `${named.join("")}\nEnd ${named.length === 1 ? "it" : "them"} (pg_terminate_backend, ROLLBACK PREPARED), and try again.`,
+    { cause },
+  )
+}

@@ -1,0 +1,65 @@
+import { setTimeout as pause } from "node:timers/promises"
+import { MaintenanceError } from "../errors"
+
+/** How long a server may be away, in milliseconds, before what stands there is left to stand. */
+export const outageMs = 300_000
+/** How long a change of the mode is tried that has not begun to hold. */
+export const briefMs = 10_000
+
+const firstWaitMs = 10
+const lastWaitMs = 1000
+/** After how long it is said that it is waited for. */
+const sayAfterMs = 5000
+
+/** How long, and until when else, it is tried again. */
+export interface Persistence {
+  readonly withinMs?: number
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * PostgreSQL's codes for what may be over in a moment: the connection (08), a cancel or a restart (57), no connection left, a lock,
+ * a serialization failure.
+ */
+const passing = /^(?:08|57|53300|55P03|40001|40P01)/
+const isSqlState = /^[0-9A-Z]{5}$/
+
+/** Whether it may go well if it is tried again: nothing was heard of the server, or it says so. */
+function isPassing(error: unknown): boolean {
+  const { code = "" } = error as { code?: string }
+  return !(error instanceof MaintenanceError) && (!isSqlState.test(code) || passing.test(code))
+}
+
+/**
+ * Does it again as long as it fails for a reason that passes: the connection is lost, or the state is locked. Throws the last error when the time is over, and the reason of the signal.
+ */
+export async function persistently<T>(
+  work: (isAgain: boolean) => Promise<T>,
+  { withinMs = outageMs, signal }: Persistence = {},
+): Promise<T> {
+  const start = performance.now()
+  let isSaid = false
+  for (
+    let waitMs = firstWaitMs, isAgain = false;
+    ;
+    waitMs = Math.min(waitMs * 2, lastWaitMs), isAgain = true
+  ) {
+    try {
+      return await work(isAgain)
+    } catch (error) {
+      const waitedMs = performance.now() - start
+      if (!isPassing(error) || waitedMs >= withinMs) throw error
+      if (!isSaid && waitedMs >= sayAfterMs) {
+        isSaid = true
+        const leftS = Math.ceil((withinMs - waitedMs) / 1000)
+        process.emitWarning(
+          `The maintenance state cannot be read or changed (${String(error)}); it is tried for ${leftS} s more. ` +
+            "A mode that was entered stands meanwhile.",
+          "MaintenanceWarning",
+        )
+      }
+    }
+    signal?.throwIfAborted()
+    await pause(waitMs, undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted())
+  }
+}

@@ -1,0 +1,36 @@
+import type { ControlConnection } from "./control-connection"
+import { translateStateError } from "./refusal"
+
+/** The SQL functions of a schema, called over the control connection; their refusals are errors of this package. */
+export class StateFunctions {
+  readonly schema: string
+  readonly #control: ControlConnection
+
+  constructor(control: ControlConnection, schema: string) {
+    this.#control = control
+    this.schema = schema
+  }
+
+  /** The rows of `name($1, ...)`; `undefined` is null. */
+  async rows<Row extends object>(name: string, values: readonly unknown[] = []): Promise<Row[]> {
+    const parameters = values.map((_, index) => `$${index + 1}`).join(", ")
+    const given = values.map((value) => value ?? null)
+    try {
+      return (await this.#control.query<Row>(`select * from "${this.schema}".${name}(${parameters})`, given))
+        .rows
+    } catch (error) {
+      throw translateStateError(error, this.schema)
+    }
+  }
+
+  /** What a function returns that returns one value. */
+  async value<T>(name: string, values: readonly unknown[] = []): Promise<T> {
+    const [row] = await this.rows<Record<string, T>>(name, values)
+    return (row as Record<string, T>)[name] as T
+  }
+
+  /** Runs another statement, which reads what is in no function. */
+  async read<Row extends object>(text: string, values: unknown[] = []): Promise<Row[]> {
+    return (await this.#control.query<Row>(text, values)).rows
+  }
+}

@@ -1,0 +1,127 @@
+-- Can be run again, to put back what was lost. A window that is announced, and begins later.
+
+create table if not exists {schema}.announced (
+  only_row boolean primary key default true check (only_row),
+  entry text not null,
+  mode text not null check (mode in ('concurrent', 'exclusive')),
+  maintainer text not null check (length(maintainer) between 1 and 200),
+  reason text check (length(reason) between 1 and 1000),
+  starts_at timestamptz not null,
+  expires_in_ms double precision
+);
+comment on table {schema}.announced is
+  'The window that is to begin next, by the call that announced it and waits for the time. If that is gone by then, none begins.';
+
+create or replace function {schema}.announce(
+  new_entry text, new_mode text, acting_user text, is_emergency boolean, new_reason text,
+  new_start timestamptz, starts_in_ms double precision, new_expires_in_ms double precision
+)
+  returns double precision
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state {schema}.state;
+  other {schema}.announced;
+  start timestamptz := coalesce(new_start, clock_timestamp() + starts_in_ms * interval '1 millisecond');
+begin
+  state := {schema}.lock_state();
+  if not coalesce({schema}.is_admitted(state, acting_user, is_emergency), false) then
+    perform {schema}.refuse(state, 'stranger');
+  end if;
+  select * into other from {schema}.announced a
+  where a.starts_at > clock_timestamp() and a.maintainer <> acting_user and not is_emergency;
+  if found then
+    state.mode := other.mode;
+    state.maintainer := other.maintainer;
+    state.reason := other.reason;
+    state.since := other.starts_at;
+    perform {schema}.refuse(state, 'announced');
+  end if;
+  if start <= clock_timestamp() then
+    perform {schema}.refuse(state, 'past');
+  end if;
+  delete from {schema}.announced a where a.entry <> new_entry;
+  insert into {schema}.announced (entry, mode, maintainer, reason, starts_at, expires_in_ms)
+  values (new_entry, new_mode, acting_user, new_reason, start, new_expires_in_ms)
+  on conflict do nothing;
+  perform pg_notify({channel}, 'announced');
+  return extract(epoch from (select a.starts_at from {schema}.announced a) - clock_timestamp()) * 1000;
+end $$;
+comment on function {schema}.announce is
+  'Says that a window will begin; returns in how many milliseconds. The caller waits, and calls start_announced() or withdraw().';
+
+create or replace function {schema}.start_announced(
+  new_entry text, new_mode text, acting_user text, is_emergency boolean, new_reason text, new_task text, within_task text,
+  expires_in_ms double precision, new_lease text, new_grace_ms double precision, new_readers integer,
+  own_instance integer, within_ms double precision
+)
+  returns integer
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state {schema}.state;
+begin
+  state := {schema}.lock_state();
+  delete from {schema}.announced where entry = new_entry and starts_at > clock_timestamp() - interval '1 minute';
+  if not found and not exists (select from {schema}.entering e where e.entry = new_entry and {schema}.stands(e.epoch)) then
+    perform {schema}.refuse(state, 'lost');
+  end if;
+  return {schema}.start_entering(new_entry, new_mode, acting_user, is_emergency, new_reason, new_task, within_task,
+    expires_in_ms, new_lease, new_grace_ms, new_readers, own_instance, within_ms);
+end $$;
+comment on function {schema}.start_announced is
+  'As start_entering(), for a window that was announced; raises MM006 if that was withdrawn, or for a minute ago.';
+
+create or replace function {schema}.starts_in(own_entry text) returns double precision
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select extract(epoch from a.starts_at - clock_timestamp())::double precision * 1000
+    from {schema}.announced a where a.entry = own_entry;
+  end;
+comment on function {schema}.starts_in is 'In how many milliseconds what a call has announced is to begin; null if it was withdrawn.';
+
+create or replace function {schema}.withdraw(own_entry text, acting_user text, is_emergency boolean) returns boolean
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform {schema}.lock_state();
+  delete from {schema}.announced a
+  where a.entry = coalesce(own_entry, a.entry) and (is_emergency or a.maintainer = acting_user)
+    and (own_entry is not null or a.starts_at > clock_timestamp());
+  if found then
+    perform pg_notify({channel}, 'announced');
+    return true;
+  end if;
+  return false;
+end $$;
+comment on function {schema}.withdraw is 'Takes back what was announced, by this call or (null) by this user; returns whether there was something.';
+
+create or replace function {schema}.announced()
+  returns table (mode text, maintainer text, reason text, starts_at timestamptz, starts_in_ms double precision, expires_in_ms double precision)
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select a.mode, a.maintainer, a.reason, a.starts_at,
+      extract(epoch from a.starts_at - clock_timestamp())::double precision * 1000, a.expires_in_ms
+    from {schema}.announced a
+    where a.starts_at > clock_timestamp();
+  end;
+comment on function {schema}.announced is 'The window that is to begin, for everybody.';
+
+create or replace function {schema}.state_and_announced()
+  returns table (
+    mode text, maintainer text, reason text, since timestamptz, epoch integer, expires_at timestamptz,
+    expires_in_ms double precision, readers integer, stamp text, announced_mode text, announced_maintainer text,
+    announced_reason text, announced_start timestamptz, announced_start_in_ms double precision,
+    announced_expires_in_ms double precision
+  )
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select s.*, a.* from {schema}.status() s left join {schema}.announced() a on true;
+  end;
+comment on function {schema}.state_and_announced is 'All that an instance is to know.';
