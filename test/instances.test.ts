@@ -2,7 +2,7 @@ import { expect } from "chai"
 import { hostname } from "node:os"
 import { type Instance, type Maintenance, WriteVetoedError } from "../src"
 import { useMaintenance, withMaintenance } from "./support/data-source"
-import { TestDatabase, useDatabase } from "./support/database"
+import { TestDatabase, useDatabase, withClient } from "./support/database"
 import { Item } from "./support/entities"
 import { Member } from "./support/members"
 import { openShop } from "./support/shop"
@@ -120,6 +120,40 @@ describe("The instances", () => {
     expect(await database.current.sql("select id from maintenance.instance")).to.deep.equal([
       { id: after?.id },
     ])
+  })
+
+  it("are not two of one process, if a read of its watch was cancelled", async () => {
+    const { maintenance } = installed.current
+    const before = (await instanceOf(maintenance, process.pid)) as Instance
+    await withClient(database.current.url, async (client) => {
+      await client.query("begin; lock table maintenance.state in access exclusive mode")
+      await database.current.sql("select pg_notify('typeorm_maintenance_maintenance', 'look')")
+      await client.query(`do $$ begin
+        loop
+          perform pg_cancel_backend(pid) from pg_stat_activity where pg_backend_pid() = any (pg_blocking_pids(pid));
+          exit when found;
+          perform pg_sleep(0.005), pg_stat_clear_snapshot();
+        end loop; end $$`)
+    })
+    const { id } = await until(
+      () => instanceOf(maintenance, process.pid).then((found) => found ?? before),
+      (found) => found.id !== before.id,
+    )
+    const locks = await database.current.sql("select maintenance.live() as id")
+    expect(locks).to.deep.equal([{ id }])
+    expect((await maintenance.enter("concurrent", { as: "alice" })).unacknowledged).to.deep.equal([])
+    await maintenance.leave({ as: "alice" })
+  })
+
+  it("come again if their row is gone", async () => {
+    const { maintenance } = installed.current
+    await database.current.sql("delete from maintenance.instance")
+    await maintenance.enter("concurrent", { as: "alice" })
+    await until(
+      () => instanceOf(maintenance, process.pid),
+      (found) => found !== undefined,
+    )
+    await maintenance.leave({ as: "alice" })
   })
 
   it("may be two hundred", async function () {

@@ -50,6 +50,20 @@ describe("Whether one may write", () => {
     expect(new Set(await Promise.all(waiting))).to.deep.equal(new Set(["normal"]))
   })
 
+  it("is waited for without being refused, unless the time is over", async () => {
+    const { maintenance } = installed.current
+    const told: unknown[] = []
+    const stop = maintenance.on("refused", (error) => told.push(error))
+    await maintenance.enter("concurrent", { as: "alice" })
+    const waiting = maintenance.whenWritable()
+    await maintenance.enter("exclusive", { as: "alice" })
+    const refusal = await errorOf(maintenance.whenWritable({ timeoutMs: 0 }))
+    await maintenance.leave({ as: "alice" })
+    await waiting
+    stop()
+    expect(told).to.deep.equal([refusal])
+  })
+
   it("is waited for no longer than was said", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })

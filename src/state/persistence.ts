@@ -4,12 +4,12 @@ import { MaintenanceError } from "../errors"
 /** How long a server may be away, in milliseconds, before what stands there is left to stand. */
 export const outageMs = 300_000
 /** How long a change of the mode is tried that has not begun to hold. */
-export const briefMs = 10_000
+export const briefMs = 5000
 
 const firstWaitMs = 10
 const lastWaitMs = 1000
 /** After how long it is said that it is waited for. */
-const sayAfterMs = 5000
+const sayAfterMs = 2500
 
 /** How long, and until when else, it is tried again. */
 export interface Persistence {

@@ -1,0 +1,268 @@
+import { expect } from "chai"
+import {
+  DrainTimeoutError,
+  type Draining,
+  EnteringInterruptedError,
+  type Maintenance,
+  NotMaintainerError,
+} from "../src"
+import { useMaintenance, withMaintenance } from "./support/data-source"
+import { useDatabase, withClient } from "./support/database"
+import { Member } from "./support/members"
+import { Proxy } from "./support/proxy"
+import { openShop } from "./support/shop"
+
+/** The longest wait: the tests end it by what they do. */
+const forever = { withinMs: 2 ** 31 - 1 }
+const patient = { acknowledgeWithinMs: 2 ** 31 - 1 }
+/** Where nobody listens. */
+const nowhere = "postgres://postgres@127.0.0.1:9/nobody"
+
+describe("An entering that is disturbed", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  before(() => openShop(database.current))
+  afterEach(async () => {
+    const { maintenance } = installed.current
+    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
+  })
+
+  const errorOf = (promise: Promise<unknown>): Promise<unknown> =>
+    promise.then(
+      () => undefined,
+      (error: unknown) => error,
+    )
+  const firstDraining = (maintenance: Maintenance) =>
+    new Promise<Draining>((resolve) => {
+      const stop = maintenance.on("draining", (draining) => {
+        stop()
+        resolve(draining)
+      })
+    })
+  /** Others have a transaction open meanwhile, without the plugin. */
+  const withBystander = <T>(work: (rollBack: () => Promise<unknown>) => Promise<T>) =>
+    withClient(database.current.url, async (client) => {
+      client.on("error", () => undefined)
+      await client.query("begin; insert into audit (note) values ('bystander')")
+      return work(() => client.query("rollback"))
+    })
+  /** A process of the fleet does not answer meanwhile, so that enter() waits for it. */
+  const withStopped = async <T>(work: () => Promise<T>): Promise<T> => {
+    const member = await Member.start(database.current.url)
+    member.signal("SIGSTOP")
+    try {
+      return await work()
+    } finally {
+      member.signal("SIGCONT")
+      await member.stop()
+    }
+  }
+  const state = async () => {
+    const { mode, state: current, isInterrupted } = await installed.current.maintenance.status()
+    return { mode, state: current, isInterrupted }
+  }
+  const entering = async () => {
+    while ((await installed.current.maintenance.status()).state !== "entering");
+  }
+  const leaveElsewhere = () =>
+    withMaintenance(database.current.url, {}, ({ maintenance }) => maintenance.leave({ as: "break-glass" }))
+
+  it("does not resolve if the window is ended while the instances are waited for, nor does during() run its work", async () => {
+    const { maintenance } = installed.current
+    const options = { as: "alice", acknowledgeWithinMs: 1000 }
+    let hasRun = false
+    await withStopped(async () => {
+      for (const enter of [
+        () => maintenance.enter("exclusive", options),
+        () => maintenance.during("exclusive", options, () => (hasRun = true)),
+      ]) {
+        const error = errorOf(enter())
+        await entering()
+        await leaveElsewhere()
+        expect(await error).to.be.instanceOf(NotMaintainerError)
+        expect(await state()).to.include({ mode: "normal", isInterrupted: false })
+      }
+    })
+    expect(hasRun).to.equal(false)
+  })
+
+  it("is broken off by an AbortSignal while the instances are waited for", async () => {
+    const { maintenance } = installed.current
+    await withStopped(async () => {
+      const controller = new AbortController()
+      const { signal } = controller
+      const error = errorOf(maintenance.enter("exclusive", { as: "alice", ...patient, signal }))
+      await entering()
+      const reason = new Error("no more")
+      controller.abort(reason)
+      expect(await error).to.equal(reason)
+    })
+    expect(await state()).to.deep.equal({ mode: "normal", state: "normal", isInterrupted: false })
+  })
+
+  it("is not the one of the same maintainer who enters again: that goes back to what was before both", async () => {
+    const { maintenance } = installed.current
+    await withMaintenance(database.current.url, {}, (other) =>
+      withBystander(async () => {
+        const told = firstDraining(maintenance)
+        const first = errorOf(maintenance.enter("concurrent", { as: "alice", drain: forever }))
+        await told
+        const second = errorOf(
+          other.maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 100 } }),
+        )
+        expect(await first).to.be.instanceOf(NotMaintainerError)
+        expect(await second).to.be.instanceOf(DrainTimeoutError)
+        expect(await state()).to.deep.equal({ mode: "normal", state: "normal", isInterrupted: false })
+      }),
+    )
+  })
+
+  it("stays interrupted if its process is gone, also after another that was abandoned", async () => {
+    const { maintenance } = installed.current
+    await withBystander(async () => {
+      const member = await Member.start(database.current.url)
+      const entered = errorOf(member.enter("exclusive", { as: "alice", drain: forever }))
+      await entering()
+      member.signal("SIGKILL")
+      await entered
+      while ((await state()).state === "entering");
+      const interrupted = { mode: "exclusive", state: "exclusive", isInterrupted: true }
+      expect(await state()).to.deep.equal(interrupted)
+      for (const as of ["alice", "break-glass"]) {
+        const error = await errorOf(maintenance.enter("exclusive", { as, drain: { withinMs: 0 } }))
+        expect(error).to.be.instanceOf(DrainTimeoutError)
+        expect(await state()).to.deep.equal(interrupted)
+      }
+    })
+  })
+
+  it("is interrupted by transfer(): the window stands, as the other's, and nobody waits", async () => {
+    const { maintenance } = installed.current
+    await withBystander(async () => {
+      const told = firstDraining(maintenance)
+      const error = errorOf(maintenance.enter("exclusive", { as: "alice", drain: forever }))
+      await told
+      await maintenance.transfer({ as: "alice", to: "bob" })
+      expect(await error).to.be.instanceOf(NotMaintainerError)
+      expect(await state()).to.deep.equal({ mode: "exclusive", state: "exclusive", isInterrupted: true })
+      await maintenance.enter("exclusive", { as: "bob", drain: { withinMs: 0, then: "proceed" } })
+      expect(await state()).to.deep.equal({ mode: "exclusive", state: "exclusive", isInterrupted: false })
+    })
+  })
+
+  it("goes on when the server cannot be reached for a while", async function () {
+    this.timeout(30_000)
+    const proxy = await Proxy.start(database.current.url)
+    await withMaintenance(proxy.url, {}, async ({ maintenance }) => {
+      await withBystander(async (rollBack) => {
+        const told = firstDraining(maintenance)
+        const entered = maintenance.enter("exclusive", { as: "alice", drain: forever })
+        await told
+        proxy.redirect(nowhere)
+        while ((await state()).state === "entering");
+        expect(await state()).to.include({ mode: "exclusive", isInterrupted: true })
+        proxy.redirect(database.current.url)
+        await entering()
+        await rollBack()
+        expect(await entered).to.include({ mode: "exclusive" })
+      })
+      expect(await state()).to.deep.equal({ mode: "exclusive", state: "exclusive", isInterrupted: false })
+    })
+    await proxy.stop()
+  })
+
+  for (const answer of ["before", "after"] as const) {
+    it(`is not two if the connection is lost ${answer} the server has got it`, async () => {
+      const proxy = await Proxy.start(database.current.url)
+      await withMaintenance(proxy.url, {}, async ({ maintenance }) => {
+        const { epoch } = await maintenance.status()
+        proxy.cutNext(answer)
+        expect(await maintenance.enter("concurrent", { as: "alice" })).to.include({ epoch: epoch + 1 })
+        proxy.cutNext(answer)
+        await maintenance.leave({ as: "alice" })
+        expect(await maintenance.status()).to.include({ mode: "normal", epoch: epoch + 2 })
+        await maintenance.during("concurrent", { as: "alice" }, () => proxy.cutNext(answer))
+        expect(await maintenance.status()).to.include({ mode: "normal", epoch: epoch + 4 })
+      })
+      await proxy.stop()
+    })
+  }
+
+  it("rejects when the DataSource is destroyed, and says that the window stands", async () => {
+    await withBystander(async () => {
+      let error: unknown
+      await withMaintenance(database.current.url, {}, async ({ dataSource, maintenance }) => {
+        const told = firstDraining(maintenance)
+        const entered = errorOf(maintenance.enter("exclusive", { as: "alice", drain: forever }))
+        await told
+        await dataSource.destroy()
+        error = await entered
+      })
+      expect(error).to.be.instanceOf(EnteringInterruptedError)
+      expect((error as Error).message).to.match(
+        /^The mode holds, but was not entered to its end: .*destroyed/,
+      )
+      while ((await state()).state === "entering");
+      expect(await state()).to.deep.equal({ mode: "exclusive", state: "exclusive", isInterrupted: true })
+    })
+    const watches = await database.current.sql(
+      "select from pg_stat_activity where application_name = 'typeorm-maintenance-mode' and datname = current_database()",
+    )
+    expect(watches).to.have.length(1)
+  })
+
+  it("terminates nobody once the window was left, where the state is only polled", async () => {
+    const proxy = await Proxy.start(database.current.url, { dropsNotifications: true })
+    await withMaintenance(proxy.url, {}, async ({ maintenance }) => {
+      await withBystander(async (rollBack) => {
+        const told = firstDraining(maintenance)
+        const drain = { withinMs: 300, then: "terminate" } as const
+        const error = errorOf(maintenance.enter("exclusive", { as: "alice", drain }))
+        await told
+        await installed.current.maintenance.leave({ as: "break-glass" })
+        expect(await error).to.be.instanceOf(NotMaintainerError)
+        await rollBack()
+      })
+    })
+    await proxy.stop()
+  })
+
+  it("ends nothing of the maintainer's in a process that is slow to say so", async () => {
+    const { maintenance } = installed.current
+    const member = await Member.start(database.current.url)
+    expect(await member.run("begin", "alice")).to.equal("done")
+    expect(await member.run("insert into audit (note) values ('slow')", "alice")).to.equal("done")
+    member.signal("SIGSTOP")
+    const drain = { withinMs: 0, then: "terminate" } as const
+    const entered = maintenance.enter("exclusive", { as: "alice", drain, ...patient })
+    await entering()
+    member.signal("SIGCONT")
+    await entered
+    expect(await member.run("commit", "alice")).to.equal("done")
+    await member.stop()
+  })
+
+  it("does not wait for a statement of the maintainer's that commits by itself", async () => {
+    const { dataSource, maintenance } = installed.current
+    const runner = dataSource.createQueryRunner()
+    const key = "pg_advisory_lock(815)"
+    await withClient(database.current.url, async (client) => {
+      await client.query(`select ${key}`)
+      const running = maintenance.runAs("alice", () =>
+        runner.query(`do $$ begin perform ${key}; commit; end $$`),
+      )
+      await heldGate()
+      await maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 0, then: "terminate" } })
+      await client.query("select pg_advisory_unlock_all()")
+      await running
+      await maintenance.runAs("alice", () => runner.query("select pg_advisory_unlock_all()"))
+    })
+    await runner.release()
+  })
+
+  /** Resolves when a statement is under way that holds the gate for longer than a transaction. */
+  const heldGate = async () => {
+    const waiting = "select from pg_locks where locktype = 'advisory' and not granted and objid = 815"
+    while ((await database.current.sql(waiting)).length === 0);
+  }
+})

@@ -1,0 +1,148 @@
+import { expect } from "chai"
+import { type MaintenanceStatus, NotMaintainerError } from "../src"
+import { useMaintenance } from "./support/data-source"
+import { useDatabase, withClient } from "./support/database"
+import { Item } from "./support/entities"
+import { openShop } from "./support/shop"
+
+/** A window that is tied to this process, and ends soon without it. */
+const tied = { as: "alice", heldWhile: "alive", graceMs: 1000 } as const
+
+describe("A window that is put back after another", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  before(() => openShop(database.current))
+  afterEach(async () => {
+    const { maintenance } = installed.current
+    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
+  })
+
+  const errorOf = (promise: Promise<unknown>): Promise<unknown> =>
+    promise.then(
+      () => undefined,
+      (error: unknown) => error,
+    )
+  const status = () => installed.current.maintenance.status()
+  const sleepUntil = (time: Date | undefined, andMs = 1) =>
+    database.current.sql("select pg_sleep_until($1::timestamptz + $2 * interval '1 millisecond')", [
+      time,
+      andMs,
+    ])
+  const isVetoed = async () =>
+    errorOf(installed.current.dataSource.getRepository(Item).insert({ name: "crate" })).then(
+      (error) => error !== undefined,
+    )
+  /** That it is put off from now on. */
+  const stands = async () => {
+    await sleepUntil((await status()).expiresAt)
+    expect(await isVetoed()).to.equal(true)
+  }
+  const terms = ({ mode, maintainer, expiresAt }: MaintenanceStatus) => ({ mode, maintainer, expiresAt })
+
+  for (const [name, inner] of [
+    ["another with an end of its own", { as: "alice", expiresInMs: 60_000 }],
+    ["another with a tie of its own", { as: "alice", heldWhile: "alive", graceMs: 5000 }],
+    ["that of an emergency user", { as: "break-glass" }],
+  ] as const) {
+    it(`stands as long as its process lives: ${name}`, async () => {
+      const { maintenance } = installed.current
+      const { expiresAt } = await maintenance.enter("concurrent", tied)
+      await maintenance.during("exclusive", inner, () => sleepUntil(expiresAt, 100))
+      expect(await status()).to.include({ mode: "concurrent", maintainer: "alice" })
+      await stands()
+    })
+  }
+
+  it("stands as long as its process lives: another that was abandoned", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("concurrent", tied)
+    await withClient(database.current.url, async (client) => {
+      await client.query("begin; select 1")
+      const options = { ...tied, drain: { withinMs: 100 } }
+      expect(await errorOf(maintenance.enter("exclusive", options))).to.have.property(
+        "code",
+        "MAINTENANCE_DRAIN_TIMEOUT",
+      )
+    })
+    await stands()
+  })
+
+  it("keeps the end that it was extended to within another that had none of its own", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice", expiresInMs: 60_000 })
+    let extended: Date | undefined
+    await maintenance.during("exclusive", { as: "alice" }, async () => {
+      extended = (await maintenance.extend({ expiresInMs: 3_600_000 })).expiresAt
+    })
+    expect(terms(await status())).to.deep.equal({
+      mode: "concurrent",
+      maintainer: "alice",
+      expiresAt: extended,
+    })
+  })
+
+  it("keeps its own end, whatever another had", async () => {
+    const { maintenance } = installed.current
+    const { expiresAt } = await maintenance.enter("concurrent", { as: "alice", expiresInMs: 60_000 })
+    await maintenance.during("exclusive", { as: "alice", expiresInMs: 5000 }, async () => {
+      await maintenance.extend({ expiresInMs: 3_600_000 })
+    })
+    expect(terms(await status())).to.deep.equal({ mode: "concurrent", maintainer: "alice", expiresAt })
+  })
+
+  it("is over if it ended by itself meanwhile", async () => {
+    const { maintenance } = installed.current
+    const { expiresAt } = await maintenance.enter("concurrent", { as: "alice", expiresInMs: 1000 })
+    await maintenance.during("exclusive", { as: "break-glass" }, () => sleepUntil(expiresAt))
+    expect(await status()).to.include({ mode: "normal" })
+    expect(await isVetoed()).to.equal(false)
+  })
+
+  it("is not put back if its task ended meanwhile, but what was before that", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice", reason: "shelf" })
+    let end: () => void = () => undefined
+    const working = new Promise<void>((resolve) => (end = resolve))
+    let isEntered: () => void = () => undefined
+    const entered = new Promise<void>((resolve) => (isEntered = resolve))
+    const task = errorOf(
+      maintenance.during("exclusive", { as: "alice", reason: "task" }, () => {
+        isEntered()
+        return working
+      }),
+    )
+    await entered
+    await maintenance.during("exclusive", { as: "break-glass" }, async () => {
+      end()
+      expect(await task).to.be.instanceOf(NotMaintainerError)
+    })
+    expect(await status()).to.include({ mode: "concurrent", maintainer: "alice", reason: "shelf" })
+    await maintenance.during("concurrent", { as: "alice" }, () => undefined)
+  })
+
+  it("is nobody's task after it was handed over: the former one's is lost, and the other goes on", async () => {
+    const { maintenance } = installed.current
+    const error = await errorOf(
+      maintenance.during("concurrent", { as: "alice" }, async () => {
+        await maintenance.transfer({ to: "bob" })
+        await maintenance.during("exclusive", { as: "bob" }, () => undefined)
+      }),
+    )
+    expect(error).to.be.instanceOf(NotMaintainerError)
+    expect(error).to.include({ mode: "concurrent", maintainer: "bob" })
+    expect(await status()).to.include({ mode: "concurrent", maintainer: "bob" })
+  })
+
+  it("is none after leave() in the middle of another", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice" })
+    const error = await errorOf(
+      maintenance.during("exclusive", { as: "alice" }, async () => {
+        await maintenance.leave()
+        await maintenance.enter("concurrent")
+      }),
+    )
+    expect(error).to.equal(undefined)
+    expect(await status()).to.include({ mode: "normal" })
+  })
+})
