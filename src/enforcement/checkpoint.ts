@@ -5,7 +5,7 @@ import type { Result, Step } from "../wire/protocol"
 import type { Session } from "../wire/session"
 import { isUnreadable } from "../state/refusal"
 import type { Fence } from "./fence"
-import { codeOf, isAnswer } from "./request"
+import { codeOf, endsSession, isAnswer } from "./request"
 
 /** What a connection's statements are checked with. */
 export interface CheckpointOwner {
@@ -204,7 +204,7 @@ export class Checkpoint {
     const { session } = this.#owner
     const { failure } = query
     const { before = [], after = [] } = companions
-    if (!isAnswer(error)) throw error
+    if (!isAnswer(error) || endsSession(error)) throw error
     await session.ready()
     if (before.includes(failure as Step) || after.includes(failure as Step)) throw this.refuse(error)
     const isAfterCheck = failure === "end" || (failure === "statement" && before.length > 0)

@@ -19,6 +19,14 @@ export function isAnswer(error: unknown): boolean {
   return codeOf(error) !== ""
 }
 
+/** PostgreSQL's codes of what ends a session: terminated, shut down, crashed, or open or idle for too long. */
+const endings = /^(?:57P01|57P02|57P03|57P05|25P03|25P04)$/
+
+/** Whether an error is the last thing that is heard of a session. */
+export function endsSession(error: unknown): boolean {
+  return endings.test(codeOf(error))
+}
+
 /** Whether one of these statements began a transaction, by the server's command tags. */
 export function startsTransaction(results: QueryResult[]): boolean {
   return results.some(({ command }) => command === "BEGIN" || command === "START")

@@ -1,4 +1,5 @@
 import { expect } from "chai"
+import type { Pool } from "pg"
 import type { DataSource, QueryRunner } from "typeorm"
 import { lockKeys } from "../../src/state/schema"
 import { Barrier } from "../support/barrier"
@@ -218,6 +219,27 @@ describe("A connection that is lost, or a statement that is cancelled,", () => {
     } finally {
       await own.drop()
     }
+  })
+
+  it("while a statement runs that was sent to the pool itself", async () => {
+    const query = async (dataSource: DataSource) => {
+      const pool = (dataSource.driver as unknown as { master: Pool }).master
+      const events: unknown[] = []
+      const noted = (event: Error) => events.push((event as { code?: string }).code ?? event.message)
+      pool.on("error", noted)
+      const error = (await pool.query(waitingInsert).catch((failure: unknown) => failure)) as Error
+      events.push(`rejected with ${(error as { code?: string }).code}`)
+      pool.off("error", noted)
+      return events
+    }
+    const seen: unknown[][] = []
+    await inBoth(
+      whileItWaits(async (dataSource) => {
+        seen.push(await query(dataSource))
+      }, kill),
+    )
+    expect(seen[0]?.[0]).to.equal("rejected with 57P01")
+    expect(seen[1]).to.deep.equal(seen[0])
   })
 
   it("cancelled while a statement runs outside of a transaction: the error of plain TypeORM", async () => {
