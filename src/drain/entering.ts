@@ -1,5 +1,5 @@
 import type { Installation } from "../enforcement/install"
-import { DrainTimeoutError, MaintenanceError, NotMaintainerError } from "../errors"
+import { DrainTimeoutError, NotMaintainerError } from "../errors"
 import type { Entered } from "../mode/mode"
 import type { StateStore } from "../state/state-store"
 import type { Opening } from "../state/switching"
@@ -117,21 +117,21 @@ export class Entering {
     { opening, signal }: Entry,
     error: unknown,
   ): Promise<unknown> {
-    const isGivenUp =
-      error instanceof DrainTimeoutError || (signal?.aborted === true && error === signal.reason)
     if (error instanceof NotMaintainerError) return error
-    if (!isGivenUp) {
+    const isAborted = signal?.aborted === true
+    if (!isAborted && !(error instanceof DrainTimeoutError)) {
       await store.switching.interrupt(epoch).catch(() => undefined)
       return interrupted(error)
     }
     try {
       await store.switching.abandon(epoch, opening.actor)
       await this.#installation.refresh().catch(() => undefined)
-      return error
     } catch (failure) {
       if (!(failure instanceof NotMaintainerError)) return interrupted(failure)
-      return error instanceof MaintenanceError ? failure : error
+      // Somebody else has ended it.
+      if (!isAborted) return failure
     }
+    return isAborted ? signal.reason : error
   }
 }
 

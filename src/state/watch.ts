@@ -108,6 +108,7 @@ export class Watch {
     clearTimeout(this.#telling)
     clearTimeout(this.#looking)
     clearTimeout(this.#renewing)
+    this.#graceMs = Number.POSITIVE_INFINITY
     this.#echo?.heard()
     await this.#control.close()
     this.#known = this.#instance = this.#last = undefined
