@@ -1,13 +1,24 @@
 // A process of its own that has the plugin, and does what it is told on one query runner, until it is told to stop.
 import "reflect-metadata"
-import { type EnterOptions, installMaintenance, type Mode } from "../../src"
+import {
+  type EnterOptions,
+  type ExtendOptions,
+  installMaintenance,
+  type LeaveOptions,
+  type Mode,
+  type TransferOptions,
+} from "../../src"
 import { newDataSource } from "./data-source"
 
-/** A text to run, on behalf of somebody; a mode to enter; or to stop. */
-export type ToMember =
-  | { readonly sql: string; readonly as?: string }
+/** Texts to run one after the other, on behalf of somebody; or to change the mode. */
+export type Action =
+  | { readonly sql: readonly string[]; readonly as?: string }
   | { readonly enter: Mode; readonly options: EnterOptions }
-  | "stop"
+  | { readonly during: Mode; readonly options: EnterOptions; readonly sql: string }
+  | { readonly leave: LeaveOptions }
+  | { readonly extend: ExtendOptions }
+  | { readonly transfer: TransferOptions }
+export type ToMember = Action | "stop"
 /** That it is ready, and what it did came to: `done`, or the class of the error. */
 export type FromMember = "ready" | { readonly outcome: string }
 
@@ -18,10 +29,17 @@ async function main(url: string): Promise<void> {
   const maintenance = installMaintenance(dataSource)
   await dataSource.initialize()
   const runner = dataSource.createQueryRunner()
-  const act = (message: Exclude<ToMember, "stop">): Promise<unknown> => {
-    if ("enter" in message) return maintenance.enter(message.enter, message.options)
-    const run = () => runner.query(message.sql)
-    return message.as === undefined ? run() : maintenance.runAs(message.as, run)
+  const run = async (texts: readonly string[]) => {
+    for (const text of texts) await runner.query(text)
+  }
+  const act = (action: Action): Promise<unknown> => {
+    if ("enter" in action) return maintenance.enter(action.enter, action.options)
+    if ("during" in action) return maintenance.during(action.during, action.options, () => run([action.sql]))
+    if ("leave" in action) return maintenance.leave(action.leave)
+    if ("extend" in action) return maintenance.extend(action.extend)
+    if ("transfer" in action) return maintenance.transfer(action.transfer)
+    const { sql, as } = action
+    return as === undefined ? run(sql) : maintenance.runAs(as, () => run(sql))
   }
   process.on("message", (message: ToMember) => {
     if (message === "stop") {

@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from "node:child_process"
 import { once } from "node:events"
 import { join } from "node:path"
 import type { EnterOptions, Mode } from "../../src"
-import type { FromMember, ToMember } from "./member"
+import type { Action, FromMember, ToMember } from "./member"
 
 /** A process of its own that has the plugin. */
 export class Member {
@@ -14,7 +14,7 @@ export class Member {
 
   /** Starts one; resolves when it enforces. */
   static async start(url: string): Promise<Member> {
-    const member = new Member(fork(join(__dirname, "member.js"), [url]))
+    const member = new Member(fork(join(__dirname, "member.js"), [url], { execArgv: [] }))
     await member.#answer()
     return member
   }
@@ -25,12 +25,20 @@ export class Member {
 
   /** Runs a text there, on the same connection each time; resolves with `done`, or the class of the error. */
   run(sql: string, as?: string): Promise<string> {
-    return this.#ask(as === undefined ? { sql } : { sql, as })
+    return this.act({ sql: [sql], ...(as === undefined ? {} : { as }) })
   }
 
   /** Enters a mode there; resolves with `done`, or the class of the error. */
   enter(mode: Mode, options: EnterOptions): Promise<string> {
-    return this.#ask({ enter: mode, options })
+    return this.act({ enter: mode, options })
+  }
+
+  /** Does something there; resolves with `done`, or the class of the error; rejects if it is killed meanwhile. */
+  async act(action: Action): Promise<string> {
+    const answer = this.#answer()
+    this.#process.send(action)
+    const message = await answer
+    return message === "ready" ? message : message.outcome
   }
 
   /** Sends a signal: SIGKILL, SIGSTOP, SIGCONT. */
@@ -44,13 +52,6 @@ export class Member {
     const exit = once(this.#process, "exit")
     this.#process.send("stop" satisfies ToMember)
     await exit
-  }
-
-  async #ask(request: ToMember): Promise<string> {
-    const answer = this.#answer()
-    this.#process.send(request)
-    const message = await answer
-    return message === "ready" ? message : message.outcome
   }
 
   async #answer(): Promise<FromMember> {

@@ -1,4 +1,6 @@
 import { connect, createServer, type Server, type Socket } from "node:net"
+import { Hold, type Step } from "./hold"
+import { clientMessages, letterOf, serverMessages } from "./messages"
 
 /** What a proxy does from the start. */
 export interface ProxyOptions {
@@ -7,7 +9,7 @@ export interface ProxyOptions {
 }
 
 /**
- * A TCP proxy before a server, that cuts connections where it is told to:
+ * A TCP proxy before a server: a network whose faults are made to order. Where it cuts connections at a message:
  * - `before`: at what a client sends next, which does not arrive;
  * - `after`: at what the server answers next, which does not arrive.
  */
@@ -18,6 +20,9 @@ export class Proxy {
   #target: URL
   readonly #sockets = new Set<Socket>()
   #cut: "before" | "after" | undefined
+  #hold: Hold | undefined
+  #delayMs = 0
+  #isFrozen = false
 
   private constructor(url: string, target: URL, server: Server, options: ProxyOptions) {
     this.url = url
@@ -43,7 +48,7 @@ export class Proxy {
   /** Leads new connections to another server, and cuts all that there are. */
   redirect(target: string): void {
     this.#target = new URL(target)
-    for (const socket of this.#sockets) socket.destroy()
+    this.cutAll()
   }
 
   /** Cuts the connection at the next message. */
@@ -51,42 +56,88 @@ export class Proxy {
     this.#cut = where
   }
 
-  async stop(): Promise<void> {
+  /** Cuts all connections at once. */
+  cutAll(): void {
     for (const socket of this.#sockets) socket.destroy()
+  }
+
+  /** Counts from now on what clients send, and holds back the n-th step. */
+  holdAt(n: number, step: Step): Hold {
+    return (this.#hold = new Hold(n, step))
+  }
+
+  /** Has everything that is sent from now on, in both directions, arrive so much later. */
+  delay(ms: number): void {
+    this.#delayMs = ms
+  }
+
+  /** Leaves all connections half-open: nothing arrives, in no direction, and nobody is told that anything was closed. */
+  freeze(): void {
+    this.#isFrozen = true
+    for (const socket of this.#sockets) socket.pause()
+  }
+
+  /** What was sent meanwhile arrives, as TCP has it. */
+  thaw(): void {
+    this.#isFrozen = false
+    for (const socket of this.#sockets) socket.resume()
+  }
+
+  /** Resolves when all connections that there are have been closed, by the server, too: then its sessions have ended. */
+  async closed(): Promise<void> {
+    const closing = [...this.#sockets].map(
+      (socket) => new Promise((resolve) => socket.once("close", resolve)),
+    )
+    await Promise.all(closing)
+  }
+
+  async stop(): Promise<void> {
+    this.cutAll()
     await new Promise((resolve) => this.#server.close(resolve))
   }
 
   #serve(client: Socket, upstream: Socket): void {
-    const end = () => {
+    const cut = () => {
       this.#cut = undefined
       client.destroy()
       upstream.destroy()
     }
     for (const socket of [client, upstream]) {
       this.#sockets.add(socket)
+      // Else what is sent arrives when the answer to the last was acknowledged, and not before.
+      socket.setNoDelay(true)
+      // What was sent before arrives.
+      const end = () => this.#later(() => void (client.destroy(), upstream.end()))
       socket.on("error", end).on("close", () => {
         this.#sockets.delete(socket)
-        client.destroy()
-        upstream.end()
+        end()
       })
+      if (this.#isFrozen) socket.pause()
     }
-    client.on("data", (bytes) => (this.#cut === "before" ? end() : upstream.write(bytes)))
+    const split = clientMessages()
+    client.on("data", (bytes) => {
+      if (this.#cut === "before") return cut()
+      const messages = split(bytes)
+      this.#later(() => {
+        if (this.#hold) for (const message of messages) this.#hold.take(upstream, message)
+        else upstream.write(bytes)
+      })
+    })
     const filter = this.#options.dropsNotifications ? withoutNotifications() : (bytes: Buffer) => bytes
-    upstream.on("data", (bytes) => (this.#cut === "after" ? end() : client.write(filter(bytes))))
+    upstream.on("data", (bytes) => {
+      if (this.#cut === "after") cut()
+      else this.#later(() => client.write(filter(bytes)))
+    })
+  }
+
+  #later(pass: () => void): void {
+    if (this.#delayMs > 0) setTimeout(pass, this.#delayMs)
+    else pass()
   }
 }
 
-/** Leaves NotificationResponse out of what a server sends, which is made of messages: a letter, a length, the rest. */
+/** Leaves NotificationResponse out of what a server sends. */
 function withoutNotifications(): (bytes: Buffer) => Buffer {
-  let pending = Buffer.alloc(0)
-  return (bytes) => {
-    pending = Buffer.concat([pending, bytes])
-    const passed: Buffer[] = []
-    while (pending.length >= 5 && pending.length > pending.readUInt32BE(1)) {
-      const end = 1 + pending.readUInt32BE(1)
-      if (pending[0] !== "A".charCodeAt(0)) passed.push(pending.subarray(0, end))
-      pending = pending.subarray(end)
-    }
-    return Buffer.concat(passed)
-  }
+  const split = serverMessages()
+  return (bytes) => Buffer.concat(split(bytes).filter((message) => letterOf(message) !== "A"))
 }

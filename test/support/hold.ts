@@ -1,0 +1,57 @@
+import type { Socket } from "node:net"
+import { letterOf } from "./messages"
+
+/** What is counted: each message of the protocol, or all up to one that the server answers, which is a request. */
+export type Step = "message" | "request"
+
+/** The letters of messages that are followed by others before the server answers: Parse, Bind, Describe, Execute, Close. */
+const followed = new Set("PBDEC")
+
+/**
+ * The n-th step that a process takes towards the server. It is held back, and what follows on its connection; other
+ * connections go on.
+ */
+export class Hold {
+  /** Resolves when it has come so far. */
+  readonly reached: Promise<void>
+  /** What has gone on to the server since it was counted. */
+  readonly arrived: Buffer[] = []
+  readonly #step: Step
+  readonly #begun = new Map<Socket, Buffer[]>()
+  #left: number
+  #held: { readonly upstream: Socket; readonly messages: Buffer[] } | undefined
+  #reach: () => void = () => undefined
+
+  constructor(n: number, step: Step) {
+    this.#left = n
+    this.#step = step
+    this.reached = new Promise((resolve) => (this.#reach = resolve))
+  }
+
+  /** Takes a message on its way, which goes on unless it is held. */
+  take(upstream: Socket, message: Buffer): void {
+    if (this.#held?.upstream === upstream) return void this.#held.messages.push(message)
+    const messages = [...(this.#begun.get(upstream) ?? []), message]
+    const isWhole = this.#step === "message" || !followed.has(letterOf(message))
+    this.#begun.set(upstream, isWhole ? [] : messages)
+    if (!isWhole) return
+    if (--this.#left !== 0) return this.#send(upstream, messages)
+    this.#held = { upstream, messages }
+    this.#reach()
+  }
+
+  /** Lets what is held go on, and all that follows. */
+  pass(): void {
+    this.#left = 0
+    const { upstream, messages } = this.#held ?? {}
+    this.#held = undefined
+    if (upstream) this.#send(upstream, messages as Buffer[])
+  }
+
+  #send(upstream: Socket, messages: Buffer[]): void {
+    for (const message of messages) {
+      this.arrived.push(message)
+      upstream.write(message)
+    }
+  }
+}
