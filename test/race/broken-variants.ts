@@ -11,3 +11,15 @@ export async function withoutWaiting(database: TestDatabase): Promise<() => Prom
   )
   return () => database.sql(definition)
 }
+
+/** Has the fence let everything pass; returns the undo. */
+export async function withoutFence(database: TestDatabase): Promise<() => Promise<unknown>> {
+  const [{ definition } = { definition: "" }] = await database.sql<{ definition: string }>(
+    "select pg_get_functiondef('maintenance.fence'::regproc) as definition",
+  )
+  await database.sql(
+    "create or replace function maintenance.fence(acting_user text, is_emergency boolean) returns void " +
+      "language plpgsql security definer set search_path = pg_catalog, pg_temp as 'begin end'",
+  )
+  return () => database.sql(definition)
+}

@@ -7,6 +7,12 @@ export type Step = "message" | "request"
 /** The letters of messages that are followed by others before the server answers: Parse, Bind, Describe, Execute, Close. */
 const followed = new Set("PBDEC")
 
+/** The two ends of a connection that goes through a proxy. */
+export interface Link {
+  readonly client: Socket
+  readonly upstream: Socket
+}
+
 /**
  * The n-th step that a process takes towards the server. It is held back, and what follows on its connection; other
  * connections go on.
@@ -17,9 +23,10 @@ export class Hold {
   /** What has gone on to the server since it was counted. */
   readonly arrived: Buffer[] = []
   readonly #step: Step
-  readonly #begun = new Map<Socket, Buffer[]>()
+  readonly #begun = new Map<Link, Buffer[]>()
   #left: number
-  #held: { readonly upstream: Socket; readonly messages: Buffer[] } | undefined
+  #link: Link | undefined
+  #held: { readonly link: Link; readonly messages: Buffer[] } | undefined
   #reach: () => void = () => undefined
 
   constructor(n: number, step: Step) {
@@ -29,26 +36,36 @@ export class Hold {
   }
 
   /** Takes a message on its way, which goes on unless it is held. */
-  take(upstream: Socket, message: Buffer): void {
-    if (this.#held?.upstream === upstream) return void this.#held.messages.push(message)
-    const messages = [...(this.#begun.get(upstream) ?? []), message]
+  take(link: Link, message: Buffer): void {
+    if (this.#held?.link === link) return void this.#held.messages.push(message)
+    const messages = [...(this.#begun.get(link) ?? []), message]
     const isWhole = this.#step === "message" || !followed.has(letterOf(message))
-    this.#begun.set(upstream, isWhole ? [] : messages)
+    this.#begun.set(link, isWhole ? [] : messages)
     if (!isWhole) return
-    if (--this.#left !== 0) return this.#send(upstream, messages)
-    this.#held = { upstream, messages }
+    if (--this.#left !== 0) return this.#send(link, messages)
+    this.#link = link
+    this.#held = { link, messages }
     this.#reach()
   }
 
   /** Lets what is held go on, and all that follows. */
   pass(): void {
     this.#left = 0
-    const { upstream, messages } = this.#held ?? {}
+    const held = this.#held
     this.#held = undefined
-    if (upstream) this.#send(upstream, messages as Buffer[])
+    if (held) this.#send(held.link, held.messages)
   }
 
-  #send(upstream: Socket, messages: Buffer[]): void {
+  /** Cuts the connection; what was sent on before arrives. Resolves when the server has ended its session. */
+  async cut(): Promise<void> {
+    const { client, upstream } = this.#link ?? {}
+    if (!upstream || upstream.destroyed) return
+    const closed = new Promise((resolve) => upstream.once("close", resolve))
+    client?.destroy()
+    await closed
+  }
+
+  #send({ upstream }: Link, messages: Buffer[]): void {
     for (const message of messages) {
       this.arrived.push(message)
       upstream.write(message)

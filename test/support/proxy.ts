@@ -18,6 +18,7 @@ export class Proxy {
   readonly #options: ProxyOptions
   readonly #server: Server
   #target: URL
+  readonly #clients = new Set<Socket>()
   readonly #sockets = new Set<Socket>()
   #cut: "before" | "after" | undefined
   #hold: Hold | undefined
@@ -48,7 +49,7 @@ export class Proxy {
   /** Leads new connections to another server, and cuts all that there are. */
   redirect(target: string): void {
     this.#target = new URL(target)
-    this.cutAll()
+    this.#destroyAll()
   }
 
   /** Cuts the connection at the next message. */
@@ -56,9 +57,11 @@ export class Proxy {
     this.#cut = where
   }
 
-  /** Cuts all connections at once. */
-  cutAll(): void {
-    for (const socket of this.#sockets) socket.destroy()
+  /** Cuts all connections at once; what was sent before arrives. Resolves when the server has ended their sessions. */
+  async cutAll(): Promise<void> {
+    const closed = this.closed()
+    for (const client of this.#clients) client.destroy()
+    await closed
   }
 
   /** Counts from now on what clients send, and holds back the n-th step. */
@@ -92,7 +95,7 @@ export class Proxy {
   }
 
   async stop(): Promise<void> {
-    this.cutAll()
+    this.#destroyAll()
     await new Promise((resolve) => this.#server.close(resolve))
   }
 
@@ -102,6 +105,8 @@ export class Proxy {
       client.destroy()
       upstream.destroy()
     }
+    this.#clients.add(client)
+    client.once("close", () => this.#clients.delete(client))
     for (const socket of [client, upstream]) {
       this.#sockets.add(socket)
       // Else what is sent arrives when the answer to the last was acknowledged, and not before.
@@ -114,12 +119,13 @@ export class Proxy {
       })
       if (this.#isFrozen) socket.pause()
     }
+    const link = { client, upstream }
     const split = clientMessages()
     client.on("data", (bytes) => {
       if (this.#cut === "before") return cut()
       const messages = split(bytes)
       this.#later(() => {
-        if (this.#hold) for (const message of messages) this.#hold.take(upstream, message)
+        if (this.#hold) for (const message of messages) this.#hold.take(link, message)
         else upstream.write(bytes)
       })
     })
@@ -128,6 +134,10 @@ export class Proxy {
       if (this.#cut === "after") cut()
       else this.#later(() => client.write(filter(bytes)))
     })
+  }
+
+  #destroyAll(): void {
+    for (const socket of this.#sockets) socket.destroy()
   }
 
   #later(pass: () => void): void {

@@ -1,0 +1,265 @@
+import { expect } from "chai"
+import { type Draining, type Maintenance, type MaintenanceReport, NotMaintainerError } from "../src"
+import { withoutFence } from "./race/broken-variants"
+import { type Installed, useMaintenance, withMaintenance } from "./support/data-source"
+import { useDatabase, withClient } from "./support/database"
+import { ledgerSql, post, posted, postSql } from "./support/ledger"
+import { Proxy } from "./support/proxy"
+import { notWaiting, windowOf } from "./support/window"
+
+/** The longest wait: the tests end it by what they do. */
+const forever = { withinMs: 2 ** 31 - 1 }
+const as = "alice"
+
+/** A DataSource with the plugin, and the network between it and the server. */
+interface Networked extends Installed {
+  readonly proxy: Proxy
+}
+
+describe("A network", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  before(() => database.current.sql(ledgerSql))
+  afterEach(async () => {
+    const { maintenance } = installed.current
+    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
+  })
+
+  const withNetwork = async <T>(work: (networked: Networked) => Promise<T>): Promise<T> => {
+    const proxy = await Proxy.start(database.current.url)
+    try {
+      return await withMaintenance(proxy.url, {}, (one) => work({ ...one, proxy }))
+    } finally {
+      await proxy.stop()
+    }
+  }
+  /** Looks again until it is as it should be. */
+  const until = async (isRight: (report: MaintenanceReport) => boolean): Promise<MaintenanceReport> => {
+    for (;;) {
+      const report = await installed.current.maintenance.status()
+      if (isRight(report)) return report
+    }
+  }
+  /** Resolves when all instances, and so many, know the mode. */
+  const allKnow = (count: number) =>
+    until(
+      ({ epoch, instances }) => instances.length === count && instances.every((each) => each.epoch === epoch),
+    )
+  const firstDraining = (maintenance: Maintenance) =>
+    new Promise<Draining>((resolve) => maintenance.on("draining", resolve))
+  const errorOf = (promise: Promise<unknown>): Promise<unknown> =>
+    promise.then(
+      () => undefined,
+      (error: unknown) => error,
+    )
+  /** Others write again, and a window can be entered and left from both sides of the network. */
+  const assertWorks = async ({ dataSource, maintenance }: Networked): Promise<void> => {
+    for (const one of [maintenance, installed.current.maintenance]) {
+      await allKnow(2)
+      const { unacknowledged } = await one.enter("concurrent", { as: "break-glass" })
+      expect(unacknowledged).to.deep.equal([])
+      expect(await post(dataSource)).to.equal("WriteVetoedError")
+      await one.leave({ as: "break-glass" })
+    }
+    await allKnow(2)
+    expect(await post(dataSource)).to.equal("done")
+  }
+
+  it("that is cut at any step of enter() leaves what was before or what is to be", async () => {
+    await withNetwork(async (networked) => {
+      const { proxy, dataSource, maintenance } = networked
+      let isDone = false
+      for (let step = 1; !isDone; step++) {
+        for (const arrives of [false, true]) {
+          const before = await allKnow(2)
+          const hold = proxy.holdAt(step, "request")
+          const entered = errorOf(maintenance.enter("concurrent", { as }))
+          const came = await Promise.race([entered.then(() => "entered"), hold.reached])
+          isDone = came === "entered"
+          if (arrives || isDone) hold.pass()
+          await proxy.cutAll()
+          hold.pass()
+          const error = await entered
+          expect(error).not.to.be.instanceOf(NotMaintainerError)
+          const report = await until(({ instances }) => instances.length === 2)
+          if (report.mode === "normal") {
+            expect(error).to.be.instanceOf(Error)
+            expect(windowOf(report)).to.deep.equal(windowOf(before))
+          } else {
+            expect(report).to.include({ mode: "concurrent", maintainer: as, epoch: before.epoch + 1 })
+            if (!error) expect(report).to.include({ state: "concurrent", isInterrupted: false })
+            expect(await post(dataSource)).to.equal("WriteVetoedError")
+          }
+          await assertWorks(networked)
+        }
+      }
+    })
+  })
+
+  it("that is cut at any message of a write stores it or not, and nothing once a window has been entered", async () => {
+    const writes = [[postSql], ["begin", postSql, "commit"], ["call post('x')"]]
+    await withNetwork(async ({ proxy, dataSource }) => {
+      const { maintenance } = installed.current
+      for (const texts of writes) {
+        let isDone = false
+        for (let step = 1; !isDone; step++) {
+          for (const arrives of [false, true]) {
+            await allKnow(2)
+            const runner = dataSource.createQueryRunner()
+            const write = async () => {
+              for (const text of texts) await runner.query(text)
+            }
+            const hold = proxy.holdAt(step, "message")
+            const written = errorOf(write())
+            isDone = (await Promise.race([written.then(() => true), hold.reached])) === true
+            if (isDone) hold.pass()
+            let report = await maintenance.status()
+            const entering = maintenance
+              .enter("concurrent", { as, drain: notWaiting })
+              .then(() => posted(database.current))
+            while (report.mode === "normal") report = await maintenance.status()
+            const holders = await database.current.sql("select maintenance.holders($1)", [report.epoch])
+            if (holders.length === 0) await entering
+            if (arrives) hold.pass()
+            await hold.cut()
+            await written
+            await runner.query("rollback").catch(() => undefined)
+            await runner.release()
+            expect(await posted(database.current), `${texts.join()} at ${step}`).to.equal(await entering)
+            await maintenance.leave({ as })
+          }
+        }
+      }
+      await allKnow(2)
+      expect(await post(dataSource)).to.equal("done")
+    })
+  })
+
+  it("that delays everything lets no write through, whoever enters", async () => {
+    await withNetwork(async (networked) => {
+      const { proxy, dataSource, maintenance } = networked
+      const writes = [
+        () => post(dataSource),
+        () => errorOf(dataSource.transaction((manager) => manager.query(postSql))),
+        () => errorOf(dataSource.transaction("REPEATABLE READ", (manager) => manager.query(postSql))),
+        () => errorOf(dataSource.query("call post('x')")),
+      ]
+      const rowsBefore = await posted(database.current)
+      proxy.delay(20)
+      for (let round = 0; round < 8; round++) {
+        const one = round % 4 < 2 ? maintenance : installed.current.maintenance
+        const writing = writes.map((write) => write())
+        if (round % 2 === 0) await Promise.race(writing)
+        await one.enter("concurrent", { as, drain: notWaiting })
+        const rows = await posted(database.current)
+        await Promise.all(writing)
+        expect(await post(dataSource)).to.equal("WriteVetoedError")
+        expect(await posted(database.current)).to.equal(rows)
+        await one.leave({ as })
+        await allKnow(2)
+      }
+      expect(await posted(database.current)).to.be.greaterThan(rowsBefore)
+      proxy.delay(0)
+      await assertWorks(networked)
+    })
+  })
+
+  /** Enters while an instance that is about to write is cut off half-open; returns what of that is stored then. */
+  const writtenWhenThawed = async ({ proxy, dataSource, maintenance }: Networked): Promise<number> => {
+    const other = installed.current.maintenance
+    const [, cutOff] = (await other.status()).instances
+    proxy.freeze()
+    const writing = post(dataSource)
+    const looking = maintenance.status()
+    const { unacknowledged } = await other.enter("concurrent", { as, acknowledgeWithinMs: 50 })
+    expect(unacknowledged.map(({ id }) => id)).to.deep.equal([cutOff?.id])
+    const rows = await posted(database.current)
+    proxy.thaw()
+    await writing
+    expect(await looking).to.include({ mode: "concurrent", maintainer: as })
+    return (await posted(database.current)) - rows
+  }
+
+  it("that leaves an instance half-open has it named by enter(); it cannot write, and is well afterwards", async () => {
+    await withNetwork(async (networked) => {
+      expect(await writtenWhenThawed(networked)).to.equal(0)
+      expect(await post(networked.dataSource)).to.equal("WriteVetoedError")
+      await allKnow(2)
+      await installed.current.maintenance.leave({ as })
+      await assertWorks(networked)
+    })
+  })
+
+  it("that leaves an instance half-open is seen to leak without the fence", async () => {
+    const restore = await withoutFence(database.current)
+    try {
+      expect(await withNetwork(writtenWhenThawed)).to.equal(1)
+    } finally {
+      await restore()
+    }
+  })
+
+  it("that holds up a writer as it commits has enter() end that, if it is asked to", async () => {
+    await withNetwork(async (networked) => {
+      const { proxy, dataSource } = networked
+      const { maintenance } = installed.current
+      const runner = dataSource.createQueryRunner()
+      await runner.query("begin")
+      await runner.query(postSql)
+      const { epoch } = await maintenance.status()
+      // Its fence arrives, and the rest does not.
+      const hold = proxy.holdAt(5, "message")
+      const committed = errorOf(runner.query("commit"))
+      await hold.reached
+      const isHeld = async () =>
+        (await database.current.sql("select maintenance.holders($1)", [epoch + 1])).length > 0
+      while (!(await isHeld()));
+      const rows = await posted(database.current)
+      const drain = { withinMs: 0, then: "terminate" } as const
+      await maintenance.enter("concurrent", { as, drain })
+      hold.pass()
+      expect(await committed).to.be.instanceOf(Error)
+      expect(await posted(database.current)).to.equal(rows)
+      await maintenance.leave({ as })
+      await runner.release()
+      await assertWorks(networked)
+    })
+  })
+
+  it("that cuts enter() off while it waits for others has it go on", async () => {
+    await withNetwork(async (networked) => {
+      const { proxy, maintenance } = networked
+      await withClient(database.current.url, async (client) => {
+        await client.query("begin")
+        const told = firstDraining(maintenance)
+        const entered = maintenance.enter("exclusive", { as, drain: forever })
+        await told
+        await proxy.cutAll()
+        await until(({ state, instances }) => state === "entering" && instances.length === 2)
+        await client.query("rollback")
+        expect((await entered).unacknowledged).to.deep.equal([])
+      })
+      expect(await installed.current.maintenance.status()).to.include({
+        state: "exclusive",
+        isInterrupted: false,
+      })
+      await maintenance.leave({ as })
+      await assertWorks(networked)
+    })
+  })
+
+  it("that leaves a maintainer half-open ends a window that is tied to its process", async () => {
+    await withNetwork(async (networked) => {
+      const { proxy, dataSource, maintenance } = networked
+      await maintenance.enter("concurrent", { as, heldWhile: "alive", graceMs: 1000 })
+      proxy.freeze()
+      expect(await post(installed.current.dataSource)).to.equal("WriteVetoedError")
+      await until(({ mode }) => mode === "normal")
+      expect(await post(installed.current.dataSource)).to.equal("done")
+      proxy.thaw()
+      expect(await maintenance.status()).to.include({ mode: "normal" })
+      expect(await post(dataSource)).to.equal("done")
+      await assertWorks(networked)
+    })
+  })
+})
