@@ -24,6 +24,7 @@ export class Proxy {
   #hold: Hold | undefined
   #delayMs = 0
   #isFrozen = false
+  #isRefusing = false
 
   private constructor(url: string, target: URL, server: Server, options: ProxyOptions) {
     this.url = url
@@ -41,7 +42,8 @@ export class Proxy {
     const proxy = new Proxy(url.toString(), new URL(target), server, options)
     server.on("connection", (client) => {
       const { hostname, port } = proxy.#target
-      proxy.#serve(client, connect(Number(port), hostname))
+      if (proxy.#isRefusing) client.destroy()
+      else proxy.#serve(client, connect(Number(port), hostname))
     })
     return proxy
   }
@@ -62,6 +64,11 @@ export class Proxy {
     const closed = this.closed()
     for (const client of this.#clients) client.destroy()
     await closed
+  }
+
+  /** Whether new connections are refused; those that there are stay. */
+  refuse(isRefusing: boolean): void {
+    this.#isRefusing = isRefusing
   }
 
   /** Counts from now on what clients send, and holds back the n-th step. */
