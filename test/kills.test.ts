@@ -3,7 +3,7 @@ import type { MaintenanceReport, Mode } from "../src"
 import { withoutWaiting } from "./race/broken-variants"
 import { useMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
-import type { Hold } from "./support/hold"
+import type { Hold, Step } from "./support/hold"
 import { ledgerSql, post, posted, postSql } from "./support/ledger"
 import type { Action } from "./support/member"
 import { nothingStray, stray } from "./support/pool"
@@ -38,11 +38,7 @@ const hers = { mode: "concurrent", maintainer: as, changes: 0 } as const
 const entered = { ...hers, changes: 1 } as const
 
 const changes: Record<string, Change> = {
-  "enters a mode": {
-    action: { enter: "concurrent", options: { as } },
-    isTriedTwice: true,
-    found: [normal, entered],
-  },
+  "enters a mode": { action: { enter: "concurrent", options: { as } }, found: [normal, entered] },
   "switches the mode": {
     action: { enter: "exclusive", options: { as } },
     isHers: true,
@@ -59,7 +55,12 @@ const changes: Record<string, Change> = {
     outcome: "DrainTimeoutError",
     found: [normal, { ...entered, mode: "exclusive" }, { ...normal, changes: 2 }],
   },
-  "leaves it": { action: { leave: { as } }, isHers: true, found: [hers, { ...normal, changes: 1 }] },
+  "leaves it": {
+    action: { leave: { as } },
+    isHers: true,
+    isTriedTwice: true,
+    found: [hers, { ...normal, changes: 1 }],
+  },
   "extends a window": {
     action: { extend: { as, expiresInMs: 2 ** 31 - 1 } },
     isHers: true,
@@ -81,15 +82,16 @@ const outcomes = { normal: "done", concurrent: "WriteVetoedError", exclusive: "A
 
 /** What is written, and what has been sent before that is broken off. */
 interface Write {
+  readonly step: Step
   readonly before?: readonly string[]
   readonly sql: string
 }
 
-const commit: Write = { before: ["begin", postSql], sql: "commit" }
+const commit: Write = { step: "message", before: ["begin", postSql], sql: "commit" }
 const writes: Record<string, Write> = {
-  "a statement": { sql: postSql },
+  "a statement": { step: "message", sql: postSql },
   "a transaction": commit,
-  "a procedure that commits": { sql: "call post('x')" },
+  "a procedure that commits": { step: "request", sql: "call post('x')" },
 }
 
 describe("kill -9 of a process, at every step that it takes towards the server", () => {
@@ -201,14 +203,14 @@ describe("kill -9 of a process, at every step that it takes towards the server",
   }
 
   /** Has a writer killed at every step, while a window is entered; tells of what was stored once it had been. */
-  const leaks = async ({ before = [], sql }: Write): Promise<string[]> => {
+  const leaks = async ({ step: counted, before = [], sql }: Write): Promise<string[]> => {
     const { maintenance } = installed.current
     const leaked: string[] = []
     let isDone = false
     for (let step = 1; !isDone && leaked.length === 0; step++) {
       const one = await nextOne()
       expect(await one.member.act({ sql: before })).to.equal("done")
-      const hold = one.proxy.holdAt(step, "message")
+      const hold = one.proxy.holdAt(step, counted)
       isDone = !(await isReached(one, { sql: [sql] }, { hold }))
       const entering = maintenance
         .enter("concurrent", { as, drain: notWaiting })
