@@ -248,6 +248,47 @@ describe("A network", () => {
     })
   })
 
+  it("that cuts enter() off while it waits for instances has it go on", async () => {
+    await withNetwork(async (networked) => {
+      await withNetwork(async ({ proxy: silent }) => {
+        const { proxy, maintenance } = networked
+        silent.freeze()
+        const { arrived } = proxy.holdAt(Number.MAX_SAFE_INTEGER, "request")
+        const entered = maintenance.enter("concurrent", { as, acknowledgeWithinMs: forever.withinMs })
+        entered.catch(() => undefined)
+        await until(() => arrived.some((bytes) => bytes.includes("instances(")))
+        await proxy.cutAll()
+        await until(({ instances }) => instances.length === 3)
+        silent.thaw()
+        expect((await entered).unacknowledged).to.deep.equal([])
+        expect(await maintenance.status()).to.include({ state: "concurrent", isInterrupted: false })
+        await maintenance.leave({ as })
+      })
+      await assertWorks(networked)
+    })
+  })
+
+  it("that cuts enter() off leaves no mode that seems to be being entered when that has rejected", async () => {
+    await withNetwork(async (networked) => {
+      const { proxy, maintenance } = networked
+      const found: string[] = []
+      let isDone = false
+      for (let step = 1; !isDone; step++) {
+        await allKnow(2)
+        const hold = proxy.holdAt(step, "request")
+        const entered = errorOf(maintenance.enter("concurrent", { as }))
+        isDone = (await Promise.race([entered.then(() => true), hold.reached])) === true
+        hold.pass()
+        await proxy.cutAll()
+        const error = await entered
+        const { mode, state } = await allKnow(2)
+        if (error && state === "entering") found.push(`at step ${step}`)
+        if (mode !== "normal") await maintenance.leave({ as })
+      }
+      expect(found).to.deep.equal([])
+    })
+  })
+
   it("that leaves a maintainer half-open ends a window that is tied to its process", async () => {
     await withNetwork(async (networked) => {
       const { proxy, dataSource, maintenance } = networked
