@@ -55,6 +55,8 @@ describe("A connection that is lost, or a statement that is cancelled,", () => {
     await restock(database.current)
     await database.current.sql("truncate slow")
     await withMaintenance(url, { poolSize: 1 }, async ({ dataSource, maintenance }) => {
+      // Nothing of its own is under way, which could be cut off instead.
+      await maintenance.status()
       const fenced = await scenario(dataSource)
       expect(fenced.shown.join("\n")).to.equal(plain.shown.join("\n"))
       expect(await stored()).to.equal(storedByPlain)

@@ -9,9 +9,13 @@ const switches = 200
 const writerCount = 3
 
 /** Commits take a moment, as they do with deferred constraints or synchronous replication. */
+const linger = (seconds: number) =>
+  "create or replace function linger() returns trigger language plpgsql as " +
+  `'begin perform pg_sleep(${seconds}); return null; end';`
+
 const ledger = `
   create table ledger (id serial primary key, door text not null);
-  create function linger() returns trigger language plpgsql as 'begin perform pg_sleep(0.01); return null; end';
+  ${linger(0.01)}
   create constraint trigger linger after insert on ledger deferrable initially deferred
     for each row execute function linger();
 `
@@ -77,12 +81,15 @@ describe(`A switch under ${writerCount} writing processes`, function () {
 
   it("is seen to leak if enter() does not wait for who holds the gate", async () => {
     const restore = await withoutWaiting(database.current)
+    // Longer than enter() takes.
+    await database.current.sql(linger(0.2))
     try {
-      const outcome = await race(installed.current, database.current, switches / 4)
+      const outcome = await race(installed.current, database.current, switches / 20)
       console.log(`      ${outcome.leaked.length} rows leaked in ${outcome.switches} windows without waiting`)
       expect(outcome.leaked).not.to.deep.equal([])
     } finally {
       await restore()
+      await database.current.sql(linger(0.01))
     }
   })
 })
