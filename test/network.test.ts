@@ -1,5 +1,11 @@
 import { expect } from "chai"
-import { type Draining, type Maintenance, type MaintenanceReport, NotMaintainerError } from "../src"
+import {
+  type Draining,
+  type Maintenance,
+  type MaintenanceReport,
+  type MaintenanceStatus,
+  NotMaintainerError,
+} from "../src"
 import { withoutFence } from "./race/broken-variants"
 import { type Installed, useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
@@ -301,6 +307,20 @@ describe("A network", () => {
       expect(await maintenance.status()).to.include({ mode: "normal" })
       expect(await post(dataSource)).to.equal("done")
       await assertWorks(networked)
+    })
+  })
+
+  it("that dies in silence does not have a process refuse for ever: it finds out, and that the window is over", async () => {
+    await withNetwork(async ({ proxy, dataSource, maintenance }) => {
+      const other = installed.current.maintenance
+      await other.enter("exclusive", { as, drain: notWaiting })
+      proxy.silence()
+      await other.leave({ as })
+      expect(await post(dataSource)).to.equal("AccessRefusedError")
+      const { mode } = await new Promise<MaintenanceStatus>((resolve) => maintenance.on("change", resolve))
+      expect(mode).to.equal("normal")
+      proxy.thaw()
+      expect(await post(dataSource)).to.equal("done")
     })
   })
 })

@@ -84,6 +84,11 @@ export class Proxy {
   /** Leaves all connections half-open: nothing arrives, in no direction, and nobody is told that anything was closed. */
   freeze(): void {
     this.#isFrozen = true
+    this.silence()
+  }
+
+  /** As freeze(), for the connections that there are: new ones are as ever. */
+  silence(): void {
     for (const socket of this.#sockets) socket.pause()
   }
 
