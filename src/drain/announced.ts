@@ -5,34 +5,48 @@ import { withdrawn } from "./failure"
 /** How often the database is asked how long it is still, for its clock is the one that counts. */
 const askAgainMs = 60_000
 
+/** A window to announce. */
+export interface Announcement {
+  readonly opening: Omit<Opening, "instance">
+  readonly start: Start
+  readonly signal: AbortSignal | undefined
+}
+
+/** How it hears that something has changed. */
+export interface News {
+  /** Listens to changes of the mode, and of what is announced; returns the undo. */
+  onChange(listener: () => void): () => void
+  /** Aborted when nothing is heard any more. */
+  readonly stopped: AbortSignal
+}
+
 /**
  * Announces a window, and resolves when it is to begin. Throws NotMaintainerError if it is withdrawn meanwhile, or another is announced
- * instead; withdraws it and throws the reason of the signal, if that is aborted.
+ * instead, and MaintenanceSetupError if the DataSource is destroyed; withdraws it and throws the reason of the signal, if that is
+ * aborted.
  */
 export async function awaitStart(
   switching: Switching,
-  {
-    opening,
-    start,
-    signal,
-  }: { opening: Omit<Opening, "instance">; start: Start; signal?: AbortSignal | undefined },
-  onChange: (listener: () => void) => () => void,
+  { opening, start, signal }: Announcement,
+  { onChange, stopped }: News,
 ): Promise<void> {
   await switching.announce(opening, start)
   for (;;) {
     const change = new AbortController()
     const stop = onChange(() => change.abort())
     try {
-      const leftMs = await switching.startsIn(opening.id)
+      const leftMs = await switching.startsIn(opening.id, signal)
+      signal?.throwIfAborted()
       if (leftMs === null) throw withdrawn()
       if (leftMs <= 0) return
-      const until = AbortSignal.any(signal ? [change.signal, signal] : [change.signal])
+      const until = AbortSignal.any([change.signal, stopped, ...(signal ? [signal] : [])])
       await pause(Math.min(leftMs, askAgainMs), undefined, { signal: until }).catch(() => undefined)
+    } catch (error) {
+      // What cannot be withdrawn does not begin either, for nobody waits for it.
+      if (signal?.aborted) await switching.withdraw(opening).catch(() => undefined)
+      throw error
     } finally {
       stop()
     }
-    if (!signal?.aborted) continue
-    await switching.withdraw(opening)
-    signal.throwIfAborted()
   }
 }

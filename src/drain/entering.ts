@@ -34,8 +34,11 @@ export class Entering {
     const store = await this.#installation.store()
     const { opening, start, signal } = entry
     signal?.throwIfAborted()
-    if (start) await awaitStart(store.switching, { opening, start, signal }, this.#events.onChange)
     const { watch } = this.#installation
+    if (start) {
+      const { onChange } = this.#events
+      await awaitStart(store.switching, { opening, start, signal }, { onChange, stopped: watch.stopped })
+    }
     const entered = watch.entering()
     try {
       const isAnnounced = start !== undefined

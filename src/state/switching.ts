@@ -136,8 +136,8 @@ export class Switching {
   }
 
   /** In how many milliseconds what a call has announced is to begin; null if it was withdrawn. */
-  startsIn(id: string): Promise<number | null> {
-    return persistently(() => this.#functions.value("starts_in", [id]))
+  startsIn(id: string, signal: AbortSignal | undefined): Promise<number | null> {
+    return persistently(() => this.#functions.value("starts_in", [id]), { signal })
   }
 
   /** Takes back what a call has announced. */

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto"
 import type { Notification } from "pg"
 import { MaintenanceSetupError } from "../errors"
-import type { MaintenanceReport, MaintenanceStatus, StampedState } from "../mode/mode"
+import type { AnnouncedWindow, MaintenanceReport, MaintenanceStatus, StampedState } from "../mode/mode"
 import { ControlConnection, type ClientFactory } from "./control-connection"
 import { channelOf } from "./schema"
 import type { Backends } from "./fleet"
@@ -20,6 +20,10 @@ const tellWithinMs = 10_000
 const expirySpreadMs = 100
 /** How often the state is read while it restricts somebody, so that a connection that went dead in silence is noticed. */
 const lookAgainMs = 5000
+/** After how long it is looked whether a window that was announced has begun: its process may be gone. */
+const beginsWithinMs = 1000
+/** The longest that a timer of Node can wait. */
+const maxTimerMs = 2 ** 31 - 1
 /** How often it is tried to give the state a stamp again, if somebody is in the way. */
 const mendAgainMs = 250
 /** How often a window that is tied to this process is put off within the time that it goes on without, so that one may fail. */
@@ -76,6 +80,7 @@ export class Watch {
   #telling: NodeJS.Timeout | undefined
   #looking: NodeJS.Timeout | undefined
   readonly #said = new Set<string>()
+  #stopping = new AbortController()
 
   constructor(createClient: ClientFactory, schema: string, { changed, backends, isPrepared }: WatchOwner) {
     this.#control = new ControlConnection(createClient, {
@@ -97,7 +102,13 @@ export class Watch {
   /** Begins to listen; resolves with the state known, or rejects if it cannot be read. */
   async start(): Promise<void> {
     this.#isRunning = true
+    this.#stopping = new AbortController()
     await this.#listen()
+  }
+
+  /** Aborted when it is stopped, for who waits for news. */
+  get stopped(): AbortSignal {
+    return this.#stopping.signal
   }
 
   /** Ends the connection and forgets what was known. It can be started again. */
@@ -110,7 +121,9 @@ export class Watch {
     clearTimeout(this.#renewing)
     this.#graceMs = Number.POSITIVE_INFINITY
     this.#echo?.heard()
-    await this.#control.close()
+    const closed = this.#control.close()
+    this.#stopping.abort()
+    await closed
     this.#known = this.#instance = this.#last = undefined
   }
 
@@ -212,14 +225,20 @@ export class Watch {
     this.refresh().catch(() => this.#control.drop())
   }
 
-  /** Reads the state when the window has expired, which ends it for everybody; of many, some later than others. */
+  /**
+   * Reads the state when the window has expired, which ends it for everybody, and when one that was announced should have begun; of
+   * many, some later than others.
+   */
   #lookAgain({ status, stamp, endsAt }: StampedState): void {
     clearTimeout(this.#looking)
     if (!this.#isRunning) return
+    const { announced } = status
+    const spreadMs = Math.random() * expirySpreadMs
     const waits = [
+      announced && Math.min(announced.startsInMs + beginsWithinMs + spreadMs, maxTimerMs),
       status.mode === "normal" ? undefined : lookAgainMs,
       stamp === undefined && !this.#isStandby ? mendAgainMs : undefined,
-      endsAt && Math.max(0, endsAt - performance.now()) + Math.random() * expirySpreadMs,
+      endsAt && Math.max(0, endsAt - performance.now()) + spreadMs,
     ].filter((ms) => ms !== undefined)
     if (waits.length > 0) this.#looking = setTimeout(() => this.#read(), Math.min(...waits)).unref()
   }
@@ -336,11 +355,20 @@ function mixedUp(): MaintenanceSetupError {
 
 /** Whether there is something to tell, be it that a window has expired that nobody can put into the row, as on a standby. */
 function isAnother(status: MaintenanceStatus, last: MaintenanceStatus): boolean {
-  const { announced } = status
   return (
     status.epoch !== last.epoch ||
     status.mode !== last.mode ||
-    announced?.startsAt.getTime() !== last.announced?.startsAt.getTime() ||
-    announced?.maintainer !== last.announced?.maintainer
+    isAnotherWindow(status.announced, last.announced)
+  )
+}
+
+/** Whether a window that is announced is another than was before, however long it is until then. */
+function isAnotherWindow(one: AnnouncedWindow | undefined, other: AnnouncedWindow | undefined): boolean {
+  return (
+    one?.startsAt.getTime() !== other?.startsAt.getTime() ||
+    one?.mode !== other?.mode ||
+    one?.maintainer !== other?.maintainer ||
+    one?.reason !== other?.reason ||
+    one?.expiresInMs !== other?.expiresInMs
   )
 }
