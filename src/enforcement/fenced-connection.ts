@@ -52,7 +52,7 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
   readonly fence: Fence
   /** Whether TypeORM is looking at the server as it starts, for which every mode allows it to read. */
   isStartingUp = false
-  /** Whom the last statement acted for; undefined before the first. */
+  /** Whom the last statement acted for; undefined before the first of who has it. */
   lastActor: Actor | undefined
   /** Whether a query runner has it. */
   isLent = false

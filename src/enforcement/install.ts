@@ -72,7 +72,8 @@ export class Installation {
       (error) => this.refused(error),
     )
     this.#places = new Places({
-      known: () => this.#watch.known?.status,
+      // Not only what is known to be current: where that is in doubt for a moment, not all are to come in at once.
+      latest: () => this.#watch.latest,
       lent: () => this.#lentTo(),
       timeoutMs: () => this.#driver.master?.options.connectionTimeoutMillis ?? 0,
     })
@@ -296,7 +297,9 @@ export class Installation {
 
   async #inBoundedPlace(obtain: () => Promise<Obtained>): Promise<Obtained> {
     const actor = this.#enforcement.actor()
-    const taken = await this.#places.place(actor)
+    const taken = await this.#places.place(actor).catch((error: unknown) => {
+      throw this.refused(error)
+    })
     try {
       const obtained = await obtain()
       const connection = this.#fenceOff(obtained[0])
@@ -326,6 +329,8 @@ export class Installation {
     if (session.isGivenUp) session.destroy()
     const giveBack = (fault?: Error) => {
       connection.isLent = false
+      // Who has it next may be somebody else.
+      connection.lastActor = undefined
       release(fault)
       this.#places.letIn()
     }

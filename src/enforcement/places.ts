@@ -4,8 +4,8 @@ import { noPlace } from "../state/refusal"
 
 /** What it asks. */
 export interface PlacesOwner {
-  /** The state, as far as it is known. */
-  known(): MaintenanceStatus | undefined
+  /** The state, as it was read last. */
+  latest(): MaintenanceStatus | undefined
   /** The actors that have a connection now, each as often as it has one; undefined for who has run nothing yet. */
   lent(): Iterable<Actor | undefined>
   /** How many milliseconds one waits for a connection at most; 0 for as long as it takes. */
@@ -35,7 +35,7 @@ export class Places {
 
   /** Whether there is a bound at all. */
   get isBounded(): boolean {
-    return this.#owner.known()?.readers !== undefined
+    return this.#owner.latest()?.readers !== undefined
   }
 
   /**
@@ -61,7 +61,7 @@ export class Places {
       }
       const timeoutMs = this.#owner.timeoutMs()
       if (timeoutMs > 0) {
-        timer = setTimeout(() => waiting.giveUp(noPlace(this.#owner.known() ?? {}, timeoutMs)), timeoutMs)
+        timer = setTimeout(() => waiting.giveUp(noPlace(this.#owner.latest() ?? {}, timeoutMs)), timeoutMs)
       }
       this.#waiting.add(waiting)
       this.letIn()
@@ -70,7 +70,7 @@ export class Places {
 
   /** A connection was given back, or the state has changed: lets in whoever may. */
   letIn(): void {
-    const status = this.#owner.known()
+    const status = this.#owner.latest()
     for (const waiting of this.#waiting) {
       if (!this.#mayComeIn(waiting.actor, status)) continue
       this.#waiting.delete(waiting)

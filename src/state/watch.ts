@@ -99,6 +99,11 @@ export class Watch {
     return this.#news === "none" ? undefined : this.#known
   }
 
+  /** What was read last, be it current or not; undefined while it is stopped. */
+  get latest(): MaintenanceStatus | undefined {
+    return this.#last
+  }
+
   /** Begins to listen; resolves with the state known, or rejects if it cannot be read. */
   async start(): Promise<void> {
     this.#isRunning = true
