@@ -104,6 +104,7 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
     }
 
     override release(): Promise<void> {
+      if (!this.isReleased && !this.databaseConnection) this.#giveBackWhatComes()
       const fenced = this.isReleased ? undefined : this.#fenced
       // Nobody waits for what pg has given up waiting for.
       const cleaning = fenced?.session.isGivenUp ? undefined : fenced?.clean()
@@ -119,6 +120,16 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
 
     afterCommit(work: () => Promise<void>): void {
       this.#afterCommit.push(work)
+    }
+
+    /** A connection that comes when it is released already, TypeORM (0.3 to 1.1) keeps, and destroy() would never end. */
+    #giveBackWhatComes(): void {
+      const connected: Promise<unknown> | undefined = this.databaseConnectionPromise
+      const giveBack = () => {
+        this.isReleased = false
+        return this.release()
+      }
+      connected?.then(giveBack).catch(() => undefined)
     }
 
     get #fenced(): FencedConnection | undefined {
