@@ -7,7 +7,7 @@ import type { Draining } from "./drain/drain"
 import { DrainingFeed } from "./drain/draining-feed"
 import { type EnterOptions, enterOptionNames } from "./drain/enter-options"
 import { Entering } from "./drain/entering"
-import { type Entry, entryOf } from "./drain/entry"
+import { type Entry, entryOf, startOf } from "./drain/entry"
 import {
   type AccessRefusedError,
   EnteringInterruptedError,
@@ -125,6 +125,8 @@ export class Maintenance {
   async enter(mode: Mode, options: EnterOptions = {}): Promise<Entered> {
     if (checkMode(mode) === "normal") {
       checkOptions(options, enterOptionNames)
+      if (startOf(options))
+        throw new MaintenanceInputError("Normal mode cannot be announced: name another, or leave at once.")
       return { ...(await this.leave({ as: options.as })), unacknowledged: [] }
     }
     return this.#entering.enter(this.#entryOf(mode, options))

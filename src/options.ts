@@ -228,12 +228,12 @@ export function durationOf(name: string, value: unknown, defaultMs: number): num
 /** The shortest window that ends by itself: less is a slip of the unit. */
 export const minExpiryMs = 1000
 
-/** After how long a window is to end by itself, or none; throws MaintenanceInputError. */
-export function checkExpiry(value: unknown): number | undefined {
+/** After how long a window is to end by itself, or begin, or none; throws MaintenanceInputError. */
+export function checkExpiry(value: unknown, name = "expiresInMs"): number | undefined {
   if (value === undefined) return undefined
   if (typeof value === "number" && value >= minExpiryMs && value <= maxDurationMs) return value
   throw new MaintenanceInputError(
-    `The option expiresInMs is a number of milliseconds from ${minExpiryMs} to ${maxDurationMs}; this one is ${inspect(value)}.`,
+    `The option ${name} is a number of milliseconds from ${minExpiryMs} to ${maxDurationMs}; this one is ${inspect(value)}.`,
   )
 }
 

@@ -77,6 +77,9 @@ const noDuration = (name: string) => [
 const entering = (option: object) => (m: Maintenance) =>
   m.enter("concurrent", { as: "alice", ...(option as EnterOptions) })
 const noExpiry = ["The option expiresInMs is a number of milliseconds from 1000 to 2147483647; this one is "]
+const noStart = ["The option startsInMs is a number of milliseconds from 1000 to 2147483647; this one is "]
+const noDate = ["The option startsAt is a valid Date; this one is "]
+const noReaders = ["The option readers is a whole number from 1 up; this one is "]
 const entries: Record<string, BadCall> = {
   ...Object.fromEntries(
     [-1, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31, "5s", null].flatMap((value) => [
@@ -102,6 +105,46 @@ const entries: Record<string, BadCall> = {
       ],
     ]),
   ),
+  ...Object.fromEntries(
+    [-1, 0, 999, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31, "1h", null].map((value) => [
+      `enter that begins after ${String(value)} ms`,
+      { call: entering({ startsInMs: value }), says: noStart },
+    ]),
+  ),
+  ...Object.fromEntries(
+    [new Date(Number.NaN), 4_102_444_800_000, "2100-01-01T00:00:00Z", {}, null].map((value) => [
+      `enter that begins at ${JSON.stringify(value)}, a ${typeof value}`,
+      { call: entering({ startsAt: value }), says: noDate },
+    ]),
+  ),
+  ...Object.fromEntries(
+    [new Date(0), new Date(-1e14)].map((value) => [
+      `enter that begins in ${value.getUTCFullYear()}`,
+      { call: entering({ startsAt: value }), says: ["A window cannot begin in the past: it is "] },
+    ]),
+  ),
+  "enter that begins twice": {
+    call: entering({ startsAt: new Date("2100-01-01"), startsInMs: 5000 }),
+    says: ["The options startsAt and startsInMs say the same: give one of them."],
+  },
+  "during that begins too soon": {
+    call: (m) => m.during("exclusive", { as: "alice", startsInMs: 1 }, untouched),
+    says: noStart,
+  },
+  "enter of normal later": {
+    call: (m) => m.enter("normal", { as: "alice", startsInMs: 5000 }),
+    says: ["Normal mode cannot be announced"],
+  },
+  ...Object.fromEntries(
+    [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31, "2", null].map((value) => [
+      `enter with ${String(value)} readers, a ${typeof value}`,
+      { call: entering({ readers: value }), says: noReaders },
+    ]),
+  ),
+  "enter of exclusive mode with readers": {
+    call: (m) => m.enter("exclusive", { as: "alice", readers: 2 }),
+    says: ["The option readers makes sense in concurrent mode only"],
+  },
   "enter with an unknown outcome of the drain": {
     call: entering({ drain: { then: "kill" } }),
     says: ["The option drain.then is one of proceed, cancel, terminate, abandon; this one is 'kill'."],

@@ -10,7 +10,6 @@ import {
   drainPlanOf,
   durationOf,
   graceOf,
-  minExpiryMs,
   readersOf,
 } from "../options"
 import type { Opening, Start } from "../state/switching"
@@ -69,16 +68,12 @@ export function entryOf(
   }
 }
 
-function startOf({ startsAt, startsInMs }: EnterOptions): Start | undefined {
+/** When it is to begin, or undefined for at once; throws MaintenanceInputError. */
+export function startOf({ startsAt, startsInMs }: EnterOptions): Start | undefined {
   if (startsAt !== undefined && startsInMs !== undefined)
     throw new MaintenanceInputError("The options startsAt and startsInMs say the same: give one of them.")
-  if (startsInMs !== undefined) {
-    const inMs = durationOf("startsInMs", startsInMs, 0)
-    if (inMs >= minExpiryMs) return { inMs }
-    throw new MaintenanceInputError(
-      `The option startsInMs is a number of milliseconds from ${minExpiryMs} up; this one is ${inspect(startsInMs)}.`,
-    )
-  }
+  const inMs = checkExpiry(startsInMs, "startsInMs")
+  if (inMs !== undefined) return { inMs }
   if (startsAt === undefined) return undefined
   if (startsAt instanceof Date && !Number.isNaN(startsAt.getTime())) return { at: startsAt }
   throw new MaintenanceInputError(`The option startsAt is a valid Date; this one is ${inspect(startsAt)}.`)
