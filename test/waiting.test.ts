@@ -8,7 +8,8 @@ import { openShop } from "./support/shop"
 
 describe("Whoever is restricted, and waits", () => {
   const database = useDatabase()
-  const installed = useMaintenance(database, { plugin: { onRefused: "wait" } })
+  // Of one connection, so that they run in the order in which they are let in.
+  const installed = useMaintenance(database, { poolSize: 1, plugin: { onRefused: "wait" } })
   before(() => openShop(database.current))
   afterEach(async () => {
     const { maintenance } = installed.current
