@@ -19,6 +19,7 @@ export type {
   ExtendOptions,
   LeaveOptions,
   MaintenanceEvents,
+  RunAsOptions,
   TransactionOptions,
   TransferOptions,
 } from "./maintenance"

@@ -61,12 +61,20 @@ export interface WaitOptions {
   signal?: AbortSignal | undefined
 }
 
+/** How `maintenance.runAs` runs. */
+export interface RunAsOptions {
+  /** What happens if a window restricts the user: `"wait"` or `"throw"`. Default: as around it, or as the DataSource says. */
+  onRefused?: RefusalPolicy | undefined
+}
+
 /** How `maintenance.transaction` runs. */
 export interface TransactionOptions {
   /** Default: that of the DataSource. */
   isolation?: "READ UNCOMMITTED" | "READ COMMITTED" | "REPEATABLE READ" | "SERIALIZABLE" | undefined
   /** How many times to try again after a serialization failure (40001) or a deadlock (40P01). Default: 5. */
   retries?: number | undefined
+  /** What happens if a window restricts whom it runs for: `"wait"` or `"throw"`. Default: as around it, or as the DataSource says. */
+  onRefused?: RefusalPolicy | undefined
 }
 
 /** What `maintenance.on` can listen to. */
@@ -241,9 +249,15 @@ export class Maintenance {
     })
   }
 
-  /** Runs the work, and all that it starts, on behalf of a user: a maintainer context if the user is the maintainer. */
-  runAs<T>(user: string, work: () => T): T {
-    return runAs(user, work)
+  /**
+   * Runs the work, and all that it starts, on behalf of a user: a maintainer context if the user is the maintainer. Throws
+   * MaintenanceInputError for no user.
+   */
+  runAs<T>(user: string, work: () => T, options: RunAsOptions = {}): T {
+    checkOptions(options, ["onRefused"])
+    const { onRefused } = options
+    const run = () => runAs(user, work)
+    return onRefused === undefined ? run() : this.whenRefused(onRefused, run)
   }
 
   /**
@@ -262,8 +276,11 @@ export class Maintenance {
     work: (manager: EntityManager) => Promise<T>,
     options: TransactionOptions = {},
   ): Promise<T> {
-    checkOptions(options, ["isolation", "retries"])
-    const { isolation, retries = 5 } = options
+    checkOptions(options, ["isolation", "retries", "onRefused"])
+    const { isolation, retries = 5, onRefused } = options
+    if (onRefused !== undefined) {
+      return this.whenRefused(onRefused, () => this.transaction(work, { isolation, retries }))
+    }
     if (!Number.isInteger(retries) || retries < 0) {
       throw new MaintenanceInputError(
         `The option retries is a whole number from 0 up; this one is ${retries}.`,

@@ -244,13 +244,20 @@ const defaultGraceMs = 30_000
 export function graceOf({
   heldWhile,
   graceMs,
+  then = "end",
 }: {
   heldWhile?: unknown
   graceMs?: unknown
+  then?: unknown
 }): number | undefined {
+  if (then !== "end" && then !== "stay") {
+    throw new MaintenanceInputError(`The option then is "end" or "stay"; this one is ${inspect(then)}.`)
+  }
   if (heldWhile === undefined) {
-    if (graceMs === undefined) return undefined
-    throw new MaintenanceInputError('The option graceMs makes sense with heldWhile: "alive" only.')
+    if (graceMs === undefined && then === "end") return undefined
+    throw new MaintenanceInputError(
+      'The options graceMs and then make sense with heldWhile: "alive" only; what others have running is drain.then.',
+    )
   }
   if (heldWhile !== "alive") {
     throw new MaintenanceInputError(
@@ -258,7 +265,9 @@ export function graceOf({
     )
   }
   const ms = graceMs ?? defaultGraceMs
-  if (typeof ms === "number" && ms >= minExpiryMs && ms <= maxDurationMs) return ms
+  if (typeof ms === "number" && ms >= minExpiryMs && ms <= maxDurationMs) {
+    return then === "end" ? ms : undefined
+  }
   throw new MaintenanceInputError(
     `The option graceMs is a number of milliseconds from ${minExpiryMs} to ${maxDurationMs}; this one is ${inspect(ms)}.`,
   )

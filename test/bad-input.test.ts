@@ -171,7 +171,17 @@ const entries: Record<string, BadCall> = {
   },
   "enter with a grace for nothing": {
     call: entering({ graceMs: 5000 }),
-    says: ['The option graceMs makes sense with heldWhile: "alive" only.'],
+    says: ['The options graceMs and then make sense with heldWhile: "alive" only'],
+  },
+  "enter with an outcome for nothing": {
+    call: entering({ then: "stay" }),
+    says: [
+      'The options graceMs and then make sense with heldWhile: "alive" only; what others have running is drain.then.',
+    ],
+  },
+  "enter with an unknown outcome": {
+    call: entering({ heldWhile: "alive", then: "terminate" }),
+    says: ['The option then is "end" or "stay"; this one is \'terminate\'.'],
   },
   "extend in normal mode": {
     call: (m) => m.extend({ as: "alice", expiresInMs: 5000 }),

@@ -262,6 +262,16 @@ describe("A window that is tied to a process", () => {
     expect(await write()).to.equal("WriteVetoedError")
   })
 
+  it("stays when nothing is heard of that any more, if that is what was asked for", async () => {
+    const { maintenance } = installed.current
+    const member = await Member.start(database.current.url)
+    expect(await member.enter("concurrent", { ...tied, then: "stay" })).to.equal("done")
+    expect(await maintenance.status()).not.to.have.property("expiresAt")
+    member.signal("SIGKILL")
+    while ((await maintenance.status()).instances.length > 1);
+    expect(await maintenance.status()).to.include({ mode: "concurrent", maintainer: "alice" })
+  })
+
   it("is tied no more when it is extended, or handed over", async () => {
     const { maintenance } = installed.current
     const member = await Member.start(database.current.url)

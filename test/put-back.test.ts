@@ -1,4 +1,5 @@
 import { expect } from "chai"
+import { AsyncResource } from "node:async_hooks"
 import { type MaintenanceStatus, NotMaintainerError } from "../src"
 import { useMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
@@ -144,5 +145,16 @@ describe("A window that is put back after another", () => {
     )
     expect(error).to.equal(undefined)
     expect(await status()).to.include({ mode: "normal" })
+  })
+
+  it("is nobody's task if it is entered by what a task has left running", async () => {
+    const { maintenance } = installed.current
+    let enterLater: () => Promise<unknown> = () => Promise.resolve()
+    await maintenance.during("concurrent", { as: "alice" }, () => {
+      enterLater = AsyncResource.bind(() => maintenance.enter("concurrent"))
+    })
+    await enterLater()
+    await maintenance.during("exclusive", { as: "alice" }, () => undefined)
+    expect(await status()).to.include({ mode: "concurrent", maintainer: "alice" })
   })
 })

@@ -101,6 +101,29 @@ describe("Whoever is restricted, and waits", () => {
     })
   })
 
+  it("does so for one user, and for one transaction, that say so", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("exclusive", { as: "alice" })
+    await withMaintenance(database.current.url, {}, async (other) => {
+      const before = await stored()
+      const note = "insert into audit (note) values ('one')"
+      const waiting = [
+        other.maintenance.runAs("bob", () => other.dataSource.query(note), { onRefused: "wait" }),
+        other.maintenance.transaction((manager) => manager.query(note), { onRefused: "wait" }),
+      ]
+      const refused = [
+        maintenance.runAs("bob", () => installed.current.dataSource.query(note), { onRefused: "throw" }),
+        maintenance.transaction((manager) => manager.query(note), { onRefused: "throw" }),
+      ]
+      for (const one of refused) expect(await errorOf(one)).to.be.instanceOf(AccessRefusedError)
+      await asFarAsItCan()
+      expect(await stored()).to.equal(before)
+      await maintenance.leave({ as: "alice" })
+      await Promise.all(waiting)
+      expect(await stored()).to.equal(before + 2)
+    })
+  })
+
   it("gives up when the DataSource is destroyed, and has written nothing", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("exclusive", { as: "alice" })
@@ -118,6 +141,12 @@ describe("Whoever is restricted, and waits", () => {
     const { maintenance } = installed.current
     const call = (policy: unknown) => () => maintenance.whenRefused(policy as never, () => 1)
     for (const policy of ["hold", undefined, 1]) expect(call(policy)).to.throw(MaintenanceInputError)
+    const runAs = (options: unknown) => () => maintenance.runAs("bob", () => 1, options as never)
+    for (const options of [{ onRefused: "hold" }, { on: "wait" }, 1]) {
+      expect(runAs(options)).to.throw(MaintenanceInputError)
+      const error = await errorOf(maintenance.transaction(() => Promise.resolve(1), options as never))
+      expect(error).to.be.instanceOf(MaintenanceInputError)
+    }
     for (const plugin of [
       { onRefused: "hold" },
       { maxWaitMs: -1 },

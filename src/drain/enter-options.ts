@@ -23,6 +23,8 @@ export interface EnterOptions {
   heldWhile?: "alive" | undefined
   /** How many milliseconds nothing need be heard of this process; from 1000 up. Default: 30000. */
   graceMs?: number | undefined
+  /** What becomes of the window then: with `"stay"` it stands, as if it were not tied. Default: `"end"`. */
+  then?: "end" | "stay" | undefined
   /**
    * Announces the window now, and enters it so many milliseconds later; until then it restricts nobody, and `leave()` takes it
    * back. This process is to live until then: what was announced by one that is dead does not begin. Default: it begins at once.
@@ -48,6 +50,7 @@ export const enterOptionNames = [
   "expiresInMs",
   "heldWhile",
   "graceMs",
+  "then",
   "startsInMs",
   "startsAt",
   "readers",

@@ -388,7 +388,8 @@ begin
     entered.grace_ms := new_grace_ms;
     entered.expires_at := {schema}.end_of(entered);
   end if;
-  entered.task := new_task;
+  -- It may have been called within a task that is over by now.
+  entered.task := case when new_task is distinct from within_task or new_task is distinct from state.ended_task then new_task end;
   if new_task is distinct from within_task then
     entered.previous := coalesce(before, {schema}.to_put_back(state, acting_user, has_terms));
   elsif new_task is null or state.task is distinct from new_task then
