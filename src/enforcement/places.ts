@@ -70,9 +70,13 @@ export class Places {
 
   /** A connection was given back, or the state has changed: lets in whoever may. */
   letIn(): void {
+    if (this.#waiting.size === 0) return
     const status = this.#owner.latest()
+    let free = this.#freePlaces(status)
     for (const waiting of this.#waiting) {
-      if (!this.#mayComeIn(waiting.actor, status)) continue
+      const isOther = status !== undefined && !isAdmitted(status, waiting.actor)
+      if (isOther && free <= 0) continue
+      if (isOther) free--
       this.#waiting.delete(waiting)
       waiting.letIn()
     }
@@ -86,9 +90,10 @@ export class Places {
     for (const { giveUp } of this.#waiting) giveUp(error)
   }
 
-  #mayComeIn(actor: Actor, status: MaintenanceStatus | undefined): boolean {
-    if (status?.readers === undefined || isAdmitted(status, actor)) return true
-    const others = [...this.#owner.lent(), ...this.#comingIn].filter((one) => one && !isAdmitted(status, one))
-    return others.length < status.readers
+  /** How many connections others may have besides those that they have. */
+  #freePlaces(status: MaintenanceStatus | undefined): number {
+    if (status?.readers === undefined) return Number.POSITIVE_INFINITY
+    const users = [...this.#owner.lent(), ...this.#comingIn]
+    return status.readers - users.filter((user) => user && !isAdmitted(status, user)).length
   }
 }
