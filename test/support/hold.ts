@@ -7,6 +7,9 @@ export type Step = "message" | "request"
 /** The letters of messages that are followed by others before the server answers: Parse, Bind, Describe, Execute, Close. */
 const followed = new Set("PBDEC")
 
+/** Has the server answer what it has done so far. */
+const flush = Buffer.from([0x48, 0, 0, 0, 4])
+
 /** The two ends of a connection that goes through a proxy. */
 export interface Link {
   readonly client: Socket
@@ -18,12 +21,14 @@ export interface Link {
  * connections go on.
  */
 export class Hold {
-  /** Resolves when it has come so far. */
+  /** Resolves when it has come so far, and the server has done what was sent before. */
   readonly reached: Promise<void>
   /** What has gone on to the server since it was counted. */
   readonly arrived: Buffer[] = []
   readonly #step: Step
   readonly #begun = new Map<Link, Buffer[]>()
+  /** Where a request has been sent in part. */
+  readonly #unanswered = new Set<Link>()
   #left: number
   #link: Link | undefined
   #held: { readonly link: Link; readonly messages: Buffer[] } | undefined
@@ -45,7 +50,9 @@ export class Hold {
     if (--this.#left !== 0) return this.#send(link, messages)
     this.#link = link
     this.#held = { link, messages }
-    this.#reach()
+    if (!this.#unanswered.has(link)) return this.#reach()
+    link.upstream.once("data", () => this.#reach())
+    link.upstream.write(flush)
   }
 
   /** Lets what is held go on, and all that follows. */
@@ -65,10 +72,12 @@ export class Hold {
     await closed
   }
 
-  #send({ upstream }: Link, messages: Buffer[]): void {
+  #send(link: Link, messages: Buffer[]): void {
     for (const message of messages) {
       this.arrived.push(message)
-      upstream.write(message)
+      if (followed.has(letterOf(message))) this.#unanswered.add(link)
+      else this.#unanswered.delete(link)
+      link.upstream.write(message)
     }
   }
 }
