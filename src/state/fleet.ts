@@ -34,14 +34,12 @@ export class Fleet {
     this.#functions = functions
   }
 
-  /** Makes the control connection the watch of an instance, as long as it is open; returns the instance's id. */
-  register(knownEpoch: number): Promise<number> {
-    return this.#functions.value("register", [hostname(), process.pid, packageVersion, knownEpoch])
-  }
-
-  /** Says that an instance which enters a mode has another id now. */
-  async comeAgain(formerId: number, id: number): Promise<void> {
-    await this.#functions.rows("come_again", [formerId, id])
+  /**
+   * Makes the control connection the watch of an instance, as long as it is open; returns the instance's id. The former one is that
+   * under which it is entering a mode, if it is.
+   */
+  register(knownEpoch: number, formerId: number | undefined): Promise<number> {
+    return this.#functions.value("register", [hostname(), process.pid, packageVersion, knownEpoch, formerId])
   }
 
   /** Tells what an instance knows and does; returns whether it is registered still. */

@@ -217,9 +217,9 @@ export class Watch {
     await this.refresh()
     this.#retryMs = firstRetryMs
     if (this.#news === "polled") return this.#pollLater()
-    const id = await this.store.fleet.register((this.#last as MaintenanceStatus).epoch)
-    const formerId = this.#enteringInstance
-    if (this.#entering > 0 && formerId !== undefined) await this.store.fleet.comeAgain(formerId, id)
+    const { epoch } = this.#last as MaintenanceStatus
+    const formerId = this.#entering > 0 ? this.#enteringInstance : undefined
+    const id = await this.store.fleet.register(epoch, formerId)
     this.#instance = this.#enteringInstance = id
     this.#told = { epoch: 0, refusals: 0 }
     this.#tell()

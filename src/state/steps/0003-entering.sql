@@ -210,14 +210,6 @@ create or replace function {schema}.entering()
 comment on function {schema}.entering is
   'The window that is being entered, and whether who enters it is there to wait; if not, the window stands.';
 
-create or replace function {schema}.come_again(former_id integer, new_id integer) returns void
-  language sql security definer
-  set search_path = pg_catalog, pg_temp
-  begin atomic
-    update {schema}.entering set instance = new_id where instance = former_id;
-  end;
-comment on function {schema}.come_again is 'An instance whose watch was cut off while it enters a mode has another id now.';
-
 create or replace function {schema}.waited_for(entered_epoch integer) returns setof integer
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
