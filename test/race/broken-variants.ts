@@ -1,7 +1,7 @@
 import type { TestDatabase } from "../support/database"
 
 /** Has enter() resolve without waiting for who holds the gate, so that holding it is of no use; returns the undo. */
-export async function withoutWaiting(database: TestDatabase): Promise<() => Promise<unknown>> {
+export async function withoutWaiting(database: Pick<TestDatabase, "sql">): Promise<() => Promise<unknown>> {
   const [{ definition } = { definition: "" }] = await database.sql<{ definition: string }>(
     "select pg_get_functiondef('maintenance.holders'::regproc) as definition",
   )

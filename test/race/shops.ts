@@ -87,7 +87,7 @@ export function shuffled<Item>(list: readonly Item[], seed: number): () => Item 
 }
 
 /** Numbers from 0 to 1 that a seed determines (mulberry32). */
-function randomOf(seed: number): () => number {
+export function randomOf(seed: number): () => number {
   let state = Math.imul(seed, 0x9e3779b1)
   return () => {
     state = (state + 0x6d2b79f5) | 0

@@ -1,0 +1,155 @@
+import { type ChildProcess, fork } from "node:child_process"
+import { join } from "node:path"
+import type { Findings } from "./findings"
+import { Line } from "./line"
+import type { FromWorker, ToApplication, ToMaintainer } from "./messages"
+import type { Timeline } from "./timeline"
+
+/** What a process does: its script beside this file. */
+export type Role = "application" | "maintainer"
+
+/** How long a process may be silent, and how long it may take to end. */
+const silentMs = 60_000
+const stopWithinMs = 65_000
+
+/** Memory of a process, in bytes. */
+export interface Memory {
+  readonly name: string
+  readonly atBegin: number
+  readonly atEnd: number
+  readonly most: number
+}
+
+/** What a worker is made with. */
+export interface Post {
+  readonly name: string
+  readonly role: Role
+  readonly url: string
+  readonly seed: number
+}
+
+/** A process, started again when it was killed, with a network of its own to the server. */
+export class Worker {
+  readonly name: string
+  readonly role: Role
+  readonly line: Line
+  readonly #post: Post
+  readonly #findings: Findings
+  readonly #timeline: Timeline
+  readonly #listener: (message: FromWorker) => void
+  #child: ChildProcess | undefined
+  #generation = 0
+  #isExpectedToEnd = false
+  #heardAt = Date.now()
+  #rss: number[] = []
+  isStopped = false
+
+  private constructor(
+    post: Post,
+    line: Line,
+    { findings, timeline }: { findings: Findings; timeline: Timeline },
+    listener: (worker: Worker, message: FromWorker) => void,
+  ) {
+    this.name = post.name
+    this.role = post.role
+    this.line = line
+    this.#post = post
+    this.#findings = findings
+    this.#timeline = timeline
+    this.#listener = (message) => listener(this, message)
+  }
+
+  static async start(
+    post: Post,
+    notes: { findings: Findings; timeline: Timeline },
+    listener: (worker: Worker, message: FromWorker) => void,
+  ): Promise<Worker> {
+    const worker = new Worker(post, await Line.open(post.url), notes, listener)
+    worker.start()
+    return worker
+  }
+
+  /** Its process id. */
+  get pid(): number | undefined {
+    return this.#child?.pid
+  }
+
+  /** Memory of the process that it is now, once that has warmed up. */
+  get memory(): Memory {
+    const [atBegin = Number.NaN] = this.#rss
+    return { name: this.name, atBegin, atEnd: this.#rss.at(-1) ?? Number.NaN, most: Math.max(...this.#rss) }
+  }
+
+  /** Starts the process. */
+  start(): void {
+    const seed = this.#post.seed + ++this.#generation * 1000
+    const args = [`${this.name} ${this.#generation}`, this.line.url, this.#post.url, String(seed)]
+    const child = fork(join(__dirname, `${this.role}.js`), args, {
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+    })
+    this.#child = child
+    this.#isExpectedToEnd = false
+    this.#heardAt = Date.now()
+    this.#rss = []
+    child.stderr?.on("data", (text: Buffer) => this.#timeline.note(`${this.name}: ${text.toString().trim()}`))
+    child.on("message", (message: FromWorker) => this.#heard(message))
+    child.once("exit", (code, signal) => {
+      if (this.#isExpectedToEnd) return
+      this.#findings.add("inconsistency", "a process ended by itself", `${this.name}: ${code ?? signal}`)
+      if (!this.isStopped) this.start()
+    })
+  }
+
+  /** Ends the process at once. */
+  async kill(): Promise<void> {
+    const child = this.#child
+    if (!child || child.exitCode !== null || child.signalCode !== null) return
+    this.#isExpectedToEnd = true
+    const exit = new Promise((resolve) => child.once("exit", resolve))
+    child.kill("SIGKILL")
+    await exit
+  }
+
+  /** Sends it a signal that does not end it. */
+  signal(signal: "SIGSTOP" | "SIGCONT"): void {
+    this.#child?.kill(signal)
+  }
+
+  tell(message: ToApplication | ToMaintainer): void {
+    if (this.#child?.connected) this.#child.send(message, () => undefined)
+  }
+
+  /** Whether it is silent for too long; it is killed and started again then. */
+  async checkAlive(): Promise<void> {
+    if (Date.now() - this.#heardAt < silentMs) return
+    this.#findings.add("hang", "a process says nothing", this.name)
+    await this.kill()
+    this.start()
+  }
+
+  /** Has it end by itself, or kills it if it does not. */
+  async stop(): Promise<void> {
+    this.isStopped = true
+    const child = this.#child
+    if (child && child.exitCode === null && child.signalCode === null) {
+      this.#isExpectedToEnd = true
+      const exit = new Promise<boolean>((resolve) => child.once("exit", () => resolve(true)))
+      this.tell("stop")
+      let timer: NodeJS.Timeout | undefined
+      const late = new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(false), stopWithinMs)))
+      const isEnded = await Promise.race([exit, late])
+      clearTimeout(timer)
+      if (!isEnded) {
+        this.#findings.add("hang", "a process does not end when it is told to", this.name)
+        await this.kill()
+      }
+    }
+    await this.line.close()
+  }
+
+  #heard(message: FromWorker): void {
+    this.#heardAt = Date.now()
+    if (typeof message === "object" && "rss" in message) this.#rss.push(message.rss)
+    this.#listener(message)
+  }
+}

@@ -1,0 +1,133 @@
+import type { Mode } from "../../src"
+import type { Findings } from "./findings"
+import type { Ended, Told } from "./messages"
+import type { Timeline } from "./timeline"
+import type { Witness } from "./witness"
+
+/** A state that there was, as the trigger on the table of the state wrote it down. */
+interface State {
+  epoch: number
+  at: Date
+  mode: Mode
+  maintainer: string | null
+  reason: string | null
+  expires_at: Date | null
+  former_epoch: number
+  former_expires_at: Date | null
+  former_lease: string | null
+}
+
+/** How late something may be on a busy machine, where it is to be at once. */
+const slackMs = 1500
+/** What makes an answer late, and nothing wrong with it. */
+const slowing = ["freeze", "delay", "stop"]
+
+const columns =
+  "epoch, at, mode, maintainer, reason, expires_at, former_epoch, former_expires_at, former_lease from history"
+
+/** Holds what the maintainers' calls came to against the states that there were. */
+export class Judge {
+  readonly #witness: Witness
+  readonly #findings: Findings
+  readonly #timeline: Timeline
+  readonly #lastEpochs = new Map<string, number>()
+  #lastJudged = 0
+
+  constructor(witness: Witness, findings: Findings, timeline: Timeline) {
+    this.#witness = witness
+    this.#findings = findings
+    this.#timeline = timeline
+  }
+
+  async ended(who: string, ended: Ended["ended"]): Promise<void> {
+    if (ended.outcome === "done" && ended.epoch !== undefined) await this.#entered(who, ended, ended.epoch)
+    if (ended.abortedAt !== undefined) this.#brokenOff(who, ended, ended.abortedAt)
+    if (!ended.call.startsWith("enter") || !/^(?!\w+Error [A-Z]).*: /.test(ended.outcome)) return
+    await this.#gaveUp(who, ended)
+  }
+
+  /** What status() tells is a state that there was, and none that is earlier than what it told before. */
+  async told(who: string, { epoch, mode, maintainer }: Told["told"]): Promise<void> {
+    const last = this.#lastEpochs.get(who) ?? 0
+    this.#lastEpochs.set(who, epoch)
+    if (epoch < last)
+      this.#findings.add("inconsistency", "status() went back", `${who}: from ${last} to ${epoch}`)
+    const [state] = await this.#witness.query<State>(`select ${columns} where epoch = $1`, [epoch])
+    // The first state was there before its history.
+    if (!state) return
+    const isExpired = mode === "normal" && state.mode !== "normal"
+    if (isExpired || (state.mode === mode && (state.maintainer ?? undefined) === maintainer)) return
+    const facts = `${who}: ${mode} of ${maintainer} instead of ${state.mode} of ${state.maintainer} (${epoch})`
+    this.#findings.add("inconsistency", "status() told of a state that there was not", facts)
+  }
+
+  /** The states follow one another, and a window that is tied to a process stands while that lives. */
+  async history(
+    graceMsOf: (maintainer: string) => { who: string; graceMs: number } | undefined,
+  ): Promise<void> {
+    const states = await this.#witness.query<State>(`select ${columns} where epoch > $1 order by epoch`, [
+      this.#lastJudged,
+    ])
+    for (const state of states) {
+      const { epoch, at, former_epoch: former, former_expires_at: expiredAt, former_lease: lease } = state
+      this.#lastJudged = epoch
+      this.#timeline.note(`epoch ${epoch}: ${describe(state)}`, at.getTime())
+      if (epoch !== former + 1)
+        this.#findings.add("inconsistency", "an epoch did not follow the one before", `${former}, ${epoch}`)
+      if (lease === null || expiredAt === null || expiredAt > at) continue
+      const [before] = await this.#witness.query<State>(`select ${columns} where epoch = $1`, [former])
+      const held = graceMsOf(before?.maintainer ?? "")
+      const expiry = expiredAt.getTime()
+      if (!held || this.#timeline.isDisturbed(held.who, expiry - held.graceMs - slackMs, expiry)) continue
+      this.#findings.add(
+        "inconsistency",
+        "a window ended that is tied to a process, and the process lives",
+        `${held.who}, window ${former}`,
+      )
+    }
+  }
+
+  /** enter() resolves with a window that stands, or ended just then. */
+  async #entered(who: string, { operation, endedAt, begunAt }: Ended["ended"], epoch: number): Promise<void> {
+    const [next] = await this.#witness.query<State>(`select ${columns} where former_epoch = $1`, [epoch])
+    if (!next) return
+    const over = Math.min(next.at.getTime(), next.former_expires_at?.getTime() ?? Number.POSITIVE_INFINITY)
+    if (over > endedAt - slackMs || this.#timeline.isDisturbed(who, over, endedAt, slowing)) return
+    this.#findings.add(
+      "inconsistency",
+      "enter() resolved though its window had ended",
+      `${operation}: epoch ${epoch}, over for ${endedAt - over} ms, begun ${endedAt - begunAt} ms ago`,
+    )
+  }
+
+  #brokenOff(who: string, { operation, outcome, endedAt }: Ended["ended"], abortedAt: number): void {
+    const lateMs = endedAt - abortedAt
+    if (lateMs < slackMs || this.#timeline.isDisturbed(who, abortedAt, endedAt)) return
+    this.#findings.add(
+      "inconsistency",
+      "enter() did not heed its signal",
+      `${operation}: ${outcome}, ${lateMs} ms after the signal`,
+    )
+  }
+
+  /** An enter() that waits goes on waiting, whatever happens to the connection. */
+  async #gaveUp(who: string, { operation, outcome, endedAt }: Ended["ended"]): Promise<void> {
+    const [own] = await this.#witness.query<State>(
+      `select ${columns} where reason = $1 and former_epoch = epoch - 1 order by epoch limit 1`,
+      [operation],
+    )
+    if (!own) return
+    const waitedMs = endedAt - own.at.getTime()
+    // Its answer may have been lost, so that it never came to wait.
+    if (waitedMs < slackMs / 3 || this.#timeline.isDisturbed(who, own.at.getTime(), endedAt, slowing)) return
+    this.#findings.add(
+      "inconsistency",
+      "enter() gave up waiting",
+      `${operation}: ${outcome}, ${waitedMs} ms after the mode was committed`,
+    )
+  }
+}
+
+function describe({ mode, maintainer, reason }: State): string {
+  return mode === "normal" ? mode : `${mode} of ${maintainer} (${reason})`
+}

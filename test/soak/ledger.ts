@@ -1,0 +1,81 @@
+import { Column, Entity, PrimaryColumn, PrimaryGeneratedColumn } from "typeorm"
+
+/** Who wrote something, how, and in which attempt: a name that no other attempt has. */
+export abstract class Signed {
+  @Column()
+  attempt!: string
+
+  @Column()
+  actor!: string
+
+  @Column()
+  door!: string
+}
+
+/** Something written. The database adds the number of the transaction. */
+@Entity()
+export class Entry extends Signed {
+  @PrimaryGeneratedColumn()
+  id!: number
+}
+
+/** Something that is changed again and again. Each change makes an entry, by a trigger. */
+@Entity()
+export class Shelf extends Signed {
+  @PrimaryColumn()
+  id!: number
+
+  @Column()
+  stock!: number
+}
+
+/** How many shelves there are. */
+export const shelfCount = 20
+
+/** The user named in `emergencyUsers`. */
+export const emergencyUser = "break-glass"
+
+/**
+ * The tables of the load; commits take a moment, as they do with deferred constraints or synchronous replication.
+ * Beside them, all that the state ever was, written by a trigger, so that nothing has to be believed that the plugin tells.
+ */
+export const ledgerSql = `
+  create table entry (
+    id integer generated always as identity primary key,
+    attempt text not null, actor text not null, door text not null,
+    xid xid8 not null default pg_current_xact_id()
+  );
+  create index on entry (attempt);
+  create index on entry (xid);
+  create table shelf (
+    id integer primary key, stock integer not null, attempt text not null, actor text not null, door text not null
+  );
+  insert into shelf select n, 0, 'none', 'nobody', 'none' from generate_series(1, ${shelfCount}) n;
+  create function note_change() returns trigger language plpgsql as
+    'begin insert into entry (attempt, actor, door) values (new.attempt, new.actor, new.door); return null; end';
+  create trigger note_change after update on shelf for each row execute function note_change();
+  create function linger() returns trigger language plpgsql as
+    'begin perform pg_sleep(random() * 0.01); return null; end';
+  create constraint trigger linger after insert on entry deferrable initially deferred
+    for each row execute function linger();
+
+  create table history (
+    epoch integer not null, at timestamptz not null default clock_timestamp(), mode text not null, maintainer text,
+    reason text, expires_at timestamptz, former_epoch integer, former_expires_at timestamptz, former_lease text
+  );
+  create index on history (epoch);
+  create function note_state() returns trigger language plpgsql as $$
+  begin
+    if new.epoch is distinct from old.epoch then
+      insert into public.history (epoch, mode, maintainer, reason, expires_at, former_epoch, former_expires_at, former_lease)
+      values (new.epoch, new.mode, new.maintainer, new.reason, new.expires_at, old.epoch, old.expires_at, old.lease);
+    end if;
+    return null;
+  end $$;
+  create trigger note_state after update on maintenance.state for each row execute function note_state();
+`
+
+/** Has commits take longer, so that what slips through is seen soon. */
+export const slowCommitsSql = `
+  create or replace function linger() returns trigger language plpgsql as
+    'begin perform pg_sleep(random() * 0.2); return null; end'`

@@ -1,0 +1,224 @@
+import { setTimeout as pause } from "node:timers/promises"
+import type { DataSource } from "typeorm"
+import {
+  AccessRefusedError,
+  type EnterOptions,
+  installMaintenance,
+  MaintenanceError,
+  type Maintenance,
+  type Mode,
+  WriteVetoedError,
+} from "../../src"
+import { newDataSource } from "../support/data-source"
+import type { Dice } from "./dice"
+import { emergencyUser, Entry, Shelf } from "./ledger"
+import { type Ended, moment, tell } from "./messages"
+import { outcomeOf } from "./outcome"
+import { Witness } from "./witness"
+import { opened } from "./worker-life"
+
+/** A mode that can be entered. */
+export type Window = Exclude<Mode, "normal">
+
+/** What is told of a call beside what it came to. */
+type Facts = Pick<Ended["ended"], "abortedAt" | "graceMs">
+
+/** A row of the state, as the server has it, and what was committed then. */
+interface Look {
+  readonly snapshot: string
+  readonly epoch: number
+  readonly mode: Mode
+  readonly maintainer: string | null
+  readonly reason: string | null
+  readonly since: Date | null
+}
+
+const auditWithinMs = 10_000
+/** How long a window of whomever may stand before somebody ends it. */
+const longestWindowMs = 15_000
+
+const lookSql = `
+  select pg_current_snapshot()::text as snapshot, s.epoch, n.mode, n.maintainer, n.reason, n.since
+  from maintenance.state s, maintenance.as_of_now(s) n`
+
+/** Makes the calls of one maintainer, and tells of each that it begins and what it came to. */
+export class Operator {
+  readonly user: string
+  readonly dice: Dice
+  readonly #name: string
+  readonly #dataSource: DataSource
+  readonly #maintenance: Maintenance
+  readonly #witness: Witness
+  /** The window that was entered last, and not within `during`. */
+  #window: { maintainer: string; reason: string } | undefined
+  #operations = 0
+  #audits = 0
+  #auditEnded: () => void = () => undefined
+
+  constructor(name: string, { url, direct, dice }: { url: string; direct: string; dice: Dice }) {
+    this.#name = name
+    this.user = name.split(" ")[0] as string
+    this.dice = dice
+    this.#dataSource = newDataSource(url, { entities: [Entry, Shelf], poolSize: 2, logging: false })
+    this.#maintenance = installMaintenance(this.#dataSource, { emergencyUsers: [emergencyUser] })
+    this.#witness = new Witness(direct)
+  }
+
+  open(): Promise<void> {
+    return opened(this.#dataSource)
+  }
+
+  /** Ends whatever window stands, and closes what is open. */
+  async close(): Promise<void> {
+    if ((await this.status()) !== "normal") await this.leave(emergencyUser)
+    await this.#call("destroy", () => this.#dataSource.destroy())
+    await this.#call("uninstall", () => this.#maintenance.uninstall())
+    await this.#witness.close()
+  }
+
+  /** Enters; resolves with whether that is done. Then the window is watched for leaks. */
+  async enter(mode: Window, options: EnterOptions = {}, facts: Facts = {}): Promise<boolean> {
+    const as = options.as ?? this.user
+    return this.#call(
+      `enter("${mode}")`,
+      async (reason) => {
+        const entered = await this.#maintenance.enter(mode, { as, reason, ...options })
+        await this.#stands((this.#window = { maintainer: as, reason }))
+        return entered
+      },
+      facts,
+    )
+  }
+
+  /** Runs work within `during`; that window is watched for leaks, and the one that it is within, if there is one, again. */
+  async during(mode: Window, options: EnterOptions, work: () => Promise<void>): Promise<boolean> {
+    const maintainer = options.as ?? this.user
+    const isDone = await this.#call(`during("${mode}")`, (reason) =>
+      this.#maintenance.during(mode, { as: maintainer, reason, ...options }, async () => {
+        await this.#stands({ maintainer, reason })
+        await work()
+      }),
+    )
+    if (isDone && this.#window) await this.#stands(this.#window)
+    return isDone
+  }
+
+  leave(as = this.user): Promise<boolean> {
+    this.#window = undefined
+    return this.#call("leave", () => this.#maintenance.leave({ as }))
+  }
+
+  extend(expiresInMs: number | undefined): Promise<boolean> {
+    return this.#call("extend", () => this.#maintenance.extend({ as: this.user, expiresInMs }))
+  }
+
+  /** Hands the window to somebody else; then it is watched for leaks of this user. */
+  async transfer(to: string): Promise<boolean> {
+    const isDone = await this.#call("transfer", () => this.#maintenance.transfer({ as: this.user, to }))
+    if (isDone && this.#window) await this.#stands((this.#window = { ...this.#window, maintainer: to }))
+    return isDone
+  }
+
+  /** Looks at the state by the plugin, and tells of it. */
+  async status(): Promise<Mode | undefined> {
+    let mode: Mode | undefined
+    await this.#call("status", async () => {
+      const { epoch, mode: found, maintainer, state, reason = "" } = await this.#maintenance.status()
+      mode = found
+      tell({ told: { epoch, mode: found, maintainer } })
+      // No call of this process is under way but this one.
+      if (state === "entering" && reason.startsWith(`${this.#name} `))
+        this.#failed("status() says that a mode is being entered, and enter() has ended", reason)
+    })
+    return mode
+  }
+
+  /** Holds the window for a while, writes as its maintainer, and has it looked for leaks before it goes on. */
+  async hold(lowMs: number, highMs: number, as = this.user): Promise<void> {
+    const untilMs = moment() + this.dice.between(lowMs, highMs)
+    do {
+      await pause(this.dice.between(50, 400))
+      await this.#writeAs(as)
+    } while (moment() < untilMs)
+    await this.#audit()
+  }
+
+  /** Ends a window of this user that was left behind, and one of whomever that stands for too long. */
+  async tidyUp(): Promise<void> {
+    await this.status()
+    const [state] = await this.#witness.query<Look>(lookSql)
+    if (!state || state.mode === "normal") return
+    if (state.maintainer === this.user && this.dice.chance(0.7)) await this.leave()
+    else if (Date.now() - (state.since?.getTime() ?? 0) > longestWindowMs) await this.leave(emergencyUser)
+  }
+
+  /** It was looked for leaks. */
+  audited(audit: number): void {
+    if (audit === this.#audits) this.#auditEnded()
+  }
+
+  /**
+   * Tells of a window that was entered, if it stands: what others have committed until now is no leak. Known by its reason,
+   * for it may be over, and another one of the same maintainer be being entered.
+   */
+  async #stands({ maintainer, reason }: { maintainer: string; reason: string }): Promise<void> {
+    const [look] = await this.#witness.query<Look>(lookSql)
+    const from = moment()
+    if (!look || look.mode === "normal" || look.maintainer !== maintainer || look.reason !== reason) return
+    const { epoch, mode, snapshot } = look
+    tell({ standing: { epoch, mode, maintainer, snapshot, from } })
+  }
+
+  async #audit(): Promise<void> {
+    const ended = new Promise<void>((resolve) => (this.#auditEnded = resolve))
+    tell({ audit: ++this.#audits })
+    await Promise.race([ended, pause(auditWithinMs)])
+  }
+
+  /** What the maintainer writes must be stored, while the window stands. */
+  async #writeAs(user: string): Promise<void> {
+    const look = async () => (await this.#witness.query<Look>(lookSql))[0]
+    const before = await look()
+    await this.#call("write", async (attempt) => {
+      try {
+        await this.#maintenance.runAs(user, () =>
+          this.#dataSource.getRepository(Entry).insert({ attempt, actor: user, door: "maintainer" }),
+        )
+      } catch (error) {
+        const isRefused = error instanceof WriteVetoedError || error instanceof AccessRefusedError
+        const after = await look()
+        const isOwn = before?.maintainer === user && before.epoch === after?.epoch && after.mode !== "normal"
+        if (isRefused && isOwn) this.#failed("a maintainer was refused in the own window", error.message)
+        throw error
+      }
+    })
+  }
+
+  #failed(what: string, facts: string): void {
+    tell({ failed: { kind: "inconsistency", what, facts } })
+  }
+
+  /** The reason of a call is its name, which no other call has. */
+  async #call(
+    call: string,
+    work: (operation: string) => Promise<unknown>,
+    facts: Facts = {},
+  ): Promise<boolean> {
+    const operation = `${this.#name} ${++this.#operations}`
+    tell({ begun: { call, operation } })
+    const begunAt = Date.now()
+    let outcome = "done"
+    let epoch: number | undefined
+    try {
+      const result = await work(operation)
+      if (call.startsWith("enter")) epoch = (result as { epoch: number }).epoch
+    } catch (error) {
+      const isTimeout = (error as Error).name === "TimeoutError"
+      outcome = isTimeout ? "aborted" : outcomeOf(error)
+      if (!(error instanceof MaintenanceError) && !isTimeout) outcome += `: ${(error as Error).message}`
+    }
+    const known = epoch === undefined ? {} : { epoch }
+    tell({ ended: { call, operation, begunAt, endedAt: Date.now(), outcome, ...known, ...facts } })
+    return outcome === "done"
+  }
+}

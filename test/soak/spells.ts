@@ -1,0 +1,107 @@
+import { setTimeout as pause } from "node:timers/promises"
+import type { DrainOutcome, EnterOptions } from "../../src"
+import type { Dice } from "./dice"
+import { emergencyUser } from "./ledger"
+import type { Operator, Window } from "./operator"
+
+const outcomes: readonly DrainOutcome[] = ["proceed", "cancel", "terminate", "abandon"]
+
+function modeOf(dice: Dice): Window {
+  return dice.pick(["concurrent", "concurrent", "exclusive"])
+}
+
+/** How to enter, with as many decisions each time. */
+function optionsOf(dice: Dice): EnterOptions {
+  const drain = { withinMs: dice.between(0, 3000), then: dice.pick(outcomes) }
+  return {
+    ...(dice.chance(0.5) ? { drain } : {}),
+    acknowledgeWithinMs: dice.pick([100, 1000, 5000, 10_000]),
+  }
+}
+
+/** What is done with a window of one's own, while it is held; resolves with who may leave it. */
+const turns: Record<string, (operator: Operator) => Promise<string>> = {
+  none: (operator) => Promise.resolve(operator.user),
+  extend: async (operator) => {
+    await operator.extend(operator.dice.between(4000, 8000))
+    return operator.user
+  },
+  "switch the mode": async (operator) => {
+    await operator.enter(modeOf(operator.dice), optionsOf(operator.dice))
+    return operator.user
+  },
+  "a task within": async (operator) => {
+    await operator.during(modeOf(operator.dice), optionsOf(operator.dice), () => operator.hold(0, 800))
+    return operator.user
+  },
+  transfer: async (operator) => {
+    const to = operator.user === "alice" ? "bob" : "alice"
+    return (await operator.transfer(to)) ? to : operator.user
+  },
+}
+
+/** What a maintainer does from time to time, from the beginning to the end. */
+export const spells = {
+  async window(operator) {
+    if (!(await operator.enter(modeOf(operator.dice), optionsOf(operator.dice)))) return
+    await operator.hold(0, 1000)
+    await operator.status()
+    const holder = await (turns[operator.dice.pick(Object.keys(turns))] as (typeof turns)[string])(operator)
+    await operator.hold(0, 1000, holder)
+    await operator.leave(holder)
+    await operator.status()
+  },
+
+  async during(operator) {
+    const { dice } = operator
+    const as = dice.chance(0.2) ? emergencyUser : operator.user
+    await operator.during(modeOf(dice), { ...optionsOf(dice), as }, () => operator.hold(0, 1500, as))
+  },
+
+  async "tied to this process"(operator) {
+    const { dice } = operator
+    const graceMs = dice.between(1500, 2500)
+    const options = { ...optionsOf(dice), heldWhile: "alive", graceMs } as const
+    if (!(await operator.enter(modeOf(dice), options, { graceMs }))) return
+    if (dice.chance(0.5)) {
+      await operator.during(modeOf(dice), optionsOf(dice), () => operator.hold(500, 3000))
+    }
+    await operator.hold(2000, 5000)
+    await operator.leave()
+  },
+
+  async expiring(operator) {
+    const { dice } = operator
+    const expiresInMs = dice.between(1000, 3000)
+    if (!(await operator.enter(modeOf(dice), { ...optionsOf(dice), expiresInMs }))) return
+    await operator.hold(0, 4000)
+    await operator.status()
+  },
+
+  async "taken over"(operator) {
+    const { dice } = operator
+    if (!(await operator.enter(modeOf(dice), { ...optionsOf(dice), as: emergencyUser }))) return
+    await operator.hold(0, 1000, emergencyUser)
+    await operator.leave(emergencyUser)
+  },
+
+  async "broken off"(operator) {
+    const { dice } = operator
+    const afterMs = dice.between(0, 3000)
+    const signal = AbortSignal.timeout(afterMs)
+    const abortedAt = Date.now() + afterMs
+    const options = {
+      ...optionsOf(dice),
+      drain: { withinMs: dice.between(0, 5000), then: dice.pick(outcomes) },
+      signal,
+    }
+    if (!(await operator.enter(modeOf(dice), options, { abortedAt }))) return
+    await operator.hold(0, 500)
+    await operator.leave()
+  },
+
+  async "left to itself"(operator) {
+    await operator.enter(modeOf(operator.dice), optionsOf(operator.dice))
+    await pause(operator.dice.between(0, 2000))
+  },
+} satisfies Record<string, (operator: Operator) => Promise<void>>
