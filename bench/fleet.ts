@@ -1,82 +1,98 @@
-import { fork } from "node:child_process"
-import { once } from "node:events"
-import { join } from "node:path"
+import type { Client } from "pg"
 import { withClient } from "../test/support/database"
 import { withPlugin } from "./contenders"
+import { FleetHosts } from "./fleet-hosts"
 import { quantile } from "./rounds"
 import { enterUnderLoad, loops, switches } from "./switching"
 import { microseconds, printTable } from "./table"
 
-const notices = 50
-const idleMs = 30_000
+/** How many instances there are beside the one that enters, and in how many processes. */
+const spreads = [
+  { instances: 0, processes: 0 },
+  { instances: 9, processes: 1 },
+  { instances: 9, processes: 9 },
+  { instances: 99, processes: 1 },
+  { instances: 99, processes: 10 },
+] as const
 
-/** What other instances cost: enter() under load among them, how long until each refuses, and what they do when idle. */
+const notices = 50
+const idleMs = 20_000
+/** Within what time the statistics tell of what was before. */
+const settleMs = 12_000
+
+/**
+ * What other instances cost, in one process and in processes of their own: enter() under load among them, how long until each
+ * refuses, and what they do and hold when idle.
+ */
 export async function fleet(url: string): Promise<void> {
   const rows: string[][] = []
-  for (const instances of [1, 10, 100]) {
+  for (const { instances, processes } of spreads) {
     await withPlugin("normal", { url, via: url, connections: loops }, async ({ dataSource, maintenance }) => {
       const own = new URL(url)
       own.pathname = "/bench_normal"
-      const host = fork(join(__dirname, "fleet-host.js"), [own.toString(), String(instances - 1)])
-      await once(host, "message")
-      const knows: number[] = []
-      host.on("message", ({ mode, at }: { mode: string; at: number }) => {
-        if (mode === "exclusive") knows.push(at)
-      })
+      const hosts = await FleetHosts.start(own.toString(), instances, processes)
       const { latencies, perSecond } = await enterUnderLoad(dataSource, maintenance)
       const delays: number[] = []
-      for (let count = 0; count < notices && instances > 1; count++) {
-        knows.length = 0
-        const before = Number(process.hrtime.bigint()) / 1000
-        await maintenance.enter("exclusive", { as: "bench" })
-        // They acknowledge after they know; what they tell may be on its way.
-        while (knows.length < instances - 1) await new Promise(setImmediate)
-        delays.push(...knows.map((at) => at - before))
+      for (let count = 0; count < notices && instances > 0; count++) {
+        delays.push(...(await hosts.delaysOf(() => maintenance.enter("exclusive", { as: "bench" }))))
         await maintenance.leave({ as: "bench" })
       }
-      const idle = await statementsInIdle(own.toString())
-      host.disconnect()
-      await once(host, "exit")
+      const idle = await idleCost(own.toString())
+      await hosts.stop()
       rows.push([
-        String(instances),
+        String(instances + 1),
+        String(processes + 1),
         perSecond.toFixed(0),
         microseconds(quantile(latencies, 0.5)),
         microseconds(quantile(latencies, 0.99)),
         delays.length > 0 ? microseconds(quantile(delays, 0.5)) : "",
         delays.length > 0 ? microseconds(quantile(delays, 0.99)) : "",
-        idle.toFixed(1),
+        idle.transactions.toFixed(1),
+        String(idle.connections),
       ])
     })
   }
   printTable(
-    `instances: enter() under load, ${switches} times; from the call of enter("exclusive") to the early refusal, ${notices} times`,
+    `instances: enter() under load, ${switches} times; from the call of enter("exclusive") to the early refusal, ${notices} times; ` +
+      "all idle",
     [
       "instances",
+      "processes",
       "transactions a second",
       "enter() p50",
       "p99",
       "refuses after p50",
       "p99",
-      "transactions a minute, all idle",
+      "transactions a minute, idle",
+      "connections of watches",
     ],
     rows,
   )
 }
 
-/** How many transactions a minute all that is connected to a database makes, beside those that look. */
-async function statementsInIdle(url: string): Promise<number> {
+/** How many transactions a minute all make that is connected to a database, beside who looks, and how many watches there are. */
+async function idleCost(url: string): Promise<{ transactions: number; connections: number }> {
   return withClient(url, async (client) => {
-    const look = async () => {
-      await client.query("select pg_stat_clear_snapshot()")
-      const { rows } = await client.query<{ count: string }>(
-        "select xact_commit + xact_rollback as count from pg_stat_database where datname = current_database()",
-      )
-      return Number(rows[0]?.count)
-    }
-    // Statistics of what was before come within seconds.
-    await new Promise((resolve) => setTimeout(resolve, 12_000))
-    const before = await look()
+    await new Promise((resolve) => setTimeout(resolve, settleMs))
+    const before = await transactions(client)
     await new Promise((resolve) => setTimeout(resolve, idleMs))
-    return Math.max(0, (await look()) - before - 2) * (60_000 / idleMs)
+    const after = await transactions(client)
+    const { rows } = await client.query<{ count: number }>(
+      `select count(*)::int as count from pg_stat_activity
+       where datname = current_database() and application_name = 'typeorm-maintenance-mode'`,
+    )
+    return {
+      // Two are of the looks.
+      transactions: Math.max(0, after - before - 2) * (60_000 / idleMs),
+      connections: rows[0]?.count ?? 0,
+    }
   })
+}
+
+async function transactions(client: Client): Promise<number> {
+  await client.query("select pg_stat_clear_snapshot()")
+  const { rows } = await client.query<{ count: string }>(
+    "select xact_commit + xact_rollback as count from pg_stat_database where datname = current_database()",
+  )
+  return Number(rows[0]?.count)
 }
