@@ -42,8 +42,7 @@ export class Judge {
   async ended(who: string, ended: Ended["ended"]): Promise<void> {
     if (ended.outcome === "done" && ended.epoch !== undefined) await this.#entered(who, ended, ended.epoch)
     if (ended.abortedAt !== undefined) this.#brokenOff(who, ended, ended.abortedAt)
-    if (!ended.call.startsWith("enter") || !/^(?!\w+Error [A-Z]).*: /.test(ended.outcome)) return
-    await this.#gaveUp(who, ended)
+    if (ended.isBroken && !ended.hasEntered) await this.#gaveUp(who, ended)
   }
 
   /** What status() tells is a state that there was, and none that is earlier than what it told before. */

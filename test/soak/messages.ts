@@ -43,6 +43,10 @@ export interface Ended {
     readonly endedAt: number
     /** `done`, or the class of the error and what it says. */
     readonly outcome: string
+    /** Whether it failed for a reason that is not of the plugin: a lost connection. */
+    readonly isBroken: boolean
+    /** Whether the window stood, and what it was entered for had begun. */
+    readonly hasEntered: boolean
     /** The epoch that it resolved with. */
     readonly epoch?: number
     /** When it was broken off. */

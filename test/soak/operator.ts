@@ -21,7 +21,11 @@ import { opened } from "./worker-life"
 export type Window = Exclude<Mode, "normal">
 
 /** What is told of a call beside what it came to. */
-type Facts = Pick<Ended["ended"], "abortedAt" | "graceMs">
+type Facts = Partial<Pick<Ended["ended"], "abortedAt" | "graceMs">> & {
+  hasEntered?: boolean
+  /** When it resolved, if that is to count and not the look after it. */
+  resolvedAt?: number
+}
 
 /** A row of the state, as the server has it, and what was committed then. */
 interface Look {
@@ -51,6 +55,8 @@ export class Operator {
   readonly #witness: Witness
   /** The window that was entered last, and not within `during`. */
   #window: { maintainer: string; reason: string } | undefined
+  /** The call of which it was found last that the state says it was under way still. */
+  #leftEntering = ""
   #operations = 0
   #audits = 0
   #auditEnded: () => void = () => undefined
@@ -83,6 +89,7 @@ export class Operator {
       `enter("${mode}")`,
       async (reason) => {
         const entered = await this.#maintenance.enter(mode, { as, reason, ...options })
+        facts.resolvedAt = Date.now()
         await this.#stands((this.#window = { maintainer: as, reason }))
         return entered
       },
@@ -93,12 +100,14 @@ export class Operator {
   /** Runs work within `during`; that window is watched for leaks, and the one that it is within, if there is one, again. */
   async during(mode: Window, options: EnterOptions, work: () => Promise<void>): Promise<boolean> {
     const maintainer = options.as ?? this.user
-    const isDone = await this.#call(`during("${mode}")`, (reason) =>
+    const facts: Facts = {}
+    const run = (reason: string) =>
       this.#maintenance.during(mode, { as: maintainer, reason, ...options }, async () => {
+        facts.hasEntered = true
         await this.#stands({ maintainer, reason })
         await work()
-      }),
-    )
+      })
+    const isDone = await this.#call(`during("${mode}")`, run, facts)
     if (isDone && this.#window) await this.#stands(this.#window)
     return isDone
   }
@@ -127,8 +136,10 @@ export class Operator {
       mode = found
       tell({ told: { epoch, mode: found, maintainer } })
       // No call of this process is under way but this one.
-      if (state === "entering" && reason.startsWith(`${this.#name} `))
+      if (state === "entering" && reason.startsWith(`${this.#name} `) && reason !== this.#leftEntering) {
+        this.#leftEntering = reason
         this.#failed("status() says that a mode is being entered, and enter() has ended", reason)
+      }
     })
     return mode
   }
@@ -208,6 +219,7 @@ export class Operator {
     tell({ begun: { call, operation } })
     const begunAt = Date.now()
     let outcome = "done"
+    let isBroken = false
     let epoch: number | undefined
     try {
       const result = await work(operation)
@@ -215,10 +227,12 @@ export class Operator {
     } catch (error) {
       const isTimeout = (error as Error).name === "TimeoutError"
       outcome = isTimeout ? "aborted" : outcomeOf(error)
-      if (!(error instanceof MaintenanceError) && !isTimeout) outcome += `: ${(error as Error).message}`
+      isBroken = !(error instanceof MaintenanceError) && !isTimeout
+      if (isBroken) outcome += `: ${(error as Error).message}`
     }
     const known = epoch === undefined ? {} : { epoch }
-    tell({ ended: { call, operation, begunAt, endedAt: Date.now(), outcome, ...known, ...facts } })
+    const { hasEntered = false, resolvedAt: endedAt = Date.now(), ...others } = facts
+    tell({ ended: { call, operation, begunAt, endedAt, outcome, isBroken, hasEntered, ...known, ...others } })
     return outcome === "done"
   }
 }
