@@ -16,9 +16,9 @@ const spreads = [
 ] as const
 
 const notices = 50
-const idleMs = 20_000
+const idleMs = 15_000
 /** Within what time the statistics tell of what was before. */
-const settleMs = 12_000
+const settleMs = 11_000
 
 /**
  * What other instances cost, in one process and in processes of their own: enter() under load among them, how long until each
@@ -77,15 +77,17 @@ async function idleCost(url: string): Promise<{ transactions: number; connection
     const before = await transactions(client)
     await new Promise((resolve) => setTimeout(resolve, idleMs))
     const after = await transactions(client)
-    const { rows } = await client.query<{ count: number }>(
-      `select count(*)::int as count from pg_stat_activity
-       where datname = current_database() and application_name = 'typeorm-maintenance-mode'`,
+    const { rows } = await client.query<{ count: number; are_idle: boolean }>(
+      `select count(*) filter (where application_name = 'typeorm-maintenance-mode')::int as count,
+         coalesce(max(query_start) < clock_timestamp() - $1 * interval '1 millisecond', true) as are_idle
+       from pg_stat_activity
+       where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()`,
+      [idleMs],
     )
-    return {
-      // Two are of the looks.
-      transactions: Math.max(0, after - before - 2) * (60_000 / idleMs),
-      connections: rows[0]?.count ?? 0,
-    }
+    const { count: connections = 0, are_idle: areIdle = false } = rows[0] ?? {}
+    // Two are of the looks; and if no session has run anything, the others are of autovacuum.
+    const counted = areIdle ? 0 : Math.max(0, after - before - 2)
+    return { transactions: counted * (60_000 / idleMs), connections }
   })
 }
 

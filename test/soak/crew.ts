@@ -11,6 +11,8 @@ export type Role = "application" | "maintainer"
 /** How long a process may be silent, and how long it may take to end. */
 const silentMs = 60_000
 const stopWithinMs = 65_000
+/** More memory than this no process needs, in bytes. */
+const mostMemory = 512 * 2 ** 20
 
 /** Memory of a process, in bytes. */
 export interface Memory {
@@ -42,6 +44,7 @@ export class Worker {
   #isExpectedToEnd = false
   #heardAt = Date.now()
   #rss: number[] = []
+  readonly #end = () => void this.#child?.kill("SIGKILL")
   isStopped = false
 
   private constructor(
@@ -57,6 +60,8 @@ export class Worker {
     this.#findings = findings
     this.#timeline = timeline
     this.#listener = (message) => listener(this, message)
+    // One that is stopped by a signal would outlive this.
+    process.on("exit", this.#end)
   }
 
   static async start(
@@ -144,12 +149,19 @@ export class Worker {
         await this.kill()
       }
     }
+    process.removeListener("exit", this.#end)
     await this.line.close()
   }
 
   #heard(message: FromWorker): void {
     this.#heardAt = Date.now()
-    if (typeof message === "object" && "rss" in message) this.#rss.push(message.rss)
+    if (typeof message === "object" && "rss" in message) this.#remembers(message.rss)
     this.#listener(message)
+  }
+
+  #remembers(rss: number): void {
+    const isFirst = rss > mostMemory && (this.#rss.at(-1) ?? 0) <= mostMemory
+    if (isFirst) this.#findings.add("inconsistency", "a process takes more than 512 MiB", this.name)
+    this.#rss.push(rss)
   }
 }

@@ -109,13 +109,16 @@ export class Judge {
     )
   }
 
-  /** An enter() that waits goes on waiting, whatever happens to the connection. */
+  /** An enter() that waits goes on waiting while its window stands, whatever happens to the connection. */
   async #gaveUp(who: string, { operation, outcome, endedAt }: Ended["ended"]): Promise<void> {
     const [own] = await this.#witness.query<State>(
       `select ${columns} where reason = $1 and former_epoch = epoch - 1 order by epoch limit 1`,
       [operation],
     )
     if (!own) return
+    const [next] = await this.#witness.query<State>(`select ${columns} where former_epoch = $1`, [own.epoch])
+    // Then it was to reject, with whatever.
+    if (next && next.at.getTime() <= endedAt) return
     const waitedMs = endedAt - own.at.getTime()
     // Its answer may have been lost, so that it never came to wait.
     if (waitedMs < slackMs / 3 || this.#timeline.isDisturbed(who, own.at.getTime(), endedAt, slowing)) return
