@@ -1,6 +1,7 @@
 import { MaintenanceInputError, MaintenanceSetupError } from "./errors"
 import type { Actor } from "./mode/mode"
-import { checkUser, faultOfUser, maxUserLength, type ResolvedOptions } from "./options"
+import { checkUser, faultOfUser, maxUserLength } from "./input"
+import type { ResolvedOptions } from "./options"
 import { type RefusalPolicy, shared } from "./shared"
 
 /** Runs a function, and all that it starts, on behalf of a user; throws MaintenanceInputError for no user. */

@@ -2,7 +2,7 @@ export { AsMaintainer, DuringMaintenance } from "./decorators"
 export type { DuringMaintenanceOptions, MaintenanceDecorator, UserOf } from "./decorators"
 export type { Blocker } from "./drain/blocker"
 export type { Draining, DrainOutcome } from "./drain/drain"
-export type { EnterOptions } from "./drain/enter-options"
+export type { DrainOptions, EnterOptions } from "./drain/enter-options"
 export {
   AccessRefusedError,
   DrainTimeoutError,
@@ -31,7 +31,7 @@ export type {
   MaintenanceStatus,
   Mode,
 } from "./mode/mode"
-export type { DrainOptions, MaintenanceOptions } from "./options"
+export type { MaintenanceOptions } from "./options"
 export type { RefusalPolicy } from "./shared"
 export { MaintenanceMigration } from "./state/migration"
 export { maintenanceSchemaSql } from "./state/schema"

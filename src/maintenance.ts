@@ -16,17 +16,8 @@ import {
 } from "./errors"
 import { currentTask, knownUser, namedActor, runAs, runTask, runWithPolicy } from "./identity"
 import type { Actor, Entered, MaintenanceReport, MaintenanceStatus, Mode } from "./mode/mode"
-import {
-  checkMode,
-  checkPolicy,
-  checkOptions,
-  checkExpiry,
-  checkSignal,
-  checkUser,
-  durationOf,
-  resolveOptions,
-  type MaintenanceOptions,
-} from "./options"
+import { checkExpiry, checkMode, checkOptions, checkSignal, checkUser, durationOf } from "./input"
+import { checkPolicy, type MaintenanceOptions, resolveOptions } from "./options"
 import { type RefusalPolicy, shared } from "./shared"
 import { taskLost } from "./state/refusal"
 import { whenWritable } from "./when-writable"

@@ -1,4 +1,16 @@
-import type { DrainOptions } from "../options"
+import type { DrainOutcome } from "./drain"
+
+/** What is done about what others have running when a mode is entered. */
+export interface DrainOptions {
+  /** How many milliseconds to wait for it to end. Default: 30000; 0 in concurrent mode if there is no `drain` at all. */
+  withinMs?: number | undefined
+  /**
+   * What to do with what is left then. `proceed`: nothing, it is refused later. `cancel`: cancel its statement; `terminate`:
+   * terminate its session; what is left another 5 seconds later makes it be abandoned. `abandon`: the mode goes back to
+   * what it was, with a DrainTimeoutError. Default: `proceed` in concurrent mode, `abandon` in exclusive mode.
+   */
+  then?: DrainOutcome | undefined
+}
 
 /** Who changes the mode, and why. */
 export interface EnterOptions {

@@ -7,14 +7,13 @@ import {
   checkOptions,
   checkReason,
   checkSignal,
-  drainPlanOf,
   durationOf,
-  graceOf,
-  readersOf,
-} from "../options"
+  maxDurationMs,
+  minExpiryMs,
+} from "../input"
 import type { Opening, Start } from "../state/switching"
-import type { DrainPlan } from "./drain"
-import { type EnterOptions, enterOptionNames } from "./enter-options"
+import { drainOutcomes, type DrainPlan } from "./drain"
+import { type DrainOptions, type EnterOptions, enterOptionNames } from "./enter-options"
 
 /** What `enter()` is asked for, checked. */
 export interface Entry {
@@ -77,4 +76,71 @@ export function startOf({ startsAt, startsInMs }: EnterOptions): Start | undefin
   if (startsAt === undefined) return undefined
   if (startsAt instanceof Date && !Number.isNaN(startsAt.getTime())) return { at: startsAt }
   throw new MaintenanceInputError(`The option startsAt is a valid Date; this one is ${inspect(startsAt)}.`)
+}
+
+/** How long others are waited for, in milliseconds. */
+const defaultDrainMs = 30_000
+/** How long a window goes on after the process that it is tied to was heard of last, by default. */
+const defaultGraceMs = 30_000
+
+/** After how long a window ends whose process is gone; undefined if it is tied to none. Throws MaintenanceInputError. */
+function graceOf({
+  heldWhile,
+  graceMs,
+  then = "end",
+}: {
+  heldWhile?: unknown
+  graceMs?: unknown
+  then?: unknown
+}): number | undefined {
+  if (then !== "end" && then !== "stay") {
+    throw new MaintenanceInputError(`The option then is "end" or "stay"; this one is ${inspect(then)}.`)
+  }
+  if (heldWhile === undefined) {
+    if (graceMs === undefined && then === "end") return undefined
+    throw new MaintenanceInputError(
+      'The options graceMs and then make sense with heldWhile: "alive" only; what others have running is drain.then.',
+    )
+  }
+  if (heldWhile !== "alive") {
+    throw new MaintenanceInputError(
+      `The option heldWhile is "alive", or not given; this one is ${inspect(heldWhile)}.`,
+    )
+  }
+  const ms = graceMs ?? defaultGraceMs
+  if (typeof ms === "number" && ms >= minExpiryMs && ms <= maxDurationMs) {
+    return then === "end" ? ms : undefined
+  }
+  throw new MaintenanceInputError(
+    `The option graceMs is a number of milliseconds from ${minExpiryMs} to ${maxDurationMs}; this one is ${inspect(ms)}.`,
+  )
+}
+
+/** How many connections of an instance others may use, or undefined; throws MaintenanceInputError. */
+function readersOf(mode: Mode, value: unknown): number | undefined {
+  if (value === undefined) return undefined
+  if (mode !== "concurrent")
+    throw new MaintenanceInputError(
+      "The option readers makes sense in concurrent mode only: in exclusive mode nobody else reads.",
+    )
+  if (Number.isInteger(value) && (value as number) >= 1 && (value as number) <= maxDurationMs)
+    return value as number
+  throw new MaintenanceInputError(
+    `The option readers is a whole number from 1 up; this one is ${inspect(value)}.`,
+  )
+}
+
+/** How a mode is entered, with the defaults of that mode; throws MaintenanceInputError. */
+function drainPlanOf(mode: Mode, drain: DrainOptions | undefined): DrainPlan {
+  // In concurrent mode vetoes will do; exclusive mode means that nobody else is there.
+  const outcome = mode === "exclusive" ? "abandon" : "proceed"
+  if (drain === undefined) return { withinMs: mode === "exclusive" ? defaultDrainMs : 0, outcome }
+  checkOptions(drain, ["withinMs", "then"])
+  const { then = outcome } = drain
+  if (!drainOutcomes.includes(then)) {
+    throw new MaintenanceInputError(
+      `The option drain.then is one of ${drainOutcomes.join(", ")}; this one is ${inspect(then)}.`,
+    )
+  }
+  return { withinMs: durationOf("drain.withinMs", drain.withinMs, defaultDrainMs), outcome: then }
 }
