@@ -1,10 +1,12 @@
 import type { Installation } from "../enforcement/install"
 import { DrainTimeoutError, NotMaintainerError } from "../errors"
 import type { Entered } from "../mode/mode"
+import { lockKeys } from "../state/schema"
 import type { StateStore } from "../state/state-store"
 import type { Opening } from "../state/switching"
 import { awaitStart } from "./announced"
 import type { Blocker } from "./blocker"
+import { Blockers } from "./blockers"
 import { drain, type Draining, type DrainPlan } from "./drain"
 import type { DrainingFeed } from "./draining-feed"
 import type { Entry } from "./entry"
@@ -61,7 +63,12 @@ export class Entering {
     signal?: AbortSignal,
   ): Promise<readonly Blocker[]> {
     const window = { mode: opening.mode, maintainer: opening.actor.user as string }
-    const blockers = store.blockersOf(epoch, () => this.#installation.unrestrictedPids(window))
+    const { schema } = this.#installation.options
+    const blockers = new Blockers(
+      (text, values) => store.look(text, values),
+      { schema, presence: lockKeys(schema).presence, epoch },
+      () => this.#installation.unrestrictedPids(window),
+    )
     const { feed } = this.#events
     const end = feed.begin()
     try {

@@ -1,10 +1,10 @@
-import { Blockers } from "../drain/blockers"
+import type { QueryResult, QueryResultRow } from "pg"
 import { MaintenanceSetupError } from "../errors"
 import type { Actor, AnnouncedWindow, Mode, StampedState } from "../mode/mode"
 import type { ControlConnection } from "./control-connection"
 import { Fleet } from "./fleet"
 import { persistently } from "./persistence"
-import { installedVersion, installSchema, lockKeys, maintenanceSchemaSql } from "./schema"
+import { installedVersion, installSchema, maintenanceSchemaSql } from "./schema"
 import { StateFunctions } from "./state-functions"
 import { Switching } from "./switching"
 
@@ -107,14 +107,9 @@ export class StateStore {
     return (await this.#functions.rows<{ epoch: number; is_live: boolean }>("entering"))[0]
   }
 
-  /** Who is in the way of the window of an epoch. */
-  blockersOf(epoch: number, ownPids: () => readonly number[]): Blockers {
-    const { presence } = lockKeys(this.#schema)
-    return new Blockers(
-      (text, values) => persistently(() => this.#control.query(text, values)),
-      { schema: this.#schema, presence, epoch },
-      ownPids,
-    )
+  /** Runs a statement that looks, or can be run twice; again, if the connection is lost. */
+  look<Row extends QueryResultRow>(text: string, values: unknown[]): Promise<QueryResult<Row>> {
+    return persistently(() => this.#control.query<Row>(text, values))
   }
 
   /** Whether the server is a read replica. */
