@@ -13,6 +13,7 @@ const weights: Record<keyof typeof spells, number> = {
   during: 4,
   "tied to this process": 3,
   expiring: 2,
+  announced: 2,
   "taken over": 2,
   "broken off": 3,
   "left to itself": 1,

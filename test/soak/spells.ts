@@ -10,13 +10,18 @@ function modeOf(dice: Dice): Window {
   return dice.pick(["concurrent", "concurrent", "exclusive"])
 }
 
-/** How to enter, with as many decisions each time. */
-function optionsOf(dice: Dice): EnterOptions {
+/** Which mode to enter, and how, with as many decisions each time. */
+function entryOf(dice: Dice): [Window, EnterOptions] {
+  const mode = modeOf(dice)
   const drain = { withinMs: dice.between(0, 3000), then: dice.pick(outcomes) }
-  return {
+  const readers = dice.between(1, 3)
+  const isBounded = dice.chance(0.3)
+  const options = {
     ...(dice.chance(0.5) ? { drain } : {}),
+    ...(mode === "concurrent" && isBounded ? { readers } : {}),
     acknowledgeWithinMs: dice.pick([100, 1000, 5000, 10_000]),
   }
+  return [mode, options]
 }
 
 /** What is done with a window of one's own, while it is held; resolves with who may leave it. */
@@ -27,11 +32,11 @@ const turns: Record<string, (operator: Operator) => Promise<string>> = {
     return operator.user
   },
   "switch the mode": async (operator) => {
-    await operator.enter(modeOf(operator.dice), optionsOf(operator.dice))
+    await operator.enter(...entryOf(operator.dice))
     return operator.user
   },
   "a task within": async (operator) => {
-    await operator.during(modeOf(operator.dice), optionsOf(operator.dice), () => operator.hold(0, 800))
+    await operator.during(...entryOf(operator.dice), () => operator.hold(0, 800))
     return operator.user
   },
   transfer: async (operator) => {
@@ -43,7 +48,7 @@ const turns: Record<string, (operator: Operator) => Promise<string>> = {
 /** What a maintainer does from time to time, from the beginning to the end. */
 export const spells = {
   async window(operator) {
-    if (!(await operator.enter(modeOf(operator.dice), optionsOf(operator.dice)))) return
+    if (!(await operator.enter(...entryOf(operator.dice)))) return
     await operator.hold(0, 1000)
     await operator.status()
     const holder = await (turns[operator.dice.pick(Object.keys(turns))] as (typeof turns)[string])(operator)
@@ -55,16 +60,19 @@ export const spells = {
   async during(operator) {
     const { dice } = operator
     const as = dice.chance(0.2) ? emergencyUser : operator.user
-    await operator.during(modeOf(dice), { ...optionsOf(dice), as }, () => operator.hold(0, 1500, as))
+    const [mode, options] = entryOf(dice)
+    await operator.during(mode, { ...options, as }, () => operator.hold(0, 1500, as))
   },
 
   async "tied to this process"(operator) {
     const { dice } = operator
     const graceMs = dice.between(1500, 2500)
-    const options = { ...optionsOf(dice), heldWhile: "alive", graceMs } as const
-    if (!(await operator.enter(modeOf(dice), options, { graceMs }))) return
+    const [mode, options] = entryOf(dice)
+    if (!(await operator.enter(mode, { ...options, heldWhile: "alive", graceMs }, { graceMs }))) return
     if (dice.chance(0.5)) {
-      await operator.during(modeOf(dice), optionsOf(dice), () => operator.hold(500, 3000))
+      const [innerMode, inner] = entryOf(dice)
+      const end = dice.chance(0.5) ? { expiresInMs: 10_000 } : {}
+      await operator.during(innerMode, { ...inner, ...end }, () => operator.hold(500, 3000))
     }
     await operator.hold(2000, 5000)
     await operator.leave()
@@ -73,14 +81,16 @@ export const spells = {
   async expiring(operator) {
     const { dice } = operator
     const expiresInMs = dice.between(1000, 3000)
-    if (!(await operator.enter(modeOf(dice), { ...optionsOf(dice), expiresInMs }))) return
+    const [mode, options] = entryOf(dice)
+    if (!(await operator.enter(mode, { ...options, expiresInMs }))) return
     await operator.hold(0, 4000)
     await operator.status()
   },
 
   async "taken over"(operator) {
     const { dice } = operator
-    if (!(await operator.enter(modeOf(dice), { ...optionsOf(dice), as: emergencyUser }))) return
+    const [mode, options] = entryOf(dice)
+    if (!(await operator.enter(mode, { ...options, as: emergencyUser }))) return
     await operator.hold(0, 1000, emergencyUser)
     await operator.leave(emergencyUser)
   },
@@ -90,18 +100,25 @@ export const spells = {
     const afterMs = dice.between(0, 3000)
     const signal = AbortSignal.timeout(afterMs)
     const abortedAt = Date.now() + afterMs
-    const options = {
-      ...optionsOf(dice),
-      drain: { withinMs: dice.between(0, 5000), then: dice.pick(outcomes) },
-      signal,
-    }
-    if (!(await operator.enter(modeOf(dice), options, { abortedAt }))) return
+    const [mode, options] = entryOf(dice)
+    const drain = { withinMs: dice.between(0, 5000), then: dice.pick(outcomes) }
+    const startsInMs = dice.between(1000, 2000)
+    const start = dice.chance(0.3) ? { startsInMs } : {}
+    if (!(await operator.enter(mode, { ...options, ...start, drain, signal }, { abortedAt }))) return
     await operator.hold(0, 500)
     await operator.leave()
   },
 
+  async announced(operator) {
+    const { dice } = operator
+    const [mode, options] = entryOf(dice)
+    if (!(await operator.enter(mode, { ...options, startsInMs: dice.between(1000, 2500) }))) return
+    await operator.hold(0, 1000)
+    await operator.leave()
+  },
+
   async "left to itself"(operator) {
-    await operator.enter(modeOf(operator.dice), optionsOf(operator.dice))
+    await operator.enter(...entryOf(operator.dice))
     await pause(operator.dice.between(0, 2000))
   },
 } satisfies Record<string, (operator: Operator) => Promise<void>>
