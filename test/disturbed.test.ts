@@ -117,6 +117,27 @@ describe("An entering that is disturbed", () => {
     )
   })
 
+  it("is nothing to go back to for who takes over: that goes back to what was before both", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice", reason: "rebuild" })
+    await withMaintenance(database.current.url, {}, (other) =>
+      withBystander(async () => {
+        const told = firstDraining(maintenance)
+        const first = errorOf(maintenance.enter("exclusive", { as: "alice", reason: "move", drain: forever }))
+        await told
+        await other.maintenance.during("concurrent", { as: "break-glass" }, async () => {
+          expect(await first).to.be.instanceOf(NotMaintainerError)
+        })
+        expect(await other.maintenance.status()).to.include({
+          mode: "concurrent",
+          maintainer: "alice",
+          reason: "rebuild",
+          isInterrupted: false,
+        })
+      }),
+    )
+  })
+
   it("stays interrupted if its process is gone, also after another that was abandoned", async () => {
     const { maintenance } = installed.current
     await withBystander(async () => {

@@ -441,7 +441,7 @@ as $$
 declare
   former {schema}.state := jsonb_populate_record({schema}.without_window(state), before - array['epoch', 'stamp', 'ended_task']);
 begin
-  if (before ->> 'leaves_terms')::boolean then
+  if (before ->> 'leaves_terms')::boolean and former.maintainer = state.maintainer then
     -- As they are by now: they may have been extended.
     former.expires_at := state.expires_at;
     former.latest := state.latest;

@@ -32,8 +32,8 @@ begin
     -- It did not hear the answer, and asks again.
     return state.epoch;
   end if;
-  if unfinished.instance in (select {schema}.live()) and state.maintainer = acting_user then
-    -- That enters nothing any more, and neither is there to go back to.
+  if unfinished.instance in (select {schema}.live()) then
+    -- That enters nothing any more, as it will find, and is nothing to go back to.
     found_state := unfinished.previous;
   else
     found_state := {schema}.to_put_back(state, acting_user, expires_in_ms is not null or new_lease is not null);
