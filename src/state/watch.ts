@@ -18,7 +18,7 @@ const tellWithinMs = 10_000
 
 /** Within what time the instances notice that a window has expired, so that they do not all at once. */
 const expirySpreadMs = 100
-/** How often the state is read while it restricts somebody, so that a connection that went dead in silence is noticed. */
+/** After how long at most the state is read again while it restricts somebody, so that a connection that went dead in silence is noticed. */
 const lookAgainMs = 5000
 /** After how long it is looked whether a window that was announced has begun: its process may be gone. */
 const beginsWithinMs = 1000
@@ -241,7 +241,8 @@ export class Watch {
     const spreadMs = Math.random() * expirySpreadMs
     const waits = [
       announced && Math.min(announced.startsInMs + beginsWithinMs + spreadMs, maxTimerMs),
-      status.mode === "normal" ? undefined : lookAgainMs,
+      // Not all instances at once, for they have all read it when it began.
+      status.mode === "normal" ? undefined : lookAgainMs * (0.5 + Math.random() / 2),
       stamp === undefined && !this.#isStandby ? mendAgainMs : undefined,
       endsAt && Math.max(0, endsAt - performance.now()) + spreadMs,
     ].filter((ms) => ms !== undefined)
