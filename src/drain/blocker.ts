@@ -2,7 +2,10 @@
 export interface Blocker {
   /** The process id of its backend; undefined for a prepared transaction. */
   readonly pid: number | undefined
-  /** PostgreSQL's virtual transaction id, or the name of a prepared transaction. */
+  /**
+   * PostgreSQL's virtual transaction id, or the name of a prepared transaction; `session` and the process id for a session that is
+   * between two statements of this package, as when its process was stopped.
+   */
   readonly transaction: string
   /** `application_name` of its session. */
   readonly application: string | undefined

@@ -49,6 +49,20 @@ const openTransactions = `
   from pg_catalog.pg_prepared_xacts x where x.database = current_database()
   order by age_ms desc nulls last`
 
+/**
+ * Sessions of $1 without a transaction. A process that was stopped in the middle of a statement which commits by itself has such a
+ * one: the statement has ended, and what it held is to be given back by the process.
+ */
+const idleSessions = `
+  select a.pid, 'session ' || a.pid as transaction, a.application_name as application, a.usename as "user",
+    host(a.client_addr) as client_address,
+    extract(epoch from clock_timestamp() - a.state_change)::float8 * 1000 as age_ms,
+    a.state, false as has_written, left(a.query, 200) as query, a.query = '<insufficient privilege>' as is_hidden
+  from pg_catalog.pg_stat_activity a
+  where a.pid = any ($1)
+    and not exists (select from pg_catalog.pg_locks l where l.pid = a.pid and l.locktype = 'virtualxid' and l.mode = 'ExclusiveLock')
+  order by age_ms desc nulls last`
+
 /** Who is in the way: what was open at the first look, and is still. */
 export class Blockers {
   readonly #run: Run
@@ -78,6 +92,9 @@ export class Blockers {
     const { rows } = await this.#run<OpenRow>(openTransactions, [this.#presence])
     this.#first ??= new Set(rows.map(keyOf))
     const left = rows.filter((row) => this.#first?.has(keyOf(row)) || holders.includes(row.pid ?? 0))
+    if (holders.some((pid) => !left.some((row) => (row.pid ?? 0) === pid))) {
+      left.push(...(await this.#run<OpenRow>(idleSessions, [holders])).rows)
+    }
     if (left.length === 0 && holders.length === 0) return { blockers: [], ownHolders: [] }
     const backends = await this.#run<BackendRow>(`select * from "${this.#schema}".backends()`, [])
     const byPid = new Map(backends.rows.map((backend) => [backend.pid, backend]))
@@ -107,9 +124,13 @@ export class Blockers {
     }
     try {
       await this.#run(
-        `select pg_catalog.pg_${how}_backend(pid) from pg_catalog.pg_locks
-         where locktype = 'virtualxid' and granted and mode = 'ExclusiveLock' and pid = $1 and virtualtransaction = $2
-           and "${this.#schema}".stands($3)`,
+        `select pg_catalog.pg_${how}_backend(pid) from (
+           select pid from pg_catalog.pg_locks
+           where locktype = 'virtualxid' and granted and mode = 'ExclusiveLock' and pid = $1 and virtualtransaction = $2
+           union
+           select holder from "${this.#schema}".holders($3) as holder where holder = $1 and $2 = 'session ' || $1::integer
+         ) as still (pid)
+         where "${this.#schema}".stands($3)`,
         [pid, transaction, this.#epoch],
       )
     } catch (error) {

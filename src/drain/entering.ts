@@ -1,6 +1,7 @@
 import type { Installation } from "../enforcement/install"
 import { DrainTimeoutError, NotMaintainerError } from "../errors"
 import type { Entered } from "../mode/mode"
+import { persistently } from "../state/persistence"
 import { lockKeys } from "../state/schema"
 import type { StateStore } from "../state/state-store"
 import type { Opening } from "../state/switching"
@@ -41,7 +42,7 @@ export class Entering {
       const { onChange } = this.#events
       await awaitStart(store.switching, { opening, start, signal }, { onChange, stopped: watch.stopped })
     }
-    const entered = watch.entering()
+    const entered = watch.entering(opening.id)
     try {
       const isAnnounced = start !== undefined
       const whole = { ...opening, instance: watch.instance }
@@ -98,7 +99,7 @@ export class Entering {
     try {
       const { graceMs } = opening.terms
       if (graceMs !== undefined) this.#installation.watch.keepRenewing(graceMs)
-      const status = await this.#installation.refresh()
+      const status = await persistently(() => this.#installation.refresh(), { signal })
       const acknowledged = store.fleet.acknowledged(epoch, acknowledgeWithinMs, until)
       const informed = acknowledged.catch(() => undefined)
       const left = await this.drain(store, { epoch, opening }, plan, informed, signal)

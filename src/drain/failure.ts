@@ -29,7 +29,7 @@ export function drainTimedOut(
 /** The error for a window that is over before it was entered. */
 export function endedMeanwhile(): NotMaintainerError {
   return new NotMaintainerError(
-    "The maintenance was ended, handed over, or another mode entered, while this one was being entered.",
+    "The maintenance had expired, was ended, handed over, or another mode entered, while this one was being entered.",
   )
 }
 

@@ -4,6 +4,7 @@ import { currentActor, currentPolicy } from "../identity"
 import { type Actor, isAdmitted, type MaintenanceReport, type MaintenanceStatus } from "../mode/mode"
 import type { ResolvedOptions } from "../options"
 import { mayInstallSchema } from "../state/migration"
+import { briefMs, persistently } from "../state/persistence"
 import type { Backends } from "../state/fleet"
 import type { StateStore } from "../state/state-store"
 import { Watch } from "../state/watch"
@@ -41,9 +42,12 @@ export class Installation {
   readonly #events: InstallationEvents
   readonly #connections = new Map<WireClient, FencedConnection>()
   readonly #undos: Undo[] = []
+  readonly #poolUndos: Undo[] = []
   #ready: Promise<void> | undefined
   #isReady = false
   #isStarting = false
+  /** While the DataSource is being destroyed, nothing is made ready. */
+  #isClosing = false
   #isUninstalled = false
 
   /** Throws MaintenanceSetupError if the DataSource cannot have the plugin, or has it already. */
@@ -105,7 +109,7 @@ export class Installation {
   /** Reads the state anew, so that this process knows it at once. */
   async refresh(): Promise<MaintenanceStatus> {
     await this.store()
-    return this.#watch.refresh()
+    return persistently(() => this.#watch.refresh(), { withinMs: briefMs })
   }
 
   /** As `refresh`, with the instances. */
@@ -148,11 +152,17 @@ export class Installation {
 
   /** The backends of the pools that acted last for somebody whom this window does not restrict. */
   unrestrictedPids(window: Pick<MaintenanceStatus, "mode" | "maintainer">): readonly number[] {
-    return this.#backends(window).unrestricted
+    // Behind a pooler they are not those of the backends.
+    return this.#watch.isPooled ? [] : this.#backends(window).unrestricted
   }
 
   /** Resolves when the schema is there and the watch listens; rejects with MaintenanceSetupError. */
   ready(): Promise<void> {
+    if (this.#isClosing) {
+      return Promise.reject(
+        new MaintenanceSetupError("The DataSource is being destroyed: its maintenance is not at hand."),
+      )
+    }
     if (!this.#ready || this.#fence.isAwaitingSchema) {
       const ready = this.#prepare()
       this.#ready = ready
@@ -166,7 +176,7 @@ export class Installation {
   /** Gives the DataSource back as it was. */
   async uninstall(): Promise<void> {
     this.#isUninstalled = true
-    for (const undo of this.#undos.splice(0).toReversed()) undo()
+    for (const undo of [...this.#undos.splice(0), ...this.#poolUndos.splice(0)].toReversed()) undo()
     for (const connection of this.#connections.values()) connection.retire()
     this.#connections.clear()
     this.#waitingRoom.close()
@@ -249,10 +259,16 @@ export class Installation {
   async #disconnect(disconnect: () => Promise<void>): Promise<void> {
     this.#ready = undefined
     this.#isReady = false
+    this.#isClosing = true
     this.#waitingRoom.close()
     this.#places.close()
-    await this.#watch.stop()
-    await disconnect()
+    try {
+      await this.#watch.stop()
+      await disconnect()
+    } finally {
+      this.#isClosing = false
+      for (const undo of this.#poolUndos.splice(0)) undo()
+    }
   }
 
   /** Has every connection of the pools fenced, also one that is taken from a pool past the driver. */
@@ -262,7 +278,7 @@ export class Installation {
       // Before anybody who listens, too, and gets a new connection to prepare it.
       for (const event of ["connect", "acquire"] as const) {
         pool?.prependListener(event, fenceOff)
-        this.#undos.push(() => pool?.removeListener(event, fenceOff))
+        this.#poolUndos.push(() => pool?.removeListener(event, fenceOff))
       }
     }
   }

@@ -1,4 +1,4 @@
-import type { ReplicationMode } from "typeorm"
+import { QueryRunnerAlreadyReleasedError, type ReplicationMode } from "typeorm"
 import type { PostgresDriver } from "typeorm/driver/postgres/PostgresDriver.js"
 import type { PostgresQueryRunner } from "typeorm/driver/postgres/PostgresQueryRunner.js"
 import { MaintenanceError } from "../errors"
@@ -57,7 +57,9 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
     override connect(): Promise<unknown> {
       if (this.#isUnfenced) return super.connect().then((client) => context.connectionOf(client)?.unfenced)
       const refusal = this.databaseConnection ? undefined : this.#refusal()
-      return refusal ? Promise.reject(refusal) : super.connect()
+      if (refusal) return Promise.reject(refusal)
+      if (this.databaseConnection) return super.connect()
+      return super.connect().then((connection) => (this.isReleased ? this.#refuseReleased() : connection))
     }
 
     override query(query: string, parameters?: unknown[], useStructuredResult = false): Promise<unknown> {
@@ -104,7 +106,6 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
     }
 
     override release(): Promise<void> {
-      if (!this.isReleased && !this.databaseConnection) this.#giveBackWhatComes()
       const fenced = this.isReleased ? undefined : this.#fenced
       // Nobody waits for what pg has given up waiting for.
       const cleaning = fenced?.session.isGivenUp ? undefined : fenced?.clean()
@@ -123,13 +124,12 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
     }
 
     /** A connection that comes when it is released already, TypeORM (0.3 to 1.1) keeps, and destroy() would never end. */
-    #giveBackWhatComes(): void {
-      const connected: Promise<unknown> | undefined = this.databaseConnectionPromise
-      const giveBack = () => {
+    async #refuseReleased(): Promise<never> {
+      if (this.databaseConnection) {
         this.isReleased = false
-        return this.release()
+        await this.release()
       }
-      connected?.then(giveBack).catch(() => undefined)
+      throw new QueryRunnerAlreadyReleasedError()
     }
 
     get #fenced(): FencedConnection | undefined {

@@ -22,6 +22,9 @@ export type ClientFactory = (settings: ClientConfig) => ControlClient
 /** How long to wait for an answer before the network is taken to be broken: no statement for the state takes long. */
 const patienceMs = 10_000
 
+/** How long to wait for a lock that somebody has on the state, so that others do not wait behind that. */
+const lockWithinMs = 2000
+
 /**
  * One connection outside the pool, for the state: it works when the pool is exhausted, and it keeps no process
  * alive. It is opened when first used and again after it was lost; statements run one after the other.
@@ -31,6 +34,8 @@ export class ControlConnection {
   readonly #events: ControlEvents
   #client: Promise<ControlClient> | undefined
   #current: ControlClient | undefined
+  /** What is being opened. */
+  #coming: ControlClient | undefined
   #turn: Promise<unknown> = Promise.resolve()
   #isClosed = false
   #isDirect = false
@@ -76,16 +81,15 @@ export class ControlConnection {
 
   /** Gives the session up, as if the network had lost it: the server ends whatever it holds. */
   drop(): void {
-    const client = this.#current
-    if (client) client.connection.stream.destroy()
-    else if (!this.#isClosed) this.#events.lost()
+    this.#current?.connection.stream.destroy()
+    this.#forget(this.#current)
   }
 
   /** Ends the connection; what is asked for from now on is refused, and what has no answer soon is given up. */
   async close(): Promise<void> {
     this.#isClosed = true
-    const client = this.#current
-    const givingUp = setTimeout(() => client?.connection.stream.destroy(), closeWithinMs).unref()
+    const giveUp = () => (this.#current ?? this.#coming)?.connection.stream.destroy()
+    const givingUp = setTimeout(giveUp, closeWithinMs).unref()
     await this.#turn
     clearTimeout(givingUp)
     const opened = await this.#client?.catch(() => undefined)
@@ -105,25 +109,29 @@ export class ControlConnection {
       unsent.add(error)
       throw error
     })
+    const { stream } = client.connection
     client.ref()
-    const givingUp = setTimeout(() => client.connection.stream.destroy(), withinMs)
+    const givingUp = setTimeout(() => stream.destroy(), withinMs)
     try {
       return await client.query<Row>(text, values)
     } finally {
       clearTimeout(givingUp)
-      client.unref()
+      // Node keeps a listener of each such call on a socket that is closed.
+      if (!stream.destroyed) client.unref()
     }
+  }
+
+  #forget(client: ControlClient | undefined): void {
+    if (this.#current !== client) return
+    this.#current = this.#client = undefined
+    if (!this.#isClosed) this.#events.lost()
   }
 
   async #open(): Promise<ControlClient> {
     const client = await this.#openClient()
     this.#current = client
     client.on("notification", (notification) => this.#events.notification(notification))
-    client.on("end", () => {
-      if (this.#current !== client) return
-      this.#current = this.#client = undefined
-      if (!this.#isClosed) this.#events.lost()
-    })
+    client.on("end", () => this.#forget(client))
     return client
   }
 
@@ -135,11 +143,14 @@ export class ControlConnection {
         keepAlive: true,
         connectionTimeoutMillis: patienceMs,
       })
+      this.#coming = client
       await this.#prepare(client)
       return client
     } catch (error) {
       if (client) await end(client)
       throw error
+    } finally {
+      this.#coming = undefined
     }
   }
 
@@ -152,7 +163,7 @@ export class ControlConnection {
     if (!this.#isDirect) return
     await client.query(
       "set default_transaction_isolation = 'read committed'; set default_transaction_read_only = off; " +
-        "set statement_timeout = 0; set lock_timeout = 0",
+        `set statement_timeout = 0; set lock_timeout = ${lockWithinMs}`,
     )
   }
 }

@@ -35,11 +35,11 @@ export class Fleet {
   }
 
   /**
-   * Makes the control connection the watch of an instance, as long as it is open; returns the instance's id. The former one is that
-   * under which it is entering a mode, if it is.
+   * Makes the control connection the watch of an instance, as long as it is open; returns the instance's id. The entries are
+   * its calls that are entering a mode.
    */
-  register(knownEpoch: number, formerId: number | undefined): Promise<number> {
-    return this.#functions.value("register", [hostname(), process.pid, packageVersion, knownEpoch, formerId])
+  register(knownEpoch: number, entries: readonly string[]): Promise<number> {
+    return this.#functions.value("register", [hostname(), process.pid, packageVersion, knownEpoch, entries])
   }
 
   /** Tells what an instance knows and does; returns whether it is registered still. */

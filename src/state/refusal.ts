@@ -155,7 +155,7 @@ export function translateStateError(error: unknown, schema: string): unknown {
       )
     case "MM006":
       return new NotMaintainerError(
-        "The maintenance was ended, handed over, or another mode entered, while this one was being entered.",
+        "The maintenance had expired, was ended, handed over, or another mode entered, while this one was being entered.",
         factsIn(serverError),
       )
     case "MM007":

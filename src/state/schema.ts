@@ -161,6 +161,7 @@ export async function installSchema(runner: SqlRunner, schema: string): Promise<
   if (version !== undefined && version >= schemaVersion && (await isComplete(runner, schema))) return
   await runner.query("begin isolation level read committed")
   try {
+    await runner.query("set local lock_timeout = 0")
     await runner.query("select pg_advisory_xact_lock($1::bigint)", [lockKeys(schema).gate])
     const currentVersion = (await installedVersion(runner, schema)) ?? 0
     if (currentVersion < schemaVersion) await runner.query(upgradeSql(schema, currentVersion))

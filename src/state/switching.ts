@@ -1,8 +1,9 @@
+import { randomUUID } from "node:crypto"
 import { MaintenanceError, MaintenanceInputError, NotMaintainerError } from "../errors"
 import { knownUser } from "../identity"
 import type { Actor, Mode } from "../mode/mode"
 import { mayHaveRun } from "./control-connection"
-import { briefMs, type Persistence, persistently } from "./persistence"
+import { briefMs, outageMs, type Persistence, persistently } from "./persistence"
 import { isLocked, stateLocked } from "./locked"
 import { perhapsChanged } from "./refusal"
 import type { StateFunctions } from "./state-functions"
@@ -97,16 +98,19 @@ export class Switching {
 
   /** Ends the window of a task: puts back the state before it; returns whether the window had not been ended or taken over. */
   async finish(task: string): Promise<boolean> {
-    return (await persistently(() => this.#functions.value("finish", [task]))) !== null
+    const epoch = await this.#change(() => this.#functions.value("finish", [task]), { withinMs: outageMs })
+    return epoch !== null
   }
 
   /** Ends the window, or takes back what the actor has announced. */
   async leave(actor: Actor): Promise<void> {
-    const values = [knownUser(actor), actor.isEmergency]
+    const values = [knownUser(actor), actor.isEmergency, randomUUID()]
     await this.#change(async (isAgain) => {
       await this.#functions.rows("leave", values).catch(async (error: unknown) => {
-        const isDone =
-          error instanceof MaintenanceInputError && (isAgain || (await this.#withdraw(null, actor)))
+        const isNothing = error instanceof MaintenanceInputError
+        if (!isNothing && !(error instanceof NotMaintainerError)) throw error
+        // The answer to the withdrawal may have been lost.
+        const isDone = (await this.#withdraw(null, actor)) || (isNothing && isAgain)
         if (!isDone) throw error
       })
     })
@@ -120,7 +124,8 @@ export class Switching {
 
   /** Hands the window to another maintainer; returns the epoch. */
   transfer(actor: Actor, to: string): Promise<number> {
-    return this.#change(() => this.#functions.value("transfer", [knownUser(actor), actor.isEmergency, to]))
+    const values = [knownUser(actor), actor.isEmergency, to, randomUUID()]
+    return this.#change(() => this.#functions.value("transfer", values))
   }
 
   /** Puts off the end of the windows that are tied to a process; returns whether there can be one still. */

@@ -3,6 +3,7 @@ import type { Notification } from "pg"
 import { MaintenanceSetupError } from "../errors"
 import type { AnnouncedWindow, MaintenanceReport, MaintenanceStatus, StampedState } from "../mode/mode"
 import { ControlConnection, type ClientFactory } from "./control-connection"
+import { isLocked } from "./locked"
 import { channelOf } from "./schema"
 import type { Backends } from "./fleet"
 import { StateStore } from "./state-store"
@@ -63,10 +64,8 @@ export class Watch {
   #echo: { token: string; heard(): void } | undefined
   /** The id of this instance; undefined while its watch is not connected. */
   #instance: number | undefined
-  /** The id that it enters a mode under. */
-  #enteringInstance: number | undefined
-  /** How many modes it is entering. */
-  #entering = 0
+  /** The calls that are entering a mode. */
+  readonly #entries = new Set<string>()
   /** Names this process in the windows that are tied to it. */
   readonly lease = randomUUID()
   #renewing: NodeJS.Timeout | undefined
@@ -163,11 +162,10 @@ export class Watch {
     return { ...status, state, isInterrupted: isCurrent && !entering.is_live, instances }
   }
 
-  /** Says that a mode is being entered, under the id of this instance; returns what says that it is not any more. */
-  entering(): () => void {
-    this.#entering++
-    this.#enteringInstance = this.#instance
-    return () => void this.#entering--
+  /** Says that a call is entering a mode; returns what says that it is not any more. */
+  entering(entry: string): () => void {
+    this.#entries.add(entry)
+    return () => void this.#entries.delete(entry)
   }
 
   /** Puts off the end of the windows that are tied to this process, as long as there may be one. Keeps no process alive. */
@@ -218,16 +216,18 @@ export class Watch {
     this.#retryMs = firstRetryMs
     if (this.#news === "polled") return this.#pollLater()
     const { epoch } = this.#last as MaintenanceStatus
-    const formerId = this.#entering > 0 ? this.#enteringInstance : undefined
-    const id = await this.store.fleet.register(epoch, formerId)
-    this.#instance = this.#enteringInstance = id
+    this.#instance = await this.store.fleet.register(epoch, [...this.#entries])
     this.#told = { epoch: 0, refusals: 0 }
     this.#tell()
   }
 
-  /** Reads the state; if that fails, the connection is given up. */
+  /** Reads the state; if that fails, the connection is given up, unless somebody has just locked the state. */
   #read(): void {
-    this.refresh().catch(() => this.#control.drop())
+    this.refresh().catch((error: unknown) => {
+      if (!isLocked(error)) return this.#control.drop()
+      clearTimeout(this.#looking)
+      this.#looking = setTimeout(() => this.#read(), mendAgainMs).unref()
+    })
   }
 
   /**

@@ -11,7 +11,6 @@ create table if not exists {schema}.state (
   since timestamptz,
   task text,
   previous jsonb,
-  ended_task text,
   expires_at timestamptz,
   latest timestamptz,
   lease text,
@@ -26,7 +25,15 @@ create table if not exists {schema}.state (
   check (expires_at is not null or (lease, latest) is null)
 );
 comment on table {schema}.state is
-  'One row: the mode, and who holds the window. Changed by the functions of this schema only; epoch counts the changes, task names the during() that opened the window, previous is the state to put back after it, ended_task the one that did so last, expires_at is when the window ends by itself, lease names the process that has that put off by grace_ms as long as it lives, but not beyond latest, readers is how many connections of an instance others may use, stamp names this state among all that ever were.';
+  'One row: the mode, and who holds the window. Changed by the functions of this schema only; epoch counts the changes, task names the during() that opened the window, previous is the state to put back after it, expires_at is when the window ends by itself, lease names the process that has that put off by grace_ms as long as it lives, but not beyond latest, readers is how many connections of an instance others may use, stamp names this state among all that ever were.';
+
+create table if not exists {schema}.change (
+  name text primary key,
+  epoch integer,
+  at timestamptz not null default clock_timestamp()
+);
+comment on table {schema}.change is
+  'The changes of the last hour, by the names that were given to them, and the epoch that each made (null if it changed nothing any more): who has not heard the answer asks again, and it is not made twice.';
 
 -- Owned by the table, so that it does not outlive the state.
 create sequence if not exists {schema}.stamp owned by {schema}.state.stamp;
@@ -92,9 +99,13 @@ create or replace function {schema}.as_of_now(state {schema}.state) returns {sch
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return case when state.expires_at <= clock_timestamp() then {schema}.without_window(state) else state end;
+  while state.expires_at <= clock_timestamp() loop
+    state := case when state.previous is null then {schema}.without_window(state) else {schema}.state_before(state, state.previous) end;
+  end loop;
+  return state;
 end $$;
-comment on function {schema}.as_of_now is 'A window that has expired is none, also while nobody has put that into the row yet.';
+comment on function {schema}.as_of_now is
+  'A window that has expired is none, also while nobody has put that into the row yet: what was before it is there again.';
 
 create or replace function {schema}.is_admitted(state {schema}.state, acting_user text, is_emergency boolean) returns boolean
   language sql immutable
@@ -283,6 +294,9 @@ declare
   state {schema}.state;
 begin
   select * into state from {schema}.state;
+  if state.mode is null then
+    raise exception using errcode = 'MM009', message = 'the maintenance state has no row';
+  end if;
   state := {schema}.as_of_now(state);
   if not {schema}.is_admitted(state, acting_user, is_emergency) then
     perform {schema}.refuse(state, 'access');
@@ -328,7 +342,24 @@ end $$;
 comment on function {schema}.lock_state is
   'The state as it is now, to be changed by who calls: nobody else can until the transaction ends. Raises 55P03 if others hold it for long.';
 
-create or replace function {schema}.put_state(new_state {schema}.state) returns integer
+create or replace function {schema}.made(change_name text) returns boolean
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select exists (select from {schema}.change where name = change_name);
+  end;
+comment on function {schema}.made is 'Whether a change was made already.';
+
+create or replace function {schema}.note_change(change_name text, new_epoch integer) returns void
+  language sql
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    delete from {schema}.change where at < clock_timestamp() - interval '1 hour';
+    insert into {schema}.change (name, epoch) select change_name, new_epoch where change_name is not null on conflict do nothing;
+  end;
+comment on function {schema}.note_change is 'Says that a change was made, if it has a name.';
+
+create or replace function {schema}.put_state(new_state {schema}.state, change_name text default null) returns integer
   language plpgsql
   set search_path = pg_catalog, pg_temp
 as $$
@@ -337,10 +368,11 @@ declare
 begin
   update {schema}.state s set
     epoch = s.epoch + 1, mode = new_state.mode, maintainer = new_state.maintainer, reason = new_state.reason,
-    since = new_state.since, task = new_state.task, previous = new_state.previous, ended_task = new_state.ended_task,
+    since = new_state.since, task = new_state.task, previous = new_state.previous,
     expires_at = new_state.expires_at, latest = new_state.latest, lease = new_state.lease, grace_ms = new_state.grace_ms,
     readers = new_state.readers
   returning s.epoch into new_epoch;
+  perform {schema}.note_change(change_name, new_epoch);
   perform pg_notify({channel}, new_epoch::text);
   return new_epoch;
 end $$;
@@ -388,8 +420,14 @@ begin
     entered.grace_ms := new_grace_ms;
     entered.expires_at := {schema}.end_of(entered);
   end if;
-  -- It may have been called within a task that is over by now.
-  entered.task := case when new_task is distinct from within_task or new_task is distinct from state.ended_task then new_task end;
+  entered.task := new_task;
+  if new_task is distinct from within_task then
+    perform {schema}.note_change('start of ' || new_task, null);
+  elsif state.task is distinct from new_task
+      and ({schema}.made('end of ' || new_task) or not {schema}.made('start of ' || new_task)) then
+    -- What it was called within is over by now, or the task of another schema.
+    entered.task := null;
+  end if;
   if new_task is distinct from within_task then
     entered.previous := coalesce(before, {schema}.to_put_back(state, acting_user, has_terms));
   elsif new_task is null or state.task is distinct from new_task then
@@ -406,7 +444,7 @@ create or replace function {schema}.end_of(state {schema}.state) returns timesta
   return least((state).latest, clock_timestamp() + (state).grace_ms * interval '1 millisecond');
 comment on function {schema}.end_of is 'When the window ends by itself if nothing is heard of its process from now on.';
 
-create or replace function {schema}.leave(acting_user text, is_emergency boolean) returns integer
+create or replace function {schema}.leave(acting_user text, is_emergency boolean, change_name text default null) returns integer
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -417,13 +455,16 @@ begin
     raise exception using errcode = '22004', message = 'the acting user must be given';
   end if;
   state := {schema}.lock_state();
+  if {schema}.made(change_name) then
+    return state.epoch;
+  end if;
   if state.mode = 'normal' then
     perform {schema}.refuse(state, 'normal');
   end if;
   if not {schema}.is_admitted(state, acting_user, is_emergency) then
     perform {schema}.refuse(state, 'stranger');
   end if;
-  return {schema}.put_state({schema}.without_window(state));
+  return {schema}.put_state({schema}.without_window(state), change_name);
 end $$;
 comment on function {schema}.leave is 'Ends the window.';
 
@@ -439,7 +480,7 @@ create or replace function {schema}.state_before(state {schema}.state, before js
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  former {schema}.state := jsonb_populate_record({schema}.without_window(state), before - array['epoch', 'stamp', 'ended_task']);
+  former {schema}.state := jsonb_populate_record({schema}.without_window(state), before - array['epoch', 'stamp']);
 begin
   if (before ->> 'leaves_terms')::boolean and former.maintainer = state.maintainer then
     -- As they are by now: they may have been extended.
@@ -462,10 +503,10 @@ create or replace function {schema}.holders(current_epoch integer) returns setof
     select coalesce(pid, 0) from pg_locks
     where locktype = 'advisory'
       and database = (select oid from pg_database where datname = current_database())
-      and classid in ({gate}, {hold}) and objsubid = 2 and objid < current_epoch::oid and granted;
+      and classid in ({gate}, {hold}) and objsubid = 2 and objid <> current_epoch::oid and granted;
   end;
 comment on function {schema}.holders is
-  'Backends (0: a prepared transaction) whose transaction passed the fence before this epoch and has not ended.';
+  'Backends (0: a prepared transaction) whose transaction passed the fence in another epoch and has not ended.';
 
 create or replace function {schema}.extend(acting_user text, is_emergency boolean, expires_in_ms double precision) returns void
   language plpgsql security definer
@@ -497,8 +538,13 @@ begin
   -- Without the lock of a switch, which others would give way to.
   perform {schema}.wait_briefly();
   select * into state from {schema}.state for update;
-  state := {schema}.as_of_now(state);
-  update {schema}.state s set expires_at = {schema}.end_of(s) where state.lease = held_lease;
+  if state.expires_at <= clock_timestamp() then
+    perform {schema}.mend();
+    select * into state from {schema}.state;
+  else
+    update {schema}.state s set expires_at = {schema}.end_of(s)
+    where state.lease = held_lease and s.expires_at < {schema}.end_of(s);
+  end if;
   return state.mode <> 'normal';
 end $$;
 comment on function {schema}.renew is
@@ -514,7 +560,10 @@ create or replace function {schema}.status()
   begin atomic
     select n.mode, n.maintainer, n.reason, n.since, n.epoch, n.expires_at,
       extract(epoch from n.expires_at - clock_timestamp())::double precision * 1000, n.readers,
-      case when s.stamp = pg_sequence_last_value('{schema}.stamp') and s.mode = n.mode then s.stamp::text end
+      case
+        when s.stamp = pg_sequence_last_value('{schema}.stamp') and not coalesce(s.expires_at <= clock_timestamp(), false)
+        then s.stamp::text
+      end
     from {schema}.state s, {schema}.as_of_now(s) n;
   end;
 comment on function {schema}.status is
@@ -535,7 +584,7 @@ begin
   perform {schema}.flush_on_commit();
   select * into state from {schema}.state for update skip locked;
   current := {schema}.as_of_now(state);
-  if state.mode <> current.mode then
+  if state.expires_at <= clock_timestamp() then
     perform {schema}.put_state(current);
     return;
   end if;

@@ -30,7 +30,7 @@ create or replace function {schema}.live() returns setof integer
   end;
 comment on function {schema}.live is 'The ids of the instances whose watch is connected.';
 
-create or replace function {schema}.register(new_host text, new_pid integer, new_version text, known_epoch integer, former_id integer default null)
+create or replace function {schema}.register(new_host text, new_pid integer, new_version text, known_epoch integer, entries text[] default '{}')
   returns integer
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
@@ -44,10 +44,10 @@ begin
   insert into {schema}.instance (id, host, pid, version, epoch) values (new_id, new_host, new_pid, new_version, known_epoch);
   -- Before anybody sees the row, so that nobody takes it for a dead one.
   perform pg_advisory_lock({presence}, new_id);
-  update {schema}.entering set instance = new_id where instance = former_id;
+  update {schema}.entering set instance = new_id where entry = any (entries);
   return new_id;
 end $$;
-comment on function {schema}.register is 'Makes the session the watch of an instance, until it ends; returns the id. former_id is the one that the instance enters a mode under.';
+comment on function {schema}.register is 'Makes the session the watch of an instance, until it ends; returns the id. entries are its calls that are entering a mode.';
 
 create or replace function {schema}.acknowledge(
   own_id integer, known_epoch integer, refusal_count bigint, pool_pids integer[], unrestricted_pids integer[]

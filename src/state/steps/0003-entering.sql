@@ -25,30 +25,40 @@ declare
   unfinished {schema}.entering;
   found_state jsonb;
   new_epoch integer;
+  has_terms boolean := expires_in_ms is not null or new_lease is not null;
 begin
   state := {schema}.lock_state();
-  select * into unfinished from {schema}.entering e where e.epoch = state.epoch and state.mode <> 'normal';
-  if unfinished.entry = new_entry then
-    -- It did not hear the answer, and asks again.
-    return state.epoch;
+  if {schema}.made(new_entry) then
+    return (select c.epoch from {schema}.change c where c.name = new_entry);
   end if;
+  select * into unfinished from {schema}.entering e where {schema}.stands(e.epoch);
+  found_state := {schema}.to_put_back(state, acting_user, has_terms);
   if unfinished.instance in (select {schema}.live()) then
     -- That enters nothing any more, as it will find, and is nothing to go back to.
-    found_state := unfinished.previous;
-  else
-    found_state := {schema}.to_put_back(state, acting_user, expires_in_ms is not null or new_lease is not null);
-    if unfinished.entry is not null then
-      found_state := found_state || jsonb_build_object('unfinished', to_jsonb(unfinished));
-    end if;
+    found_state := {schema}.before_that(unfinished.previous, found_state);
+  elsif unfinished.entry is not null then
+    found_state := found_state || jsonb_build_object('unfinished', to_jsonb(unfinished));
   end if;
   new_epoch := {schema}.enter(new_mode, acting_user, is_emergency, new_reason, new_task, within_task, expires_in_ms,
     new_lease, new_grace_ms, new_readers, found_state);
+  perform {schema}.note_change(new_entry, new_epoch);
   perform {schema}.put_entering(row(true, new_entry, new_epoch, own_instance,
     clock_timestamp() + within_ms * interval '1 millisecond', found_state));
   return new_epoch;
 end $$;
 comment on function {schema}.start_entering is
   'As enter(), and says that what was running is waited for. The caller commits, waits, and calls end_entering() or abandon().';
+
+create or replace function {schema}.before_that(before jsonb, skipped jsonb) returns jsonb
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+  return case
+    when not coalesce((before ->> 'leaves_terms')::boolean, false) then before
+    else before || jsonb_build_object('expires_at', skipped -> 'expires_at', 'latest', skipped -> 'latest',
+      'lease', skipped -> 'lease', 'grace_ms', skipped -> 'grace_ms', 'leaves_terms', skipped -> 'leaves_terms')
+  end;
+comment on function {schema}.before_that is
+  'What is to be put back without a window that is skipped: with the end that this had by then, if it was left to it.';
 
 create or replace function {schema}.put_entering(new_row {schema}.entering) returns void
   language plpgsql
@@ -75,7 +85,8 @@ create or replace function {schema}.stands(entered_epoch integer) returns boolea
   language sql security definer
   set search_path = pg_catalog, pg_temp
   begin atomic
-    select coalesce(n.epoch = entered_epoch and n.mode <> 'normal', false) from {schema}.state s, {schema}.as_of_now(s) n;
+    select coalesce(s.epoch = entered_epoch and s.mode <> 'normal' and not coalesce(s.expires_at <= clock_timestamp(), false), false)
+    from {schema}.state s;
   end;
 comment on function {schema}.stands is 'Whether the window of this epoch is there, and has not been changed since.';
 
@@ -87,13 +98,13 @@ create or replace function {schema}.interrupt_entering(entered_epoch integer) re
   end;
 comment on function {schema}.interrupt_entering is 'Says that nobody waits any more, and the window stands.';
 
-create or replace function {schema}.put_back(state {schema}.state, before jsonb) returns integer
+create or replace function {schema}.put_back(state {schema}.state, before jsonb, change_name text default null) returns integer
   language plpgsql
   set search_path = pg_catalog, pg_temp
 as $$
 declare
   unfinished {schema}.entering := jsonb_populate_record(null::{schema}.entering, before -> 'unfinished');
-  new_epoch integer := {schema}.put_state({schema}.state_before(state, before));
+  new_epoch integer := {schema}.put_state({schema}.state_before(state, before), change_name);
 begin
   delete from {schema}.entering;
   if unfinished.entry is not null then
@@ -133,7 +144,7 @@ create or replace function {schema}.without_task(before jsonb, gone text) return
 as $$
   select case
     when jsonb_typeof(before) is distinct from 'object' then before
-    when before ->> 'task' = gone then {schema}.without_task(before -> 'previous', gone)
+    when before ->> 'task' = gone then {schema}.before_that({schema}.without_task(before -> 'previous', gone), before)
     else before || jsonb_build_object('previous', {schema}.without_task(before -> 'previous', gone))
   end
 $$;
@@ -146,17 +157,16 @@ create or replace function {schema}.finish(done_task text) returns integer
 as $$
 declare
   state {schema}.state;
-  before jsonb;
+  end_of_task text := 'end of ' || done_task;
 begin
   state := {schema}.lock_state();
-  if state.task = done_task then
-    before := state.previous;
-    state.ended_task := done_task;
-    return {schema}.put_back(state, before);
-  elsif state.ended_task = done_task then
-    -- It did not hear the answer, and asks again.
-    return state.epoch;
+  if {schema}.made(end_of_task) then
+    return (select c.epoch from {schema}.change c where c.name = end_of_task);
   end if;
+  if state.task = done_task then
+    return {schema}.put_back(state, state.previous, end_of_task);
+  end if;
+  perform {schema}.note_change(end_of_task, null);
   -- Who has taken it over will not put it back.
   update {schema}.entering set previous = {schema}.without_task(previous, done_task);
   update {schema}.state s set previous = {schema}.without_task(s.previous, done_task)
@@ -169,7 +179,10 @@ end $$;
 comment on function {schema}.finish is
   'Ends the window of a task: puts back what enter() found, and returns the epoch; null if the window was ended or taken over before.';
 
-create or replace function {schema}.transfer(acting_user text, is_emergency boolean, new_maintainer text) returns integer
+create or replace function {schema}.transfer(
+  acting_user text, is_emergency boolean, new_maintainer text, change_name text default null
+)
+  returns integer
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -178,6 +191,9 @@ declare
   former_epoch integer;
 begin
   state := {schema}.lock_state();
+  if {schema}.made(change_name) then
+    return (select c.epoch from {schema}.change c where c.name = change_name);
+  end if;
   if state.mode = 'normal' then
     perform {schema}.refuse(state, 'normal');
   end if;
@@ -191,7 +207,7 @@ begin
   state.expires_at := case when state.lease is null then state.expires_at else state.latest end;
   state.lease := null;
   state.grace_ms := null;
-  state.epoch := {schema}.put_state(state);
+  state.epoch := {schema}.put_state(state, change_name);
   update {schema}.entering set epoch = state.epoch, instance = null, deadline = clock_timestamp() where epoch = former_epoch;
   return state.epoch;
 end $$;

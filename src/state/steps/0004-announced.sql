@@ -65,7 +65,7 @@ declare
 begin
   state := {schema}.lock_state();
   delete from {schema}.announced where entry = new_entry and starts_at > clock_timestamp() - interval '1 minute';
-  if not found and not exists (select from {schema}.entering e where e.entry = new_entry and {schema}.stands(e.epoch)) then
+  if not found and not {schema}.made(new_entry) then
     perform {schema}.refuse(state, 'lost');
   end if;
   return {schema}.start_entering(new_entry, new_mode, acting_user, is_emergency, new_reason, new_task, within_task,
