@@ -4,7 +4,7 @@ import type { Maintenance } from "../../src"
 import { useMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
 import { withoutWaiting } from "./broken-variants"
-import { lingerFor, openShops, stockOfAll, writerName } from "./shops"
+import { difference, lingerFor, openShops, stockOfAll, writerName } from "./shops"
 import { type Attempt, Writers } from "./writers"
 
 const switches = Number(process.env["RACE_SWITCHES"] ?? 40)
@@ -16,12 +16,17 @@ const processes = [
 ]
 const numbers = processes.flat()
 
+/** How many leaks, and changes, are named. */
+const maxNamed = 30
+
 /** What a run of switches under load saw. */
 interface Report {
   switches: number
   readonly attempts: Attempt[]
   /** The attempts in a shop that changed between enter() and leave(). */
   readonly leaks: Attempt[]
+  /** What was changed there. */
+  readonly changes: string[]
 }
 
 /** Ends what was prepared and would be waited for, as an operator would, until the work is done. */
@@ -48,7 +53,7 @@ async function race(
   windows: number,
   untilLeak = false,
 ): Promise<Report> {
-  const report: Report = { switches: 0, attempts: [], leaks: [] }
+  const report: Report = { switches: 0, attempts: [], leaks: [], changes: [] }
   const args = processes.map((shops) => [url, String(seed), ...shops.map(String)])
   const writers = await Writers.start("shop-writer.js", args)
   try {
@@ -64,6 +69,9 @@ async function race(
           const atLeave = await stockOfAll(keeper, observer, numbers)
           const changed = numbers.filter((number) => atEnter.get(number) !== atLeave.get(number))
           report.leaks.push(...during.filter(({ shop = 0 }) => changed.includes(shop)))
+          report.changes.push(
+            ...changed.flatMap((number) => difference(atEnter.get(number), atLeave.get(number))),
+          )
           report.attempts.push(...during)
           await maintenance.leave({ as: "alice" })
           report.attempts.push(...(await writers.lap()))
@@ -86,7 +94,7 @@ async function gone(url: string): Promise<void> {
   })
 }
 
-function print({ switches: done, attempts, leaks }: Report): void {
+function print({ switches: done, attempts, leaks, changes }: Report): void {
   const outcomes = new Map<string, Attempt[]>()
   for (const attempt of attempts) {
     const known = outcomes.get(attempt.outcome)
@@ -103,7 +111,9 @@ function print({ switches: done, attempts, leaks }: Report): void {
     console.log(`        ${some.length} ${outcome}${doors.length < 4 ? ` (${doors.join(", ")})` : ""}`)
   }
   console.log(`      ${leaks.length} leaks`)
-  for (const { door, outcome, shop } of leaks) console.log(`        ${door} (${outcome}, shop ${shop})`)
+  for (const { door, outcome, shop } of leaks.slice(0, maxNamed))
+    console.log(`        ${door} (${outcome}, shop ${shop})`)
+  for (const change of changes.slice(0, maxNamed)) console.log(`        ${change}`)
 }
 
 describe(`A switch under writers that try every door`, function () {

@@ -56,10 +56,10 @@ export async function stockOfAll(
   const { rows } = await keeper.query<{ id: string }>("select pg_export_snapshot() as id")
   for (const number of numbers) {
     const look = () => stockAt(client, rows[0]?.id as string, number)
-    // The locks of those who are about to be refused can make a deadlock of it. What cannot be looked at a second time was
+    // The locks of those who are about to be refused can make a deadlock of it, and again. What cannot be looked at then was
     // dropped since the snapshot was taken: it is like nothing else, so that it counts as changed.
     const unlike = (error: unknown) => `${String(error)} ${randomUUID()}`
-    found.set(number, await look().catch(look).catch(unlike))
+    found.set(number, await look().catch(look).catch(look).catch(look).catch(look).catch(unlike))
   }
   await keeper.query("commit")
   return found
@@ -95,4 +95,13 @@ export function randomOf(seed: number): () => number {
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
   }
+}
+
+/** What is in one of two stocks, and not in the other. */
+export function difference(one = "", other = ""): string[] {
+  const [before, after] = [new Set(one.split("\n")), new Set(other.split("\n"))]
+  return [
+    ...[...before].filter((thing) => !after.has(thing)).map((thing) => `- ${thing}`),
+    ...[...after].filter((thing) => !before.has(thing)).map((thing) => `+ ${thing}`),
+  ]
 }
