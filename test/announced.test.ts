@@ -137,6 +137,24 @@ describe("A window that is announced", () => {
       })
     }
 
+    it("is taken back by a leave() that is asked again, and while somebody else holds a window", async () => {
+      const { maintenance } = installed.current
+      const first = await announce("concurrent", later)
+      await withClient(database.current.url, async (client) => {
+        await client.query("begin; select from maintenance.state for update")
+        const left = withdraw()
+        // Longer than one attempt takes.
+        await client.query("select pg_sleep(0.4); rollback")
+        await left
+      })
+      await expectWithdrawn(first.error)
+      const second = await announce("concurrent", later)
+      await maintenance.enter("concurrent", { as: "break-glass" })
+      await withdraw()
+      await expectWithdrawn(second.error)
+      await withdraw("break-glass")
+    })
+
     it("is not taken back by a stranger", async () => {
       const { maintenance } = installed.current
       const { error } = await announce("concurrent", later)

@@ -209,6 +209,92 @@ describe("An entering that is disturbed", () => {
     })
   }
 
+  /** Something else happens after a call was made and before it is asked again, for its answer was lost. */
+  const withLostAnswer = async (
+    call: (maintenance: Maintenance) => Promise<unknown>,
+    meanwhile: () => Promise<unknown>,
+  ): Promise<unknown> => {
+    const proxy = await Proxy.start(database.current.url)
+    const result = await withMaintenance(proxy.url, {}, async ({ maintenance }) => {
+      await maintenance.status()
+      const { epoch } = await installed.current.maintenance.status()
+      const hold = proxy.holdAt(1, "request")
+      const called = errorOf(call(maintenance))
+      await hold.reached
+      proxy.refuse(true)
+      hold.pass()
+      await proxy.cutAll()
+      while ((await installed.current.maintenance.status()).epoch === epoch);
+      await meanwhile()
+      proxy.refuse(false)
+      return called
+    })
+    await proxy.stop()
+    return result
+  }
+
+  for (const [who, next] of [
+    ["alice", "alice"],
+    ["break-glass", "bob"],
+  ] as const) {
+    it(`is not undone by a leave() of ${who} that is asked again, and has been made before`, async () => {
+      const { maintenance } = installed.current
+      await maintenance.enter("concurrent", { as: "alice" })
+      const error = await withLostAnswer(
+        (far) => far.leave({ as: who }),
+        () => maintenance.enter("concurrent", { as: next, reason: "next" }),
+      )
+      expect(error).to.equal(undefined)
+      expect(await maintenance.status()).to.include({ mode: "concurrent", maintainer: next, reason: "next" })
+    })
+  }
+
+  it("is not begun anew by an enter() that is asked again, if its window was ended meanwhile", async () => {
+    const error = await withLostAnswer((far) => far.enter("concurrent", { as: "alice" }), leaveElsewhere)
+    expect(error).to.be.instanceOf(NotMaintainerError)
+    expect(await state()).to.include({ mode: "normal" })
+  })
+
+  it("is handed over once by a transfer() that is asked again", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice" })
+    const error = await withLostAnswer(
+      (far) => far.transfer({ as: "alice", to: "bob" }),
+      () => Promise.resolve(),
+    )
+    expect(error).to.equal(undefined)
+    expect(await maintenance.status()).to.include({ maintainer: "bob" })
+  })
+
+  it("ends a session that is idle with what a statement of its stopped process held", async () => {
+    const { maintenance } = installed.current
+    const member = await Member.start(database.current.url)
+    await database.current.sql(
+      "create procedure slowly() language plpgsql as 'begin perform pg_advisory_lock(816); commit; end'",
+    )
+    const told = firstDraining(maintenance)
+    await withClient(database.current.url, async (client) => {
+      await client.query("select pg_advisory_lock(816)")
+      const called = member.run("call slowly()")
+      const waiting = "select from pg_locks where locktype = 'advisory' and not granted and objid = 816"
+      while ((await database.current.sql(waiting)).length === 0);
+      member.signal("SIGSTOP")
+      await client.query("select pg_advisory_unlock(816)")
+      const idle =
+        "select from pg_stat_activity where query = 'call slowly()' and state = 'idle' and datname = current_database()"
+      while ((await database.current.sql(idle)).length === 0);
+      const drain = { withinMs: 100, then: "terminate" } as const
+      await maintenance.enter("exclusive", { as: "alice", drain, acknowledgeWithinMs: 50 })
+      const [blocker] = (await told).blockers
+      expect(blocker).to.include({ transaction: `session ${blocker?.pid}`, query: "call slowly()" })
+      member.signal("SIGCONT")
+      // It had been done before.
+      expect(await called).to.equal("done")
+    })
+    expect(await member.run("select 1")).not.to.equal("done")
+    await member.stop()
+  })
+
   it("rejects when the DataSource is destroyed, and says that the window stands", async () => {
     await withBystander(async () => {
       let error: unknown

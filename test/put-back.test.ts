@@ -1,7 +1,7 @@
 import { expect } from "chai"
 import { AsyncResource } from "node:async_hooks"
 import { type MaintenanceStatus, NotMaintainerError } from "../src"
-import { useMaintenance } from "./support/data-source"
+import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
 import { Item } from "./support/entities"
 import { openShop } from "./support/shop"
@@ -156,5 +156,96 @@ describe("A window that is put back after another", () => {
     await enterLater()
     await maintenance.during("exclusive", { as: "alice" }, () => undefined)
     expect(await status()).to.include({ mode: "concurrent", maintainer: "alice" })
+  })
+
+  it("is there again when another within it ends by itself, be it that its process is dead", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice", reason: "rebuild" })
+    // As a process that dies during it.
+    await database.current.sql(
+      "select maintenance.start_entering('a', 'exclusive', 'break-glass', true, null, 't', null, 1000, null, null, null, null, 0)",
+    )
+    const { expiresAt } = await status()
+    await sleepUntil(expiresAt)
+    expect(await isVetoed()).to.equal(true)
+    expect(await status()).to.include({ mode: "concurrent", maintainer: "alice", reason: "rebuild" })
+    expect(await status()).not.to.have.property("expiresAt")
+  })
+
+  it("is there again when the maintainer's own work takes longer than its window within it", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("concurrent", tied)
+    const error = await errorOf(
+      maintenance.during("exclusive", { as: "alice", expiresInMs: 1000 }, async () => {
+        await sleepUntil((await status()).expiresAt)
+        expect(await status()).to.include({ mode: "concurrent" })
+      }),
+    )
+    expect(error).to.be.instanceOf(NotMaintainerError)
+    await stands()
+  })
+
+  it("has its own end again, if a task in between has ended while another was in force", async () => {
+    const { maintenance } = installed.current
+    for (const inner of [{}, { expiresInMs: 2000 }]) {
+      const { expiresAt } = await maintenance.enter("concurrent", { as: "alice", expiresInMs: 60_000 })
+      let end: () => void = () => undefined
+      const working = new Promise<void>((resolve) => (end = resolve))
+      let isEntered: () => void = () => undefined
+      const entered = new Promise<void>((resolve) => (isEntered = resolve))
+      const task = errorOf(
+        maintenance.during("exclusive", { as: "alice" }, () => {
+          isEntered()
+          return working
+        }),
+      )
+      await entered
+      await maintenance.during("exclusive", { as: "break-glass", ...inner }, async () => {
+        end()
+        await task
+      })
+      expect(terms(await status())).to.deep.equal({ mode: "concurrent", maintainer: "alice", expiresAt })
+      await maintenance.leave({ as: "alice" })
+    }
+  })
+
+  it("has its own end again, if two that were to follow it were not entered", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice" })
+    await withClient(database.current.url, async (client) => {
+      await client.query("begin; select 1")
+      const first = errorOf(maintenance.enter("exclusive", { as: "alice" }))
+      while ((await maintenance.status()).state !== "entering");
+      const options = { as: "alice", expiresInMs: 2000, drain: { withinMs: 0 } }
+      expect(await errorOf(maintenance.enter("exclusive", options))).to.have.property(
+        "code",
+        "MAINTENANCE_DRAIN_TIMEOUT",
+      )
+      expect(await first).to.be.instanceOf(NotMaintainerError)
+    })
+    expect(terms(await status())).to.deep.equal({
+      mode: "concurrent",
+      maintainer: "alice",
+      expiresAt: undefined,
+    })
+  })
+
+  it("keeps no task that a lost one, or one of another schema, has entered", async () => {
+    const { maintenance } = installed.current
+    let enterLater: () => Promise<unknown> = () => Promise.resolve()
+    await errorOf(
+      maintenance.during("concurrent", { as: "alice" }, async () => {
+        enterLater = AsyncResource.bind(() => maintenance.enter("concurrent"))
+        await maintenance.leave({ as: "break-glass" })
+      }),
+    )
+    await enterLater()
+    await maintenance.during("exclusive", { as: "alice" }, () => undefined)
+    const plugin = { schema: "elsewhere" }
+    await withMaintenance(database.current.url, { plugin }, async (other) => {
+      await maintenance.during("concurrent", { as: "alice" }, () => other.maintenance.enter("concurrent"))
+      await other.maintenance.during("exclusive", { as: "alice" }, () => undefined)
+      await other.maintenance.leave({ as: "alice" })
+    })
   })
 })
