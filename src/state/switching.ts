@@ -118,7 +118,7 @@ export class Switching {
 
   /** Has the window end by itself so much later than now, or (undefined) not at all. */
   async extend(actor: Actor, expiresInMs: number | undefined): Promise<void> {
-    const values = [knownUser(actor), actor.isEmergency, expiresInMs]
+    const values = [knownUser(actor), actor.isEmergency, expiresInMs, randomUUID()]
     await this.#change(() => this.#functions.rows("extend", values))
   }
 

@@ -508,7 +508,10 @@ create or replace function {schema}.holders(current_epoch integer) returns setof
 comment on function {schema}.holders is
   'Backends (0: a prepared transaction) whose transaction passed the fence in another epoch and has not ended.';
 
-create or replace function {schema}.extend(acting_user text, is_emergency boolean, expires_in_ms double precision) returns void
+create or replace function {schema}.extend(
+  acting_user text, is_emergency boolean, expires_in_ms double precision, change_name text default null
+)
+  returns void
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -517,6 +520,9 @@ declare
   new_end timestamptz := clock_timestamp() + expires_in_ms * interval '1 millisecond';
 begin
   state := {schema}.lock_state();
+  if {schema}.made(change_name) then
+    return;
+  end if;
   if state.mode = 'normal' then
     perform {schema}.refuse(state, 'normal');
   end if;
@@ -524,6 +530,7 @@ begin
     perform {schema}.refuse(state, 'stranger');
   end if;
   update {schema}.state set expires_at = new_end, latest = new_end, lease = null, grace_ms = null;
+  perform {schema}.note_change(change_name, state.epoch);
   perform pg_notify({channel}, 'expiry');
 end $$;
 comment on function {schema}.extend is 'Has the window end by itself so much later than now, or (null) not at all, whoever lives.';
