@@ -22,6 +22,7 @@ export type {
   RunAsOptions,
   TransactionOptions,
   TransferOptions,
+  WaitOptions,
 } from "./maintenance"
 export type {
   AnnouncedWindow,

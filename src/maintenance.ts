@@ -100,6 +100,7 @@ export class Maintenance {
     this.#installation = new Installation(dataSource, resolveOptions(options), {
       changed: (status) => this.#emit("change", status),
       refused: (error) => this.#emit("refused", error),
+      stopped: () => this.#feed.close(),
     })
     this.#entering = new Entering(this.#installation, {
       feed: this.#feed,
@@ -306,7 +307,7 @@ export class Maintenance {
 
   /**
    * What `on("draining")` tells, as an async iterator: of the entering that is under way in this DataSource, or else of the next,
-   * until that is over.
+   * until that is over, or the DataSource is destroyed.
    */
   draining(): AsyncIterableIterator<Draining> {
     return this.#feed.follow()

@@ -136,6 +136,15 @@ describe("Entering a mode while others have something running", () => {
     })
   })
 
+  it("is abandoned, and says for whom, before the window would end by itself", async () => {
+    const { dataSource, maintenance } = installed.current
+    await withOpen(dataSource, "select 1", async (_, pid) => {
+      const error = await errorOf(maintenance.enter("exclusive", { as: "alice", expiresInMs: 1000 }))
+      expect(error).to.be.instanceOf(DrainTimeoutError)
+      expect(pidsOf((error as DrainTimeoutError).blockers)).to.deep.equal([pid])
+    })
+  })
+
   it("goes back to the window that there was, if it is abandoned", async () => {
     const { dataSource, maintenance } = installed.current
     const before = await maintenance.enter("concurrent", { as: "alice", reason: "rebuild" })
@@ -195,7 +204,7 @@ describe("Entering a mode while others have something running", () => {
       )
       expect(error).to.be.instanceOf(DrainTimeoutError)
       expect(pidsOf((error as DrainTimeoutError).blockers)).to.deep.equal([pid])
-      expect((error as Error).message).to.include("still open, though cancelled 5000 ms ago")
+      expect((error as Error).message).to.include("still open, though to be cancelled 5000 ms ago")
     })
     expect(await maintenance.status()).to.include({ mode: "normal" })
   })

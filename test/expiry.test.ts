@@ -122,6 +122,16 @@ describe("A window that ends by itself", () => {
     }
   })
 
+  it("is told when it is extended, in every process", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice", expiresInMs: 60_000 })
+    await withMaintenance(database.current.url, {}, async (other) => {
+      const told = new Promise<MaintenanceStatus>((resolve) => other.maintenance.on("change", resolve))
+      const { expiresAt } = await maintenance.extend({ as: "alice", expiresInMs: 120_000 })
+      expect((await told).expiresAt).to.deep.equal(expiresAt)
+    })
+  })
+
   it("is extended by the maintainer, shortened, and kept", async () => {
     const { maintenance } = installed.current
     const { expiresAt, epoch } = await maintenance.enter("concurrent", { as: "alice", expiresInMs: 1000 })
@@ -211,7 +221,11 @@ describe("A window that is tied to a process", () => {
     const { maintenance } = installed.current
     while ((await maintenance.status()).mode !== mode);
   }
-  const expiry = async () => (await installed.current.maintenance.status()).expiresAt
+  /** When it ends if nothing is heard of its process. */
+  const expiry = async () => {
+    const sql = "select expires_at from maintenance.state"
+    return (await database.current.sql<{ expires_at: Date }>(sql))[0]?.expires_at
+  }
   const sleepUntil = (time: Date | undefined) =>
     database.current.sql("select pg_sleep_until($1::timestamptz + interval '1 millisecond')", [time])
 

@@ -146,10 +146,10 @@ export class Blockers {
       application: row.application ?? undefined,
       user: row.user ?? undefined,
       clientAddress: row.client_address ?? undefined,
-      ageMs: row.age_ms ?? undefined,
+      ageMs: row.age_ms === null ? undefined : Math.round(row.age_ms),
       state: row.state ?? undefined,
       hasWritten: row.has_written,
-      query: row.is_hidden ? undefined : (row.query ?? undefined),
+      query: row.is_hidden ? undefined : queryOf(row.query),
       instance: backend && { id: backend.instance, host: backend.host, pid: backend.instance_pid },
       isHidden: row.is_hidden,
       cannotEnd: this.#cannotEnd.get(keyOf(row)),
@@ -159,4 +159,12 @@ export class Blockers {
 
 function keyOf({ pid, transaction }: { pid: number | null; transaction: string }): string {
   return `${pid ?? "prepared"} ${transaction}`
+}
+
+/** The last statement, unless that is the check of this package, which comes with what it is for. */
+function queryOf(query: string | null): string | undefined {
+  if (query === null) return undefined
+  return /^select (?:pg_catalog\.format\('the maintenance mode|"[a-z0-9_]+"\.fence)/.test(query)
+    ? "(the commit is under way)"
+    : query
 }

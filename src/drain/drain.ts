@@ -78,7 +78,7 @@ export async function drain(
     const isNews = transactions !== told.transactions || waitedMs - told.at >= tellAgainMs
     if (blockers.length > 0 && isNews) {
       told = { at: waitedMs, transactions }
-      drained.tell({ blockers, waitedMs, deadline: new Date(startDate + deadline) })
+      drained.tell({ blockers, waitedMs: Math.round(waitedMs), deadline: new Date(startDate + deadline) })
     }
     if (waitedMs >= deadline && outcome !== "proceed" && blockers.length > 0) {
       if (isOver) return blockers

@@ -18,6 +18,11 @@ export class DrainingFeed {
     for (const follower of this.#followers) follower.tell(draining)
   }
 
+  /** Ends all that follow. */
+  close(): void {
+    for (const follower of this.#followers) follower.end()
+  }
+
   /** Follows from now on what is under way, or else what comes next, until all of that is over. */
   follow(): AsyncIterableIterator<Draining> {
     const follower = new Follower(() => this.#followers.delete(follower))

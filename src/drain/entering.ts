@@ -11,7 +11,7 @@ import { Blockers } from "./blockers"
 import { drain, type Draining, type DrainPlan } from "./drain"
 import type { DrainingFeed } from "./draining-feed"
 import type { Entry } from "./entry"
-import { drainTimedOut, endedMeanwhile, interrupted, withdrawn } from "./failure"
+import { drainTimedOut, endedMeanwhile, interrupted, stillWaiting, withdrawn } from "./failure"
 
 /** Whom it tells. */
 export interface EnteringEvents {
@@ -21,6 +21,9 @@ export interface EnteringEvents {
   onChange(listener: () => void): () => void
   warn(message: string): void
 }
+
+/** After how long a process warning says whom it is waited for. */
+const sayAfterMs = 5000
 
 /** Enters modes: announces them, waits for what others have running, and for the instances to know. */
 export class Entering {
@@ -71,6 +74,7 @@ export class Entering {
       () => this.#installation.unrestrictedPids(window),
     )
     const { feed } = this.#events
+    let isSaid = false
     const end = feed.begin()
     try {
       return await drain(
@@ -82,6 +86,9 @@ export class Entering {
           tell: (draining) => {
             this.#events.draining(draining)
             feed.tell(draining)
+            if (isSaid || draining.waitedMs < sayAfterMs) return
+            isSaid = true
+            this.#events.warn(stillWaiting(draining))
           },
         },
         plan,

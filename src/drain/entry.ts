@@ -35,6 +35,9 @@ export interface Enterer {
   readonly withinTask: string | undefined
 }
 
+/** How long before a window ends by itself waiting for others is over. */
+const endMs = 250
+
 /** What `enter()` is asked for; throws MaintenanceInputError for what makes no sense. */
 export function entryOf(
   mode: Mode,
@@ -43,7 +46,13 @@ export function entryOf(
 ): Entry {
   checkOptions(options, enterOptionNames)
   const graceMs = graceOf(options)
-  const plan = drainPlanOf(mode, options.drain)
+  const expiresInMs = checkExpiry(options.expiresInMs)
+  const whole = drainPlanOf(mode, options.drain)
+  // A window that ends before others have been waited for would say nothing of who they are.
+  const plan = {
+    ...whole,
+    withinMs: Math.min(whole.withinMs, (expiresInMs ?? whole.withinMs + endMs) - endMs),
+  }
   return {
     opening: {
       id: randomUUID(),
@@ -53,7 +62,7 @@ export function entryOf(
       task,
       withinTask,
       terms: {
-        expiresInMs: checkExpiry(options.expiresInMs),
+        expiresInMs,
         lease: graceMs === undefined ? undefined : lease,
         graceMs,
         readers: readersOf(mode, options.readers),

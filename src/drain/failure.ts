@@ -1,9 +1,15 @@
 import { DrainTimeoutError, EnteringInterruptedError, NotMaintainerError } from "../errors"
 import { type Blocker, describeBlocker } from "./blocker"
-import { type DrainPlan, graceMs } from "./drain"
+import { type Draining, type DrainPlan, graceMs } from "./drain"
 
 /** How many blockers a message names. */
 const maxNamed = 10
+
+/** What is said of a mode that is being entered for a while. */
+export function stillWaiting({ blockers, waitedMs }: Draining): string {
+  const named = blockers.slice(0, maxNamed).map((blocker) => `\n- ${describeBlocker(blocker)}`)
+  return `The mode holds, and enter() has waited for ${Math.round(waitedMs / 1000)} s for:${named.join("")}`
+}
 
 /** The error for a mode that was not entered, because of who is left. */
 export function drainTimedOut(
@@ -11,17 +17,22 @@ export function drainTimedOut(
   { withinMs, outcome }: DrainPlan,
 ): DrainTimeoutError {
   const many = blockers.length !== 1
-  const ended =
-    outcome === "abandon"
-      ? ""
-      : `, though ${outcome === "cancel" ? "cancelled" : "terminated"} ${graceMs} ms ago`
+  const isTried = outcome === "cancel" || outcome === "terminate"
+  const ended = isTried
+    ? `, though to be ${outcome === "cancel" ? "cancelled" : "terminated"} ${graceMs} ms ago`
+    : ""
+  const them = many ? "them" : "it"
+  const advice = isTried
+    ? `End ${them} by hand (a prepared transaction by ROLLBACK PREPARED), enter as a role that is a member of pg_signal_backend, ` +
+      `or leave ${them} to be refused (drain.then: "proceed").`
+    : `End ${them}, wait longer (drain.withinMs), or say what to do with what is left (drain.then: "terminate", or ` +
+      `"proceed", which leaves ${them} to be refused).`
   const named = blockers.slice(0, maxNamed).map((blocker) => `\n- ${describeBlocker(blocker)}`)
   const more = blockers.length > maxNamed ? `\n- and ${blockers.length - maxNamed} more` : ""
   return new DrainTimeoutError(
     `Mode not changed: after ${withinMs} ms ${blockers.length} transaction${many ? "s" : ""} of others ` +
       `${many ? "were" : "was"} still open${ended}; the mode is what it was before.${named.join("")}${more}\n` +
-      `End ${many ? "them" : "it"}, wait longer (drain.withinMs), or say what to do with what is left (drain.then: ` +
-      `"terminate", or "proceed", which leaves it to be refused).`,
+      advice,
     { blockers },
   )
 }

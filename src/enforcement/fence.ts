@@ -45,10 +45,13 @@ export class Fence {
   assertAdmitted(actor: Actor): void {
     const state = this.#known()
     if (state?.status.mode !== "exclusive" || isAdmitted(state.status, actor)) return
-    const retryAfterMs = state.endsAt === undefined ? undefined : Math.ceil(state.endsAt - performance.now())
+    const now = performance.now()
     // What has expired by the clock of this process is left to the clock of the database.
-    if (retryAfterMs === undefined || retryAfterMs > 0)
-      throw accessRefused(factsOf({ ...state.status, retryAfterMs }))
+    if (state.endsAt !== undefined && state.endsAt <= now) return
+    const { retryAfterMs } = state.status
+    const leftMs =
+      retryAfterMs === undefined ? undefined : Math.max(0, Math.ceil(retryAfterMs - (now - state.readAt)))
+    throw accessRefused(factsOf({ ...state.status, retryAfterMs: leftMs }))
   }
 
   /**

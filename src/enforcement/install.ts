@@ -27,6 +27,8 @@ const installedKey = Symbol.for("typeorm-maintenance-mode.installed")
 export interface InstallationEvents {
   changed(status: MaintenanceStatus): void
   refused(error: WriteVetoedError | AccessRefusedError): void
+  /** The DataSource is being destroyed, or the plugin uninstalled. */
+  stopped(): void
 }
 
 /** The plugin in one DataSource: all that is changed of the host, and the undo of it. */
@@ -176,6 +178,7 @@ export class Installation {
   /** Gives the DataSource back as it was. */
   async uninstall(): Promise<void> {
     this.#isUninstalled = true
+    this.#events.stopped()
     for (const undo of [...this.#undos.splice(0), ...this.#poolUndos.splice(0)].toReversed()) undo()
     for (const connection of this.#connections.values()) connection.retire()
     this.#connections.clear()
@@ -260,6 +263,7 @@ export class Installation {
     this.#ready = undefined
     this.#isReady = false
     this.#isClosing = true
+    this.#events.stopped()
     this.#waitingRoom.close()
     this.#places.close()
     try {

@@ -21,6 +21,11 @@ export interface MaintenanceStatus {
   readonly expiresAt?: Date
   /** How many milliseconds after this was read that is, as for the header `Retry-After`; absent if it does not. */
   readonly retryAfterMs?: number
+  /**
+   * How many milliseconds the window goes on when nothing is heard of the process that it is tied to (`heldWhile: "alive"`);
+   * absent if it is tied to none.
+   */
+  readonly graceMs?: number
   /** How many connections of each instance others than the maintainer may use; absent if that is not bounded. */
   readonly readers?: number
   /** The window that is to begin later; absent if there is none. */
@@ -94,7 +99,9 @@ export interface StampedState {
    * state itself.
    */
   readonly stamp: string | undefined
-  /** When the window ends by itself, as `performance.now()` tells the time, at the earliest; undefined if it does not. */
+  /** When it was read, as `performance.now()` tells the time. */
+  readonly readAt: number
+  /** When the window ends by itself, by that time, at the earliest; undefined if it does not. */
   readonly endsAt: number | undefined
 }
 

@@ -94,7 +94,7 @@ export function perhapsChanged(cause: unknown): EnteringInterruptedError {
 /** The error for a task whose window is gone. */
 export function taskLost(status: RefusalFacts): NotMaintainerError {
   return new NotMaintainerError(
-    "The maintenance of this task was ended or taken over before the task was done.",
+    "The maintenance of this task had expired, or was ended or taken over, before the task was done.",
     factsOf(status),
   )
 }

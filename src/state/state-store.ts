@@ -19,7 +19,9 @@ interface StatusRow {
   since: Date | null
   epoch: number
   expires_at: Date | null
-  expires_in_ms: number | null
+  retry_after_ms: number | null
+  grace_ms: number | null
+  ends_in_ms: number | null
   readers: number | null
   stamp: string | null
   announced_mode: "concurrent" | "exclusive" | null
@@ -78,17 +80,18 @@ export class StateStore {
         `The table "${this.#schema}".state has no row: install the schema anew.`,
       )
     const { mode, epoch, stamp } = row
-    const retryAfterMs = row.expires_in_ms === null ? null : Math.max(0, Math.ceil(row.expires_in_ms))
+    const retryAfterMs = row.retry_after_ms === null ? null : Math.max(0, Math.ceil(row.retry_after_ms))
     return {
       status: {
         mode,
         epoch,
         ...given({ maintainer: row.maintainer, reason: row.reason, since: row.since }),
-        ...given({ expiresAt: row.expires_at, retryAfterMs, readers: row.readers }),
+        ...given({ expiresAt: row.expires_at, retryAfterMs, graceMs: row.grace_ms, readers: row.readers }),
         ...given({ announced: announcedIn(row) }),
       },
       stamp: stamp ?? undefined,
-      endsAt: row.expires_in_ms === null ? undefined : readAt + row.expires_in_ms,
+      readAt,
+      endsAt: row.ends_in_ms === null ? undefined : readAt + row.ends_in_ms,
     }
   }
 

@@ -364,6 +364,8 @@ function isAnother(status: MaintenanceStatus, last: MaintenanceStatus): boolean 
   return (
     status.epoch !== last.epoch ||
     status.mode !== last.mode ||
+    status.expiresAt?.getTime() !== last.expiresAt?.getTime() ||
+    status.graceMs !== last.graceMs ||
     isAnotherWindow(status.announced, last.announced)
   )
 }

@@ -114,6 +114,12 @@ create or replace function {schema}.is_admitted(state {schema}.state, acting_use
 comment on function {schema}.is_admitted is
   'Whether the window leaves this user unrestricted: there is none, it is the user''s own, or the user is an emergency user.';
 
+create or replace function {schema}.latest_end_of(state {schema}.state) returns timestamptz
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+  return case when (state).lease is null then (state).expires_at else (state).latest end;
+comment on function {schema}.latest_end_of is 'When the window ends by itself, however long a process lives that it is tied to.';
+
 create or replace function {schema}.refuse(state {schema}.state, cause text) returns void
   language plpgsql
   set search_path = pg_catalog, pg_temp
@@ -133,8 +139,8 @@ begin
       else format('%s maintenance by %s', state.mode, state.maintainer) end,
     detail = json_build_object('mode', state.mode, 'maintainer', state.maintainer, 'reason', state.reason,
       'since', floor(extract(epoch from state.since) * 1000), 'epoch', state.epoch,
-      'expires_at', floor(extract(epoch from state.expires_at) * 1000),
-      'retry_after_ms', ceil(extract(epoch from state.expires_at - clock_timestamp()) * 1000))::text;
+      'expires_at', floor(extract(epoch from {schema}.latest_end_of(state)) * 1000),
+      'retry_after_ms', ceil(extract(epoch from {schema}.latest_end_of(state) - clock_timestamp()) * 1000))::text;
 end $$;
 comment on function {schema}.refuse is
   'Raises the refusal: MM001 a write in concurrent mode, MM002 an access in exclusive mode, MM003 a change of mode by somebody else, MM004 leave() in normal mode, MM005 a second task of the maintainer at once, MM006 a task whose window is gone, MM007 a start that is past, MM008 a window beside one that is announced.';
@@ -560,13 +566,14 @@ comment on function {schema}.renew is
 create or replace function {schema}.status()
   returns table (
     mode text, maintainer text, reason text, since timestamptz, epoch integer, expires_at timestamptz,
-    expires_in_ms double precision, readers integer, stamp text
+    retry_after_ms double precision, grace_ms double precision, readers integer, ends_in_ms double precision, stamp text
   )
   language sql stable security definer
   set search_path = pg_catalog, pg_temp
   begin atomic
-    select n.mode, n.maintainer, n.reason, n.since, n.epoch, n.expires_at,
-      extract(epoch from n.expires_at - clock_timestamp())::double precision * 1000, n.readers,
+    select n.mode, n.maintainer, n.reason, n.since, n.epoch, {schema}.latest_end_of(n),
+      extract(epoch from {schema}.latest_end_of(n) - clock_timestamp())::double precision * 1000, n.grace_ms, n.readers,
+      extract(epoch from n.expires_at - clock_timestamp())::double precision * 1000,
       case
         when s.stamp = pg_sequence_last_value('{schema}.stamp') and not coalesce(s.expires_at <= clock_timestamp(), false)
         then s.stamp::text
@@ -574,7 +581,7 @@ create or replace function {schema}.status()
     from {schema}.state s, {schema}.as_of_now(s) n;
   end;
 comment on function {schema}.status is
-  'The state, for everybody; without its stamp if that is not what transactions see, as after a switch that was rolled back, and if it has expired: then mend() is to be called.';
+  'The state, for everybody: expires_at is when the window ends whoever lives, grace_ms how long it goes on without the process that it is tied to, ends_in_ms when it does if nothing is heard of that; without its stamp if that is not what transactions see, as after a switch that was rolled back, and if it has expired: then mend() is to be called.';
 
 create or replace function {schema}.mend() returns void
   language plpgsql security definer

@@ -91,7 +91,8 @@ begin
   perform {schema}.lock_state();
   delete from {schema}.announced a
   where a.entry = coalesce(own_entry, a.entry) and (is_emergency or a.maintainer = acting_user)
-    and (own_entry is not null or a.starts_at > clock_timestamp());
+    -- Until then it may begin late.
+    and (own_entry is not null or a.starts_at > clock_timestamp() - interval '1 minute');
   if found then
     perform pg_notify({channel}, 'announced');
     return true;
@@ -115,7 +116,8 @@ comment on function {schema}.announced is 'The window that is to begin, for ever
 create or replace function {schema}.state_and_announced()
   returns table (
     mode text, maintainer text, reason text, since timestamptz, epoch integer, expires_at timestamptz,
-    expires_in_ms double precision, readers integer, stamp text, announced_mode text, announced_maintainer text,
+    retry_after_ms double precision, grace_ms double precision, readers integer, ends_in_ms double precision, stamp text,
+    announced_mode text, announced_maintainer text,
     announced_reason text, announced_start timestamptz, announced_start_in_ms double precision,
     announced_expires_in_ms double precision
   )
