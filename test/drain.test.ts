@@ -139,7 +139,7 @@ describe("Entering a mode while others have something running", () => {
   it("is abandoned, and says for whom, before the window would end by itself", async () => {
     const { dataSource, maintenance } = installed.current
     await withOpen(dataSource, "select 1", async (_, pid) => {
-      const error = await errorOf(maintenance.enter("exclusive", { as: "alice", expiresInMs: 1000 }))
+      const error = await errorOf(maintenance.enter("exclusive", { as: "alice", expiresInMs: 4000 }))
       expect(error).to.be.instanceOf(DrainTimeoutError)
       expect(pidsOf((error as DrainTimeoutError).blockers)).to.deep.equal([pid])
     })

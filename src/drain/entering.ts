@@ -146,8 +146,8 @@ export class Entering {
       await this.#installation.refresh().catch(() => undefined)
     } catch (failure) {
       if (!(failure instanceof NotMaintainerError)) return interrupted(failure)
-      // Somebody else has ended it.
-      if (!isAborted) return failure
+      // Somebody else has ended it, and not its own end.
+      if (!isAborted && failure.mode !== "normal") return failure
     }
     return isAborted ? signal.reason : error
   }

@@ -35,8 +35,8 @@ export interface Enterer {
   readonly withinTask: string | undefined
 }
 
-/** How long before a window ends by itself waiting for others is over. */
-const endMs = 250
+/** How much of a window that ends by itself others are waited for at most. */
+const waitingShare = 0.75
 
 /** What `enter()` is asked for; throws MaintenanceInputError for what makes no sense. */
 export function entryOf(
@@ -49,10 +49,8 @@ export function entryOf(
   const expiresInMs = checkExpiry(options.expiresInMs)
   const whole = drainPlanOf(mode, options.drain)
   // A window that ends before others have been waited for would say nothing of who they are.
-  const plan = {
-    ...whole,
-    withinMs: Math.min(whole.withinMs, (expiresInMs ?? whole.withinMs + endMs) - endMs),
-  }
+  const longestMs = expiresInMs === undefined ? whole.withinMs : expiresInMs * waitingShare
+  const plan = { ...whole, withinMs: Math.min(whole.withinMs, longestMs) }
   return {
     opening: {
       id: randomUUID(),
