@@ -6,6 +6,7 @@ import {
   type Maintenance,
   NotMaintainerError,
 } from "../src"
+import { Barrier } from "./support/barrier"
 import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
 import { Member } from "./support/members"
@@ -365,6 +366,51 @@ describe("An entering that is disturbed", () => {
       await maintenance.runAs("alice", () => runner.query("select pg_advisory_unlock_all()"))
     })
     await runner.release()
+  })
+
+  describe("by an instance that takes the backend of somebody else for one of the maintainer's", () => {
+    let member: Member
+    let barrier: Barrier
+    let running: Promise<string>
+    let pid: number | undefined
+    before(async () => {
+      member = await Member.start(database.current.url)
+    })
+    beforeEach(async () => {
+      barrier = await Barrier.close(database.current.url, "817")
+      running = member.run(`do $$ begin perform pg_advisory_xact_lock(${barrier.key}); commit; end $$`)
+      ;[pid] = await barrier.waiting()
+    })
+    afterEach(() => database.current.sql("drop trigger claim on maintenance.instance"))
+    after(() => member.stop())
+
+    /** As if each had had a connection since then, and not noticed that it is gone, and its process id another's. */
+    const claimed = (since: string) =>
+      database.current.sql(
+        `create or replace function claim() returns trigger language plpgsql as $$ begin
+           new.pool := array[${pid}]; new.unrestricted := array[true];
+           new.connected := array(select ${since} from pg_stat_activity where pid = ${pid}); return new; end $$;
+         create trigger claim before update on maintenance.instance for each row execute function claim()`,
+      )
+
+    it("waits for it if it is younger than the connection that is meant", async () => {
+      const { maintenance } = installed.current
+      await claimed("backend_start - interval '1 hour'")
+      const told = firstDraining(maintenance)
+      const entered = maintenance.enter("concurrent", { as: "alice" })
+      expect((await told).blockers.map((blocker) => blocker.pid)).to.deep.equal([pid])
+      expect(await state()).to.include({ state: "entering" })
+      await barrier.open()
+      await entered
+      expect(await running).to.equal("done")
+    })
+
+    it("would not wait for it if it were as old", async () => {
+      await claimed("backend_start")
+      await installed.current.maintenance.enter("concurrent", { as: "alice" })
+      await barrier.open()
+      expect(await running).to.equal("done")
+    })
   })
 
   /** Resolves when a statement is under way that holds the gate for longer than a transaction. */

@@ -1,4 +1,5 @@
 import type { QueryResult, QueryResultRow } from "pg"
+import type { Backend } from "../state/fleet"
 import type { Blocker, Sight } from "./blocker"
 
 /** Runs a statement. */
@@ -16,6 +17,8 @@ interface OpenRow {
   has_written: boolean
   query: string | null
   is_hidden: boolean
+  /** How long its session is there; null if that is hidden. */
+  session_ms: number | null
 }
 
 /** A row of the function backends(). */
@@ -25,8 +28,13 @@ interface BackendRow {
   host: string
   instance_pid: number
   epoch: number
+  connected_ms: number
   is_unrestricted: boolean
 }
+
+/** How much two clocks may differ: so much of the time that they measure, and so much at once. */
+const clockDrift = 0.001
+const clockStepMs = 1000
 
 /**
  * All that has an open transaction in this database, but watches ($1 is the key of their locks). Every transaction holds the
@@ -37,7 +45,8 @@ const openTransactions = `
     host(a.client_addr) as client_address,
     extract(epoch from clock_timestamp() - a.xact_start)::float8 * 1000 as age_ms,
     a.state, a.backend_xid is not null as has_written, left(a.query, 200) as query,
-    a.query = '<insufficient privilege>' as is_hidden
+    a.query = '<insufficient privilege>' as is_hidden,
+    extract(epoch from clock_timestamp() - a.backend_start)::float8 * 1000 as session_ms
   from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity a on a.pid = l.pid
   where l.locktype = 'virtualxid' and l.granted and l.mode = 'ExclusiveLock' and a.datname = current_database()
     and a.usesysid is not null and coalesce(a.backend_type, 'client backend') = 'client backend'
@@ -45,7 +54,7 @@ const openTransactions = `
     and not exists (select from pg_catalog.pg_locks p where p.pid = a.pid and p.locktype = 'advisory' and p.classid = $1)
   union all
   select null, x.gid, null, x.owner, null, extract(epoch from clock_timestamp() - x.prepared)::float8 * 1000,
-    'prepared', true, null, false
+    'prepared', true, null, false, null
   from pg_catalog.pg_prepared_xacts x where x.database = current_database()
   order by age_ms desc nulls last`
 
@@ -57,7 +66,8 @@ const idleSessions = `
   select a.pid, 'session ' || a.pid as transaction, a.application_name as application, a.usename as "user",
     host(a.client_addr) as client_address,
     extract(epoch from clock_timestamp() - a.state_change)::float8 * 1000 as age_ms,
-    a.state, false as has_written, left(a.query, 200) as query, a.query = '<insufficient privilege>' as is_hidden
+    a.state, false as has_written, left(a.query, 200) as query, a.query = '<insufficient privilege>' as is_hidden,
+    extract(epoch from clock_timestamp() - a.backend_start)::float8 * 1000 as session_ms
   from pg_catalog.pg_stat_activity a
   where a.pid = any ($1)
     and not exists (select from pg_catalog.pg_locks l where l.pid = a.pid and l.locktype = 'virtualxid' and l.mode = 'ExclusiveLock')
@@ -69,22 +79,22 @@ export class Blockers {
   readonly #schema: string
   readonly #presence: number
   readonly #epoch: number
-  readonly #ownPids: () => readonly number[]
+  readonly #own: () => readonly Backend[]
   /** What was open at first. */
   #first: ReadonlySet<string> | undefined
   readonly #cannotEnd = new Map<string, string>()
 
-  /** Of the window of an epoch; `ownPids` are backends of this process that act for somebody whom it does not restrict. */
+  /** Of the window of an epoch; `own` are the backends of this process that act for somebody whom it does not restrict. */
   constructor(
     run: Run,
     { schema, presence, epoch }: { schema: string; presence: number; epoch: number },
-    ownPids: () => readonly number[],
+    own: () => readonly Backend[],
   ) {
     this.#run = run
     this.#schema = schema
     this.#presence = presence
     this.#epoch = epoch
-    this.#ownPids = ownPids
+    this.#own = own
   }
 
   /** Looks. The holders are in the way with any transaction: VACUUM and its like begin one after the other. */
@@ -97,19 +107,29 @@ export class Blockers {
     }
     if (left.length === 0 && holders.length === 0) return { blockers: [], ownHolders: [] }
     const backends = await this.#run<BackendRow>(`select * from "${this.#schema}".backends()`, [])
-    const byPid = new Map(backends.rows.map((backend) => [backend.pid, backend]))
-    const ownPids = new Set(this.#ownPids())
-    const isOwn = (pid: number | null) => {
-      const backend = byPid.get(pid ?? 0)
-      // What an instance tells of its backends is by the state that it knows.
-      return (backend?.is_unrestricted === true && backend.epoch === this.#epoch) || ownPids.has(pid ?? 0)
-    }
+    const isOwn = this.#isOwn(backends.rows)
+    const own = left.filter(isOwn)
     return {
       blockers: left
-        .filter(({ pid }) => !isOwn(pid))
-        .map((row) => this.#blocker(row, byPid.get(row.pid ?? 0))),
-      ownHolders: holders.filter(isOwn),
+        .filter((row) => !own.includes(row))
+        .map((row) =>
+          this.#blocker(
+            row,
+            backends.rows.find((backend) => isSame(row, backend)),
+          ),
+        ),
+      ownHolders: holders.filter((holder) => own.some(({ pid }) => pid === holder)),
     }
+  }
+
+  /** Tells the transactions of whom the window does not restrict, by what the instances have told of their backends. */
+  #isOwn(backends: readonly BackendRow[]): (row: OpenRow) => boolean {
+    const unrestricted = [
+      // What an instance tells is by the state that it knows.
+      ...backends.filter((backend) => backend.is_unrestricted && backend.epoch === this.#epoch),
+      ...this.#own().map(({ pid, connectedMs }) => ({ pid, connected_ms: connectedMs })),
+    ]
+    return (row) => unrestricted.some((backend) => isSame(row, backend))
   }
 
   /** Has PostgreSQL cancel its statement, or terminate its session, if it is in that transaction still, and the window stands. */
@@ -155,6 +175,18 @@ export class Blockers {
       cannotEnd: this.#cannotEnd.get(keyOf(row)),
     }
   }
+}
+
+/**
+ * Whether a session is that of the backend that a client is connected to. The client may not have noticed that its connection is
+ * gone, and the process id may be another's by now: that is younger than the connection. An age that is hidden is believed.
+ */
+function isSame(
+  row: OpenRow,
+  { pid, connected_ms: connectedMs }: Pick<BackendRow, "pid" | "connected_ms">,
+): boolean {
+  const { session_ms: sessionMs = null } = row
+  return row.pid === pid && (sessionMs ?? connectedMs) >= connectedMs * (1 - clockDrift) - clockStepMs
 }
 
 function keyOf({ pid, transaction }: { pid: number | null; transaction: string }): string {

@@ -71,7 +71,7 @@ export class Entering {
     const blockers = new Blockers(
       (text, values) => store.look(text, values),
       { schema, presence: lockKeys(schema).presence, epoch },
-      () => this.#installation.unrestrictedPids(window),
+      () => this.#installation.unrestrictedBackends(window),
     )
     const { feed } = this.#events
     let isSaid = false

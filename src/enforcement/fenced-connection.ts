@@ -58,6 +58,7 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
   isLent = false
   /** Whether it is one of TypeORM's `slaves`: a replica, which writes nothing, and may not have the schema. */
   isReplica = false
+  readonly #since = performance.now()
   readonly #client: WireClient
   readonly #enforcement: Enforcement
   readonly #checkpoint: Checkpoint
@@ -108,6 +109,11 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
   /** The process id of its backend, as PostgreSQL, or a pooler, has told. */
   get backendPid(): number | undefined {
     return this.#client.processID ?? undefined
+  }
+
+  /** For how many milliseconds the connection is there, at least. */
+  get connectedMs(): number {
+    return performance.now() - this.#since
   }
 
   /** Tells of a refusal; returns the error, to be thrown. */

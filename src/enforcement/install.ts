@@ -5,7 +5,7 @@ import { type Actor, isAdmitted, type MaintenanceReport, type MaintenanceStatus 
 import type { ResolvedOptions } from "../options"
 import { mayInstallSchema } from "../state/migration"
 import { briefMs, persistently } from "../state/persistence"
-import type { Backends } from "../state/fleet"
+import type { Backend } from "../state/fleet"
 import type { StateStore } from "../state/state-store"
 import { Watch } from "../state/watch"
 import { pipelinedQueryClass } from "../wire/pipelined-query"
@@ -153,9 +153,9 @@ export class Installation {
   }
 
   /** The backends of the pools that acted last for somebody whom this window does not restrict. */
-  unrestrictedPids(window: Pick<MaintenanceStatus, "mode" | "maintainer">): readonly number[] {
-    // Behind a pooler they are not those of the backends.
-    return this.#watch.isPooled ? [] : this.#backends(window).unrestricted
+  unrestrictedBackends(window: Pick<MaintenanceStatus, "mode" | "maintainer">): readonly Backend[] {
+    // Behind a pooler their process ids are not those of the backends.
+    return this.#watch.isPooled ? [] : this.#backends(window).filter(({ isUnrestricted }) => isUnrestricted)
   }
 
   /** Resolves when the schema is there and the watch listens; rejects with MaintenanceSetupError. */
@@ -383,12 +383,11 @@ export class Installation {
     return [...((runner?.broadcaster as Partial<RecordingBroadcaster> | undefined)?.changes?.values() ?? [])]
   }
 
-  #backends(status: Pick<MaintenanceStatus, "mode" | "maintainer">): Backends {
-    const connections = [...this.#connections.values()].filter(({ backendPid }) => backendPid !== undefined)
-    const pidsOf = (some: FencedConnection[]) => some.map(({ backendPid }) => backendPid as number)
-    const isUnrestricted = ({ lastActor }: FencedConnection) =>
-      lastActor !== undefined && isAdmitted(status, lastActor)
-    return { pool: pidsOf(connections), unrestricted: pidsOf(connections.filter(isUnrestricted)) }
+  #backends(status: Pick<MaintenanceStatus, "mode" | "maintainer">): Backend[] {
+    return [...this.#connections.values()].flatMap(({ backendPid: pid, connectedMs, lastActor }) => {
+      const isUnrestricted = lastActor !== undefined && isAdmitted(status, lastActor)
+      return pid === undefined ? [] : [{ pid, connectedMs, isUnrestricted }]
+    })
   }
 
   #mayWrite(): boolean {

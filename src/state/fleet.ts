@@ -8,17 +8,20 @@ import type { StateFunctions } from "./state-functions"
 /** How long to wait at most before looking again. */
 const lastWaitMs = 100
 
-/** The backends of a pool, by process id. */
-export interface Backends {
-  readonly pool: readonly number[]
-  /** Those that acted last for somebody whom the state does not restrict. */
-  readonly unrestricted: readonly number[]
+/** A backend of a pool, as its client knows it. */
+export interface Backend {
+  readonly pid: number
+  /** For how long the client is connected to it: a backend that is younger is another, to which PostgreSQL gave the same process id. */
+  readonly connectedMs: number
+  /** Whether it acted last for somebody whom the state does not restrict. */
+  readonly isUnrestricted: boolean
 }
 
 /** What an instance tells. */
-export interface Acknowledgement extends Backends {
+export interface Acknowledgement {
   readonly epoch: number
   readonly refusals: number
+  readonly backends: readonly Backend[]
 }
 
 /** A row of the function instances(). */
@@ -43,8 +46,11 @@ export class Fleet {
   }
 
   /** Tells what an instance knows and does; returns whether it is registered still. */
-  acknowledge(id: number, { epoch, refusals, pool, unrestricted }: Acknowledgement): Promise<boolean> {
-    return this.#functions.value("acknowledge", [id, epoch, refusals, pool, unrestricted])
+  acknowledge(id: number, { epoch, refusals, backends }: Acknowledgement): Promise<boolean> {
+    const pids = backends.map(({ pid }) => pid)
+    const connectedMs = backends.map((backend) => backend.connectedMs)
+    const isUnrestricted = backends.map((backend) => backend.isUnrestricted)
+    return this.#functions.value("acknowledge", [id, epoch, refusals, pids, connectedMs, isUnrestricted])
   }
 
   /** The live instances, in the order in which they came. */

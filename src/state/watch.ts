@@ -5,7 +5,7 @@ import type { AnnouncedWindow, MaintenanceReport, MaintenanceStatus, StampedStat
 import { ControlConnection, type ClientFactory } from "./control-connection"
 import { isLocked } from "./locked"
 import { channelOf } from "./schema"
-import type { Backends } from "./fleet"
+import type { Backend } from "./fleet"
 import { StateStore } from "./state-store"
 
 /** How long a notification may take that comes through a pooler before LISTEN is taken not to deliver. */
@@ -39,7 +39,7 @@ export interface WatchOwner {
   /** Whether sessions keep statements prepared. */
   readonly isPrepared: boolean
   /** What the others are to know of the pools, in a state. */
-  backends(status: MaintenanceStatus): Backends
+  backends(status: MaintenanceStatus): readonly Backend[]
 }
 
 /**
@@ -258,7 +258,7 @@ export class Watch {
     const { epoch } = status
     if (epoch === this.#told.epoch && refusals === this.#told.refusals) return
     this.#told = { epoch, refusals }
-    this.store.fleet.acknowledge(id, { epoch, refusals, ...this.#backends(status) }).then(
+    this.store.fleet.acknowledge(id, { epoch, refusals, backends: this.#backends(status) }).then(
       // Its row is gone: in a new session it registers anew.
       (isRegistered) => isRegistered || this.#control.drop(),
       // The connection is lost, and it registers anew; or the schema is, and nothing commits.

@@ -14,10 +14,11 @@ create unlogged table if not exists {schema}.instance (
   epoch integer not null,
   refusals bigint not null default 0,
   pool integer[] not null default '{}',
-  unrestricted integer[] not null default '{}'
+  connected timestamptz[] not null default '{}',
+  unrestricted boolean[] not null default '{}'
 );
 comment on table {schema}.instance is
-  'The processes in which the plugin is installed, each DataSource for itself, and what they told last: the state that they know, by its epoch, how often they have refused, and the backends of their pool, with those that acted for somebody whom that state does not restrict. One is live as long as its watch holds the lock of its id.';
+  'The processes in which the plugin is installed, each DataSource for itself, and what they told last: the state that they know, by its epoch, how often they have refused, and the backends of their pool, since when at the latest they are connected to each, and whether it acted for somebody whom that state does not restrict. One is live as long as its watch holds the lock of its id.';
 
 create or replace function {schema}.live() returns setof integer
   language sql security definer
@@ -50,7 +51,8 @@ end $$;
 comment on function {schema}.register is 'Makes the session the watch of an instance, until it ends; returns the id. entries are its calls that are entering a mode.';
 
 create or replace function {schema}.acknowledge(
-  own_id integer, known_epoch integer, refusal_count bigint, pool_pids integer[], unrestricted_pids integer[]
+  own_id integer, known_epoch integer, refusal_count bigint,
+  pool_pids integer[], connected_ms double precision[], is_unrestricted boolean[]
 )
   returns boolean
   language plpgsql security definer
@@ -58,7 +60,10 @@ create or replace function {schema}.acknowledge(
 as $$
 begin
   update {schema}.instance set
-    epoch = known_epoch, refusals = refusal_count, pool = pool_pids, unrestricted = unrestricted_pids
+    epoch = known_epoch, refusals = refusal_count, pool = pool_pids, unrestricted = is_unrestricted,
+    connected = array(
+      select clock_timestamp() - ms * interval '1 millisecond' from unnest(connected_ms) with ordinality as c (ms, place) order by place
+    )
   where id = own_id;
   return found;
 end $$;
@@ -66,12 +71,16 @@ comment on function {schema}.acknowledge is
   'Tells which state an instance knows, how often it has refused, and what its backends do; false if it is to register anew.';
 
 create or replace function {schema}.backends()
-  returns table (pid integer, instance integer, host text, instance_pid integer, epoch integer, is_unrestricted boolean)
+  returns table (
+    pid integer, instance integer, host text, instance_pid integer, epoch integer, connected_ms double precision,
+    is_unrestricted boolean
+  )
   language sql security definer
   set search_path = pg_catalog, pg_temp
   begin atomic
-    select p.pid, i.id, i.host, i.pid, i.epoch, p.pid = any (i.unrestricted)
-    from {schema}.instance i, unnest(i.pool) as p (pid)
+    select p.pid, i.id, i.host, i.pid, i.epoch, extract(epoch from clock_timestamp() - p.connected)::double precision * 1000,
+      p.is_unrestricted
+    from {schema}.instance i, unnest(i.pool, i.connected, i.unrestricted) as p (pid, connected, is_unrestricted)
     where i.id in (select {schema}.live());
   end;
 comment on function {schema}.backends is 'The backends of the live instances, as they told last.';
