@@ -19,7 +19,8 @@ import type { Actor, Entered, MaintenanceReport, MaintenanceStatus, Mode } from 
 import { checkExpiry, checkMode, checkOptions, checkSignal, checkUser, durationOf } from "./input"
 import { checkPolicy, type MaintenanceOptions, resolveOptions } from "./options"
 import { type RefusalPolicy, shared } from "./shared"
-import { taskLost } from "./state/refusal"
+import { interruptedTask, taskLost } from "./drain/failure"
+import type { Tenure } from "./drain/fate"
 import { whenWritable } from "./when-writable"
 
 /** Who changes the mode. */
@@ -198,21 +199,21 @@ export class Maintenance {
     const entry = this.#entryOf(mode, options, task)
     if (typeof work !== "function") throw new MaintenanceInputError("during() needs a function to run.")
     const user = knownUser(entry.opening.actor)
-    await this.#entering.enter(entry).catch(async (error: unknown) => {
+    const was = await this.#entering.enter(entry).catch(async (error: unknown) => {
       // Perhaps it stands.
-      if (error instanceof EnteringInterruptedError) await this.#finish(task).catch(() => undefined)
-      throw error
+      throw error instanceof EnteringInterruptedError ? await this.#putBack(task, error) : error
     })
+    const tenure = { was, at: performance.now() }
     let result: T
     try {
       result = await runTask(user, task, work)
     } catch (error) {
-      await this.#finish(task).catch((failure) => {
+      await this.#finish(task, tenure).catch((failure) => {
         warn(`The maintenance of ${user} was not ended: ${String(failure)}`)
       })
       throw error
     }
-    await this.#finish(task)
+    await this.#finish(task, tenure)
     return result
   }
 
@@ -339,12 +340,24 @@ export class Maintenance {
     })
   }
 
-  /** Ends the window of a task. */
-  async #finish(task: string): Promise<void> {
+  /** Ends the window of a task; throws NotMaintainerError if it was gone before. */
+  async #finish(task: string, tenure: Tenure): Promise<void> {
     const store = await this.#installation.store()
     const isEnded = await store.switching.finish(task)
     const status = await this.#installation.refresh()
-    if (!isEnded) throw taskLost(status)
+    if (!isEnded) throw taskLost(tenure, status)
+  }
+
+  /** Ends the window of a task that was not begun, if it stands; returns the error that says what became of it. */
+  async #putBack(task: string, error: EnteringInterruptedError): Promise<EnteringInterruptedError> {
+    try {
+      const store = await this.#installation.store()
+      await store.switching.finish(task)
+      await this.#installation.refresh()
+      return interruptedTask(error)
+    } catch {
+      return error
+    }
   }
 
   #actor(as: string | undefined): Actor {

@@ -69,10 +69,14 @@ describe("A window that is announced", () => {
     return { entered, error }
   }
   const withdraw = (as = "alice") => installed.current.maintenance.leave({ as })
-  const expectWithdrawn = async (error: Promise<unknown>) => {
+  const expectWithdrawn = async (error: Promise<unknown>, why: RegExp | string = "it was taken back") => {
     expect(await error).to.be.instanceOf(NotMaintainerError)
-    expect(((await error) as Error).message).to.include("The announced maintenance did not begin: ")
+    const { message } = (await error) as Error
+    if (typeof why === "string") expect(message).to.equal(`The announced maintenance did not begin: ${why}.`)
+    else expect(message).to.match(why)
   }
+  const replaced =
+    /^The announced maintenance did not begin: another was announced instead; \w+ maintenance by [a-z-]+ /
   const sleepUntil = (time: Date | undefined) =>
     database.current.sql("select pg_sleep_until($1::timestamptz + interval '1 millisecond')", [time])
   const databaseTime = async () => {
@@ -97,6 +101,7 @@ describe("A window that is announced", () => {
             maintainer: "alice",
             reason: "move the catalog",
             expiresInMs: 5000,
+            isInterrupted: false,
           })
           expect(startsAt).to.be.instanceOf(Date)
           expect(Number(startsAt) - Number(before)).to.be.within(3_590_000, 3_600_000)
@@ -117,7 +122,7 @@ describe("A window that is announced", () => {
       const { maintenance } = installed.current
       const { error } = await announce("concurrent", later)
       const { announced } = await maintenance.status()
-      expect(announced).to.have.keys("mode", "maintainer", "startsAt", "startsInMs")
+      expect(announced).to.have.keys("mode", "maintainer", "startsAt", "startsInMs", "isInterrupted")
       await withdraw()
       await expectWithdrawn(error)
     })
@@ -159,7 +164,16 @@ describe("A window that is announced", () => {
       const { maintenance } = installed.current
       const { error } = await announce("concurrent", later)
       const { announced } = await maintenance.status()
-      expect(await errorOf(withdraw("bob"))).to.be.instanceOf(MaintenanceInputError)
+      const refusal = (await errorOf(withdraw("bob"))) as NotMaintainerError
+      expect(refusal).to.be.instanceOf(NotMaintainerError)
+      expect(refusal.message).to.equal(
+        "Nothing to leave: the mode is normal, and what is announced is not yours. Concurrent maintenance by alice is " +
+          `announced for ${announced?.startsAt.toISOString()}; only alice or an emergency user may take it back.`,
+      )
+      expect(refusal).to.include({ mode: "concurrent", maintainer: "alice" })
+      await maintenance.enter("concurrent", { as: "carol" })
+      expect(((await errorOf(withdraw("bob"))) as Error).message).to.include("held since")
+      await withdraw("carol")
       expect((await maintenance.status()).announced?.startsAt).to.deep.equal(announced?.startsAt)
       await withdraw()
       await expectWithdrawn(error)
@@ -206,7 +220,7 @@ describe("A window that is announced", () => {
       const second = await announce("concurrent", { ...later, startsInMs: 7_200_000 })
       expect(await outcome).to.equal("NotMaintainerError")
       const third = await announce("exclusive", { ...later, reason: "rebuild" })
-      await expectWithdrawn(second.error)
+      await expectWithdrawn(second.error, replaced)
       const status = await maintenance.status()
       expect(status.announced).to.include({ mode: "exclusive", maintainer: "alice", reason: "rebuild" })
       await withdraw()
@@ -226,7 +240,7 @@ describe("A window that is announced", () => {
       let former: Promise<unknown> | undefined
       for (const { mode, ...options } of changes) {
         const { error } = await announce(mode, options)
-        if (former) await expectWithdrawn(former)
+        if (former) await expectWithdrawn(former, replaced)
         expect((await maintenance.status()).announced).to.include({ mode })
         former = error
       }
@@ -238,8 +252,10 @@ describe("A window that is announced", () => {
       const { maintenance } = installed.current
       const outcomes: string[] = []
       const both = (["concurrent", "exclusive"] as const).map(async (mode) => {
-        await expectWithdrawn(errorOf(maintenance.enter(mode, later)))
+        const error = errorOf(maintenance.enter(mode, later))
+        await error
         outcomes.push(mode)
+        await expectWithdrawn(error, outcomes.length === 1 ? replaced : undefined)
       })
       await Promise.race(both)
       const { announced } = await maintenance.status()
@@ -271,9 +287,9 @@ describe("A window that is announced", () => {
       const { maintenance } = installed.current
       const { error } = await announce("exclusive", later)
       const urgent = await announce("concurrent", { ...later, as: "break-glass" })
-      await expectWithdrawn(error)
+      await expectWithdrawn(error, replaced)
       expect((await maintenance.status()).announced).to.include({ maintainer: "break-glass" })
-      expect(await errorOf(maintenance.leave({ as: "alice" }))).to.be.instanceOf(MaintenanceInputError)
+      expect(await errorOf(maintenance.leave({ as: "alice" }))).to.be.instanceOf(NotMaintainerError)
       await withdraw("break-glass")
       await expectWithdrawn(urgent.error)
     })
@@ -421,6 +437,43 @@ describe("A window that is announced", () => {
       await maintenance.enter("concurrent", { as: "bob" })
     })
 
+    it("that is killed: is said to be gone, and makes room for another's announcement before its time", async () => {
+      const { maintenance } = installed.current
+      const member = await Member.start(database.current.url)
+      const announced = told(maintenance, isAnnounced)
+      const outcome = errorOf(member.enter("exclusive", later))
+      await announced
+      const bobs = { ...later, as: "bob" }
+      expect(await errorOf(maintenance.enter("exclusive", bobs))).to.be.instanceOf(NotMaintainerError)
+      const heard = told(maintenance, (status) => status.announced?.isInterrupted === true)
+      member.signal("SIGKILL")
+      await outcome
+      let status = await maintenance.status()
+      while (!status.announced?.isInterrupted) status = await maintenance.status()
+      expect(status.announced).to.include({ mode: "exclusive", maintainer: "alice" })
+      await heard
+      const ours = told(maintenance, (other) => other.announced?.maintainer === "bob")
+      const error = errorOf(maintenance.enter("exclusive", bobs))
+      expect((await ours).announced).to.include({ isInterrupted: false })
+      await withdraw("bob")
+      await expectWithdrawn(error)
+    })
+
+    it("whose watch is cut off: is said to be gone until that is there again", async () => {
+      const { maintenance } = installed.current
+      const { entered } = await announce("concurrent", later)
+      const heard = [true, false].map((isInterrupted) =>
+        told(maintenance, ({ announced }) => announced?.isInterrupted === isInterrupted),
+      )
+      await database.current.sql(
+        `select pg_terminate_backend(pid, 60000) from pg_stat_activity
+         where application_name = 'typeorm-maintenance-mode' and datname = current_database()`,
+      )
+      await Promise.all(heard)
+      await database.current.sql(beginsAt("clock_timestamp()"))
+      expect(await entered).to.include({ mode: "concurrent" })
+    })
+
     it("that is stopped, and goes on within a minute: begins late", async () => {
       const { maintenance } = installed.current
       const member = await Member.start(database.current.url)
@@ -455,6 +508,15 @@ describe("A window that is announced", () => {
       await member.stop()
     })
 
+    it("that is a minute late: does not begin, and says how late it was", async () => {
+      const { error } = await announce("concurrent", later)
+      await database.current.sql(beginsAt("clock_timestamp() - interval '61 seconds'"))
+      await expectWithdrawn(
+        error,
+        /^The announced maintenance did not begin: its time was missed by 6\d s, for this process was stopped, /,
+      )
+    })
+
     it("that is stopped, and late: makes room for another's announcement", async () => {
       const { maintenance } = installed.current
       const member = await Member.start(database.current.url)
@@ -472,15 +534,14 @@ describe("A window that is announced", () => {
       await member.stop()
     })
 
-    it("that destroys its DataSource: rejects at once, and keeps nothing alive", async () => {
+    it("that destroys its DataSource: rejects at once, takes it back, and keeps nothing alive", async () => {
       const announcer = fork(join(__dirname, "support/announcer.js"), [database.current.url])
       const exited = once(announcer, "exit")
       expect((await once(announcer, "message"))[0]).to.equal("MaintenanceSetupError")
       expect(await exited).to.deep.equal([0, null])
-      await database.current.sql(beginsAt("clock_timestamp()"))
     })
 
-    it("that uninstalls the plugin: rejects with what has happened", async () => {
+    it("that uninstalls the plugin: rejects with what has happened, and takes it back", async () => {
       let error: Promise<unknown> | undefined
       await withMaintenance(database.current.url, {}, async ({ maintenance }) => {
         const announced = told(maintenance, isAnnounced)
@@ -490,7 +551,6 @@ describe("A window that is announced", () => {
       })
       expect(await error).to.be.instanceOf(MaintenanceSetupError)
       expect(((await error) as Error).message).to.include("was destroyed, or maintenance mode uninstalled")
-      await database.current.sql(beginsAt("clock_timestamp()"))
     })
   })
 })

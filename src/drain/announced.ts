@@ -1,13 +1,12 @@
 import { setTimeout as pause } from "node:timers/promises"
 import type { Opening, Start, Switching } from "../state/switching"
-import { withdrawn } from "./failure"
 
 /** How often the database is asked how long it is still, for its clock is the one that counts. */
 const askAgainMs = 60_000
 
 /** A window to announce. */
 export interface Announcement {
-  readonly opening: Omit<Opening, "instance">
+  readonly opening: Opening
   readonly start: Start
   readonly signal: AbortSignal | undefined
 }
@@ -21,15 +20,14 @@ export interface News {
 }
 
 /**
- * Announces a window, and resolves when it is to begin. Throws NotMaintainerError if it is withdrawn meanwhile, or another is announced
- * instead, and MaintenanceSetupError if the DataSource is destroyed; withdraws it and throws the reason of the signal, if that is
- * aborted.
+ * Announces a window, and resolves when it is to begin, with true, or is withdrawn, with false. Throws MaintenanceSetupError if the
+ * DataSource is destroyed; withdraws it and throws the reason of the signal, if that is aborted.
  */
 export async function awaitStart(
   switching: Switching,
   { opening, start, signal }: Announcement,
   { onChange, stopped }: News,
-): Promise<void> {
+): Promise<boolean> {
   await switching.announce(opening, start)
   for (;;) {
     const change = new AbortController()
@@ -37,8 +35,8 @@ export async function awaitStart(
     try {
       const leftMs = await switching.startsIn(opening.id, signal)
       signal?.throwIfAborted()
-      if (leftMs === null) throw withdrawn()
-      if (leftMs <= 0) return
+      if (leftMs === null) return false
+      if (leftMs <= 0) return true
       const until = AbortSignal.any([change.signal, stopped, ...(signal ? [signal] : [])])
       await pause(Math.min(leftMs, askAgainMs), undefined, { signal: until }).catch(() => undefined)
     } catch (error) {

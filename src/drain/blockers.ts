@@ -185,8 +185,7 @@ function isSame(
   row: OpenRow,
   { pid, connected_ms: connectedMs }: Pick<BackendRow, "pid" | "connected_ms">,
 ): boolean {
-  const { session_ms: sessionMs = null } = row
-  return row.pid === pid && (sessionMs ?? connectedMs) >= connectedMs * (1 - clockDrift) - clockStepMs
+  return row.pid === pid && (row.session_ms ?? connectedMs) >= connectedMs * (1 - clockDrift) - clockStepMs
 }
 
 function keyOf({ pid, transaction }: { pid: number | null; transaction: string }): string {

@@ -11,7 +11,8 @@ import { Blockers } from "./blockers"
 import { drain, type Draining, type DrainPlan } from "./drain"
 import type { DrainingFeed } from "./draining-feed"
 import type { Entry } from "./entry"
-import { drainTimedOut, endedMeanwhile, interrupted, stillWaiting, withdrawn } from "./failure"
+import { drainTimedOut, endedMeanwhile, interrupted, notBegun, stillWaiting } from "./failure"
+import type { Tenure } from "./fate"
 
 /** Whom it tells. */
 export interface EnteringEvents {
@@ -41,17 +42,21 @@ export class Entering {
     const { opening, start, signal } = entry
     signal?.throwIfAborted()
     const { watch } = this.#installation
-    if (start) {
-      const { onChange } = this.#events
-      await awaitStart(store.switching, { opening, start, signal }, { onChange, stopped: watch.stopped })
-    }
+    const whole = () => ({ ...opening, instance: watch.instance })
     const entered = watch.entering(opening.id)
     try {
+      if (start) {
+        const { onChange } = this.#events
+        const announcement = { opening: whole(), start, signal }
+        const isDue = await awaitStart(store.switching, announcement, { onChange, stopped: watch.stopped })
+        if (!isDue) throw await this.#notBegun(store, opening)
+      }
       const isAnnounced = start !== undefined
-      const whole = { ...opening, instance: watch.instance }
-      const epoch = await store.switching.start(whole, isAnnounced, signal).catch((error: unknown) => {
-        throw isAnnounced && isLost(error) ? withdrawn(error) : error
-      })
+      const epoch = await store.switching
+        .start(whole(), isAnnounced, signal)
+        .catch(async (error: unknown) => {
+          throw isAnnounced && isLost(error) ? await this.#notBegun(store, opening) : error
+        })
       return await this.#settle(store, epoch, entry)
     } finally {
       entered()
@@ -99,21 +104,29 @@ export class Entering {
     }
   }
 
+  /** The error for a window that is not there to begin at its time. */
+  async #notBegun(store: StateStore, { id }: Pick<Opening, "id">): Promise<NotMaintainerError> {
+    const leftMs = await store.switching.startsIn(id)
+    return notBegun(leftMs === null ? undefined : -leftMs, await this.#installation.refresh())
+  }
+
   async #settle(store: StateStore, epoch: number, entry: Entry): Promise<Entered> {
     const { opening, plan, acknowledgeWithinMs, signal } = entry
+    let tenure: Tenure | undefined
     const over = new AbortController()
     const until = AbortSignal.any(signal ? [over.signal, signal] : [over.signal])
     try {
       const { graceMs } = opening.terms
       if (graceMs !== undefined) this.#installation.watch.keepRenewing(graceMs)
       const status = await persistently(() => this.#installation.refresh(), { signal })
+      if (status.epoch === epoch) tenure = { was: status, at: performance.now() }
       const acknowledged = store.fleet.acknowledged(epoch, acknowledgeWithinMs, until)
       const informed = acknowledged.catch(() => undefined)
       const left = await this.drain(store, { epoch, opening }, plan, informed, signal)
       if (left.length > 0) throw drainTimedOut(left, plan)
       const unacknowledged = await acknowledged
       signal?.throwIfAborted()
-      if (!(await store.switching.end(epoch))) throw endedMeanwhile()
+      await store.switching.end(epoch)
       if (unacknowledged.length > 0) {
         const names = unacknowledged.map(({ host, pid }) => `process ${pid} on ${host}`).join(", ")
         this.#events.warn(
@@ -122,7 +135,13 @@ export class Entering {
       }
       return { ...status, unacknowledged }
     } catch (error) {
-      throw await this.#failed(store, epoch, entry, error)
+      const failure = await this.#failed(store, epoch, entry, error)
+      if (!tenure || !isLost(failure)) throw failure
+      const fate = tenure
+      throw await this.#installation.refresh().then(
+        (status) => endedMeanwhile(fate, status, failure),
+        () => failure,
+      )
     } finally {
       over.abort()
     }

@@ -1,6 +1,9 @@
 import { DrainTimeoutError, EnteringInterruptedError, NotMaintainerError } from "../errors"
 import { type Blocker, describeBlocker } from "./blocker"
+import type { MaintenanceStatus } from "../mode/mode"
+import { describeAnnounced, factsOf } from "../state/refusal"
 import { type Draining, type DrainPlan, graceMs } from "./drain"
+import { fateOf, type Tenure } from "./fate"
 
 /** How many blockers a message names. */
 const maxNamed = 10
@@ -38,25 +41,62 @@ export function drainTimedOut(
 }
 
 /** The error for a window that is over before it was entered. */
-export function endedMeanwhile(): NotMaintainerError {
+export function endedMeanwhile(
+  tenure: Tenure,
+  status: MaintenanceStatus,
+  cause: unknown,
+): NotMaintainerError {
   return new NotMaintainerError(
-    "The maintenance had expired, was ended, handed over, or another mode entered, while this one was being entered.",
+    `The maintenance was over before it was entered to its end: ${fateOf(tenure, status)}`,
+    { ...factsOf(status), cause },
+  )
+}
+
+/** The error for a task whose window was gone before it was done. */
+export function taskLost(tenure: Tenure, status: MaintenanceStatus): NotMaintainerError {
+  return new NotMaintainerError(
+    `The maintenance was over before its task was done: ${fateOf(tenure, status)} What the task has committed is stored.`,
+    factsOf(status),
   )
 }
 
 /** The error for a mode that holds, though it was not waited for all that others had running. */
 export function interrupted(cause: unknown): EnteringInterruptedError {
   return new EnteringInterruptedError(
-    `The mode holds, but was not entered to its end: ${cause instanceof Error ? cause.message : String(cause)}\n` +
+    `The mode holds, but was not entered to its end: ${messageOf(cause)}\n` +
       "What others had running may be running still: enter it again to have that waited for, or leave it.",
     { cause },
   )
 }
 
-/** The error for a window that did not begin as it was announced. */
-export function withdrawn(cause?: unknown): NotMaintainerError {
-  return new NotMaintainerError(
-    "The announced maintenance did not begin: it was withdrawn, or another announced instead, or its time was missed by a minute.",
+/** The same, for a task that was not begun for that, and whose window was ended again. */
+export function interruptedTask({ cause }: EnteringInterruptedError): EnteringInterruptedError {
+  return new EnteringInterruptedError(
+    `The task was not begun, for its mode was not entered to its end: ${messageOf(cause)}\n` +
+      "The mode is what it was before.",
     { cause },
   )
+}
+
+function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause)
+}
+
+/**
+ * The error for a window that did not begin as it was announced: `lateMs` after its time, if it is announced still, or by the status
+ * as it is now.
+ */
+export function notBegun(lateMs: number | undefined, { announced }: MaintenanceStatus): NotMaintainerError {
+  const other = announced && describeAnnounced({ ...announced, since: announced.startsAt })
+  const why =
+    lateMs === undefined
+      ? other
+        ? `another was announced instead; ${other}`
+        : "it was taken back"
+      : `its time was missed by ${Math.round(lateMs / 1000)} s, for this process was stopped, or cut off from the database`
+  return new NotMaintainerError(`The announced maintenance did not begin: ${why}.`, {
+    mode: announced?.mode,
+    maintainer: announced?.maintainer,
+    reason: announced?.reason,
+  })
 }

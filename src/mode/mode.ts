@@ -46,6 +46,8 @@ export interface AnnouncedWindow {
   readonly startsInMs: number
   /** How many milliseconds after its beginning it ends by itself; absent if that is not known. */
   readonly expiresInMs?: number
+  /** Whether the process that announced it is gone, for ever or for a moment: if it is not there at the time, nothing begins. */
+  readonly isInterrupted: boolean
 }
 
 /** A process in which the plugin is installed; several, if it is in several of its DataSources. */

@@ -17,7 +17,7 @@ interface ServerError extends Error {
 }
 
 /** "since 2026-01-31T02:00:00.000Z by alice (rebuild the catalog)", as far as it is known. */
-function describeWindow({ maintainer, reason, since, expiresAt }: RefusalFacts): string {
+export function describeWindow({ maintainer, reason, since, expiresAt }: RefusalFacts): string {
   return [
     since && `since ${since.toISOString()}`,
     expiresAt && `until ${expiresAt.toISOString()}`,
@@ -72,13 +72,30 @@ function notMaintainer(facts: RefusalFacts): NotMaintainerError {
   )
 }
 
+/** What is announced, and for when, which is `since` of its facts. */
+export function describeAnnounced({ mode, maintainer, since, reason }: RefusalFacts): string {
+  return `${mode} maintenance by ${maintainer}${reason ? ` (${reason})` : ""} is announced for ${since?.toISOString()}`
+}
+
 function announcedByOthers(facts: RefusalFacts): NotMaintainerError {
-  const { mode, maintainer, since, reason } = facts
   return new NotMaintainerError(
-    `Mode not announced: ${mode} maintenance by ${maintainer}${reason ? ` (${reason})` : ""} is announced for ` +
-      `${since?.toISOString()}; only ${maintainer} or an emergency user may announce another before.`,
+    `Mode not announced: ${describeAnnounced(facts)}; ` +
+      `only ${facts.maintainer} or an emergency user may announce another before.`,
     facts,
   )
+}
+
+/** The error for a leave() that has nothing to end, and nothing to take back but what somebody else has announced. */
+export function notTakenBack(refusal: NotMaintainerError): NotMaintainerError {
+  return new NotMaintainerError(
+    `Nothing to leave: the mode is normal, and what is announced is not yours. ${capitalized(describeAnnounced(refusal))}; ` +
+      `only ${refusal.maintainer} or an emergency user may take it back.`,
+    { ...factsOf(refusal), cause: refusal.cause },
+  )
+}
+
+function capitalized(sentence: string): string {
+  return sentence.slice(0, 1).toUpperCase() + sentence.slice(1)
 }
 
 /** The error for a mode that was asked for, when nothing was heard of it any more. */
@@ -88,14 +105,6 @@ export function perhapsChanged(cause: unknown): EnteringInterruptedError {
       "If it was, it stands, and nobody waits for what others had running: look at status() when the database is " +
       "there again, then enter it again, or leave it.",
     { cause },
-  )
-}
-
-/** The error for a task whose window is gone. */
-export function taskLost(status: RefusalFacts): NotMaintainerError {
-  return new NotMaintainerError(
-    "The maintenance of this task had expired, or was ended or taken over, before the task was done.",
-    factsOf(status),
   )
 }
 
@@ -155,7 +164,7 @@ export function translateStateError(error: unknown, schema: string): unknown {
       )
     case "MM006":
       return new NotMaintainerError(
-        "The maintenance had expired, was ended, handed over, or another mode entered, while this one was being entered.",
+        "The maintenance is there no more, or was changed: it expired, was ended, or handed over.",
         factsIn(serverError),
       )
     case "MM007":

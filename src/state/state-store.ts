@@ -30,6 +30,7 @@ interface StatusRow {
   announced_start: Date
   announced_start_in_ms: number
   announced_expires_in_ms: number | null
+  announced_is_interrupted: boolean
 }
 
 /** The state in the database: the run-time SQL of everything but the fence. */
@@ -138,6 +139,7 @@ function announcedIn(row: StatusRow): AnnouncedWindow | null {
     startsAt: row.announced_start,
     startsInMs: Math.max(0, Math.ceil(row.announced_start_in_ms)),
     ...given({ expiresInMs: row.announced_expires_in_ms }),
+    isInterrupted: row.announced_is_interrupted,
   }
 }
 

@@ -5,7 +5,7 @@ import type { Actor, Mode } from "../mode/mode"
 import { mayHaveRun } from "./control-connection"
 import { briefMs, outageMs, type Persistence, persistently } from "./persistence"
 import { isLocked, stateLocked } from "./locked"
-import { perhapsChanged } from "./refusal"
+import { notTakenBack, perhapsChanged } from "./refusal"
 import type { StateFunctions } from "./state-functions"
 
 /** How long a window stands, and what it leaves to others. */
@@ -72,9 +72,9 @@ export class Switching {
     }
   }
 
-  /** Says that nothing is left to wait for; returns whether the window stands. */
-  end(epoch: number): Promise<boolean> {
-    return persistently(() => this.#functions.value("end_entering", [epoch]))
+  /** Says that nothing is left to wait for; throws NotMaintainerError if the window is gone. */
+  async end(epoch: number): Promise<void> {
+    await persistently(() => this.#functions.rows("end_entering", [epoch]))
   }
 
   /** Says that nobody waits any more, and the window stands. */
@@ -109,9 +109,12 @@ export class Switching {
       await this.#functions.rows("leave", values).catch(async (error: unknown) => {
         const isNothing = error instanceof MaintenanceInputError
         if (!isNothing && !(error instanceof NotMaintainerError)) throw error
+        const isWithdrawn = await this.#withdraw(null, actor).catch((refusal: unknown) => {
+          if (!(refusal instanceof NotMaintainerError)) throw refusal
+          throw isNothing ? notTakenBack(refusal) : error
+        })
         // The answer to the withdrawal may have been lost.
-        const isDone = (await this.#withdraw(null, actor)) || (isNothing && isAgain)
-        if (!isDone) throw error
+        if (!isWithdrawn && !(isNothing && isAgain)) throw error
       })
     })
   }
@@ -134,20 +137,26 @@ export class Switching {
   }
 
   /** Says that a window will begin; returns in how many milliseconds. */
-  announce({ id, mode, actor, reason, terms }: Omit<Opening, "instance">, start: Start): Promise<number> {
+  announce({ id, mode, actor, reason, terms, instance }: Opening, start: Start): Promise<number> {
     const [at, inMs] = "at" in start ? [start.at, undefined] : [undefined, start.inMs]
-    const values = [id, mode, knownUser(actor), actor.isEmergency, reason, at, inMs, terms.expiresInMs]
+    const who = [id, mode, knownUser(actor), actor.isEmergency, reason]
+    const values = [...who, at, inMs, terms.expiresInMs, instance]
     return this.#change(() => this.#functions.value("announce", values))
   }
 
   /** In how many milliseconds what a call has announced is to begin; null if it was withdrawn. */
-  startsIn(id: string, signal: AbortSignal | undefined): Promise<number | null> {
+  startsIn(id: string, signal?: AbortSignal): Promise<number | null> {
     return persistently(() => this.#functions.value("starts_in", [id]), { signal })
   }
 
   /** Takes back what a call has announced. */
-  async withdraw({ id, actor }: Omit<Opening, "instance">): Promise<void> {
+  async withdraw({ id, actor }: Pick<Opening, "id" | "actor">): Promise<void> {
     await this.#change(() => this.#withdraw(id, actor))
+  }
+
+  /** Takes back what these calls have announced, because nobody waits any more. */
+  async lapse(ids: readonly string[]): Promise<void> {
+    await this.#functions.rows("lapse", [ids])
   }
 
   #withdraw(id: string | null, actor: Actor): Promise<boolean> {

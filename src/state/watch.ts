@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto"
+import { setTimeout as pause } from "node:timers/promises"
 import type { Notification } from "pg"
 import { MaintenanceSetupError } from "../errors"
 import type { AnnouncedWindow, MaintenanceReport, MaintenanceStatus, StampedState } from "../mode/mode"
@@ -23,12 +24,14 @@ const expirySpreadMs = 100
 const lookAgainMs = 5000
 /** After how long it is looked whether a window that was announced has begun: its process may be gone. */
 const beginsWithinMs = 1000
-/** The longest that a timer of Node can wait. */
-const maxTimerMs = 2 ** 31 - 1
 /** How often it is tried to give the state a stamp again, if somebody is in the way. */
 const mendAgainMs = 250
 /** How often a window that is tied to this process is put off within the time that it goes on without, so that one may fail. */
 const renewals = 3
+/** How long it may take to take back what is announced, when nobody waits for it any more. */
+const lapseWithinMs = 2000
+/** After how long at most the announcement is looked at again, for its process may be gone. */
+const announcedAgainMs = 60_000
 /** How changes of the state come to be known: by LISTEN, by reading it again and again, or not at all. */
 type News = "notified" | "polled" | "none"
 
@@ -64,7 +67,7 @@ export class Watch {
   #echo: { token: string; heard(): void } | undefined
   /** The id of this instance; undefined while its watch is not connected. */
   #instance: number | undefined
-  /** The calls that are entering a mode. */
+  /** The calls that are entering a mode, or have announced one. */
   readonly #entries = new Set<string>()
   /** Names this process in the windows that are tied to it. */
   readonly lease = randomUUID()
@@ -125,6 +128,7 @@ export class Watch {
     clearTimeout(this.#renewing)
     this.#graceMs = Number.POSITIVE_INFINITY
     this.#echo?.heard()
+    await this.#lapse()
     const closed = this.#control.close()
     this.#stopping.abort()
     await closed
@@ -162,7 +166,16 @@ export class Watch {
     return { ...status, state, isInterrupted: isCurrent && !entering.is_live, instances }
   }
 
-  /** Says that a call is entering a mode; returns what says that it is not any more. */
+  /** Takes back what is announced here: nobody waits for its time any more. */
+  async #lapse(): Promise<void> {
+    if (this.#entries.size === 0 || this.#stopping.signal.aborted) return
+    const givenUp = new AbortController()
+    const lapsed = this.store.switching.lapse([...this.#entries]).catch(() => undefined)
+    await Promise.race([lapsed, pause(lapseWithinMs, undefined, { signal: givenUp.signal })])
+    givenUp.abort()
+  }
+
+  /** Says that a call is entering a mode, or announces one; returns what says that it does not any more. */
   entering(entry: string): () => void {
     this.#entries.add(entry)
     return () => void this.#entries.delete(entry)
@@ -240,7 +253,7 @@ export class Watch {
     const { announced } = status
     const spreadMs = Math.random() * expirySpreadMs
     const waits = [
-      announced && Math.min(announced.startsInMs + beginsWithinMs + spreadMs, maxTimerMs),
+      announced && Math.min(announced.startsInMs + beginsWithinMs + spreadMs, announcedAgainMs),
       // Not all instances at once, for they have all read it when it began.
       status.mode === "normal" ? undefined : lookAgainMs * (0.5 + Math.random() / 2),
       stamp === undefined && !this.#isStandby ? mendAgainMs : undefined,
@@ -310,7 +323,7 @@ export class Watch {
   }
 
   #notified({ channel, payload }: Notification): void {
-    if (channel !== this.#channel) return
+    if (channel !== this.#channel || !this.#isRunning) return
     if (payload === this.#echo?.token) this.#echo?.heard()
     else if (!payload?.startsWith("echo ")) {
       // What was known is no longer true; until the new state is read, the fence decides.
@@ -377,6 +390,7 @@ function isAnotherWindow(one: AnnouncedWindow | undefined, other: AnnouncedWindo
     one?.mode !== other?.mode ||
     one?.maintainer !== other?.maintainer ||
     one?.reason !== other?.reason ||
-    one?.expiresInMs !== other?.expiresInMs
+    one?.expiresInMs !== other?.expiresInMs ||
+    one?.isInterrupted !== other?.isInterrupted
   )
 }

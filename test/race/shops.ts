@@ -55,17 +55,26 @@ export async function stockOfAll(
   await keeper.query("begin isolation level repeatable read read only")
   const { rows } = await keeper.query<{ id: string }>("select pg_export_snapshot() as id")
   for (const number of numbers) {
-    const look = () => stockAt(client, rows[0]?.id as string, number)
-    // The locks of those who are about to be refused can make a deadlock of it, and again. What cannot be looked at then was
-    // dropped since the snapshot was taken: it is like nothing else, so that it counts as changed.
-    const unlike = (error: unknown) => `${String(error)} ${randomUUID()}`
-    found.set(number, await look().catch(look).catch(look).catch(look).catch(look).catch(unlike))
+    found.set(number, await stockAt(client, rows[0]?.id as string, number))
   }
   await keeper.query("commit")
   return found
 }
 
+/** The stock of a shop; of one that cannot be looked at, for it was dropped since the snapshot was taken, something like nothing else. */
 async function stockAt(client: Client, snapshot: string, number: number): Promise<string> {
+  for (;;) {
+    try {
+      return await lookAt(client, snapshot, number)
+    } catch (error) {
+      // Of the locks of those who are about to be refused: they go on now.
+      const isDeadlock = (error as { code?: string }).code === "40P01"
+      if (!isDeadlock) return `${String(error)} ${randomUUID()}`
+    }
+  }
+}
+
+async function lookAt(client: Client, snapshot: string, number: number): Promise<string> {
   const outsider: Outsider = { sql: async (text, values) => (await client.query(text, values)).rows as never }
   await client.query("begin isolation level repeatable read read only")
   await client.query(`set transaction snapshot '${snapshot}'`)

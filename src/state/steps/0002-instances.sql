@@ -46,9 +46,13 @@ begin
   -- Before anybody sees the row, so that nobody takes it for a dead one.
   perform pg_advisory_lock({presence}, new_id);
   update {schema}.entering set instance = new_id where entry = any (entries);
+  update {schema}.announced set instance = new_id where entry = any (entries);
+  if found then
+    perform pg_notify({channel}, 'announced');
+  end if;
   return new_id;
 end $$;
-comment on function {schema}.register is 'Makes the session the watch of an instance, until it ends; returns the id. entries are its calls that are entering a mode.';
+comment on function {schema}.register is 'Makes the session the watch of an instance, until it ends; returns the id. entries are its calls that are entering a mode, or have announced one.';
 
 create or replace function {schema}.acknowledge(
   own_id integer, known_epoch integer, refusal_count bigint,

@@ -70,16 +70,27 @@ begin
 end $$;
 comment on function {schema}.put_entering is 'Makes this the window that is being entered; after lock_state().';
 
-create or replace function {schema}.end_entering(entered_epoch integer) returns boolean
+create or replace function {schema}.end_entering(entered_epoch integer) returns void
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform {schema}.assert_stands(entered_epoch);
   delete from {schema}.entering where epoch = entered_epoch;
-  return {schema}.stands(entered_epoch);
 end $$;
 comment on function {schema}.end_entering is
-  'Says that nothing of what was running is left to wait for; returns whether the window stands still.';
+  'Says that nothing of what was running is left to wait for; raises MM006 if the window is gone.';
+
+create or replace function {schema}.assert_stands(entered_epoch integer) returns void
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not {schema}.stands(entered_epoch) then
+    perform {schema}.refuse({schema}.as_of_now(s), 'lost') from {schema}.state s;
+  end if;
+end $$;
+comment on function {schema}.assert_stands is 'Raises MM006 if the window of this epoch is gone, or was changed.';
 
 create or replace function {schema}.stands(entered_epoch integer) returns boolean
   language sql security definer
@@ -231,9 +242,7 @@ create or replace function {schema}.waited_for(entered_epoch integer) returns se
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if not {schema}.stands(entered_epoch) then
-    perform {schema}.refuse(s, 'lost') from {schema}.state s;
-  end if;
+  perform {schema}.assert_stands(entered_epoch);
   return query select {schema}.holders(entered_epoch);
 end $$;
 comment on function {schema}.waited_for is 'As holders(), as long as the window of this epoch stands; raises MM006 if it does not.';

@@ -3,6 +3,7 @@
 create table if not exists {schema}.announced (
   only_row boolean primary key default true check (only_row),
   entry text not null,
+  instance integer,
   mode text not null check (mode in ('concurrent', 'exclusive')),
   maintainer text not null check (length(maintainer) between 1 and 200),
   reason text check (length(reason) between 1 and 1000),
@@ -10,11 +11,32 @@ create table if not exists {schema}.announced (
   expires_in_ms double precision
 );
 comment on table {schema}.announced is
-  'The window that is to begin next, by the call that announced it and waits for the time. If that is gone by then, none begins.';
+  'The window that is to begin next, by the call that announced it and waits for the time, in which instance. If that is gone by then, none begins.';
+
+create or replace function {schema}.is_interrupted(announced {schema}.announced) returns boolean
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+  return coalesce((announced).instance not in (select {schema}.live()), false);
+comment on function {schema}.is_interrupted is 'Whether the instance that waits for the time is gone, for ever or for a moment. Where instances are not known, nobody can tell.';
+
+create or replace function {schema}.as_begun(announced {schema}.announced) returns {schema}.state
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state {schema}.state;
+begin
+  state.mode := announced.mode;
+  state.maintainer := announced.maintainer;
+  state.reason := announced.reason;
+  state.since := announced.starts_at;
+  return state;
+end $$;
+comment on function {schema}.as_begun is 'The state that an announced window will bring, as far as it is known.';
 
 create or replace function {schema}.announce(
   new_entry text, new_mode text, acting_user text, is_emergency boolean, new_reason text,
-  new_start timestamptz, starts_in_ms double precision, new_expires_in_ms double precision
+  new_start timestamptz, starts_in_ms double precision, new_expires_in_ms double precision, own_instance integer
 )
   returns double precision
   language plpgsql security definer
@@ -30,20 +52,16 @@ begin
     perform {schema}.refuse(state, 'stranger');
   end if;
   select * into other from {schema}.announced a
-  where a.starts_at > clock_timestamp() and a.maintainer <> acting_user and not is_emergency;
+  where a.starts_at > clock_timestamp() and a.maintainer <> acting_user and not is_emergency and not {schema}.is_interrupted(a);
   if found then
-    state.mode := other.mode;
-    state.maintainer := other.maintainer;
-    state.reason := other.reason;
-    state.since := other.starts_at;
-    perform {schema}.refuse(state, 'announced');
+    perform {schema}.refuse({schema}.as_begun(other), 'announced');
   end if;
   if start <= clock_timestamp() then
     perform {schema}.refuse(state, 'past');
   end if;
   delete from {schema}.announced a where a.entry <> new_entry;
-  insert into {schema}.announced (entry, mode, maintainer, reason, starts_at, expires_in_ms)
-  values (new_entry, new_mode, acting_user, new_reason, start, new_expires_in_ms)
+  insert into {schema}.announced (entry, instance, mode, maintainer, reason, starts_at, expires_in_ms)
+  values (new_entry, own_instance, new_mode, acting_user, new_reason, start, new_expires_in_ms)
   on conflict do nothing;
   perform pg_notify({channel}, 'announced');
   return extract(epoch from (select a.starts_at from {schema}.announced a) - clock_timestamp()) * 1000;
@@ -97,17 +115,37 @@ begin
     perform pg_notify({channel}, 'announced');
     return true;
   end if;
+  if own_entry is null then
+    perform {schema}.refuse({schema}.as_begun(a), 'announced') from {schema}.announced a where a.starts_at > clock_timestamp();
+  end if;
   return false;
 end $$;
-comment on function {schema}.withdraw is 'Takes back what was announced, by this call or (null) by this user; returns whether there was something.';
+comment on function {schema}.withdraw is
+  'Takes back what was announced, by this call or (null) by this user; returns whether there was something. Raises MM008 for what somebody else has announced.';
+
+create or replace function {schema}.lapse(entries text[]) returns void
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform {schema}.wait_briefly();
+  delete from {schema}.announced where entry = any (entries);
+  if found then
+    perform pg_notify({channel}, 'announced');
+  end if;
+end $$;
+comment on function {schema}.lapse is 'Takes back what these calls have announced, because their process waits no more.';
 
 create or replace function {schema}.announced()
-  returns table (mode text, maintainer text, reason text, starts_at timestamptz, starts_in_ms double precision, expires_in_ms double precision)
+  returns table (
+    mode text, maintainer text, reason text, starts_at timestamptz, starts_in_ms double precision, expires_in_ms double precision,
+    is_interrupted boolean
+  )
   language sql stable security definer
   set search_path = pg_catalog, pg_temp
   begin atomic
     select a.mode, a.maintainer, a.reason, a.starts_at,
-      extract(epoch from a.starts_at - clock_timestamp())::double precision * 1000, a.expires_in_ms
+      extract(epoch from a.starts_at - clock_timestamp())::double precision * 1000, a.expires_in_ms, {schema}.is_interrupted(a)
     from {schema}.announced a
     where a.starts_at > clock_timestamp();
   end;
@@ -119,7 +157,7 @@ create or replace function {schema}.state_and_announced()
     retry_after_ms double precision, grace_ms double precision, readers integer, ends_in_ms double precision, stamp text,
     announced_mode text, announced_maintainer text,
     announced_reason text, announced_start timestamptz, announced_start_in_ms double precision,
-    announced_expires_in_ms double precision
+    announced_expires_in_ms double precision, announced_is_interrupted boolean
   )
   language sql stable security definer
   set search_path = pg_catalog, pg_temp
