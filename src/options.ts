@@ -34,9 +34,9 @@ export interface MaintenanceOptions {
    * over, and then for its turn. `maintenance.whenRefused()` says it for a part of the code. Default: `"throw"`.
    */
   onRefused?: RefusalPolicy | undefined
-  /** How many milliseconds one waits at most. Then it gets the refusal. Default: 300000, 5 minutes. */
+  /** How many milliseconds one waits at most. Then it gets an AccessRefusedError, in concurrent mode, too. Default: 300000, 5 minutes. */
   maxWaitMs?: number | undefined
-  /** How many may wait at most. Who comes then gets the refusal at once. Default: 1000. */
+  /** How many may wait at most. Who comes then gets an AccessRefusedError at once. Default: 1000. */
   maxWaiting?: number | undefined
 }
 

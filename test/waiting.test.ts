@@ -77,8 +77,13 @@ describe("Whoever is restricted, and waits", () => {
       expect(await first).to.be.instanceOf(AccessRefusedError)
       expect(((await first) as Error).message).to.include("Waited 20 ms for the end of it.")
       await maintenance.enter("concurrent", { as: "alice" })
-      const veto = await errorOf(write(dataSource))
-      expect(veto).to.be.instanceOf(WriteVetoedError)
+      const read = await errorOf(dataSource.query("select 1"))
+      expect(read).to.be.instanceOf(AccessRefusedError).and.to.include({ mode: "concurrent" })
+      expect((read as Error).message).to.match(
+        /^Not let in: .* by alice, and whoever waits .* Waited 20 ms for the end of it\. Nothing was sent\. /,
+      )
+      const written = maintenance.whenRefused("throw", () => write(dataSource))
+      expect(await errorOf(written)).to.be.instanceOf(WriteVetoedError)
       await maintenance.leave({ as: "alice" })
     })
   })
@@ -124,6 +129,29 @@ describe("Whoever is restricted, and waits", () => {
     })
   })
 
+  it("is told of in a process warning, once in a window", async () => {
+    const { dataSource, maintenance } = installed.current
+    const warnings: string[] = []
+    const listen = ({ message }: Error) => {
+      if (/ for the end of the /.test(message)) warnings.push(message)
+    }
+    process.on("warning", listen)
+    try {
+      const { since } = await maintenance.enter("exclusive", { as: "alice", reason: "rebuild" })
+      const waiting = [write(dataSource), write(dataSource)]
+      while (warnings.length === 0) await new Promise((resolve) => setTimeout(resolve, 100))
+      waiting.push(write(dataSource))
+      await maintenance.leave({ as: "alice" })
+      await Promise.all(waiting)
+      expect(warnings).to.deep.equal([
+        `2 calls wait for the end of the exclusive maintenance since ${since?.toISOString()} by alice (rebuild), ` +
+          'for 300000 ms each at most, and so do those that come (onRefused: "wait").',
+      ])
+    } finally {
+      process.removeListener("warning", listen)
+    }
+  })
+
   it("gives up when the DataSource is destroyed, and has written nothing", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("exclusive", { as: "alice" })
@@ -133,7 +161,8 @@ describe("Whoever is restricted, and waits", () => {
       waiting = errorOf(write(other.dataSource))
       await asFarAsItCan()
     })
-    expect(await waiting).to.be.instanceOf(MaintenanceSetupError)
+    expect(await waiting).to.be.instanceOf(AccessRefusedError)
+    expect(((await waiting) as Error).message).to.include("The DataSource was destroyed, ")
     expect(await stored()).to.equal(before)
   })
 

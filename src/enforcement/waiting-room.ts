@@ -1,6 +1,5 @@
-import { MaintenanceSetupError } from "../errors"
 import { type Actor, isAdmitted, type MaintenanceStatus } from "../mode/mode"
-import { accessRefused, factsOf, writeVetoed } from "../state/refusal"
+import { accessRefused, describeWindow, factsOf, notLetIn } from "../state/refusal"
 
 /** How long, and how many, may wait. */
 export interface WaitingRoomOptions {
@@ -19,6 +18,8 @@ interface Waiting {
 /** How fast those who wait are let in after a window: one after the other, and not all at once. */
 const betweenMs = 5
 const releaseWithinMs = 1000
+/** How long somebody waits before it is said, once in a window, that there are such. */
+const sayAfterMs = 5000
 
 /**
  * Where they wait who hold instead of failing, before they take a connection. Who may come in is told by what is known in
@@ -30,6 +31,9 @@ export class WaitingRoom {
   readonly #refused: (error: unknown) => unknown
   #waiting: Waiting[] = []
   #next: NodeJS.Timeout | undefined
+  #saying: NodeJS.Timeout | undefined
+  /** The window of which it was said that it is waited for. */
+  #saidOf: Date | undefined
 
   constructor(
     options: WaitingRoomOptions,
@@ -65,11 +69,13 @@ export class WaitingRoom {
       }
       waiting.timer = setTimeout(() => {
         this.#waiting = this.#waiting.filter((one) => one !== waiting)
+        this.#sayNothing()
         const status = this.#restriction(actor)
         if (status) reject(this.#refusal(status, `Waited ${maxWaitMs} ms for the end of it.`))
         else resolve()
       }, maxWaitMs)
       this.#waiting.push(waiting)
+      this.#saying ??= setTimeout(() => this.#say(), sayAfterMs).unref()
     })
   }
 
@@ -83,10 +89,29 @@ export class WaitingRoom {
   /** Ends the waiting of all. */
   close(): void {
     clearTimeout(this.#next)
-    const error = new MaintenanceSetupError(
-      "The DataSource was destroyed, or maintenance mode uninstalled, while this waited for the end of a maintenance.",
+    const why =
+      "The DataSource was destroyed, or maintenance mode uninstalled, while this waited for the end of it."
+    for (const { actor, release, giveUp } of this.#waiting.splice(0)) {
+      const status = this.#restriction(actor)
+      if (status) giveUp(this.#refusal(status, why))
+      else release()
+    }
+    this.#sayNothing()
+  }
+
+  /** Says in a process warning that somebody waits, and for what: the log would be silent else. */
+  #say(): void {
+    this.#saying = undefined
+    const [first] = this.#waiting
+    const status = first && this.#restriction(first.actor)
+    if (!status || status.since?.getTime() === this.#saidOf?.getTime()) return
+    this.#saidOf = status.since
+    const count = this.#waiting.length
+    process.emitWarning(
+      `${count} call${count === 1 ? " waits" : "s wait"} for the end of the ${status.mode} maintenance ${describeWindow(status)}, ` +
+        `for ${this.#options.maxWaitMs} ms each at most, and so do those that come (onRefused: "wait").`,
+      "MaintenanceWarning",
     )
-    for (const { giveUp } of this.#waiting.splice(0)) giveUp(error)
   }
 
   #letIn(atOnce: number): void {
@@ -94,8 +119,16 @@ export class WaitingRoom {
       const index = this.#waiting.findIndex((waiting) => waiting.release())
       if (index === -1) return
       this.#waiting.splice(index, 1)
+      this.#sayNothing()
     }
     this.#next = setTimeout(() => this.#letIn(atOnce), betweenMs)
+  }
+
+  /** Nothing is to be said any more, if nobody waits. */
+  #sayNothing(): void {
+    if (this.#waiting.length > 0) return
+    clearTimeout(this.#saying)
+    this.#saying = undefined
   }
 
   /** The state that restricts the actor, if it does. */
@@ -104,10 +137,9 @@ export class WaitingRoom {
     return status && !isAdmitted(status, actor) ? status : undefined
   }
 
-  #refusal(status: MaintenanceStatus, why: string): unknown {
-    const facts = factsOf(status)
-    return this.#refused(
-      status.mode === "exclusive" ? accessRefused(facts, why) : writeVetoed(facts, [], why),
-    )
+  #refusal(status: MaintenanceStatus, why: string): Error {
+    const refusal = (status.mode === "exclusive" ? accessRefused : notLetIn)(factsOf(status), why)
+    this.#refused(refusal)
+    return refusal
   }
 }

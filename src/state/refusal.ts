@@ -51,6 +51,16 @@ export function accessRefused(facts: RefusalFacts, why?: string): AccessRefusedE
   )
 }
 
+/** The refusal of a connection to who waits for the end of a window in which he could read. */
+export function notLetIn(facts: RefusalFacts, why: string): AccessRefusedError {
+  return new AccessRefusedError(
+    `Not let in: the system is in concurrent maintenance ${describeWindow(facts)}, and whoever waits for its end gets no ` +
+      `connection meanwhile. ${why} Nothing was sent. Try again when the maintenance is over; for what only reads, ` +
+      'onRefused: "throw" does not wait.',
+    facts,
+  )
+}
+
 /** The refusal of a connection, where a window bounds how many there are for others. */
 export function noPlace(
   facts: RefusalFacts & { readers?: number | undefined },
