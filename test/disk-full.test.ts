@@ -1,4 +1,5 @@
 import { expect } from "chai"
+import { existsSync, renameSync, symlinkSync } from "node:fs"
 import { withMaintenance } from "./support/data-source"
 import { withClient } from "./support/database"
 import { type EmbeddedServer, startEmbeddedServer } from "./support/embedded-server"
@@ -9,6 +10,7 @@ import { windowOf } from "./support/window"
 const as = "alice"
 /** No file becomes larger: a table of so many bytes cannot grow, as if the disk were full. */
 const largestFileBytes = 1024 * 1024
+const fullDevice = "/dev/full"
 
 /** Changes something again and again, until it fails. */
 const repeatSql = `
@@ -99,10 +101,53 @@ describe("A disk that is full", function () {
     })
   })
 
+  /** Runs while the file of a table is the device on which no space is ever left, so that no row of it can be stored. */
+  const onFullDevice = async (table: string, work: () => Promise<void>): Promise<void> => {
+    const [file] = await outsider.sql<{ path: string }>(
+      "select current_setting('data_directory') || '/' || pg_relation_filepath($1) as path",
+      [table],
+    )
+    const { path } = file as { path: string }
+    await outsider.sql("checkpoint")
+    renameSync(path, `${path}.aside`)
+    symlinkSync(fullDevice, path)
+    try {
+      await work()
+    } finally {
+      renameSync(`${path}.aside`, path)
+    }
+  }
+
   for (const [what, sql] of [
     ["a statement", postSql],
     ["a COMMIT, after its fence,", "insert into promise default values"],
   ] as const) {
+    // Linux has it.
+    if (existsSync(fullDevice)) {
+      it(`has ${what} fail with PostgreSQL's disk_full, of which nothing is stored, and for which no switch waits`, async () => {
+        await outsider.sql("truncate ledger")
+        await withMaintenance(server.url, { poolSize: 1 }, async ({ dataSource, maintenance }) => {
+          const written = () => dataSource.transaction((manager) => manager.query(sql))
+          await onFullDevice("ledger", async () => {
+            for (const write of [written, () => dataSource.query(sql)]) {
+              const error = await errorOf(write())
+              assertFull(error)
+              expect(error).to.have.nested.property("driverError.code", "53100")
+            }
+            await maintenance.enter("exclusive", { as })
+            assertFull(await errorOf(maintenance.runAs(as, written)))
+            await maintenance.leave({ as })
+          })
+        })
+        // Who had the device open is gone.
+        await withMaintenance(server.url, {}, async ({ dataSource }) => {
+          expect(await posted(outsider)).to.equal(0)
+          expect(await outsider.sql("select from promise")).to.have.length(0)
+          expect(await post(dataSource)).to.equal("done")
+        })
+      })
+    }
+
     it(`has ${what} fail, of which nothing is stored, and for which no switch waits`, async () => {
       await withMaintenance(server.url, { poolSize: 1 }, async ({ dataSource, maintenance }) => {
         await fill("insert into ledger (note) values (repeat('x', 1000))", postSql)
