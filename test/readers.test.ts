@@ -153,6 +153,18 @@ describe("Readers that are bounded", () => {
     await first?.runner.release()
   })
 
+  it("are bounded as before when the mode is switched to exclusive and back, until the maintainer leaves", async () => {
+    const { maintenance } = installed.current
+    const switchTo = (mode: "concurrent" | "exclusive", readers?: number) =>
+      maintenance.enter(mode, { as: "alice", readers })
+    expect(await switchTo("concurrent", 2)).to.include({ readers: 2 })
+    expect(await switchTo("exclusive")).not.to.have.property("readers")
+    expect(await switchTo("concurrent")).to.include({ readers: 2 })
+    await maintenance.leave({ as: "alice" })
+    expect(await switchTo("exclusive")).not.to.have.property("readers")
+    expect(await switchTo("concurrent")).not.to.have.property("readers")
+  })
+
   it("are bounded anew by another number", async () => {
     await enter(1)
     const all = strangers(4)

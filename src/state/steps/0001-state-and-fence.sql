@@ -20,12 +20,12 @@ create table if not exists {schema}.state (
   check ((mode = 'normal') = (maintainer is null)),
   check ((mode = 'normal') = (since is null)),
   check (mode <> 'normal' or (task, previous, expires_at, latest, lease, grace_ms) is null),
-  check (readers is null or mode = 'concurrent'),
+  check (readers is null or mode <> 'normal'),
   check ((lease is null) = (grace_ms is null)),
   check (expires_at is not null or (lease, latest) is null)
 );
 comment on table {schema}.state is
-  'One row: the mode, and who holds the window. Changed by the functions of this schema only; epoch counts the changes, task names the during() that opened the window, previous is the state to put back after it, expires_at is when the window ends by itself, lease names the process that has that put off by grace_ms as long as it lives, but not beyond latest, readers is how many connections of an instance others may use, stamp names this state among all that ever were.';
+  'One row: the mode, and who holds the window. Changed by the functions of this schema only; epoch counts the changes, task names the during() that opened the window, previous is the state to put back after it, expires_at is when the window ends by itself, lease names the process that has that put off by grace_ms as long as it lives, but not beyond latest, readers is how many connections of an instance others may use in concurrent mode, stamp names this state among all that ever were.';
 
 create table if not exists {schema}.change (
   name text primary key,
@@ -419,7 +419,7 @@ begin
   entered.maintainer := acting_user;
   entered.reason := coalesce(new_reason, entered.reason);
   entered.since := coalesce(entered.since, clock_timestamp());
-  entered.readers := case when new_mode = 'concurrent' then coalesce(new_readers, entered.readers) end;
+  entered.readers := coalesce(new_readers, entered.readers);
   if has_terms then
     entered.latest := clock_timestamp() + expires_in_ms * interval '1 millisecond';
     entered.lease := new_lease;
@@ -572,7 +572,8 @@ create or replace function {schema}.status()
   set search_path = pg_catalog, pg_temp
   begin atomic
     select n.mode, n.maintainer, n.reason, n.since, n.epoch, {schema}.latest_end_of(n),
-      extract(epoch from {schema}.latest_end_of(n) - clock_timestamp())::double precision * 1000, n.grace_ms, n.readers,
+      extract(epoch from {schema}.latest_end_of(n) - clock_timestamp())::double precision * 1000, n.grace_ms,
+      case n.mode when 'concurrent' then n.readers end,
       extract(epoch from n.expires_at - clock_timestamp())::double precision * 1000,
       case
         when s.stamp = pg_sequence_last_value('{schema}.stamp') and not coalesce(s.expires_at <= clock_timestamp(), false)
