@@ -5,15 +5,16 @@ import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { promisify } from "node:util"
 import * as publicFace from "../src"
-import { useDatabase } from "./support/database"
+import { withMaintenance } from "./support/data-source"
+import { useDatabase, withClient } from "./support/database"
 
 const root = resolve(__dirname, "../..")
 const readme = readFileSync(join(root, "README.md"), "utf8")
 const reference = readFileSync(join(root, "docs/reference.md"), "utf8")
 
-/** The code blocks of the README in a language. */
-function blocks(language: string): string[] {
-  return [...readme.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, "gms"))].map(
+/** The code blocks of a text in a language. */
+function blocks(language: string, text = readme): string[] {
+  return [...text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, "gms"))].map(
     ([, code]) => code ?? "",
   )
 }
@@ -39,6 +40,40 @@ describe("The README's program", () => {
     } finally {
       rmSync(project, { recursive: true })
     }
+  })
+})
+
+describe("The statements for the operator", () => {
+  const database = useDatabase()
+  const operating = readFileSync(join(root, "docs/operating.md"), "utf8")
+  const statements = blocks("sql", operating).flatMap((block) =>
+    block.split(/;$/m).flatMap((statement) => statement.trim() || []),
+  )
+
+  for (const statement of statements) {
+    it(`run while alice holds a window: ${statement.split("\n", 1)[0]}`, async () => {
+      await withMaintenance(database.current.url, {}, ({ maintenance }) => maintenance.status())
+      const window = "select maintenance.enter('exclusive', 'alice', false, 'by hand')"
+      await withClient(database.current.url, async (client) => {
+        await client.query(`begin; ${window}`)
+        await client.query(statement)
+        await client.query("rollback")
+      })
+    })
+  }
+
+  it("enter a mode that applications obey", async () => {
+    await withMaintenance(database.current.url, {}, async ({ dataSource, maintenance }) => {
+      const [enter = "", leave = ""] = ["enter", "leave"].map((name) =>
+        statements.find((statement) => statement.startsWith(`select maintenance.${name}('`)),
+      )
+      await database.current.sql(enter)
+      const veto = await dataSource.query("create table product ()").catch((error: unknown) => error)
+      expect(veto).to.be.instanceOf(publicFace.WriteVetoedError)
+      expect(await maintenance.status()).to.include({ maintainer: "alice", reason: "rebuild the catalog" })
+      await database.current.sql(leave)
+      await dataSource.query("create table product ()")
+    })
   })
 })
 
