@@ -198,7 +198,7 @@ describe("The package", () => {
     })
   }
 
-  it("holds the files that its exports name, and no sources", () => {
+  it("holds the files that its exports name, the documents that its README names, and no sources", () => {
     const folder = join(project, "node_modules", "typeorm-maintenance-mode")
     const { exports: entries } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as {
       exports: { ".": Record<"import" | "require", Record<"types" | "default", string>> }
@@ -206,6 +206,10 @@ describe("The package", () => {
     for (const condition of Object.values(entries["."])) {
       for (const file of Object.values(condition)) expect(existsSync(join(folder, file)), file).to.equal(true)
     }
+    const links = readFileSync(join(folder, "README.md"), "utf8").matchAll(/\]\((docs\/[\w./-]+)\)/g)
+    const documents = [...links].map(([, file]) => file as string)
+    expect(documents).to.include("docs/operating.md")
+    for (const file of documents) expect(existsSync(join(folder, file)), file).to.equal(true)
     expect(existsSync(join(folder, "src"))).to.equal(false)
     expect(existsSync(join(folder, "test"))).to.equal(false)
   })
