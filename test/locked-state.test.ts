@@ -48,6 +48,28 @@ describe("While somebody has locked the state", () => {
     await maintenance.leave({ as: "alice" })
   })
 
+  it("a during() that is done says who it is, and ends the window when that is over", async () => {
+    const { maintenance } = installed.current
+    const said = new Promise<string>((resolve) => {
+      const listen = ({ message }: Error) => {
+        if (!message.startsWith("The maintenance state cannot be read or changed; it is tried for 29")) return
+        process.removeListener("warning", listen)
+        resolve(message)
+      }
+      process.on("warning", listen)
+    })
+    await withClient(database.current.url, async (client) => {
+      const { rows } = await client.query<{ pid: number }>("select pg_backend_pid() as pid")
+      const done = maintenance.during("concurrent", { as: "alice" }, () =>
+        client.query("begin; select from maintenance.state for update"),
+      )
+      expect(await said).to.include(`\n- backend ${rows[0]?.pid} (idle in transaction)`)
+      await client.query("rollback")
+      await done
+    })
+    expect(await maintenance.status()).to.include({ mode: "normal" })
+  })
+
   it("enter() is broken off by an AbortSignal, and nothing is changed", async () => {
     const { maintenance } = installed.current
     const { epoch } = await maintenance.status()

@@ -15,6 +15,8 @@ const sayAfterMs = 2500
 export interface Persistence {
   readonly withinMs?: number
   readonly signal?: AbortSignal | undefined
+  /** What is to be said of an error, if that is more than it says itself. */
+  readonly explain?: (error: unknown) => Promise<unknown>
 }
 
 /**
@@ -31,11 +33,12 @@ function isPassing(error: unknown): boolean {
 }
 
 /**
- * Does it again as long as it fails for a reason that passes: the connection is lost, or the state is locked. Throws the last error when the time is over, and the reason of the signal.
+ * Does it again as long as it fails for a reason that passes: the connection is lost, or the state is locked. Throws the last error
+ * when the time is over, and the reason of the signal.
  */
 export async function persistently<T>(
   work: (isAgain: boolean) => Promise<T>,
-  { withinMs = outageMs, signal }: Persistence = {},
+  { withinMs = outageMs, signal, explain }: Persistence = {},
 ): Promise<T> {
   const start = performance.now()
   let isSaid = false
@@ -53,8 +56,8 @@ export async function persistently<T>(
         isSaid = true
         const leftS = Math.ceil((withinMs - waitedMs) / 1000)
         process.emitWarning(
-          `The maintenance state cannot be read or changed (${String(error)}); it is tried for ${leftS} s more. ` +
-            "A mode that was entered stands meanwhile.",
+          `The maintenance state cannot be read or changed; it is tried for ${leftS} s more, and a mode that was entered ` +
+            `stands meanwhile. ${String(explain ? await explain(error) : error)}`,
           "MaintenanceWarning",
         )
       }

@@ -164,10 +164,12 @@ export class Switching {
   }
 
   async #change<T>(work: (isAgain: boolean) => Promise<T>, persistence: Persistence = {}): Promise<T> {
+    const explain = async (error: unknown) =>
+      isLocked(error) ? await stateLocked(this.#functions, error) : error
     try {
-      return await persistently(work, { withinMs: briefMs, ...persistence })
+      return await persistently(work, { withinMs: briefMs, explain, ...persistence })
     } catch (error) {
-      throw isLocked(error) ? await stateLocked(this.#functions, error) : error
+      throw await explain(error)
     }
   }
 }
