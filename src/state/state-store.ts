@@ -4,7 +4,7 @@ import type { Actor, AnnouncedWindow, Mode, StampedState } from "../mode/mode"
 import type { ControlConnection } from "./control-connection"
 import { Fleet } from "./fleet"
 import { persistently } from "./persistence"
-import { installedVersion, installSchema, maintenanceSchemaSql } from "./schema"
+import { installedVersion, installSchema } from "./schema"
 import { StateFunctions } from "./state-functions"
 import { Switching } from "./switching"
 
@@ -67,8 +67,9 @@ export class StateStore {
   missingSchema(): MaintenanceSetupError {
     return new MaintenanceSetupError(
       `The schema "${this.#schema}" is not in this database, and migrate is false. Add MaintenanceMigration to the ` +
-        `DataSource's migrations and run them as a role that may create objects, or run this as such a role:\n` +
-        maintenanceSchemaSql({ schema: this.#schema }),
+        "DataSource's migrations and run them as a role that may create objects, or have such a role run what this prints, " +
+        "with the role of the application:\n" +
+        `  node -p 'require("typeorm-maintenance-mode").maintenanceSchemaSql({ schema: "${this.#schema}", role: "..." })' | psql`,
     )
   }
 
