@@ -16,6 +16,7 @@ import { channelOf } from "../src/state/schema"
 import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
 import { startEmbeddedServer } from "./support/embedded-server"
+import { errorOf } from "./support/error-of"
 import { Member } from "./support/members"
 import { openShop } from "./support/shop"
 
@@ -23,11 +24,6 @@ import { openShop } from "./support/shop"
 const later = { as: "alice", startsInMs: 3_600_000 } as const
 const soon = { as: "alice", startsInMs: 1000 } as const
 
-const errorOf = (promise: Promise<unknown>): Promise<unknown> =>
-  promise.then(
-    () => undefined,
-    (error: unknown) => error,
-  )
 /** The next status that a process is told of, and that is right. */
 const told = (maintenance: Maintenance, isRight: (status: MaintenanceStatus) => boolean) =>
   new Promise<MaintenanceStatus>((resolve) => {

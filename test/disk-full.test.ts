@@ -3,6 +3,7 @@ import { existsSync, renameSync, symlinkSync } from "node:fs"
 import { withMaintenance } from "./support/data-source"
 import { withClient } from "./support/database"
 import { type EmbeddedServer, startEmbeddedServer } from "./support/embedded-server"
+import { errorOf } from "./support/error-of"
 import { ledgerSql, post, posted, postSql } from "./support/ledger"
 import type { Outsider } from "./support/shop"
 import { windowOf } from "./support/window"
@@ -41,11 +42,6 @@ describe("A disk that is full", function () {
   })
   after(() => server.stop())
 
-  const errorOf = (promise: Promise<unknown>): Promise<unknown> =>
-    promise.then(
-      () => undefined,
-      (error: unknown) => error,
-    )
   const assertFull = (error: unknown) => {
     expect(error).to.be.instanceOf(Error)
     expect((error as Error).message).to.include("could not extend file")

@@ -1,14 +1,10 @@
 import { expect } from "chai"
-import {
-  DrainTimeoutError,
-  type Draining,
-  EnteringInterruptedError,
-  type Maintenance,
-  NotMaintainerError,
-} from "../src"
+import { DrainTimeoutError, EnteringInterruptedError, type Maintenance, NotMaintainerError } from "../src"
 import { Barrier } from "./support/barrier"
 import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
+import { firstDraining } from "./support/draining"
+import { errorOf } from "./support/error-of"
 import { Member } from "./support/members"
 import { Proxy } from "./support/proxy"
 import { openShop } from "./support/shop"
@@ -28,18 +24,6 @@ describe("An entering that is disturbed", () => {
     if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
   })
 
-  const errorOf = (promise: Promise<unknown>): Promise<unknown> =>
-    promise.then(
-      () => undefined,
-      (error: unknown) => error,
-    )
-  const firstDraining = (maintenance: Maintenance) =>
-    new Promise<Draining>((resolve) => {
-      const stop = maintenance.on("draining", (draining) => {
-        stop()
-        resolve(draining)
-      })
-    })
   /** Others have a transaction open meanwhile, without the plugin. */
   const withBystander = <T>(work: (rollBack: () => Promise<unknown>) => Promise<T>) =>
     withClient(database.current.url, async (client) => {

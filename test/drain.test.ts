@@ -1,15 +1,10 @@
 import { expect } from "chai"
 import type { DataSource, QueryRunner } from "typeorm"
-import {
-  type Blocker,
-  type Draining,
-  DrainTimeoutError,
-  type Maintenance,
-  maintenanceSchemaSql,
-  NotMaintainerError,
-} from "../src"
+import { type Blocker, DrainTimeoutError, maintenanceSchemaSql, NotMaintainerError } from "../src"
 import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
+import { firstDraining } from "./support/draining"
+import { errorOf } from "./support/error-of"
 import { Member } from "./support/members"
 import { openShop } from "./support/shop"
 import { windowOf } from "./support/window"
@@ -43,20 +38,6 @@ describe("Entering a mode while others have something running", () => {
       await runner.release()
     }
   }
-  /** The first that is told, of so many who are in the way. */
-  const firstDraining = (maintenance: Maintenance, count = 1) =>
-    new Promise<Draining>((resolve) => {
-      const stop = maintenance.on("draining", (draining) => {
-        if (draining.blockers.length !== count) return
-        stop()
-        resolve(draining)
-      })
-    })
-  const errorOf = (promise: Promise<unknown>): Promise<unknown> =>
-    promise.then(
-      () => undefined,
-      (error: unknown) => error,
-    )
   const pidsOf = (blockers: readonly Blocker[]) => blockers.map(({ pid }) => pid)
 
   it("exclusive mode waits for it, and tells who is in the way", async () => {
@@ -89,7 +70,7 @@ describe("Entering a mode while others have something running", () => {
             isInterrupted: false,
           })
         })
-        const again = firstDraining(maintenance)
+        const again = firstDraining(maintenance, 1)
         await writer.query("rollback")
         expect(pidsOf((await again).blockers)).to.deep.equal([readerPid])
         await reader.query("rollback")
@@ -220,7 +201,7 @@ describe("Entering a mode while others have something running", () => {
   it("waits for nobody who begins after it, without the plugin", async () => {
     const { dataSource, maintenance } = installed.current
     await withOpen(dataSource, "select 1", async (runner) => {
-      const told = firstDraining(maintenance)
+      const told = firstDraining(maintenance, 1)
       const entered = maintenance.enter("exclusive", { as: "alice", drain: forever })
       await told
       await withClient(database.current.url, async (client) => {
@@ -274,7 +255,7 @@ describe("Entering a mode while others have something running", () => {
     it(`is broken off by the leave() of ${who}`, async () => {
       const { dataSource, maintenance } = installed.current
       await withOpen(dataSource, "select 1", async () => {
-        const told = firstDraining(maintenance)
+        const told = firstDraining(maintenance, 1)
         const entered = errorOf(maintenance.enter("exclusive", { as: "alice", drain: forever }))
         await told
         await withMaintenance(database.current.url, {}, (other) => other.maintenance.leave({ as }))
@@ -297,7 +278,7 @@ describe("Entering a mode while others have something running", () => {
     expect(await maintenance.status()).to.include({ mode: "normal", epoch })
     await withOpen(dataSource, "select 1", async () => {
       const controller = new AbortController()
-      const told = firstDraining(maintenance)
+      const told = firstDraining(maintenance, 1)
       const { signal } = controller
       const entered = errorOf(maintenance.enter("exclusive", { as: "alice", drain: forever, signal }))
       await told
@@ -328,7 +309,7 @@ describe("Entering a mode while others have something running", () => {
   it("goes on when its watch is cut off while it waits", async () => {
     const { dataSource, maintenance } = installed.current
     await withOpen(dataSource, "select 1", async (runner) => {
-      const told = firstDraining(maintenance)
+      const told = firstDraining(maintenance, 1)
       const entered = maintenance.enter("exclusive", { as: "alice", drain: forever })
       await told
       await database.current.sql(
@@ -348,7 +329,7 @@ describe("Entering a mode while others have something running", () => {
     await withOpen(dataSource, "select 1", async (_, pid) => {
       await maintenance.enter("concurrent", { as: "alice" })
       await maintenance.leave({ as: "alice" })
-      const told = firstDraining(maintenance)
+      const told = firstDraining(maintenance, 1)
       await maintenance.enter("concurrent", { as: "alice", drain: { withinMs: 20 } })
       expect(pidsOf((await told).blockers)).to.deep.equal([pid])
     })

@@ -4,6 +4,7 @@ import { setTimeout as pause } from "node:timers/promises"
 import { installMaintenance, MaintenanceError } from "../src"
 import { newDataSource, useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase } from "./support/database"
+import { errorOf } from "./support/error-of"
 import { nothingStray, stray } from "./support/pool"
 import { openShop } from "./support/shop"
 
@@ -19,11 +20,6 @@ describe("A DataSource that comes and goes", () => {
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
 
-  const errorOf = (promise: Promise<unknown>): Promise<unknown> =>
-    promise.then(
-      () => undefined,
-      (error: unknown) => error,
-    )
   const watches = async () => {
     const { instances } = await installed.current.maintenance.status()
     return instances.length

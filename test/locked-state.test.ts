@@ -4,6 +4,7 @@ import { MaintenanceSetupError } from "../src"
 import { lockKeys } from "../src/state/schema"
 import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
+import { errorOf } from "./support/error-of"
 import { openShop } from "./support/shop"
 
 describe("While somebody has locked the state", () => {
@@ -15,11 +16,6 @@ describe("While somebody has locked the state", () => {
     if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
   })
 
-  const errorOf = (promise: Promise<unknown>): Promise<unknown> =>
-    promise.then(
-      () => undefined,
-      (error: unknown) => error,
-    )
   const withLock = <T>(text: string, work: (pid: number, client: Client) => Promise<T>) =>
     withClient(database.current.url, async (client) => {
       client.on("error", () => undefined)

@@ -2,6 +2,8 @@ import { expect } from "chai"
 import { type EnterOptions, type Maintenance, NotMaintainerError } from "../src"
 import { useMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
+import { firstDraining } from "./support/draining"
+import { errorOf } from "./support/error-of"
 
 const iso = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`
 
@@ -59,11 +61,6 @@ describe("A window that is gone", () => {
     const { maintenance } = installed.current
     if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
   })
-  const errorOf = (promise: Promise<unknown>): Promise<unknown> =>
-    promise.then(
-      () => undefined,
-      (error: unknown) => error,
-    )
   const expectToSay = (error: unknown, says: string) => {
     expect(error).to.be.instanceOf(NotMaintainerError)
     expect((error as Error).message).to.match(new RegExp(`^${says}$`))
@@ -83,12 +80,7 @@ describe("A window that is gone", () => {
       const { maintenance } = installed.current
       await withClient(database.current.url, async (client) => {
         await client.query("begin; select 1")
-        const told = new Promise<void>((resolve) => {
-          const stop = maintenance.on("draining", () => {
-            stop()
-            resolve()
-          })
-        })
+        const told = firstDraining(maintenance)
         const drain = { withinMs: 2 ** 31 - 1, then: "abandon" } as const
         const error = errorOf(maintenance.enter("concurrent", { as: "alice", drain, ...options }))
         await told
@@ -102,12 +94,7 @@ describe("A window that is gone", () => {
     const { maintenance } = installed.current
     await withClient(database.current.url, async (client) => {
       await client.query("begin; select 1")
-      const told = new Promise<void>((resolve) => {
-        const stop = maintenance.on("draining", () => {
-          stop()
-          resolve()
-        })
-      })
+      const told = firstDraining(maintenance)
       const drain = { withinMs: 2 ** 31 - 1, then: "abandon" } as const
       const error = errorOf(maintenance.enter("concurrent", { as: "alice", drain }))
       await told

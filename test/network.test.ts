@@ -9,6 +9,7 @@ import {
 import { withoutFence } from "./race/broken-variants"
 import { type Installed, useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
+import { errorOf } from "./support/error-of"
 import { ledgerSql, post, posted, postSql } from "./support/ledger"
 import { Proxy } from "./support/proxy"
 import { notWaiting, windowOf } from "./support/window"
@@ -53,11 +54,6 @@ describe("A network", () => {
     )
   const firstDraining = (maintenance: Maintenance) =>
     new Promise<Draining>((resolve) => maintenance.on("draining", resolve))
-  const errorOf = (promise: Promise<unknown>): Promise<unknown> =>
-    promise.then(
-      () => undefined,
-      (error: unknown) => error,
-    )
   /** Others write again, and a window can be entered and left from both sides of the network. */
   const assertWorks = async ({ dataSource, maintenance }: Networked): Promise<void> => {
     for (const one of [maintenance, installed.current.maintenance]) {

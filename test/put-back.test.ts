@@ -4,6 +4,7 @@ import { type MaintenanceStatus, NotMaintainerError } from "../src"
 import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
 import { Item } from "./support/entities"
+import { errorOf } from "./support/error-of"
 import { openShop } from "./support/shop"
 
 /** A window that is tied to this process, and ends soon without it. */
@@ -18,11 +19,6 @@ describe("A window that is put back after another", () => {
     if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
   })
 
-  const errorOf = (promise: Promise<unknown>): Promise<unknown> =>
-    promise.then(
-      () => undefined,
-      (error: unknown) => error,
-    )
   const status = () => installed.current.maintenance.status()
   const sleepUntil = (time: Date | undefined, andMs = 1) =>
     database.current.sql("select pg_sleep_until($1::timestamptz + $2 * interval '1 millisecond')", [

@@ -6,15 +6,11 @@ import { channelOf } from "../src/state/schema"
 import { Barrier } from "./support/barrier"
 import { type Installed, useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
+import { errorOf } from "./support/error-of"
 import { nothingStray, stray } from "./support/pool"
 import { Proxy } from "./support/proxy"
 
 const poolOf = ({ driver }: DataSource) => (driver as unknown as { master: Pool }).master
-const errorOf = (promise: Promise<unknown>): Promise<unknown> =>
-  promise.then(
-    () => undefined,
-    (error: unknown) => error,
-  )
 /** Resolves when all that was asked for before has got as far as it can without the server. */
 const asFarAsItCan = () => new Promise(setImmediate)
 

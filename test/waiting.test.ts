@@ -3,6 +3,7 @@ import type { DataSource } from "typeorm"
 import { AccessRefusedError, MaintenanceInputError, MaintenanceSetupError, WriteVetoedError } from "../src"
 import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase } from "./support/database"
+import { errorOf } from "./support/error-of"
 import { nothingStray, stray } from "./support/pool"
 import { openShop } from "./support/shop"
 
@@ -20,11 +21,6 @@ describe("Whoever is restricted, and waits", () => {
   const write = (dataSource: DataSource) =>
     dataSource.query("insert into audit (note) values ($1)", [`note ${++count}`])
   const stored = async () => (await database.current.sql("select from audit")).length
-  const errorOf = (promise: Promise<unknown>): Promise<unknown> =>
-    promise.then(
-      () => undefined,
-      (error: unknown) => error,
-    )
   /** Resolves when all that was asked for before has got as far as it can without the server. */
   const asFarAsItCan = () => new Promise(setImmediate)
 

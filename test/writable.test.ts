@@ -2,6 +2,7 @@ import { expect } from "chai"
 import { AccessRefusedError, MaintenanceInputError, WriteVetoedError } from "../src"
 import { useMaintenance } from "./support/data-source"
 import { useDatabase } from "./support/database"
+import { errorOf } from "./support/error-of"
 
 describe("Whether one may write", () => {
   const database = useDatabase()
@@ -10,11 +11,6 @@ describe("Whether one may write", () => {
     const { maintenance } = installed.current
     if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "alice" })
   })
-  const errorOf = (promise: Promise<unknown>): Promise<unknown> =>
-    promise.then(
-      () => undefined,
-      (error: unknown) => error,
-    )
   /** Resolves with the mode at the moment in which it resolves. */
   const modeWhenWritable = async () => {
     const { maintenance } = installed.current

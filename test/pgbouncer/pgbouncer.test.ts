@@ -4,6 +4,7 @@ import { AccessRefusedError, MaintenanceSetupError, WriteVetoedError } from "../
 import { withMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { Item, Tag } from "../support/entities"
+import { errorOf } from "../support/error-of"
 import { PgBouncer } from "../support/pgbouncer"
 import { openShop, restock } from "../support/shop"
 
@@ -22,11 +23,6 @@ describe("Behind a pgbouncer", () => {
       await pooler.stop()
     }
   }
-  const errorOf = (promise: Promise<unknown>): Promise<unknown> =>
-    promise.then(
-      () => undefined,
-      (error: unknown) => error,
-    )
   const advisoryLocks = () =>
     database.current.sql(
       "select from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())",

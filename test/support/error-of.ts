@@ -1,0 +1,7 @@
+/** What a promise rejects with; undefined if it resolves. */
+export function errorOf(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  )
+}
