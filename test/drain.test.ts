@@ -261,7 +261,9 @@ describe("Entering a mode while others have something running", () => {
         await withMaintenance(database.current.url, {}, (other) => other.maintenance.leave({ as }))
         const error = await entered
         expect(error).to.be.instanceOf(NotMaintainerError)
-        expect((error as Error).message).to.include("while this one was being entered")
+        expect((error as Error).message).to.equal(
+          "The maintenance was over before it was entered to its end: it was ended by leave(). The mode is normal.",
+        )
       })
       expect(await maintenance.status()).to.include({ mode: "normal", state: "normal" })
     })
