@@ -303,6 +303,28 @@ describe("An entering that is disturbed", () => {
     expect(watches).to.have.length(1)
   })
 
+  it("leaves the window, if who is in the way cannot be looked for, but not that of a task, which is not begun", async () => {
+    const { maintenance } = installed.current
+    const rename = (from: string, to: string) =>
+      database.current.sql(`alter function maintenance.${from}(integer) rename to ${to}`)
+    await rename("waited_for", "lost")
+    try {
+      const task = () => expect.fail("the task ran")
+      const error = (await errorOf(maintenance.during("concurrent", { as: "alice" }, task))) as Error
+      expect(error).to.be.instanceOf(EnteringInterruptedError)
+      expect(error.message).to.match(
+        /^The task was not begun, for its mode was not entered to its end: .*waited_for.*\nThe mode is what it was before\.$/,
+      )
+      expect(await state()).to.include({ mode: "normal", isInterrupted: false })
+      const left = (await errorOf(maintenance.enter("concurrent", { as: "alice" }))) as Error
+      expect(left).to.be.instanceOf(EnteringInterruptedError)
+      expect(left.message).to.match(/^The mode holds, but was not entered to its end: .*waited_for/)
+      expect(await state()).to.include({ mode: "concurrent", isInterrupted: true })
+    } finally {
+      await rename("lost", "waited_for")
+    }
+  })
+
   it("terminates nobody once the window was left, where the state is only polled", async () => {
     const proxy = await Proxy.start(database.current.url, { dropsNotifications: true })
     await withMaintenance(proxy.url, {}, async ({ maintenance }) => {
