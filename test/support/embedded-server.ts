@@ -246,15 +246,19 @@ function isReachable(folder: string): boolean {
   return (statSync(folder).mode & 0o001) !== 0 && (parent === folder || isReachable(parent))
 }
 
+/** The ports that no operating system gives to outgoing connections, so that a server finds its own free again after a crash. */
+const serverPorts = { first: 20_000, count: 12_000 }
+
 /** A port of the loopback that nobody listens on just now. */
 export function freePort(): Promise<number> {
+  const port = serverPorts.first + Math.floor(Math.random() * serverPorts.count)
   return new Promise((resolve, reject) => {
     const probe = createServer()
-    probe.once("error", reject)
-    probe.listen(0, "127.0.0.1", () => {
-      const address = probe.address()
-      probe.close(() => resolve(typeof address === "object" && address ? address.port : 0))
+    probe.once("error", ({ code, message }: NodeJS.ErrnoException) => {
+      if (code === "EADDRINUSE") freePort().then(resolve, reject)
+      else reject(new Error(message))
     })
+    probe.listen(port, "127.0.0.1", () => probe.close(() => resolve(port)))
   })
 }
 
