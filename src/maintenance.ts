@@ -167,15 +167,10 @@ export class Maintenance {
     const to = checkUser(options.to)
     const actor = this.#actor(options.as)
     const store = await this.#installation.store()
-    const epoch = await store.switching.transfer(actor, to)
+    const opened = await store.switching.transfer(actor, to)
     const status = await this.#installation.refresh()
     const opening = { mode: status.mode, actor: { user: to, isEmergency: false } }
-    await this.#entering.drain(
-      store,
-      { epoch, opening },
-      { withinMs: 0, outcome: "proceed" },
-      Promise.resolve(),
-    )
+    await this.#entering.drain(store, opened, opening, { withinMs: 0, outcome: "proceed" }, Promise.resolve())
     return status
   }
 

@@ -305,14 +305,26 @@ describe("A window that is announced", () => {
       const error = (await errorOf(maintenance.enter("concurrent", { as: "alice", startsAt }))) as Error
       expect(error).to.be.instanceOf(MaintenanceInputError)
       expect(error.message).to.match(
-        /^A window cannot begin in the past: it is .* already, by the database's clock\.$/,
+        /^A window cannot begin at that time: it is .* already, by the database's clock\.$/,
       )
       expect(await maintenance.status()).not.to.have.property("announced")
     })
 
-    it("can be years away", async () => {
+    it("cannot be more than a year away", async () => {
       const { maintenance } = installed.current
-      const startsAt = new Date("9999-12-31T23:59:59.999Z")
+      for (const startsAt of [new Date("9999-12-31T23:59:59.999Z"), new Date(8.64e15)]) {
+        const error = await errorOf(maintenance.enter("concurrent", { as: "alice", startsAt }))
+        expect(error).to.be.instanceOf(MaintenanceInputError)
+        expect((error as Error).message).to.match(
+          /^A window cannot begin at that time: it is only .*, and a window begins within a year, by the database's clock\.$/,
+        )
+      }
+      expect(await maintenance.status()).not.to.have.property("announced")
+    })
+
+    it("can be months away", async () => {
+      const { maintenance } = installed.current
+      const startsAt = new Date(Number(await databaseTime()) + 300 * 86_400_000)
       const { error } = await announce("concurrent", { as: "alice", startsAt })
       expect((await maintenance.status()).announced?.startsAt).to.deep.equal(startsAt)
       await withdraw()
@@ -363,6 +375,7 @@ describe("A window that is announced", () => {
       expect(await error).to.be.instanceOf(NotMaintainerError)
       expect(((await error) as Error).message).to.include("by bob (reindex)")
       expect(await maintenance.status()).to.include({ mode: "concurrent", maintainer: "bob", epoch })
+      expect(await errorOf(withdraw("alice"))).to.be.instanceOf(NotMaintainerError)
     })
 
     it("takes over what somebody else holds, if an emergency user has announced it", async () => {
@@ -430,6 +443,7 @@ describe("A window that is announced", () => {
       expect(await lapsed).to.deep.equal({ mode: "normal", epoch: status.epoch })
       await sleepUntil(status.announced?.startsAt)
       expect(await write()).to.equal("done")
+      expect(await errorOf(withdraw("alice"))).to.be.instanceOf(MaintenanceInputError)
       await maintenance.enter("concurrent", { as: "bob" })
     })
 

@@ -306,7 +306,7 @@ describe("An entering that is disturbed", () => {
   it("leaves the window, if who is in the way cannot be looked for, but not that of a task, which is not begun", async () => {
     const { maintenance } = installed.current
     const rename = (from: string, to: string) =>
-      database.current.sql(`alter function maintenance.${from}(integer) rename to ${to}`)
+      database.current.sql(`alter function maintenance.${from}(integer, text) rename to ${to}`)
     await rename("waited_for", "lost")
     try {
       const task = () => expect.fail("the task ran")
@@ -323,6 +323,58 @@ describe("An entering that is disturbed", () => {
     } finally {
       await rename("lost", "waited_for")
     }
+  })
+
+  it("is over if after a failover that lost it another window has the same epoch, and that is left alone", async () => {
+    const { maintenance } = installed.current
+    await withBystander(async () => {
+      const told = firstDraining(maintenance)
+      const drain = { ...forever, then: "terminate" } as const
+      const error = errorOf(maintenance.enter("exclusive", { as: "alice", drain }))
+      await told
+      const { epoch } = await maintenance.status()
+      const bobs =
+        "'concurrent', 'bob', false, null, null, null, null, false, null, null, null, null, 3600000"
+      await withClient(database.current.url, async (client) => {
+        await client.query("begin; delete from maintenance.entering")
+        await client.query(
+          "update maintenance.state set (epoch, mode, maintainer, since, made_by) = (epoch - 1, 'normal', null, null, 'before')",
+        )
+        const { rows } = await client.query(`select maintenance.start_entering('bobs', ${bobs}) as epoch`)
+        expect(rows).to.deep.equal([{ epoch }])
+        await client.query("commit")
+      })
+      expect(await error).to.be.instanceOf(NotMaintainerError)
+      expect(((await error) as Error).message).to.match(
+        / Now it is concurrent maintenance since .* by bob\.$/,
+      )
+      expect(await state()).to.deep.equal({ mode: "concurrent", state: "entering", isInterrupted: false })
+    })
+  })
+
+  it("is said to be under way, and who announces one to be there, where no instance is known", async () => {
+    const proxy = await Proxy.start(database.current.url, { dropsNotifications: true })
+    await installed.current.dataSource.destroy()
+    await withMaintenance(proxy.url, {}, async ({ maintenance }) => {
+      expect((await maintenance.status()).instances).to.deep.equal([])
+      const controller = new AbortController()
+      const { signal } = controller
+      const later = errorOf(maintenance.enter("concurrent", { as: "alice", startsInMs: 3_600_000, signal }))
+      let { announced } = await maintenance.status()
+      while (!announced) ({ announced } = await maintenance.status())
+      expect(announced).to.include({ isInterrupted: false })
+      await withBystander(async () => {
+        const told = firstDraining(maintenance)
+        const now = errorOf(maintenance.enter("exclusive", { as: "alice", drain: forever, signal }))
+        await told
+        expect(await maintenance.status()).to.include({ state: "entering", isInterrupted: false })
+        controller.abort()
+        await now
+      })
+      await later
+    })
+    await installed.current.dataSource.initialize()
+    await proxy.stop()
   })
 
   it("terminates nobody once the window was left, where the state is only polled", async () => {

@@ -1,6 +1,7 @@
 import { expect } from "chai"
 import {
   type Draining,
+  EnteringInterruptedError,
   type Maintenance,
   type MaintenanceReport,
   type MaintenanceStatus,
@@ -95,6 +96,28 @@ describe("A network", () => {
           await assertWorks(networked)
         }
       }
+    })
+  })
+
+  it("that brings a leave() late, which was given up and asked for again, does not end the window after that", async function () {
+    this.timeout(60_000)
+    await withNetwork(async ({ proxy, dataSource, maintenance }) => {
+      await maintenance.enter("concurrent", { as })
+      proxy.silence()
+      const error = await errorOf(maintenance.leave({ as }))
+      expect(error).to.be.instanceOf(EnteringInterruptedError)
+      expect((error as Error).message).to.match(/^It is not known whether the mode was changed: /)
+      await maintenance.leave({ as })
+      const { epoch, unacknowledged } = await maintenance.enter("concurrent", { as })
+      expect(unacknowledged).to.deep.equal([])
+      proxy.thaw()
+      // The former watch has had what was sent to it, and is gone.
+      const watches =
+        "select from pg_stat_activity where application_name = 'typeorm-maintenance-mode' and datname = current_database()"
+      while ((await database.current.sql(watches)).length > 2);
+      expect(await installed.current.maintenance.status()).to.include({ mode: "concurrent", epoch })
+      expect(await post(dataSource)).to.equal("WriteVetoedError")
+      await maintenance.leave({ as })
     })
   })
 

@@ -2,7 +2,7 @@ import { expect } from "chai"
 import { AsyncResource } from "node:async_hooks"
 import { type MaintenanceStatus, NotMaintainerError } from "../src"
 import { useMaintenance, withMaintenance } from "./support/data-source"
-import { useDatabase, withClient } from "./support/database"
+import { TestDatabase, useDatabase, withClient } from "./support/database"
 import { Item } from "./support/entities"
 import { errorOf } from "./support/error-of"
 import { openShop } from "./support/shop"
@@ -167,7 +167,7 @@ describe("A window that is put back after another", () => {
     await maintenance.enter("concurrent", { as: "alice", reason: "rebuild" })
     // As a process that dies during it.
     await database.current.sql(
-      "select maintenance.start_entering('a', 'exclusive', 'break-glass', true, null, 't', null, 1000, null, null, null, null, 0)",
+      "select maintenance.start_entering('a', 'exclusive', 'break-glass', true, null, 't', null, 1000, false, null, null, null, null, 0)",
     )
     const { expiresAt } = await status()
     await sleepUntil(expiresAt)
@@ -231,6 +231,124 @@ describe("A window that is put back after another", () => {
       mode: "concurrent",
       maintainer: "alice",
       expiresAt: undefined,
+    })
+  })
+
+  it("has the end that it had, if a task within it was given one, or was tied, by what it has entered", async () => {
+    const { maintenance } = installed.current
+    const inner = [{ expiresInMs: 60_000 }, { heldWhile: "alive" }] as const
+    for (const options of inner) {
+      const { expiresAt, ...before } = await maintenance.enter("concurrent", { as: "alice" })
+      await maintenance.during("concurrent", { as: "alice" }, async () => {
+        const now = await maintenance.enter("exclusive", { as: "alice", ...options })
+        expect(now).to.have.property("graceMs" in now ? "graceMs" : "expiresAt")
+        await maintenance.during("concurrent", { as: "alice" }, () => undefined)
+        expect(await lastEnd()).to.be.instanceOf(Date)
+      })
+      expect(expiresAt).to.equal(undefined)
+      expect(await status())
+        .to.include({ mode: before.mode, maintainer: before.maintainer })
+        .and.not.to.have.any.keys("expiresAt", "graceMs")
+      await maintenance.leave({ as: "alice" })
+    }
+  })
+
+  it("is there again after a task that has entered a mode beside another task of its own", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice", reason: "outer" })
+    await maintenance.during("concurrent", { as: "alice", reason: "task" }, async () => {
+      let end: () => void = () => undefined
+      const ended = new Promise<void>((resolve) => (end = resolve))
+      await new Promise<void>((entered, failed) => {
+        const inner = { as: "alice", reason: "inner", expiresInMs: 60_000 }
+        const lost = maintenance.during("concurrent", inner, async () => {
+          entered()
+          await ended
+        })
+        errorOf(lost).then((error) => {
+          if (!(error instanceof NotMaintainerError)) failed(new Error(`It was not lost: ${String(error)}`))
+        }, failed)
+      })
+      const now = await maintenance.enter("exclusive", { as: "alice" })
+      // As the task around it had been, but for the mode.
+      expect(now).to.include({ mode: "exclusive", reason: "task" }).and.not.to.have.property("expiresAt")
+      end()
+    })
+    expect(await status()).to.include({ mode: "concurrent", reason: "outer" })
+    expect(await isVetoed()).to.equal(true)
+  })
+
+  describe("that has expired, before anybody has put that into the row", () => {
+    let own: TestDatabase
+    beforeEach(async () => {
+      own = await TestDatabase.create()
+      // The schema alone: no instance is there to do it.
+      await withMaintenance(own.url, {}, () => Promise.resolve())
+    })
+    afterEach(() => own.drop())
+
+    const start = (entry: string, who: string, task: string, expiresInMs = "null") =>
+      own.sql(
+        `select maintenance.start_entering('${entry}', 'exclusive', ${who}, '${entry}', ${task}, null, ${expiresInMs}, ` +
+          "false, null, null, null, null, 0)",
+      )
+    const expire = () => own.sql("select pg_sleep_until(expires_at) from maintenance.state")
+    const window = async () => {
+      const [row] = await own.sql(
+        "select s.maintainer, s.reason, expires_at is not null as ends from maintenance.status() s",
+      )
+      return row
+    }
+
+    it("is what is extended, left and handed over", async () => {
+      for (const [change, after] of [
+        ["extend('alice', false, 60000)", { maintainer: "alice", reason: "outer", ends: true }],
+        ["transfer('alice', false, 'bob')", { maintainer: "bob", reason: "outer", ends: false }],
+        ["leave('alice', false)", { maintainer: null, reason: null, ends: false }],
+      ] as const) {
+        await start("outer", "'alice', false", "null")
+        await start("inner", "'break-glass', true", "'task'", "1000")
+        await expire()
+        await own.sql(`select maintenance.${change}`)
+        expect(await window()).to.deep.equal(after)
+        const [row] = await own.sql("select maintenance.finish('task') as epoch")
+        expect(row).to.deep.equal({ epoch: null })
+        expect(await window()).to.deep.equal(after)
+        if (after.maintainer) await own.sql(`select maintenance.leave('${after.maintainer}', false)`)
+        await own.sql("delete from maintenance.change")
+      }
+    })
+
+    it("is interrupted, if it was", async () => {
+      await start("outer", "'alice', false", "null")
+      await own.sql("select maintenance.interrupt_entering(epoch, entry) from maintenance.entering")
+      await start("inner", "'break-glass', true", "'task'", "1000")
+      await expire()
+      await own.sql("select maintenance.mend()")
+      expect(await window()).to.deep.equal({ maintainer: "alice", reason: "outer", ends: false })
+      expect(await own.sql("select is_live from maintenance.entering()")).to.deep.equal([{ is_live: false }])
+    })
+
+    it("is not there for a task that was over before it was begun, as when that was given up", async () => {
+      await own.sql("select maintenance.finish('task')")
+      expect(await errorOf(start("late", "'alice', false", "'task'"))).to.have.property("code", "MM006")
+      await own.sql("select maintenance.void('{late, leaving}')")
+      await start("late", "'alice', false", "null")
+      expect(await window()).to.include({ maintainer: null })
+      await start("window", "'alice', false", "null")
+      await own.sql("select maintenance.leave('alice', false, 'leaving')")
+      expect(await window()).to.include({ maintainer: "alice" })
+    })
+
+    it("is not extended, nor entered, for less than a second", async () => {
+      await start("outer", "'alice', false", "null")
+      for (const call of [
+        "extend('alice', false, -5)",
+        "extend('alice', false, 999)",
+        "enter('exclusive', 'alice', false, null, null, null, 0)",
+      ])
+        expect(await errorOf(own.sql(`select maintenance.${call}`))).to.have.property("code", "22023")
+      expect(await window()).to.deep.equal({ maintainer: "alice", reason: "outer", ends: false })
     })
   })
 

@@ -1,5 +1,6 @@
 import type { QueryResult, QueryResultRow } from "pg"
 import type { Backend } from "../state/fleet"
+import type { Opened } from "../state/switching"
 import type { Blocker, Sight } from "./blocker"
 
 /** Runs a statement. */
@@ -78,22 +79,22 @@ export class Blockers {
   readonly #run: Run
   readonly #schema: string
   readonly #presence: number
-  readonly #epoch: number
+  readonly #opened: Opened
   readonly #own: () => readonly Backend[]
   /** What was open at first. */
   #first: ReadonlySet<string> | undefined
   readonly #cannotEnd = new Map<string, string>()
 
-  /** Of the window of an epoch; `own` are the backends of this process that act for somebody whom it does not restrict. */
+  /** Of a window that was opened; `own` are the backends of this process that act for somebody whom it does not restrict. */
   constructor(
     run: Run,
-    { schema, presence, epoch }: { schema: string; presence: number; epoch: number },
+    { schema, presence, opened }: { schema: string; presence: number; opened: Opened },
     own: () => readonly Backend[],
   ) {
     this.#run = run
     this.#schema = schema
     this.#presence = presence
-    this.#epoch = epoch
+    this.#opened = opened
     this.#own = own
   }
 
@@ -126,7 +127,7 @@ export class Blockers {
   #isOwn(backends: readonly BackendRow[]): (row: OpenRow) => boolean {
     const unrestricted = [
       // What an instance tells is by the state that it knows.
-      ...backends.filter((backend) => backend.is_unrestricted && backend.epoch === this.#epoch),
+      ...backends.filter((backend) => backend.is_unrestricted && backend.epoch === this.#opened.epoch),
       ...this.#own().map(({ pid, connectedMs }) => ({ pid, connected_ms: connectedMs })),
     ]
     return (row) => unrestricted.some((backend) => isSame(row, backend))
@@ -150,8 +151,8 @@ export class Blockers {
            union
            select holder from "${this.#schema}".holders($3) as holder where holder = $1 and $2 = 'session ' || $1::integer
          ) as still (pid)
-         where "${this.#schema}".stands($3)`,
-        [pid, transaction, this.#epoch],
+         where "${this.#schema}".stands($3, $4)`,
+        [pid, transaction, this.#opened.epoch, this.#opened.id],
       )
     } catch (error) {
       // Such as: the role is no member of pg_signal_backend.

@@ -4,7 +4,7 @@ import type { Entered } from "../mode/mode"
 import { persistently } from "../state/persistence"
 import { lockKeys } from "../state/schema"
 import type { StateStore } from "../state/state-store"
-import type { Opening } from "../state/switching"
+import type { Opened, Opening } from "../state/switching"
 import { awaitStart } from "./announced"
 import type { Blocker } from "./blocker"
 import { Blockers } from "./blockers"
@@ -52,12 +52,12 @@ export class Entering {
         if (!isDue) throw await this.#notBegun(store, opening)
       }
       const isAnnounced = start !== undefined
-      const epoch = await store.switching
+      const opened = await store.switching
         .start(whole(), isAnnounced, signal)
         .catch(async (error: unknown) => {
-          throw isAnnounced && isLost(error) ? await this.#notBegun(store, opening) : error
+          throw isAnnounced ? await this.#notStarted(store, opening, error) : error
         })
-      return await this.#settle(store, epoch, entry)
+      return await this.#settle(store, opened, entry)
     } finally {
       entered()
     }
@@ -66,7 +66,8 @@ export class Entering {
   /** Waits for those who have passed their fence before an epoch; with a plan, for what others had running, too. */
   async drain(
     store: StateStore,
-    { epoch, opening }: { epoch: number; opening: Pick<Opening, "mode" | "actor"> },
+    opened: Opened,
+    opening: Pick<Opening, "mode" | "actor">,
     plan: DrainPlan,
     informed: Promise<unknown>,
     signal?: AbortSignal,
@@ -74,8 +75,8 @@ export class Entering {
     const window = { mode: opening.mode, maintainer: opening.actor.user as string }
     const { schema } = this.#installation.options
     const blockers = new Blockers(
-      (text, values) => store.look(text, values),
-      { schema, presence: lockKeys(schema).presence, epoch },
+      (text, values) => store.look(text, values, signal),
+      { schema, presence: lockKeys(schema).presence, opened },
       () => this.#installation.unrestrictedBackends(window),
     )
     const { feed } = this.#events
@@ -86,7 +87,7 @@ export class Entering {
         {
           look: (holders) => blockers.look(holders),
           end: (blocker, how) => blockers.end(blocker, how),
-          holders: () => store.switching.waitedFor(epoch),
+          holders: () => store.switching.waitedFor(opened, signal),
           informed,
           tell: (draining) => {
             this.#events.draining(draining)
@@ -110,10 +111,22 @@ export class Entering {
     return notBegun(leftMs === null ? undefined : -leftMs, await this.#installation.refresh())
   }
 
-  async #settle(store: StateStore, epoch: number, entry: Entry): Promise<Entered> {
+  /** The error for a window that could not begin at its time, which is announced no more. */
+  async #notStarted(
+    store: StateStore,
+    opening: Pick<Opening, "id" | "actor">,
+    error: unknown,
+  ): Promise<unknown> {
+    if (isLost(error)) return this.#notBegun(store, opening)
+    await store.switching.withdraw(opening).catch(() => undefined)
+    return error
+  }
+
+  async #settle(store: StateStore, opened: Opened, entry: Entry): Promise<Entered> {
     const { opening, plan, acknowledgeWithinMs, signal } = entry
     let tenure: Tenure | undefined
     const over = new AbortController()
+    const { epoch } = opened
     const until = AbortSignal.any(signal ? [over.signal, signal] : [over.signal])
     try {
       const { graceMs } = opening.terms
@@ -122,11 +135,11 @@ export class Entering {
       if (status.epoch === epoch) tenure = { was: status, at: performance.now() }
       const acknowledged = store.fleet.acknowledged(epoch, acknowledgeWithinMs, until)
       const informed = acknowledged.catch(() => undefined)
-      const left = await this.drain(store, { epoch, opening }, plan, informed, signal)
+      const left = await this.drain(store, opened, opening, plan, informed, signal)
       if (left.length > 0) throw drainTimedOut(left, plan)
       const unacknowledged = await acknowledged
       signal?.throwIfAborted()
-      await store.switching.end(epoch)
+      await store.switching.end(opened, signal)
       if (unacknowledged.length > 0) {
         const names = unacknowledged.map(({ host, pid }) => `process ${pid} on ${host}`).join(", ")
         this.#events.warn(
@@ -135,7 +148,7 @@ export class Entering {
       }
       return { ...status, unacknowledged }
     } catch (error) {
-      const failure = await this.#failed(store, epoch, entry, error)
+      const failure = await this.#failed(store, opened, entry, error)
       if (!tenure || !isLost(failure)) throw failure
       const fate = tenure
       throw await this.#installation.refresh().then(
@@ -150,18 +163,18 @@ export class Entering {
   /** Puts the mode back, where that is what was asked for; returns the error to throw. */
   async #failed(
     store: StateStore,
-    epoch: number,
+    opened: Opened,
     { opening, signal }: Entry,
     error: unknown,
   ): Promise<unknown> {
     if (error instanceof NotMaintainerError) return error
     const isAborted = signal?.aborted === true
     if (!isAborted && !(error instanceof DrainTimeoutError)) {
-      await store.switching.interrupt(epoch).catch(() => undefined)
+      await store.switching.interrupt(opened).catch(() => undefined)
       return interrupted(error)
     }
     try {
-      await store.switching.abandon(epoch, opening.actor)
+      await store.switching.abandon(opened, opening.actor)
       await this.#installation.refresh().catch(() => undefined)
     } catch (failure) {
       if (!(failure instanceof NotMaintainerError)) return interrupted(failure)

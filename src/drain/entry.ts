@@ -63,6 +63,7 @@ export function entryOf(
         expiresInMs,
         lease: graceMs === undefined ? undefined : lease,
         graceMs,
+        unties: options.heldWhile !== undefined && graceMs === undefined,
         readers: readersOf(mode, options.readers),
       },
       withinMs: plan.withinMs,

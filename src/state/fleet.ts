@@ -39,10 +39,11 @@ export class Fleet {
 
   /**
    * Makes the control connection the watch of an instance, as long as it is open; returns the instance's id. The entries are
-   * its calls that are entering a mode.
+   * its calls that are entering a mode; the former id is what it had before, on a connection that was lost.
    */
-  register(knownEpoch: number, entries: readonly string[]): Promise<number> {
-    return this.#functions.value("register", [hostname(), process.pid, packageVersion, knownEpoch, entries])
+  register(knownEpoch: number, entries: readonly string[], formerId: number | undefined): Promise<number> {
+    const who = [hostname(), process.pid, packageVersion]
+    return this.#functions.value("register", [...who, knownEpoch, entries, formerId])
   }
 
   /** Tells what an instance knows and does; returns whether it is registered still. */

@@ -108,12 +108,11 @@ function capitalized(sentence: string): string {
   return sentence.slice(0, 1).toUpperCase() + sentence.slice(1)
 }
 
-/** The error for a mode that was asked for, when nothing was heard of it any more. */
+/** The error for a change of the mode that was asked for, when nothing was heard of it any more. */
 export function perhapsChanged(cause: unknown): EnteringInterruptedError {
   return new EnteringInterruptedError(
     `It is not known whether the mode was changed: the database could not be reached as it was asked to (${String(cause)}). ` +
-      "If it was, it stands, and nobody waits for what others had running: look at status() when the database is " +
-      "there again, then enter it again, or leave it.",
+      "Look at status() when it is there again, and ask again; if a mode was entered, nobody waits for what others had running.",
     { cause },
   )
 }
@@ -179,7 +178,7 @@ export function translateStateError(error: unknown, schema: string): unknown {
       )
     case "MM007":
       return new MaintenanceInputError(
-        `A window cannot begin in the past: ${error.message}, by the database's clock.`,
+        `A window cannot begin at that time: ${error.message}, by the database's clock.`,
         { cause: error },
       )
     case "MM008":

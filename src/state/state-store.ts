@@ -113,8 +113,12 @@ export class StateStore {
   }
 
   /** Runs a statement that looks, or can be run twice; again, if the connection is lost. */
-  look<Row extends QueryResultRow>(text: string, values: unknown[]): Promise<QueryResult<Row>> {
-    return persistently(() => this.#control.query<Row>(text, values))
+  look<Row extends QueryResultRow>(
+    text: string,
+    values: unknown[],
+    signal?: AbortSignal,
+  ): Promise<QueryResult<Row>> {
+    return persistently(() => this.#control.query<Row>(text, values), { signal })
   }
 
   /** Whether the server is a read replica. */

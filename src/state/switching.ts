@@ -14,6 +14,8 @@ export interface WindowTerms {
   /** The name of the process that it is tied to, and how long it goes on without that. */
   readonly lease: string | undefined
   readonly graceMs: number | undefined
+  /** Whether it is tied to none any more. */
+  readonly unties: boolean
   /** How many connections of an instance others may use. */
   readonly readers: number | undefined
 }
@@ -34,6 +36,12 @@ export interface Opening {
   readonly withinMs: number
 }
 
+/** A window that was opened: the epoch, and the name of the call, for after a failover others may make the same epochs. */
+export interface Opened {
+  readonly epoch: number
+  readonly id: string
+}
+
 /** When a window is to begin: at a time on the database's clock, or so much later than now. */
 export type Start = { readonly at: Date } | { readonly inMs: number }
 
@@ -43,73 +51,69 @@ export type Start = { readonly at: Date } | { readonly inMs: number }
  */
 export class Switching {
   readonly #functions: StateFunctions
+  /** The names of changes that were given up, and may still be on their way to the server. */
+  readonly #doubtful = new Set<string>()
 
   constructor(functions: StateFunctions) {
     this.#functions = functions
   }
 
   /**
-   * Commits the new mode; returns the epoch. It holds for every fence from now on, but transactions that have passed theirs
+   * Commits the new mode. It holds for every fence from now on, but transactions that have passed theirs
    * still commit: it is being entered until `end`, or `abandon`. `isAnnounced` if `announce` was called for it. Throws
    * EnteringInterruptedError if it cannot be told whether that was done.
    */
-  async start(opening: Opening, isAnnounced: boolean, signal?: AbortSignal): Promise<number> {
+  async start(opening: Opening, isAnnounced: boolean, signal?: AbortSignal): Promise<Opened> {
     const { id, mode, actor, reason, task, withinTask, terms, instance, withinMs } = opening
-    const { expiresInMs, lease, graceMs, readers } = terms
+    const { expiresInMs, unties, lease, graceMs, readers } = terms
     const name = isAnnounced ? "start_announced" : "start_entering"
     const who = [id, mode, knownUser(actor), actor.isEmergency, reason, task ?? withinTask, withinTask]
-    const values = [...who, expiresInMs, lease, graceMs, readers, instance, withinMs]
-    let isOpen = false
-    const start = () =>
-      this.#functions.value<number>(name, values).catch((error: unknown) => {
-        isOpen ||= mayHaveRun(error)
-        throw error
-      })
-    try {
-      return await this.#change(start, { signal })
-    } catch (error) {
-      throw isOpen && !(error instanceof MaintenanceError) ? perhapsChanged(error) : error
-    }
+    const values = [...who, expiresInMs, unties, lease, graceMs, readers, instance, withinMs]
+    const epoch = await this.#change(id, () => this.#functions.value<number>(name, values), { signal })
+    return { epoch, id }
   }
 
   /** Says that nothing is left to wait for; throws NotMaintainerError if the window is gone. */
-  async end(epoch: number): Promise<void> {
-    await persistently(() => this.#functions.rows("end_entering", [epoch]))
+  async end({ epoch, id }: Opened, signal?: AbortSignal): Promise<void> {
+    await persistently(() => this.#functions.rows("end_entering", [epoch, id]), { signal })
   }
 
   /** Says that nobody waits any more, and the window stands. */
-  async interrupt(epoch: number): Promise<void> {
-    await this.#functions.rows("interrupt_entering", [epoch])
+  async interrupt({ epoch, id }: Opened): Promise<void> {
+    await this.#functions.rows("interrupt_entering", [epoch, id])
   }
 
   /** Puts back what there was before the window that is being entered. */
-  async abandon(epoch: number, actor: Actor): Promise<void> {
-    const values = [epoch, knownUser(actor), actor.isEmergency]
-    await this.#change(async (isAgain) => {
+  async abandon({ epoch, id }: Opened, actor: Actor): Promise<void> {
+    const values = [epoch, id, knownUser(actor), actor.isEmergency]
+    await this.#change(undefined, async (isAgain) => {
       await this.#functions.rows("abandon", values).catch(unless(isAgain, isRefused))
     })
   }
 
   /** Who has passed a fence before this epoch, and has not ended: backends, and 0 for prepared transactions. */
-  async waitedFor(epoch: number): Promise<number[]> {
-    const rows = await persistently(() => this.#functions.rows<{ waited_for: number }>("waited_for", [epoch]))
+  async waitedFor({ epoch, id }: Opened, signal?: AbortSignal): Promise<number[]> {
+    const look = () => this.#functions.rows<{ waited_for: number }>("waited_for", [epoch, id])
+    const rows = await persistently(look, { signal })
     return rows.map(({ waited_for: pid }) => pid)
   }
 
   /** Ends the window of a task: puts back the state before it; returns whether the window had not been ended or taken over. */
   async finish(task: string): Promise<boolean> {
-    const epoch = await this.#change(() => this.#functions.value("finish", [task]), { withinMs: outageMs })
+    const finish = () => this.#functions.value("finish", [task])
+    const epoch = await this.#change(undefined, finish, { withinMs: outageMs })
     return epoch !== null
   }
 
   /** Ends the window, or takes back what the actor has announced. */
   async leave(actor: Actor): Promise<void> {
-    const values = [knownUser(actor), actor.isEmergency, randomUUID()]
-    await this.#change(async (isAgain) => {
+    const name = randomUUID()
+    const values = [knownUser(actor), actor.isEmergency, name]
+    await this.#change(name, async (isAgain) => {
       await this.#functions.rows("leave", values).catch(async (error: unknown) => {
         const isNothing = error instanceof MaintenanceInputError
         if (!isNothing && !(error instanceof NotMaintainerError)) throw error
-        const isWithdrawn = await this.#withdraw(null, actor).catch((refusal: unknown) => {
+        const isWithdrawn = await this.#withdraw(null, actor, name).catch((refusal: unknown) => {
           if (!(refusal instanceof NotMaintainerError)) throw refusal
           throw isNothing ? notTakenBack(refusal) : error
         })
@@ -121,14 +125,17 @@ export class Switching {
 
   /** Has the window end by itself so much later than now, or (undefined) not at all. */
   async extend(actor: Actor, expiresInMs: number | undefined): Promise<void> {
-    const values = [knownUser(actor), actor.isEmergency, expiresInMs, randomUUID()]
-    await this.#change(() => this.#functions.rows("extend", values))
+    const name = randomUUID()
+    const values = [knownUser(actor), actor.isEmergency, expiresInMs, name]
+    await this.#change(name, () => this.#functions.rows("extend", values))
   }
 
-  /** Hands the window to another maintainer; returns the epoch. */
-  transfer(actor: Actor, to: string): Promise<number> {
-    const values = [knownUser(actor), actor.isEmergency, to, randomUUID()]
-    return this.#change(() => this.#functions.value("transfer", values))
+  /** Hands the window to another maintainer. */
+  async transfer(actor: Actor, to: string): Promise<Opened> {
+    const id = randomUUID()
+    const values = [knownUser(actor), actor.isEmergency, to, id]
+    const epoch = await this.#change(id, () => this.#functions.value<number>("transfer", values))
+    return { epoch, id }
   }
 
   /** Puts off the end of the windows that are tied to a process; returns whether there can be one still. */
@@ -141,7 +148,7 @@ export class Switching {
     const [at, inMs] = "at" in start ? [start.at, undefined] : [undefined, start.inMs]
     const who = [id, mode, knownUser(actor), actor.isEmergency, reason]
     const values = [...who, at, inMs, terms.expiresInMs, instance]
-    return this.#change(() => this.#functions.value("announce", values))
+    return this.#change(id, () => this.#functions.value("announce", values))
   }
 
   /** In how many milliseconds what a call has announced is to begin; null if it was withdrawn. */
@@ -151,7 +158,7 @@ export class Switching {
 
   /** Takes back what a call has announced. */
   async withdraw({ id, actor }: Pick<Opening, "id" | "actor">): Promise<void> {
-    await this.#change(() => this.#withdraw(id, actor))
+    await this.#change(undefined, () => this.#withdraw(id, actor))
   }
 
   /** Takes back what these calls have announced, because nobody waits any more. */
@@ -159,17 +166,40 @@ export class Switching {
     await this.#functions.rows("lapse", [ids])
   }
 
-  #withdraw(id: string | null, actor: Actor): Promise<boolean> {
-    return this.#functions.value("withdraw", [id, knownUser(actor), actor.isEmergency])
+  #withdraw(id: string | null, actor: Actor, name?: string): Promise<boolean> {
+    return this.#functions.value("withdraw", [id, knownUser(actor), actor.isEmergency, name])
   }
 
-  async #change<T>(work: (isAgain: boolean) => Promise<T>, persistence: Persistence = {}): Promise<T> {
+  /** Has the changes not be made any more that were given up: a network that comes back may bring them still. */
+  async voidDoubtful(): Promise<void> {
+    const names = [...this.#doubtful]
+    if (names.length === 0) return
+    await this.#functions.rows("void", [names])
+    for (const name of names) this.#doubtful.delete(name)
+  }
+
+  /** Makes a change; throws EnteringInterruptedError if it has a name, and it cannot be told whether it was made. */
+  async #change<T>(
+    name: string | undefined,
+    work: (isAgain: boolean) => Promise<T>,
+    persistence: Persistence = {},
+  ): Promise<T> {
+    let isDoubtful = false
+    const attempt = async (isAgain: boolean) => {
+      await this.voidDoubtful()
+      return work(isAgain).catch((error: unknown) => {
+        isDoubtful ||= mayHaveRun(error)
+        throw error
+      })
+    }
     const explain = async (error: unknown) =>
       isLocked(error) ? await stateLocked(this.#functions, error) : error
     try {
-      return await persistently(work, { withinMs: briefMs, explain, ...persistence })
+      return await persistently(attempt, { withinMs: briefMs, explain, ...persistence })
     } catch (error) {
-      throw await explain(error)
+      if (!isDoubtful || error instanceof MaintenanceError) throw await explain(error)
+      if (name !== undefined) this.#doubtful.add(name)
+      throw perhapsChanged(error)
     }
   }
 }

@@ -28,6 +28,8 @@ const beginsWithinMs = 1000
 const mendAgainMs = 250
 /** How often a window that is tied to this process is put off within the time that it goes on without, so that one may fail. */
 const renewals = 3
+/** How often it is tried within that time to connect again. */
+const triesInGrace = 10
 /** How long it may take to take back what is announced, when nobody waits for it any more. */
 const lapseWithinMs = 2000
 /** After how long at most the announcement is looked at again, for its process may be gone. */
@@ -67,6 +69,8 @@ export class Watch {
   #echo: { token: string; heard(): void } | undefined
   /** The id of this instance; undefined while its watch is not connected. */
   #instance: number | undefined
+  /** The id before its connection was lost. */
+  #formerInstance: number | undefined
   /** The calls that are entering a mode, or have announced one. */
   readonly #entries = new Set<string>()
   /** Names this process in the windows that are tied to it. */
@@ -190,14 +194,17 @@ export class Watch {
   #renewLater(): void {
     clearTimeout(this.#renewing)
     if (!this.#isRunning) return
-    this.#renewing = setTimeout(() => {
-      // A renewal that fails is made up for by the next.
-      const renewed = this.store.switching.renew(this.lease).catch(() => true)
-      void renewed.then((isNeeded) => {
-        if (isNeeded) this.#renewLater()
-        else this.#graceMs = Number.POSITIVE_INFINITY
-      })
-    }, this.#graceMs / renewals).unref()
+    this.#renewing = setTimeout(() => this.#renew(), this.#graceMs / renewals).unref()
+  }
+
+  #renew(): void {
+    clearTimeout(this.#renewing)
+    // A renewal that fails is made up for by the next.
+    const renewed = this.store.switching.renew(this.lease).catch(() => true)
+    void renewed.then((isNeeded) => {
+      if (isNeeded) this.#renewLater()
+      else this.#graceMs = Number.POSITIVE_INFINITY
+    })
   }
 
   /** The id of this instance, while its watch is connected. */
@@ -225,11 +232,15 @@ export class Watch {
 
   async #listen(): Promise<void> {
     this.#news = (await this.#isNotified()) ? "notified" : "polled"
+    await this.store.switching.voidDoubtful()
     await this.refresh()
     this.#retryMs = firstRetryMs
+    // Some of the time that it goes on without this process is over.
+    if (this.#graceMs !== Number.POSITIVE_INFINITY) this.#renew()
     if (this.#news === "polled") return this.#pollLater()
     const { epoch } = this.#last as MaintenanceStatus
-    this.#instance = await this.store.fleet.register(epoch, [...this.#entries])
+    this.#instance = await this.store.fleet.register(epoch, [...this.#entries], this.#formerInstance)
+    this.#formerInstance = this.#instance
     this.#told = { epoch: 0, refusals: 0 }
     this.#tell()
   }
@@ -347,7 +358,9 @@ export class Watch {
     this.#known = this.#instance = undefined
     if (!this.#isRunning) return
     clearTimeout(this.#next)
-    const waitMs = this.#retryMs * (0.5 + Math.random())
+    // A window that is tied to this process does not go on without it for long.
+    const longestMs = Math.min(lastRetryMs, this.#graceMs / triesInGrace)
+    const waitMs = Math.min(this.#retryMs, longestMs) * (0.5 + Math.random())
     this.#retryMs = Math.min(this.#retryMs * 2, lastRetryMs)
     this.#next = setTimeout(() => void this.#listen().catch(() => this.#control.drop()), waitMs).unref()
   }

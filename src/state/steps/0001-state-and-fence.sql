@@ -16,6 +16,7 @@ create table if not exists {schema}.state (
   lease text,
   grace_ms double precision,
   readers integer check (readers > 0),
+  made_by text,
   stamp bigint not null default 0,
   check ((mode = 'normal') = (maintainer is null)),
   check ((mode = 'normal') = (since is null)),
@@ -25,7 +26,7 @@ create table if not exists {schema}.state (
   check (expires_at is not null or (lease, latest) is null)
 );
 comment on table {schema}.state is
-  'One row: the mode, and who holds the window. Changed by the functions of this schema only; epoch counts the changes, task names the during() that opened the window, previous is the state to put back after it, expires_at is when the window ends by itself, lease names the process that has that put off by grace_ms as long as it lives, but not beyond latest, readers is how many connections of an instance others may use in concurrent mode, stamp names this state among all that ever were.';
+  'One row: the mode, and who holds the window. Changed by the functions of this schema only; epoch counts the changes, task names the during() that opened the window, previous is the state to put back after it, expires_at is when the window ends by itself, lease names the process that has that put off by grace_ms as long as it lives, but not beyond latest, readers is how many connections of an instance others may use in concurrent mode, made_by is the name of the change that brought the epoch (after a failover that lost the last changes, others make the same epochs), stamp names this state among all that ever were.';
 
 create table if not exists {schema}.change (
   name text primary key,
@@ -127,7 +128,7 @@ as $$
 begin
   raise exception using
     errcode = case cause when 'stranger' then 'MM003' when 'normal' then 'MM004' when 'busy' then 'MM005' when 'lost' then 'MM006'
-      when 'past' then 'MM007' when 'announced' then 'MM008'
+      when 'past' then 'MM007' when 'far' then 'MM007' when 'announced' then 'MM008'
       else case state.mode when 'exclusive' then 'MM002' else 'MM001' end end,
     message = case cause
       when 'stranger' then format('maintenance is held by %s', state.maintainer)
@@ -135,6 +136,7 @@ begin
       when 'busy' then format('a task of %s is running', state.maintainer)
       when 'lost' then 'the maintenance was ended or taken over meanwhile'
       when 'past' then format('it is %s already', clock_timestamp())
+      when 'far' then format('it is only %s, and a window begins within a year', clock_timestamp())
       when 'announced' then format('maintenance by %s is announced for %s', state.maintainer, state.since)
       else format('%s maintenance by %s', state.mode, state.maintainer) end,
     detail = json_build_object('mode', state.mode, 'maintainer', state.maintainer, 'reason', state.reason,
@@ -343,10 +345,10 @@ begin
   if state.mode is null then
     raise exception using errcode = 'MM009', message = 'the maintenance state has no row';
   end if;
-  return {schema}.as_of_now(state);
+  return {schema}.put_expired(state);
 end $$;
 comment on function {schema}.lock_state is
-  'The state as it is now, to be changed by who calls: nobody else can until the transaction ends. Raises 55P03 if others hold it for long.';
+  'The state as it is now, to be changed by who calls: nobody else can until the transaction ends. A window that has expired is ended in the row, too. Raises 55P03 if others hold it for long.';
 
 create or replace function {schema}.made(change_name text) returns boolean
   language sql stable
@@ -376,7 +378,7 @@ begin
     epoch = s.epoch + 1, mode = new_state.mode, maintainer = new_state.maintainer, reason = new_state.reason,
     since = new_state.since, task = new_state.task, previous = new_state.previous,
     expires_at = new_state.expires_at, latest = new_state.latest, lease = new_state.lease, grace_ms = new_state.grace_ms,
-    readers = new_state.readers
+    readers = new_state.readers, made_by = coalesce(change_name, gen_random_uuid()::text)
   returning s.epoch into new_epoch;
   perform {schema}.note_change(change_name, new_epoch);
   perform pg_notify({channel}, new_epoch::text);
@@ -388,7 +390,7 @@ create or replace function {schema}.enter(
   new_mode text, acting_user text, is_emergency boolean, new_reason text,
   new_task text default null, within_task text default null, expires_in_ms double precision default null,
   new_lease text default null, new_grace_ms double precision default null, new_readers integer default null,
-  before jsonb default null
+  before jsonb default null, unties boolean default false, change_name text default null
 )
   returns integer
   language plpgsql security definer
@@ -397,7 +399,8 @@ as $$
 declare
   state {schema}.state;
   entered {schema}.state;
-  has_terms boolean := expires_in_ms is not null or new_lease is not null;
+  has_terms boolean := expires_in_ms is not null or new_lease is not null or unties;
+  is_new_task boolean := new_task is distinct from within_task;
 begin
   if new_mode is null or new_mode not in ('concurrent', 'exclusive') then
     raise exception using errcode = '22023', message = format('unknown mode %L', new_mode);
@@ -405,14 +408,19 @@ begin
   if acting_user is null or is_emergency is null then
     raise exception using errcode = '22004', message = 'the acting user must be given';
   end if;
+  perform {schema}.check_duration(expires_in_ms);
   state := {schema}.lock_state();
   if not {schema}.is_admitted(state, acting_user, is_emergency) then
     perform {schema}.refuse(state, 'stranger');
   end if;
   -- Of two tasks of one user side by side, the first to end would end the other's window.
-  if new_task is distinct from within_task and state.maintainer = acting_user
+  if is_new_task and state.maintainer = acting_user
       and state.task is not null and state.task is distinct from within_task then
     perform {schema}.refuse(state, 'busy');
+  end if;
+  if not is_new_task then
+    -- What is entered within a task ends the windows that it has opened within its own.
+    state := {schema}.uncovered(state, new_task);
   end if;
   entered := case when state.maintainer = acting_user then state else {schema}.without_window(state) end;
   entered.mode := new_mode;
@@ -421,28 +429,59 @@ begin
   entered.since := coalesce(entered.since, clock_timestamp());
   entered.readers := coalesce(new_readers, entered.readers);
   if has_terms then
-    entered.latest := clock_timestamp() + expires_in_ms * interval '1 millisecond';
-    entered.lease := new_lease;
-    entered.grace_ms := new_grace_ms;
+    entered.latest := coalesce(clock_timestamp() + expires_in_ms * interval '1 millisecond', {schema}.latest_end_of(entered));
+    if new_lease is not null or unties then
+      entered.lease := new_lease;
+      entered.grace_ms := new_grace_ms;
+    end if;
     entered.expires_at := {schema}.end_of(entered);
   end if;
   entered.task := new_task;
-  if new_task is distinct from within_task then
+  if is_new_task then
     perform {schema}.note_change('start of ' || new_task, null);
   elsif state.task is distinct from new_task
       and ({schema}.made('end of ' || new_task) or not {schema}.made('start of ' || new_task)) then
     -- What it was called within is over by now, or the task of another schema.
     entered.task := null;
   end if;
-  if new_task is distinct from within_task then
+  if is_new_task then
     entered.previous := coalesce(before, {schema}.to_put_back(state, acting_user, has_terms));
   elsif new_task is null or state.task is distinct from new_task then
     entered.previous := null;
+  elsif has_terms then
+    -- They are the task's, and not to be left to what is put back after it.
+    entered.previous := {schema}.before_that(entered.previous, to_jsonb(state)) || '{"leaves_terms": false}';
   end if;
-  return {schema}.put_state(entered);
+  return {schema}.put_state(entered, change_name);
 end $$;
 comment on function {schema}.enter is
   'Opens the window, or switches its mode, or (an emergency user) takes it over; returns the epoch. before is what to put back after the task, if that is not the state as it is. The caller commits, then waits for holders() to be empty.';
+
+create or replace function {schema}.check_duration(expires_in_ms double precision) returns void
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if expires_in_ms < 1000 then
+    raise exception using errcode = '22023', message = format('a window stands for 1000 ms or more, not for %s', expires_in_ms);
+  end if;
+end $$;
+comment on function {schema}.check_duration is 'Raises 22023 for a time that makes no sense for a window.';
+
+create or replace function {schema}.uncovered(state {schema}.state, of_task text) returns {schema}.state
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  found_state {schema}.state := state;
+begin
+  while found_state.task is distinct from of_task and found_state.previous is not null loop
+    found_state := {schema}.state_before(found_state, found_state.previous);
+  end loop;
+  return case when found_state.task = of_task then found_state else state end;
+end $$;
+comment on function {schema}.uncovered is
+  'The state without the windows that were opened within that of a task; as it is, if there is none of that task.';
 
 create or replace function {schema}.end_of(state {schema}.state) returns timestamptz
   language sql
@@ -486,7 +525,7 @@ create or replace function {schema}.state_before(state {schema}.state, before js
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  former {schema}.state := jsonb_populate_record({schema}.without_window(state), before - array['epoch', 'stamp']);
+  former {schema}.state := jsonb_populate_record({schema}.without_window(state), before - array['epoch', 'made_by', 'stamp']);
 begin
   if (before ->> 'leaves_terms')::boolean and former.maintainer = state.maintainer then
     -- As they are by now: they may have been extended.
@@ -525,6 +564,7 @@ declare
   state {schema}.state;
   new_end timestamptz := clock_timestamp() + expires_in_ms * interval '1 millisecond';
 begin
+  perform {schema}.check_duration(expires_in_ms);
   state := {schema}.lock_state();
   if {schema}.made(change_name) then
     return;
@@ -590,7 +630,6 @@ create or replace function {schema}.mend() returns void
 as $$
 declare
   state {schema}.state;
-  current {schema}.state;
 begin
   -- A switch that is being made has set the stamp already, and not committed yet: it is waited for by looking again later.
   if not pg_try_advisory_xact_lock({hold}::bigint) then
@@ -598,9 +637,8 @@ begin
   end if;
   perform {schema}.flush_on_commit();
   select * into state from {schema}.state for update skip locked;
-  current := {schema}.as_of_now(state);
   if state.expires_at <= clock_timestamp() then
-    perform {schema}.put_state(current);
+    perform {schema}.put_expired(state);
     return;
   end if;
   update {schema}.state s set epoch = s.epoch

@@ -31,7 +31,7 @@ create or replace function {schema}.live() returns setof integer
   end;
 comment on function {schema}.live is 'The ids of the instances whose watch is connected.';
 
-create or replace function {schema}.register(new_host text, new_pid integer, new_version text, known_epoch integer, entries text[] default '{}')
+create or replace function {schema}.register(new_host text, new_pid integer, new_version text, known_epoch integer, entries text[] default '{}', former_id integer default null)
   returns integer
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
@@ -40,7 +40,7 @@ declare
   new_id integer := nextval('{schema}.instance_id');
 begin
   delete from {schema}.instance where id in (
-    select id from {schema}.instance where id not in (select {schema}.live()) for update skip locked
+    select id from {schema}.instance where id = former_id or id not in (select {schema}.live()) for update skip locked
   );
   insert into {schema}.instance (id, host, pid, version, epoch) values (new_id, new_host, new_pid, new_version, known_epoch);
   -- Before anybody sees the row, so that nobody takes it for a dead one.
@@ -52,7 +52,7 @@ begin
   end if;
   return new_id;
 end $$;
-comment on function {schema}.register is 'Makes the session the watch of an instance, until it ends; returns the id. entries are its calls that are entering a mode, or have announced one.';
+comment on function {schema}.register is 'Makes the session the watch of an instance, until it ends; returns the id. entries are its calls that are entering a mode, or have announced one. former_id is what it was before: the server may not have noticed yet that this connection is gone.';
 
 create or replace function {schema}.acknowledge(
   own_id integer, known_epoch integer, refusal_count bigint,

@@ -13,7 +13,7 @@ comment on table {schema}.entering is
 
 create or replace function {schema}.start_entering(
   new_entry text, new_mode text, acting_user text, is_emergency boolean, new_reason text, new_task text, within_task text,
-  expires_in_ms double precision, new_lease text, new_grace_ms double precision, new_readers integer,
+  expires_in_ms double precision, unties boolean, new_lease text, new_grace_ms double precision, new_readers integer,
   own_instance integer, within_ms double precision
 )
   returns integer
@@ -25,13 +25,16 @@ declare
   unfinished {schema}.entering;
   found_state jsonb;
   new_epoch integer;
-  has_terms boolean := expires_in_ms is not null or new_lease is not null;
+  has_terms boolean := expires_in_ms is not null or new_lease is not null or unties;
 begin
   state := {schema}.lock_state();
   if {schema}.made(new_entry) then
     return (select c.epoch from {schema}.change c where c.name = new_entry);
   end if;
-  select * into unfinished from {schema}.entering e where {schema}.stands(e.epoch);
+  if new_task is distinct from within_task and {schema}.made('end of ' || new_task) then
+    perform {schema}.refuse(state, 'lost');
+  end if;
+  select * into unfinished from {schema}.entering e where {schema}.stands(e.epoch, e.entry);
   found_state := {schema}.to_put_back(state, acting_user, has_terms);
   if unfinished.instance in (select {schema}.live()) then
     -- That enters nothing any more, as it will find, and is nothing to go back to.
@@ -40,8 +43,7 @@ begin
     found_state := found_state || jsonb_build_object('unfinished', to_jsonb(unfinished));
   end if;
   new_epoch := {schema}.enter(new_mode, acting_user, is_emergency, new_reason, new_task, within_task, expires_in_ms,
-    new_lease, new_grace_ms, new_readers, found_state);
-  perform {schema}.note_change(new_entry, new_epoch);
+    new_lease, new_grace_ms, new_readers, found_state, unties, new_entry);
   perform {schema}.put_entering(row(true, new_entry, new_epoch, own_instance,
     clock_timestamp() + within_ms * interval '1 millisecond', found_state));
   return new_epoch;
@@ -70,42 +72,44 @@ begin
 end $$;
 comment on function {schema}.put_entering is 'Makes this the window that is being entered; after lock_state().';
 
-create or replace function {schema}.end_entering(entered_epoch integer) returns void
+create or replace function {schema}.end_entering(entered_epoch integer, own_entry text) returns void
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform {schema}.assert_stands(entered_epoch);
-  delete from {schema}.entering where epoch = entered_epoch;
+  perform {schema}.assert_stands(entered_epoch, own_entry);
+  delete from {schema}.entering where epoch = entered_epoch and entry = own_entry;
 end $$;
 comment on function {schema}.end_entering is
   'Says that nothing of what was running is left to wait for; raises MM006 if the window is gone.';
 
-create or replace function {schema}.assert_stands(entered_epoch integer) returns void
+create or replace function {schema}.assert_stands(entered_epoch integer, own_entry text) returns void
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if not {schema}.stands(entered_epoch) then
+  if not {schema}.stands(entered_epoch, own_entry) then
     perform {schema}.refuse({schema}.as_of_now(s), 'lost') from {schema}.state s;
   end if;
 end $$;
-comment on function {schema}.assert_stands is 'Raises MM006 if the window of this epoch is gone, or was changed.';
+comment on function {schema}.assert_stands is 'Raises MM006 if the window of this epoch, by this call, is gone, or was changed.';
 
-create or replace function {schema}.stands(entered_epoch integer) returns boolean
+create or replace function {schema}.stands(entered_epoch integer, own_entry text) returns boolean
   language sql security definer
   set search_path = pg_catalog, pg_temp
   begin atomic
-    select coalesce(s.epoch = entered_epoch and s.mode <> 'normal' and not coalesce(s.expires_at <= clock_timestamp(), false), false)
+    select coalesce(s.epoch = entered_epoch and s.made_by = own_entry and s.mode <> 'normal' and not coalesce(s.expires_at <= clock_timestamp(), false), false)
     from {schema}.state s;
   end;
-comment on function {schema}.stands is 'Whether the window of this epoch is there, and has not been changed since.';
+comment on function {schema}.stands is
+  'Whether the window of this epoch, by this call, is there, and has not been changed since. The epoch alone would not tell after a failover that lost it.';
 
-create or replace function {schema}.interrupt_entering(entered_epoch integer) returns void
+create or replace function {schema}.interrupt_entering(entered_epoch integer, own_entry text) returns void
   language sql security definer
   set search_path = pg_catalog, pg_temp
   begin atomic
-    update {schema}.entering set instance = null, deadline = clock_timestamp() where epoch = entered_epoch;
+    update {schema}.entering set instance = null, deadline = clock_timestamp()
+    where epoch = entered_epoch and entry = own_entry;
   end;
 comment on function {schema}.interrupt_entering is 'Says that nobody waits any more, and the window stands.';
 
@@ -113,23 +117,56 @@ create or replace function {schema}.put_back(state {schema}.state, before jsonb,
   language plpgsql
   set search_path = pg_catalog, pg_temp
 as $$
+begin
+  return {schema}.put_again({schema}.state_before(state, before), before, change_name);
+end $$;
+comment on function {schema}.put_back is 'Makes what was there before the state; after lock_state().';
+
+create or replace function {schema}.put_expired(state {schema}.state) returns {schema}.state
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  before jsonb;
+  has_expired boolean := false;
+begin
+  while state.expires_at <= clock_timestamp() loop
+    has_expired := true;
+    before := state.previous;
+    state := case when before is null then {schema}.without_window(state) else {schema}.state_before(state, before) end;
+  end loop;
+  if has_expired then
+    perform {schema}.put_again(state, before);
+    select * into state from {schema}.state;
+  end if;
+  return state;
+end $$;
+comment on function {schema}.put_expired is
+  'Ends a window that has expired in the row, too, and makes what was before it the state; returns that. As as_of_now(), for who holds the row.';
+
+create or replace function {schema}.put_again(former {schema}.state, before jsonb, change_name text default null) returns integer
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
 declare
   unfinished {schema}.entering := jsonb_populate_record(null::{schema}.entering, before -> 'unfinished');
-  new_epoch integer := {schema}.put_state({schema}.state_before(state, before), change_name);
+  new_epoch integer := {schema}.put_state(former, change_name);
 begin
   delete from {schema}.entering;
   if unfinished.entry is not null then
     -- What was not waited for then was not waited for since.
     unfinished.epoch := new_epoch;
+    select s.made_by into unfinished.entry from {schema}.state s;
     unfinished.instance := null;
     unfinished.deadline := clock_timestamp();
     perform {schema}.put_entering(unfinished);
   end if;
   return new_epoch;
 end $$;
-comment on function {schema}.put_back is 'Makes what was there before the state; after lock_state().';
+comment on function {schema}.put_again is
+  'Makes a former state the state, which was being entered still, if so it was; after lock_state().';
 
-create or replace function {schema}.abandon(entered_epoch integer, acting_user text, is_emergency boolean) returns integer
+create or replace function {schema}.abandon(entered_epoch integer, own_entry text, acting_user text, is_emergency boolean) returns integer
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -138,8 +175,8 @@ declare
   before jsonb;
 begin
   state := {schema}.lock_state();
-  select e.previous into before from {schema}.entering e where e.epoch = entered_epoch;
-  if not {schema}.stands(entered_epoch) or before is null then
+  select e.previous into before from {schema}.entering e where e.epoch = entered_epoch and e.entry = own_entry;
+  if not {schema}.stands(entered_epoch, own_entry) or before is null then
     perform {schema}.refuse(state, 'lost');
   end if;
   if not {schema}.is_admitted(state, acting_user, is_emergency) then
@@ -219,7 +256,9 @@ begin
   state.lease := null;
   state.grace_ms := null;
   state.epoch := {schema}.put_state(state, change_name);
-  update {schema}.entering set epoch = state.epoch, instance = null, deadline = clock_timestamp() where epoch = former_epoch;
+  update {schema}.entering set epoch = state.epoch, entry = (select s.made_by from {schema}.state s), instance = null,
+    deadline = clock_timestamp()
+  where epoch = former_epoch;
   return state.epoch;
 end $$;
 comment on function {schema}.transfer is
@@ -230,19 +269,35 @@ create or replace function {schema}.entering()
   language sql stable security definer
   set search_path = pg_catalog, pg_temp
   begin atomic
-    select e.epoch, coalesce(e.instance in (select {schema}.live()), clock_timestamp() <= e.deadline)
+    select e.epoch,
+      case
+        -- A replica has no locks of theirs.
+        when e.instance is null or pg_is_in_recovery() then clock_timestamp() <= e.deadline
+        else e.instance in (select {schema}.live())
+      end
     from {schema}.entering e
-    where {schema}.stands(e.epoch);
+    where {schema}.stands(e.epoch, e.entry);
   end;
 comment on function {schema}.entering is
   'The window that is being entered, and whether who enters it is there to wait; if not, the window stands.';
 
-create or replace function {schema}.waited_for(entered_epoch integer) returns setof integer
+create or replace function {schema}.void(names text[]) returns void
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform {schema}.assert_stands(entered_epoch);
+  perform {schema}.lock_state();
+  insert into {schema}.change (name) select unnest(names) on conflict do nothing;
+end $$;
+comment on function {schema}.void is
+  'Has changes by these names not be made any more, if they have not been yet: who asked for them has given them up, and they may still be on their way.';
+
+create or replace function {schema}.waited_for(entered_epoch integer, own_entry text) returns setof integer
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform {schema}.assert_stands(entered_epoch, own_entry);
   return query select {schema}.holders(entered_epoch);
 end $$;
 comment on function {schema}.waited_for is 'As holders(), as long as the window of this epoch stands; raises MM006 if it does not.';

@@ -16,7 +16,8 @@ comment on table {schema}.announced is
 create or replace function {schema}.is_interrupted(announced {schema}.announced) returns boolean
   language sql stable security definer
   set search_path = pg_catalog, pg_temp
-  return coalesce((announced).instance not in (select {schema}.live()), false);
+  -- A replica has no locks of theirs.
+  return (announced).instance is not null and not pg_is_in_recovery() and (announced).instance not in (select {schema}.live());
 comment on function {schema}.is_interrupted is 'Whether the instance that waits for the time is gone, for ever or for a moment. Where instances are not known, nobody can tell.';
 
 create or replace function {schema}.as_begun(announced {schema}.announced) returns {schema}.state
@@ -48,6 +49,9 @@ declare
   start timestamptz := coalesce(new_start, clock_timestamp() + starts_in_ms * interval '1 millisecond');
 begin
   state := {schema}.lock_state();
+  if {schema}.made(new_entry) then
+    perform {schema}.refuse(state, 'lost');
+  end if;
   if not coalesce({schema}.is_admitted(state, acting_user, is_emergency), false) then
     perform {schema}.refuse(state, 'stranger');
   end if;
@@ -58,6 +62,9 @@ begin
   end if;
   if start <= clock_timestamp() then
     perform {schema}.refuse(state, 'past');
+  end if;
+  if start > clock_timestamp() + interval '1 year' then
+    perform {schema}.refuse(state, 'far');
   end if;
   delete from {schema}.announced a where a.entry <> new_entry;
   insert into {schema}.announced (entry, instance, mode, maintainer, reason, starts_at, expires_in_ms)
@@ -71,7 +78,7 @@ comment on function {schema}.announce is
 
 create or replace function {schema}.start_announced(
   new_entry text, new_mode text, acting_user text, is_emergency boolean, new_reason text, new_task text, within_task text,
-  expires_in_ms double precision, new_lease text, new_grace_ms double precision, new_readers integer,
+  expires_in_ms double precision, unties boolean, new_lease text, new_grace_ms double precision, new_readers integer,
   own_instance integer, within_ms double precision
 )
   returns integer
@@ -87,7 +94,7 @@ begin
     perform {schema}.refuse(state, 'lost');
   end if;
   return {schema}.start_entering(new_entry, new_mode, acting_user, is_emergency, new_reason, new_task, within_task,
-    expires_in_ms, new_lease, new_grace_ms, new_readers, own_instance, within_ms);
+    expires_in_ms, unties, new_lease, new_grace_ms, new_readers, own_instance, within_ms);
 end $$;
 comment on function {schema}.start_announced is
   'As start_entering(), for a window that was announced; raises MM006 if that was withdrawn, or for a minute ago.';
@@ -101,17 +108,23 @@ create or replace function {schema}.starts_in(own_entry text) returns double pre
   end;
 comment on function {schema}.starts_in is 'In how many milliseconds what a call has announced is to begin; null if it was withdrawn.';
 
-create or replace function {schema}.withdraw(own_entry text, acting_user text, is_emergency boolean) returns boolean
+create or replace function {schema}.withdraw(own_entry text, acting_user text, is_emergency boolean, change_name text default null)
+  returns boolean
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform {schema}.lock_state();
+  if {schema}.made(change_name) then
+    return true;
+  end if;
   delete from {schema}.announced a
   where a.entry = coalesce(own_entry, a.entry) and (is_emergency or a.maintainer = acting_user)
-    -- Until then it may begin late.
-    and (own_entry is not null or a.starts_at > clock_timestamp() - interval '1 minute');
+    -- Until then it may begin late, if somebody waits for it.
+    and (own_entry is not null or a.starts_at > clock_timestamp()
+      or a.starts_at > clock_timestamp() - interval '1 minute' and not {schema}.is_interrupted(a));
   if found then
+    perform {schema}.note_change(change_name, null);
     perform pg_notify({channel}, 'announced');
     return true;
   end if;
