@@ -20,7 +20,7 @@ import { checkExpiry, checkMode, checkOptions, checkSignal, checkUser, durationO
 import { checkPolicy, type MaintenanceOptions, resolveOptions } from "./options"
 import { type RefusalPolicy, shared } from "./shared"
 import { interruptedTask, taskLost } from "./drain/failure"
-import type { Tenure } from "./drain/fate"
+import { fateOf, type Tenure } from "./drain/fate"
 import { whenWritable } from "./when-writable"
 
 /** Who changes the mode. */
@@ -93,13 +93,18 @@ export class Maintenance {
     refused: new Set(),
   }
 
+  /** The window that this DataSource has entered last, if it is not known to be over. */
+  #held: Tenure | undefined
   readonly #feed = new DrainingFeed()
   readonly #entering: Entering
 
   /** Use `installMaintenance`. */
   constructor(dataSource: DataSource, options: MaintenanceOptions = {}) {
     this.#installation = new Installation(dataSource, resolveOptions(options), {
-      changed: (status) => this.#emit("change", status),
+      changed: (status) => {
+        this.#sayIfOver(status)
+        this.#emit("change", status)
+      },
       refused: (error) => this.#emit("refused", error),
       stopped: () => this.#feed.close(),
     })
@@ -130,7 +135,9 @@ export class Maintenance {
         throw new MaintenanceInputError("Normal mode cannot be announced: name another, or leave at once.")
       return { ...(await this.leave({ as: options.as })), unacknowledged: [] }
     }
-    return this.#entering.enter(this.#entryOf(mode, options))
+    const entered = await this.#entering.enter(this.#entryOf(mode, options))
+    this.#held = { was: entered, at: performance.now() }
+    return entered
   }
 
   /**
@@ -141,7 +148,7 @@ export class Maintenance {
     checkOptions(options, ["as"])
     const actor = this.#actor(options.as)
     const store = await this.#installation.store()
-    await store.switching.leave(actor)
+    await this.#letGo(() => store.switching.leave(actor))
     return this.#installation.refresh()
   }
 
@@ -167,10 +174,12 @@ export class Maintenance {
     const to = checkUser(options.to)
     const actor = this.#actor(options.as)
     const store = await this.#installation.store()
-    const opened = await store.switching.transfer(actor, to)
+    const opened = await this.#letGo(() => store.switching.transfer(actor, to))
     const status = await this.#installation.refresh()
     const opening = { mode: status.mode, actor: { user: to, isEmergency: false } }
-    await this.#entering.drain(store, opened, opening, { withinMs: 0, outcome: "proceed" }, Promise.resolve())
+    await this.#entering.drain(store, opened, opening, { withinMs: 0, outcome: "proceed" }, () =>
+      Promise.resolve(),
+    )
     return status
   }
 
@@ -333,6 +342,31 @@ export class Maintenance {
       task,
       withinTask: currentTask(actor.user),
     })
+  }
+
+  /** Ends the window by intention. */
+  async #letGo<T>(end: () => Promise<T>): Promise<T> {
+    const held = this.#held
+    this.#held = undefined
+    try {
+      return await end()
+    } catch (error) {
+      this.#held ??= held
+      throw error
+    }
+  }
+
+  /** Says in a process warning that the window is over that was entered here, for its maintainer may work on unaware. */
+  #sayIfOver(status: MaintenanceStatus): void {
+    const { was } = this.#held ?? {}
+    if (!this.#held || !was) return
+    if (status.maintainer === was.maintainer && status.since?.getTime() === was.since?.getTime()) {
+      this.#held = { was: status, at: performance.now() }
+      return
+    }
+    const reason = was.reason === undefined ? "" : ` (${was.reason})`
+    warn(`The maintenance by ${was.maintainer}${reason} is over: ${fateOf(this.#held, status)}`)
+    this.#held = undefined
   }
 
   /** Ends the window of a task; throws NotMaintainerError if it was gone before. */

@@ -6,6 +6,7 @@ import { useDatabase, withClient } from "./support/database"
 import { firstDraining } from "./support/draining"
 import { errorOf } from "./support/error-of"
 import { Member } from "./support/members"
+import { Proxy } from "./support/proxy"
 import { openShop } from "./support/shop"
 import { windowOf } from "./support/window"
 
@@ -228,6 +229,35 @@ describe("Entering a mode while others have something running", () => {
     expect(await database.current.sql("select from audit where note = 'own'")).to.have.length(1)
     await member.stop()
   })
+
+  for (const then of ["abandon", "terminate"] as const) {
+    it(`leaves alone what the maintainer begins in another process as soon as that hears of the mode: ${then}`, async () => {
+      const { maintenance } = installed.current
+      const proxy = await Proxy.start(database.current.url)
+      await withMaintenance(proxy.url, {}, async (slow) => {
+        const runner = installed.current.dataSource.createQueryRunner()
+        const begun = new Promise((resolve) => {
+          const stop = maintenance.on("change", () => {
+            stop()
+            resolve(
+              maintenance.runAs("alice", async () => {
+                await runner.query("begin")
+                return runner.query("insert into audit (note) values ('hers')")
+              }),
+            )
+          })
+        })
+        // Later than that, it looks who is in the way.
+        proxy.delay(20)
+        await slow.maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 200, then } })
+        await begun
+        await maintenance.runAs("alice", () => runner.query("commit"))
+        await runner.release()
+        proxy.delay(0)
+      })
+      await proxy.stop()
+    })
+  }
 
   it("names a prepared transaction, which it cannot end", async function () {
     this.timeout(30_000)

@@ -12,6 +12,7 @@ import { useMaintenance, withMaintenance } from "./support/data-source"
 import { TestDatabase, useDatabase } from "./support/database"
 import { Item } from "./support/entities"
 import { Member } from "./support/members"
+import { Proxy } from "./support/proxy"
 import { openShop } from "./support/shop"
 
 describe("A window that ends by itself", () => {
@@ -200,6 +201,28 @@ describe("A window that ends by itself", () => {
 })
 
 describe("A window that is tied to a process", () => {
+  it("stands through an outage of half the time that it goes on without that", async () => {
+    const proxy = await Proxy.start(database.current.url)
+    await withMaintenance(proxy.url, {}, async ({ maintenance }) => {
+      await maintenance.enter("concurrent", { as: "alice", heldWhile: "alive", graceMs: 5000 })
+      const end = async () => {
+        const [row] = await database.current.sql<{ expires_at: Date }>(
+          "select expires_at from maintenance.state",
+        )
+        return (row as { expires_at: Date }).expires_at
+      }
+      proxy.refuse(true)
+      await proxy.cutAll()
+      const before = await end()
+      await database.current.sql("select pg_sleep_until($1::timestamptz - interval '2.5 seconds')", [before])
+      proxy.refuse(false)
+      await sleepUntil(before)
+      expect(await maintenance.status()).to.include({ mode: "concurrent" })
+      await maintenance.leave({ as: "alice" })
+    })
+    await proxy.stop()
+  })
+
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))

@@ -1,11 +1,12 @@
 import { expect } from "chai"
 import type { Client } from "pg"
 import { MaintenanceSetupError } from "../src"
-import { lockKeys } from "../src/state/schema"
+import { channelOf, lockKeys } from "../src/state/schema"
 import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
 import { errorOf } from "./support/error-of"
 import { openShop } from "./support/shop"
+import { warning } from "./support/warning"
 
 describe("While somebody has locked the state", () => {
   const database = useDatabase()
@@ -42,6 +43,25 @@ describe("While somebody has locked the state", () => {
       expect(veto).to.have.property("code", "MAINTENANCE_WRITE_VETOED")
     })
     await maintenance.leave({ as: "alice" })
+  })
+
+  it("so that it cannot be read, it is said by whom, once, to who asks, and to who waits for a commit", async () => {
+    const { dataSource, maintenance } = installed.current
+    await withLock("lock table maintenance.state in access exclusive mode", async (pid, client) => {
+      const says = new RegExp(
+        '^The maintenance state cannot be read, and commits wait: others have locked the state in "maintenance"\\.state, .*\\.\n' +
+          `- backend ${pid} \\(`,
+      )
+      const warned = warning(says)
+      await database.current.sql(`select pg_notify('${channelOf("maintenance")}', 'expiry')`)
+      const writing = dataSource.query("insert into audit (note) values ('crate')")
+      const error = await errorOf(maintenance.status())
+      expect(error).to.be.instanceOf(MaintenanceSetupError)
+      expect((error as Error).message).to.match(says)
+      await warned
+      await client.query("rollback")
+      await writing
+    })
   })
 
   it("a during() that is done says who it is, and ends the window when that is over", async () => {

@@ -1,9 +1,10 @@
 import { expect } from "chai"
 import { type EnterOptions, type Maintenance, NotMaintainerError } from "../src"
-import { useMaintenance } from "./support/data-source"
+import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
 import { firstDraining } from "./support/draining"
 import { errorOf } from "./support/error-of"
+import { warning } from "./support/warning"
 
 const iso = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`
 
@@ -50,7 +51,7 @@ const losses: Loss[] = [
   {
     name: "was handed over",
     lose: (maintenance) => maintenance.transfer({ as: "alice", to: "bob" }),
-    says: `it was handed over to bob\\. Now it is concurrent maintenance since ${iso} by bob\\.`,
+    says: `it was handed over to bob\\. Now it is concurrent maintenance since ${iso} by bob( \\(rebuild\\))?\\.`,
   },
 ]
 
@@ -89,6 +90,35 @@ describe("A window that is gone", () => {
       })
     })
   }
+
+  for (const { name, options, lose, says } of losses) {
+    it(`is said to be, and why, in a process warning to who has entered it, if it ${name}`, async () => {
+      const { maintenance } = installed.current
+      const warned = warning(/^The maintenance by alice \(rebuild\) is over: /)
+      await maintenance.enter("concurrent", { as: "alice", reason: "rebuild", ...options })
+      // By another process, as it were.
+      await withMaintenance(database.current.url, {}, (other) => lose(other.maintenance))
+      expect(await warned).to.match(new RegExp(`^The maintenance by alice \\(rebuild\\) is over: ${says}$`))
+    })
+  }
+
+  it("is not said to be to who has left it himself, or handed it over, or extended it before", async () => {
+    const { maintenance } = installed.current
+    const warnings: string[] = []
+    const listen = ({ message }: Error) => void warnings.push(message)
+    process.on("warning", listen)
+    await maintenance.enter("concurrent", { as: "alice", expiresInMs: 1000 })
+    await maintenance.extend({ as: "alice", expiresInMs: 60_000 })
+    await maintenance.enter("exclusive", { as: "alice" })
+    await maintenance.during("concurrent", { as: "alice" }, () => undefined)
+    await maintenance.leave({ as: "alice" })
+    await maintenance.enter("concurrent", { as: "alice" })
+    await maintenance.transfer({ as: "alice", to: "bob" })
+    await maintenance.leave({ as: "bob" })
+    await new Promise(setImmediate)
+    process.removeListener("warning", listen)
+    expect(warnings).to.deep.equal([])
+  })
 
   it("is said to have another mode by now, if its maintainer has entered that meanwhile", async () => {
     const { maintenance } = installed.current

@@ -5,6 +5,7 @@ import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase } from "./support/database"
 import { errorOf } from "./support/error-of"
 import { nothingStray, stray } from "./support/pool"
+import { Proxy } from "./support/proxy"
 import { openShop } from "./support/shop"
 
 describe("Whoever is restricted, and waits", () => {
@@ -60,6 +61,26 @@ describe("Whoever is restricted, and waits", () => {
     expect(isDone).to.equal(false)
     await maintenance.leave({ as: "alice" })
     await writing
+  })
+
+  it("does so, too, while the state is read anew, because something of the window was changed", async () => {
+    const { maintenance } = installed.current
+    const proxy = await Proxy.start(database.current.url)
+    await withMaintenance(proxy.url, { plugin: { onRefused: "wait" } }, async ({ dataSource }) => {
+      await maintenance.enter("concurrent", { as: "alice" })
+      const hold = proxy.holdAt(1, "request")
+      await maintenance.extend({ as: "alice", expiresInMs: 60_000 })
+      await hold.reached
+      const before = await stored()
+      const writing = write(dataSource)
+      await asFarAsItCan()
+      expect(await stray(dataSource, database.current)).to.deep.equal(nothingStray)
+      hold.pass()
+      await maintenance.leave({ as: "alice" })
+      await writing
+      expect(await stored()).to.equal(before + 1)
+    })
+    await proxy.stop()
   })
 
   it("gets the refusal when it has waited too long, or too many wait", async () => {

@@ -11,6 +11,23 @@ const forever = { withinMs: 2 ** 31 - 1 }
 const as = "alice"
 const everything = Number.MAX_SAFE_INTEGER
 
+describe("A watch that idles", () => {
+  const database = useDatabase()
+
+  it("is not ended by a time-out for sessions that do", async () => {
+    await database.current.sql(
+      "do $$ begin execute format('alter database %I set idle_session_timeout = 300', current_database()); end $$",
+    )
+    await withMaintenance(database.current.url, {}, async ({ maintenance }) => {
+      const before = (await maintenance.status()).instances
+      await withClient(database.current.url, async (client) => {
+        await client.query("select pg_sleep(1)")
+      })
+      expect((await maintenance.status()).instances).to.deep.equal(before)
+    })
+  })
+})
+
 describe("A watch whose backend was terminated", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)

@@ -35,8 +35,11 @@ export interface Drained {
    * Throws if the window was ended meanwhile.
    */
   holders(): Promise<number[]>
-  /** Resolves when who is in the way is told from the maintainer's own: all instances know the window, or time is up. */
-  readonly informed: Promise<unknown>
+  /**
+   * Has the instances tell anew who acts for the maintainer, who may have begun something since they told; resolves when they know the
+   * window and have told, or time is up.
+   */
+  inform(): Promise<unknown>
   tell(draining: Draining): void
 }
 
@@ -77,12 +80,14 @@ export async function drain(
     const transactions = blockers.map(({ transaction }) => transaction).join()
     const isNews = transactions !== told.transactions || waitedMs - told.at >= tellAgainMs
     if (blockers.length > 0 && isNews) {
+      // They may be the maintainer's own.
+      if (transactions !== told.transactions && transactions !== "") void drained.inform()
       told = { at: waitedMs, transactions }
       drained.tell({ blockers, waitedMs: Math.round(waitedMs), deadline: new Date(startDate + deadline) })
     }
     if (waitedMs >= deadline && outcome !== "proceed" && blockers.length > 0) {
       if (isOver) return blockers
-      await drained.informed
+      await drained.inform()
       const { blockers: left } = await drained.look(await drained.holders())
       if (outcome === "abandon") {
         if (left.length > 0) return left

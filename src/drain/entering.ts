@@ -69,7 +69,7 @@ export class Entering {
     opened: Opened,
     opening: Pick<Opening, "mode" | "actor">,
     plan: DrainPlan,
-    informed: Promise<unknown>,
+    inform: () => Promise<unknown>,
     signal?: AbortSignal,
   ): Promise<readonly Blocker[]> {
     const window = { mode: opening.mode, maintainer: opening.actor.user as string }
@@ -88,7 +88,7 @@ export class Entering {
           look: (holders) => blockers.look(holders),
           end: (blocker, how) => blockers.end(blocker, how),
           holders: () => store.switching.waitedFor(opened, signal),
-          informed,
+          inform,
           tell: (draining) => {
             this.#events.draining(draining)
             feed.tell(draining)
@@ -134,8 +134,11 @@ export class Entering {
       const status = await persistently(() => this.#installation.refresh(), { signal })
       if (status.epoch === epoch) tenure = { was: status, at: performance.now() }
       const acknowledged = store.fleet.acknowledged(epoch, acknowledgeWithinMs, until)
-      const informed = acknowledged.catch(() => undefined)
-      const left = await this.drain(store, opened, opening, plan, informed, signal)
+      const inform = () =>
+        acknowledged
+          .then(() => store.fleet.askedAnew(epoch, acknowledgeWithinMs, until))
+          .catch(() => undefined)
+      const left = await this.drain(store, opened, opening, plan, inform, signal)
       if (left.length > 0) throw drainTimedOut(left, plan)
       const unacknowledged = await acknowledged
       signal?.throwIfAborted()

@@ -6,6 +6,7 @@ import type { ResolvedOptions } from "../options"
 import { mayInstallSchema } from "../state/migration"
 import { briefMs, persistently } from "../state/persistence"
 import type { Backend } from "../state/fleet"
+import { isLocked } from "../state/locked"
 import type { StateStore } from "../state/state-store"
 import { Watch } from "../state/watch"
 import { pipelinedQueryClass } from "../wire/pipelined-query"
@@ -74,7 +75,7 @@ export class Installation {
     })
     this.#waitingRoom = new WaitingRoom(
       options,
-      () => this.#watch.known?.status,
+      () => this.#watch.expected,
       (error) => this.refused(error),
     )
     this.#places = new Places({
@@ -110,14 +111,14 @@ export class Installation {
 
   /** Reads the state anew, so that this process knows it at once. */
   async refresh(): Promise<MaintenanceStatus> {
-    await this.store()
-    return persistently(() => this.#watch.refresh(), { withinMs: briefMs })
+    const store = await this.store()
+    return persistently(() => this.#watch.refresh(), { withinMs: briefMs }).catch(unlocked(store))
   }
 
   /** As `refresh`, with the instances. */
   async report(): Promise<MaintenanceReport> {
-    await this.store()
-    return this.#watch.report()
+    const store = await this.store()
+    return this.#watch.report().catch(unlocked(store))
   }
 
   /** Throws the refusal, and tells of it, if the actor may not write; rejects with MaintenanceSetupError. */
@@ -393,6 +394,13 @@ export class Installation {
   #mayWrite(): boolean {
     const status = this.#watch.known?.status
     return status === undefined || isAdmitted(status, this.#enforcement.actor())
+  }
+}
+
+/** Throws an error, or if that is of a lock, one that names who has it. */
+function unlocked(store: StateStore): (error: unknown) => Promise<never> {
+  return async (error) => {
+    throw isLocked(error) ? await store.unreadable(error) : error
   }
 }
 

@@ -79,10 +79,12 @@ export class ControlConnection {
     return this.#isDirect
   }
 
-  /** Gives the session up, as if the network had lost it: the server ends whatever it holds. */
+  /** Gives the session up, as if the network had lost it: the server ends whatever it holds. One that is being opened comes to be. */
   drop(): void {
-    this.#current?.connection.stream.destroy()
-    this.#forget(this.#current)
+    const client = this.#current
+    client?.connection.stream.destroy()
+    if (client) this.#forget(client)
+    else if (!this.#isClosed) this.#events.lost()
   }
 
   /** Ends the connection; what is asked for from now on is refused, and what has no answer soon is given up. */
@@ -121,7 +123,7 @@ export class ControlConnection {
     }
   }
 
-  #forget(client: ControlClient | undefined): void {
+  #forget(client: ControlClient): void {
     if (this.#current !== client) return
     this.#current = this.#client = undefined
     if (!this.#isClosed) this.#events.lost()
@@ -141,6 +143,7 @@ export class ControlConnection {
       client = this.#createClient({
         application_name: "typeorm-maintenance-mode",
         keepAlive: true,
+        keepAliveInitialDelayMillis: patienceMs,
         connectionTimeoutMillis: patienceMs,
       })
       this.#coming = client
@@ -163,7 +166,12 @@ export class ControlConnection {
     if (!this.#isDirect) return
     await client.query(
       "set default_transaction_isolation = 'read committed'; set default_transaction_read_only = off; " +
-        `set statement_timeout = 0; set lock_timeout = ${lockWithinMs}`,
+        `set lock_timeout = ${lockWithinMs}`,
+    )
+    // It idles by its nature. Not every version has all of them.
+    await client.query(
+      "select set_config(name, '0', false) from pg_catalog.pg_settings where name = any ($1)",
+      [["statement_timeout", "transaction_timeout", "idle_session_timeout"]],
     )
   }
 }

@@ -54,6 +54,23 @@ export class Fleet {
     return this.#functions.value("acknowledge", [id, epoch, refusals, pids, connectedMs, isUnrestricted])
   }
 
+  /**
+   * Has the instances tell anew what their backends do; resolves when all live ones that know this epoch have, or after so many
+   * milliseconds, or when it is aborted.
+   */
+  async askedAnew(epoch: number, withinMs: number, signal?: AbortSignal): Promise<void> {
+    const deadline = performance.now() + withinMs
+    const ask = () => this.#functions.value<string>("ask")
+    const askedAt = await persistently(ask, { signal, isAbandonable: true })
+    for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, lastWaitMs)) {
+      const untold = () => this.#functions.value<string>("untold", [askedAt, epoch])
+      if (Number(await persistently(untold, { signal, isAbandonable: true })) === 0) return
+      const leftMs = deadline - performance.now()
+      if (leftMs <= 0 || signal?.aborted) return
+      await pause(Math.min(waitMs, leftMs), undefined, { signal }).catch(() => undefined)
+    }
+  }
+
   /** The live instances, in the order in which they came. */
   async instances(): Promise<Instance[]> {
     const rows = await this.#functions.rows<InstanceRow>("instances")
@@ -67,7 +84,7 @@ export class Fleet {
   async acknowledged(epoch: number, withinMs: number, signal: AbortSignal): Promise<Instance[]> {
     const deadline = performance.now() + withinMs
     for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, lastWaitMs)) {
-      const instances = await persistently(() => this.instances(), { signal })
+      const instances = await persistently(() => this.instances(), { signal, isAbandonable: true })
       const missing = instances.filter((instance) => instance.epoch < epoch)
       if (missing.length === 0 || performance.now() >= deadline || signal.aborted) return missing
       const leftMs = Math.max(0, deadline - performance.now())

@@ -19,8 +19,8 @@ const holders = (schema: string, hold: number) => `
       or l.locktype = 'advisory' and l.classid = 0 and l.objid = ${hold} and l.objsubid = 1)
   group by 1, 2, 3, 4`
 
-/** The error for a change of mode that others are in the way of. */
-export async function stateLocked(functions: StateFunctions, cause: unknown): Promise<Error> {
+/** The error for what cannot be done because others have locked the state, who are named. */
+export async function stateLocked(functions: StateFunctions, what: string, cause: unknown): Promise<Error> {
   const { schema } = functions
   const rows = await functions
     .read<{ name: string; application: string | null; state: string | null; query: string | null }>(
@@ -32,7 +32,7 @@ export async function stateLocked(functions: StateFunctions, cause: unknown): Pr
     return `\n- ${name}${facts && ` (${facts})`}${query ? `: ${query}` : ""}`
   })
   return new MaintenanceSetupError(
-    `Mode not changed: others have locked the state in "${schema}".state, which nothing but this package should do.` +
+    `${what}: others have locked the state in "${schema}".state, which nothing but this package should do.` +
       `${named.join("")}\nEnd ${named.length === 1 ? "it" : "them"} (pg_terminate_backend, ROLLBACK PREPARED), and try again.`,
     { cause },
   )

@@ -15,6 +15,8 @@ const sayAfterMs = 2500
 export interface Persistence {
   readonly withinMs?: number
   readonly signal?: AbortSignal | undefined
+  /** Whether the signal ends an attempt that is under way, too: for what only looks. */
+  readonly isAbandonable?: boolean
   /** What is to be said of an error, if that is more than it says itself. */
   readonly explain?: (error: unknown) => Promise<unknown>
 }
@@ -38,7 +40,7 @@ function isPassing(error: unknown): boolean {
  */
 export async function persistently<T>(
   work: (isAgain: boolean) => Promise<T>,
-  { withinMs = outageMs, signal, explain }: Persistence = {},
+  { withinMs = outageMs, signal, isAbandonable = false, explain }: Persistence = {},
 ): Promise<T> {
   const start = performance.now()
   let isSaid = false
@@ -48,7 +50,7 @@ export async function persistently<T>(
     waitMs = Math.min(waitMs * 2, lastWaitMs), isAgain = true
   ) {
     try {
-      return await work(isAgain)
+      return await (isAbandonable ? abandonable(work(isAgain), signal) : work(isAgain))
     } catch (error) {
       const waitedMs = performance.now() - start
       if (!isPassing(error) || waitedMs >= withinMs) throw error
@@ -65,4 +67,16 @@ export async function persistently<T>(
     signal?.throwIfAborted()
     await pause(waitMs, undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted())
   }
+}
+
+/** What a promise comes to, or the reason of the signal, if that comes before. */
+async function abandonable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise
+  signal.throwIfAborted()
+  let stop: () => void = () => undefined
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason as Error)
+    signal.addEventListener("abort", stop, { once: true })
+  })
+  return Promise.race([promise, aborted]).finally(() => signal.removeEventListener("abort", stop))
 }

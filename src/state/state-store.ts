@@ -3,6 +3,7 @@ import { MaintenanceSetupError } from "../errors"
 import type { Actor, AnnouncedWindow, Mode, StampedState } from "../mode/mode"
 import type { ControlConnection } from "./control-connection"
 import { Fleet } from "./fleet"
+import { stateLocked } from "./locked"
 import { persistently } from "./persistence"
 import { installedVersion, installSchema } from "./schema"
 import { StateFunctions } from "./state-functions"
@@ -97,6 +98,11 @@ export class StateStore {
     }
   }
 
+  /** The error for a state that cannot even be read, because others have locked it, with their names. */
+  unreadable(error: unknown): Promise<Error> {
+    return stateLocked(this.#functions, "The maintenance state cannot be read, and commits wait", error)
+  }
+
   /** Ends a window that has expired; gives the state a new stamp, if it has lost its own. */
   async mend(): Promise<void> {
     await this.#functions.rows("mend")
@@ -118,7 +124,7 @@ export class StateStore {
     values: unknown[],
     signal?: AbortSignal,
   ): Promise<QueryResult<Row>> {
-    return persistently(() => this.#control.query<Row>(text, values), { signal })
+    return persistently(() => this.#control.query<Row>(text, values), { signal, isAbandonable: true })
   }
 
   /** Whether the server is a read replica. */

@@ -94,7 +94,7 @@ export class Switching {
   /** Who has passed a fence before this epoch, and has not ended: backends, and 0 for prepared transactions. */
   async waitedFor({ epoch, id }: Opened, signal?: AbortSignal): Promise<number[]> {
     const look = () => this.#functions.rows<{ waited_for: number }>("waited_for", [epoch, id])
-    const rows = await persistently(look, { signal })
+    const rows = await persistently(look, { signal, isAbandonable: true })
     return rows.map(({ waited_for: pid }) => pid)
   }
 
@@ -153,7 +153,7 @@ export class Switching {
 
   /** In how many milliseconds what a call has announced is to begin; null if it was withdrawn. */
   startsIn(id: string, signal?: AbortSignal): Promise<number | null> {
-    return persistently(() => this.#functions.value("starts_in", [id]), { signal })
+    return persistently(() => this.#functions.value("starts_in", [id]), { signal, isAbandonable: true })
   }
 
   /** Takes back what a call has announced. */
@@ -193,7 +193,7 @@ export class Switching {
       })
     }
     const explain = async (error: unknown) =>
-      isLocked(error) ? await stateLocked(this.#functions, error) : error
+      isLocked(error) ? await stateLocked(this.#functions, "Mode not changed", error) : error
     try {
       return await persistently(attempt, { withinMs: briefMs, explain, ...persistence })
     } catch (error) {

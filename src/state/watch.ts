@@ -34,6 +34,8 @@ const triesInGrace = 10
 const lapseWithinMs = 2000
 /** After how long at most the announcement is looked at again, for its process may be gone. */
 const announcedAgainMs = 60_000
+/** The same while it restricts nobody: it is a connection's only traffic then. */
+const lookAgainIdleMs = 30_000
 /** How changes of the state come to be known: by LISTEN, by reading it again and again, or not at all. */
 type News = "notified" | "polled" | "none"
 
@@ -84,8 +86,12 @@ export class Watch {
   /** What was told last. */
   #told = { epoch: 0, refusals: 0 }
   #telling: NodeJS.Timeout | undefined
+  /** Whether it is to tell, be there something new or not: what the backends do may have changed. */
+  #isAsked = false
   #looking: NodeJS.Timeout | undefined
   readonly #said = new Set<string>()
+  /** Whether it was said that others have locked the state, and since then it could not be read. */
+  #isLockSaid = false
   #stopping = new AbortController()
 
   constructor(createClient: ClientFactory, schema: string, { changed, backends, isPrepared }: WatchOwner) {
@@ -103,6 +109,11 @@ export class Watch {
   /** The state, if it is known to be current; or, where it is polled, to have been so a moment ago. */
   get known(): StampedState | undefined {
     return this.#news === "none" ? undefined : this.#known
+  }
+
+  /** As `known`; and what was read last, while it is read anew because something has changed. */
+  get expected(): MaintenanceStatus | undefined {
+    return this.known?.status ?? (this.#news === "none" ? undefined : this.#last)
   }
 
   /** What was read last, be it current or not; undefined while it is stopped. */
@@ -150,6 +161,7 @@ export class Watch {
       state = await this.store.read()
     }
     this.#known = state
+    this.#isLockSaid = false
     const { status } = state
     const last = this.#last
     this.#last = status
@@ -249,6 +261,7 @@ export class Watch {
   #read(): void {
     this.refresh().catch((error: unknown) => {
       if (!isLocked(error)) return this.#control.drop()
+      if (!this.#isLockSaid) void this.#sayLocked(error)
       clearTimeout(this.#looking)
       this.#looking = setTimeout(() => this.#read(), mendAgainMs).unref()
     })
@@ -266,11 +279,11 @@ export class Watch {
     const waits = [
       announced && Math.min(announced.startsInMs + beginsWithinMs + spreadMs, announcedAgainMs),
       // Not all instances at once, for they have all read it when it began.
-      status.mode === "normal" ? undefined : lookAgainMs * (0.5 + Math.random() / 2),
+      (status.mode === "normal" ? lookAgainIdleMs : lookAgainMs) * (0.5 + Math.random() / 2),
       stamp === undefined && !this.#isStandby ? mendAgainMs : undefined,
       endsAt && Math.max(0, endsAt - performance.now()) + spreadMs,
     ].filter((ms) => ms !== undefined)
-    if (waits.length > 0) this.#looking = setTimeout(() => this.#read(), Math.min(...waits)).unref()
+    this.#looking = setTimeout(() => this.#read(), Math.min(...waits)).unref()
   }
 
   /** Tells the others what this instance knows, and has refused, if that is new. */
@@ -280,7 +293,8 @@ export class Watch {
     const [id, status, refusals] = [this.#instance, this.#known?.status, this.#refusals]
     if (id === undefined || status === undefined) return
     const { epoch } = status
-    if (epoch === this.#told.epoch && refusals === this.#told.refusals) return
+    if (!this.#isAsked && epoch === this.#told.epoch && refusals === this.#told.refusals) return
+    this.#isAsked = false
     this.#told = { epoch, refusals }
     this.store.fleet.acknowledge(id, { epoch, refusals, backends: this.#backends(status) }).then(
       // Its row is gone: in a new session it registers anew.
@@ -336,7 +350,10 @@ export class Watch {
   #notified({ channel, payload }: Notification): void {
     if (channel !== this.#channel || !this.#isRunning) return
     if (payload === this.#echo?.token) this.#echo?.heard()
-    else if (!payload?.startsWith("echo ")) {
+    else if (payload === "tell") {
+      this.#isAsked = true
+      this.#tell()
+    } else if (!payload?.startsWith("echo ")) {
       // What was known is no longer true; until the new state is read, the fence decides.
       this.#known = undefined
       this.#read()
@@ -363,6 +380,12 @@ export class Watch {
     const waitMs = Math.min(this.#retryMs, longestMs) * (0.5 + Math.random())
     this.#retryMs = Math.min(this.#retryMs * 2, lastRetryMs)
     this.#next = setTimeout(() => void this.#listen().catch(() => this.#control.drop()), waitMs).unref()
+  }
+
+  /** Warns of who has locked the state, so that it cannot even be read. */
+  async #sayLocked(error: unknown): Promise<void> {
+    this.#isLockSaid = true
+    process.emitWarning((await this.store.unreadable(error)).message, "MaintenanceWarning")
   }
 
   /** Warns, once, of why the state is polled. */

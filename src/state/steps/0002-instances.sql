@@ -15,10 +15,11 @@ create unlogged table if not exists {schema}.instance (
   refusals bigint not null default 0,
   pool integer[] not null default '{}',
   connected timestamptz[] not null default '{}',
-  unrestricted boolean[] not null default '{}'
+  unrestricted boolean[] not null default '{}',
+  told_at timestamptz not null default clock_timestamp()
 );
 comment on table {schema}.instance is
-  'The processes in which the plugin is installed, each DataSource for itself, and what they told last: the state that they know, by its epoch, how often they have refused, and the backends of their pool, since when at the latest they are connected to each, and whether it acted for somebody whom that state does not restrict. One is live as long as its watch holds the lock of its id.';
+  'The processes in which the plugin is installed, each DataSource for itself, and what they told last: the state that they know, by its epoch, how often they have refused, and the backends of their pool, since when at the latest they are connected to each, and whether it acted for somebody whom that state does not restrict, and when they told that. One is live as long as its watch holds the lock of its id.';
 
 create or replace function {schema}.live() returns setof integer
   language sql security definer
@@ -64,7 +65,7 @@ create or replace function {schema}.acknowledge(
 as $$
 begin
   update {schema}.instance set
-    epoch = known_epoch, refusals = refusal_count, pool = pool_pids, unrestricted = is_unrestricted,
+    epoch = known_epoch, refusals = refusal_count, pool = pool_pids, unrestricted = is_unrestricted, told_at = clock_timestamp(),
     connected = array(
       select clock_timestamp() - ms * interval '1 millisecond' from unnest(connected_ms) with ordinality as c (ms, place) order by place
     )
@@ -73,6 +74,22 @@ begin
 end $$;
 comment on function {schema}.acknowledge is
   'Tells which state an instance knows, how often it has refused, and what its backends do; false if it is to register anew.';
+
+create or replace function {schema}.ask() returns text
+  language sql security definer
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select clock_timestamp()::text from (select pg_notify({channel}, 'tell')) as asked;
+  end;
+comment on function {schema}.ask is 'Has the instances tell anew what their backends do; returns when they were asked.';
+
+create or replace function {schema}.untold(asked_at text, known_epoch integer) returns bigint
+  language sql security definer
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select count(*) from {schema}.instance where told_at < asked_at::timestamptz and epoch >= known_epoch and id in (select {schema}.live());
+  end;
+comment on function {schema}.untold is 'How many live instances that know an epoch have told nothing since they were asked.';
 
 create or replace function {schema}.backends()
   returns table (
