@@ -12,6 +12,7 @@ import { type Installed, useMaintenance, withMaintenance } from "./support/data-
 import { useDatabase, withClient } from "./support/database"
 import { errorOf } from "./support/error-of"
 import { ledgerSql, post, posted, postSql } from "./support/ledger"
+import { withShortenedTimers } from "./support/long-timers"
 import { Proxy } from "./support/proxy"
 import { notWaiting, windowOf } from "./support/window"
 
@@ -99,8 +100,7 @@ describe("A network", () => {
     })
   })
 
-  it("that brings a leave() late, which was given up and asked for again, does not end the window after that", async function () {
-    this.timeout(60_000)
+  it("that brings a leave() late, which was given up and asked for again, does not end the window after that", async () => {
     await withNetwork(async ({ proxy, dataSource, maintenance }) => {
       await maintenance.enter("concurrent", { as })
       proxy.silence()
@@ -327,6 +327,62 @@ describe("A network", () => {
       expect(await post(dataSource)).to.equal("done")
       await assertWorks(networked)
     })
+  })
+
+  it("that dies in silence in normal mode does not have a process answer for ever in exclusive mode", async () => {
+    await withShortenedTimers(() =>
+      withNetwork(async ({ proxy, dataSource, maintenance }) => {
+        const other = installed.current.maintenance
+        // Its pool opens new connections, which are well.
+        await dataSource.query("select pg_terminate_backend(pg_backend_pid())").catch(() => undefined)
+        proxy.silence()
+        const { unacknowledged } = await other.enter("exclusive", { as, acknowledgeWithinMs: 50 })
+        expect(unacknowledged).to.have.length(1)
+        const read = async () => {
+          const runner = dataSource.createQueryRunner()
+          try {
+            await runner.startTransaction()
+            await runner.query("select 1")
+            return "answered"
+          } catch (error) {
+            return (error as Error).constructor.name
+          } finally {
+            await runner.rollbackTransaction().catch(() => undefined)
+            await runner.release()
+          }
+        }
+        let answer = await read()
+        while (answer === "answered") {
+          await new Promise((resolve) => setTimeout(resolve, 20))
+          answer = await read()
+        }
+        expect(answer).to.equal("AccessRefusedError")
+        proxy.thaw()
+        await other.leave({ as })
+        await maintenance.status()
+      }),
+    )
+  })
+
+  it("that is dead has an AbortSignal end enter() all the same, which says that the mode may stand", async () => {
+    await withShortenedTimers(() =>
+      withNetwork(async ({ proxy, maintenance }) => {
+        await withClient(database.current.url, async (client) => {
+          await client.query("begin; select 1")
+          const controller = new AbortController()
+          const told = firstDraining(maintenance)
+          const { signal } = controller
+          const error = errorOf(maintenance.enter("exclusive", { as, drain: forever, signal }))
+          await told
+          proxy.freeze()
+          controller.abort()
+          expect(await error).to.be.instanceOf(EnteringInterruptedError)
+          await client.query("rollback")
+        })
+        proxy.thaw()
+        await installed.current.maintenance.leave({ as })
+      }),
+    )
   })
 
   it("that dies in silence does not have a process refuse for ever: it finds out, and that the window is over", async () => {
