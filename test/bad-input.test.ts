@@ -14,8 +14,9 @@ import {
 import { checkTypeormVersion } from "../src/enforcement/host"
 import { checkServerVersion } from "../src/state/state-store"
 import { type Installed, newDataSource, useMaintenance, withMaintenance } from "./support/data-source"
-import { useDatabase } from "./support/database"
+import { TestDatabase, useDatabase } from "./support/database"
 import { Item } from "./support/entities"
+import { errorOf } from "./support/error-of"
 
 type ErrorClass = new (message: string) => MaintenanceError
 
@@ -120,7 +121,7 @@ const entries: Record<string, BadCall> = {
   ...Object.fromEntries(
     [new Date(0), new Date(-1e14)].map((value) => [
       `enter that begins in ${value.getUTCFullYear()}`,
-      { call: entering({ startsAt: value }), says: ["A window cannot begin in the past: it is "] },
+      { call: entering({ startsAt: value }), says: ["A window cannot begin at that time: it is "] },
     ]),
   ),
   "enter that begins twice": {
@@ -784,5 +785,26 @@ describe("Options that are none", () => {
     expect(await maintenance.status()).to.include({ mode: "normal" })
     await dataSource.destroy()
     await maintenance.uninstall()
+  })
+
+  it("of a user whom the encoding of the database lacks is said, and nothing is committed for him", async () => {
+    const latin = await TestDatabase.create("LATIN1")
+    await withMaintenance(latin.url, {}, async ({ dataSource, maintenance }) => {
+      await dataSource.query("create table item (name text)")
+      const insert = "insert into item values ('crate')"
+      for (const work of [
+        () => dataSource.transaction((manager) => manager.query(insert)),
+        () => maintenance.enter("concurrent"),
+      ]) {
+        const error = await errorOf(maintenance.runAs("Łukasz", work))
+        expect(error).to.be.instanceOf(MaintenanceInputError)
+        expect((error as Error).message).to.match(
+          /^This database cannot hold the name of the user, .*"LATIN1"/,
+        )
+      }
+      expect(await dataSource.query("select from item")).to.deep.equal([])
+      expect(await maintenance.status()).to.include({ mode: "normal" })
+    })
+    await latin.drop()
   })
 })

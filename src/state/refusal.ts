@@ -142,6 +142,8 @@ function factsIn(error: ServerError): RefusalFacts {
   }
 }
 
+/** PostgreSQL's code for a character that the encoding of the database lacks. */
+const untranslatable = "22P05"
 /** PostgreSQL's codes for "the schema, a function or the table is not there, or not for you". */
 const unreadable = new Set(["3F000", "42P01", "42883", "42501", "42703", "42704", "42804", "MM009"])
 
@@ -191,6 +193,13 @@ export function translateStateError(error: unknown, schema: string): unknown {
           cause: error,
         },
       )
+  }
+  if (serverError.code === untranslatable) {
+    return new MaintenanceInputError(
+      `This database cannot hold the name of the user, or the reason (${error.message}), so nothing is committed for it: ` +
+        "use characters that its encoding has.",
+      { cause: error },
+    )
   }
   if (!isUnreadable(error)) return error
   return new MaintenanceSetupError(

@@ -22,9 +22,10 @@ export class TestDatabase {
     this.url = url.toString()
   }
 
-  static async create(): Promise<TestDatabase> {
+  static async create(encoding = "UTF8"): Promise<TestDatabase> {
     const database = new TestDatabase(`maintenance_test_${process.pid}_${++count}`)
-    await withClient(serverUrl(), (client) => client.query(`create database "${database.#name}"`))
+    const like = encoding === "UTF8" ? "" : ` encoding '${encoding}' locale 'C' template template0`
+    await withClient(serverUrl(), (client) => client.query(`create database "${database.#name}"${like}`))
     return database
   }
 
