@@ -128,16 +128,18 @@ export class Maintenance {
    * reached for minutes, and the mode stands; and MaintenanceInputError for an unknown mode, no user, a reason that is
    * empty or too long, or another option that makes no sense.
    */
-  async enter(mode: Mode, options: EnterOptions = {}): Promise<Entered> {
-    if (checkMode(mode) === "normal") {
+  enter(mode: Mode, options: EnterOptions = {}): Promise<Entered> {
+    return this.#feed.whileUnderWay(async () => {
+      if (checkMode(mode) !== "normal") {
+        const entered = await this.#entering.enter(this.#entryOf(mode, options))
+        this.#held = { was: entered, at: performance.now() }
+        return entered
+      }
       checkOptions(options, enterOptionNames)
       if (startOf(options))
         throw new MaintenanceInputError("Normal mode cannot be announced: name another, or leave at once.")
       return { ...(await this.leave({ as: options.as })), unacknowledged: [] }
-    }
-    const entered = await this.#entering.enter(this.#entryOf(mode, options))
-    this.#held = { was: entered, at: performance.now() }
-    return entered
+    })
   }
 
   /**
@@ -169,7 +171,11 @@ export class Maintenance {
    * Hands the window to another maintainer; when it resolves, no write of the former one is under way any more. Throws
    * NotMaintainerError for a stranger, MaintenanceInputError in normal mode, and for nobody to hand it to.
    */
-  async transfer(options: TransferOptions): Promise<MaintenanceStatus> {
+  transfer(options: TransferOptions): Promise<MaintenanceStatus> {
+    return this.#feed.whileUnderWay(() => this.#transfer(options))
+  }
+
+  async #transfer(options: TransferOptions): Promise<MaintenanceStatus> {
     checkOptions(options, ["as", "to"])
     const to = checkUser(options.to)
     const actor = this.#actor(options.as)
@@ -196,16 +202,19 @@ export class Maintenance {
    * `enter` throws, when the work was not begun.
    */
   async during<T>(mode: Mode, options: EnterOptions, work: () => T | Promise<T>): Promise<T> {
-    if (checkMode(mode) === "normal") {
-      throw new MaintenanceInputError('during("normal") makes no sense: name the mode to enter.')
-    }
     const task = randomUUID()
-    const entry = this.#entryOf(mode, options, task)
-    if (typeof work !== "function") throw new MaintenanceInputError("during() needs a function to run.")
-    const user = knownUser(entry.opening.actor)
-    const was = await this.#entering.enter(entry).catch(async (error: unknown) => {
-      // Perhaps it stands.
-      throw error instanceof EnteringInterruptedError ? await this.#putBack(task, error) : error
+    const [user, was] = await this.#feed.whileUnderWay(async () => {
+      if (checkMode(mode) === "normal") {
+        throw new MaintenanceInputError('during("normal") makes no sense: name the mode to enter.')
+      }
+      const entry = this.#entryOf(mode, options, task)
+      if (typeof work !== "function") throw new MaintenanceInputError("during() needs a function to run.")
+      const maintainer = knownUser(entry.opening.actor)
+      const entered = await this.#entering.enter(entry).catch(async (error: unknown) => {
+        // Perhaps it stands.
+        throw error instanceof EnteringInterruptedError ? await this.#putBack(task, error) : error
+      })
+      return [maintainer, entered] as const
     })
     const tenure = { was, at: performance.now() }
     let result: T
@@ -312,7 +321,8 @@ export class Maintenance {
 
   /**
    * What `on("draining")` tells, as an async iterator: of the entering that is under way in this DataSource, or else of the next,
-   * until that is over, or the DataSource is destroyed.
+   * until that is over, however, or the DataSource is destroyed. One is under way as soon as `enter`, `during` or `transfer` was
+   * called.
    */
   draining(): AsyncIterableIterator<Draining> {
     return this.#feed.follow()

@@ -5,8 +5,9 @@ import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { promisify } from "node:util"
 import * as publicFace from "../src"
-import { withMaintenance } from "./support/data-source"
+import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
+import { errorOf } from "./support/error-of"
 
 const root = resolve(__dirname, "../..")
 const readme = readFileSync(join(root, "README.md"), "utf8")
@@ -74,6 +75,53 @@ describe("The statements for the operator", () => {
       await database.current.sql(leave)
       await dataSource.query("create table product ()")
     })
+  })
+})
+
+describe("The guide to draining", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  const guide = readFileSync(join(root, "docs/guides/drain.md"), "utf8")
+  const [snippet = ""] = blocks("ts", guide).filter((block) => block.includes("maintenance.draining()"))
+  afterEach(async () => {
+    const { maintenance } = installed.current
+    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
+  })
+
+  const AsyncFunction = (async () => undefined).constructor as FunctionConstructor
+  /** Runs the loop of the guide; resolves with the process ids that it prints. */
+  const follow = async (text = snippet, printed: (pids: unknown[]) => unknown = () => undefined) => {
+    const pids: unknown[] = []
+    const log = (blockers: unknown) => {
+      if (!Array.isArray(blockers)) return
+      pids.push(...blockers.map((blocker: { pid: number }) => blocker.pid))
+      printed(pids)
+    }
+    await new AsyncFunction("maintenance", "console", text)(installed.current.maintenance, { log })
+    return pids
+  }
+
+  it("has a loop that shows who is in the way, and ends when the mode is entered", async () => {
+    await withClient(database.current.url, async (client) => {
+      await client.query("begin")
+      const { rows } = await client.query("select pg_backend_pid() as pid")
+      const pids = await follow(snippet, (found) => found.length === 1 && void client.query("rollback"))
+      expect(pids[0]).to.equal(rows[0].pid)
+    })
+    expect(await installed.current.maintenance.status()).to.include({ state: "exclusive" })
+    expect(await follow()).to.deep.equal([])
+  })
+
+  it("has a loop that ends, and throws the refusal, when somebody else holds a window", async () => {
+    await installed.current.maintenance.enter("concurrent", { as: "bob" })
+    expect(await errorOf(follow())).to.be.instanceOf(publicFace.NotMaintainerError)
+  })
+
+  it("has a loop that ends, and throws the error, when what it asks for makes no sense", async () => {
+    for (const text of [snippet.replace('"exclusive"', '"closed"'), snippet.replace('"alice"', '""')]) {
+      expect(text).to.not.equal(snippet)
+      expect(await errorOf(follow(text))).to.be.instanceOf(publicFace.MaintenanceInputError)
+    }
   })
 })
 

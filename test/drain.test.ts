@@ -1,6 +1,12 @@
 import { expect } from "chai"
 import type { DataSource, QueryRunner } from "typeorm"
-import { type Blocker, DrainTimeoutError, maintenanceSchemaSql, NotMaintainerError } from "../src"
+import {
+  type Blocker,
+  DrainTimeoutError,
+  type Maintenance,
+  maintenanceSchemaSql,
+  NotMaintainerError,
+} from "../src"
 import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
 import { firstDraining } from "./support/draining"
@@ -95,6 +101,45 @@ describe("Entering a mode while others have something running", () => {
       await following
       expect(seen).to.deep.equal([pid])
     })
+  })
+
+  it("is followed until it is over, also by who asks twice before anything is told", async () => {
+    const { dataSource, maintenance } = installed.current
+    await withOpen(dataSource, "select 1", async (runner, pid) => {
+      const entered = maintenance.enter("exclusive", { as: "alice", drain: forever })
+      const draining = maintenance.draining()
+      const [first, second] = [draining.next(), draining.next()]
+      expect(pidsOf((await first).value?.blockers ?? [])).to.deep.equal([pid])
+      await runner.query("rollback")
+      await entered
+      await second
+      while (!(await draining.next()).done);
+    })
+  })
+
+  for (const [call, begin] of [
+    ["during()", (m: Maintenance) => m.during("exclusive", { as: "alice" }, () => undefined)],
+    ["transfer()", (m: Maintenance) => m.transfer({ as: "alice", to: "carol" })],
+  ] as const) {
+    it(`is followed to the end of a ${call} that is refused at once`, async () => {
+      const { maintenance } = installed.current
+      await maintenance.enter("concurrent", { as: "bob" })
+      const refused = errorOf(begin(maintenance))
+      for await (const draining of maintenance.draining()) expect(draining).to.equal(undefined)
+      expect(await refused).to.be.instanceOf(NotMaintainerError)
+    })
+  }
+
+  it("is followed no longer than until the work of during() begins", async () => {
+    const { maintenance } = installed.current
+    const begun = new Promise<void>((resolve) => {
+      const following = async () => {
+        for await (const draining of maintenance.draining()) expect(draining).to.equal(undefined)
+        resolve()
+      }
+      void following()
+    })
+    await maintenance.during("exclusive", { as: "alice" }, () => begun)
   })
 
   it("is abandoned when the time is over, and the mode is what it was", async () => {

@@ -5,12 +5,13 @@ export class DrainingFeed {
   readonly #followers = new Set<Follower>()
   #underWay = 0
 
-  /** Begins to wait for what was running; to be undone by the function that is returned. */
-  begin(): () => void {
+  /** Runs a call that may wait for what was running. It is under way from now on, and until it is over, however. */
+  async whileUnderWay<T>(call: () => Promise<T>): Promise<T> {
     this.#underWay++
-    return () => {
-      if (--this.#underWay > 0) return
-      for (const follower of this.#followers) follower.end()
+    try {
+      return await call()
+    } finally {
+      if (--this.#underWay === 0) this.close()
     }
   }
 
@@ -35,7 +36,8 @@ class Follower implements AsyncIterableIterator<Draining> {
   readonly #ended: () => void
   #latest: Draining | undefined
   #isOver = false
-  #wake: () => void = () => undefined
+  /** Those who have asked for what comes next: somebody may ask twice before there is anything. */
+  #waiting: (() => void)[] = []
 
   constructor(ended: () => void) {
     this.#ended = ended
@@ -57,7 +59,9 @@ class Follower implements AsyncIterableIterator<Draining> {
   }
 
   async next(): Promise<IteratorResult<Draining, undefined>> {
-    while (!this.#latest && !this.#isOver) await new Promise<void>((resolve) => (this.#wake = resolve))
+    while (!this.#latest && !this.#isOver) {
+      await new Promise<void>((resolve) => void this.#waiting.push(resolve))
+    }
     const value = this.#latest
     this.#latest = undefined
     return value ? { value, done: false } : { value: undefined, done: true }
@@ -67,5 +71,9 @@ class Follower implements AsyncIterableIterator<Draining> {
     this.#latest = undefined
     this.end()
     return { value: undefined, done: true }
+  }
+
+  #wake(): void {
+    for (const goOn of this.#waiting.splice(0)) goOn()
   }
 }

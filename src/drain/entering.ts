@@ -81,28 +81,23 @@ export class Entering {
     )
     const { feed } = this.#events
     let isSaid = false
-    const end = feed.begin()
-    try {
-      return await drain(
-        {
-          look: (holders) => blockers.look(holders),
-          end: (blocker, how) => blockers.end(blocker, how),
-          holders: () => store.switching.waitedFor(opened, signal),
-          inform,
-          tell: (draining) => {
-            this.#events.draining(draining)
-            feed.tell(draining)
-            if (isSaid || draining.waitedMs < sayAfterMs) return
-            isSaid = true
-            this.#events.warn(stillWaiting(draining))
-          },
+    return drain(
+      {
+        look: (holders) => blockers.look(holders),
+        end: (blocker, how) => blockers.end(blocker, how),
+        holders: () => store.switching.waitedFor(opened, signal),
+        inform,
+        tell: (draining) => {
+          this.#events.draining(draining)
+          feed.tell(draining)
+          if (isSaid || draining.waitedMs < sayAfterMs) return
+          isSaid = true
+          this.#events.warn(stillWaiting(draining))
         },
-        plan,
-        signal,
-      )
-    } finally {
-      end()
-    }
+      },
+      plan,
+      signal,
+    )
   }
 
   /** The error for a window that is not there to begin at its time. */
