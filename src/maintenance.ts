@@ -182,8 +182,9 @@ export class Maintenance {
     const store = await this.#installation.store()
     const opened = await this.#letGo(() => store.switching.transfer(actor, to))
     const status = await this.#installation.refresh()
-    const opening = { mode: status.mode, actor: { user: to, isEmergency: false } }
-    await this.#entering.drain(store, opened, opening, { withinMs: 0, outcome: "proceed" }, () =>
+    const { mode, reason } = status
+    const waited = { mode, actor: { user: to, isEmergency: false }, reason, call: "transfer()" }
+    await this.#entering.drain(store, opened, waited, { withinMs: 0, outcome: "proceed" }, () =>
       Promise.resolve(),
     )
     return status

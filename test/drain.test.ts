@@ -14,6 +14,7 @@ import { errorOf } from "./support/error-of"
 import { Member } from "./support/members"
 import { Proxy } from "./support/proxy"
 import { openShop } from "./support/shop"
+import { warning } from "./support/warning"
 import { windowOf } from "./support/window"
 
 /** The longest wait: the tests end it by what they do. */
@@ -151,17 +152,59 @@ describe("Entering a mode while others have something running", () => {
       expect(pidsOf((error as DrainTimeoutError).blockers)).to.deep.equal([pid])
       expect((error as Error).message).to.match(
         new RegExp(
-          "^Mode not changed: after 20 ms 1 transaction of others was still open; the mode is what it was before\\.\n" +
+          "^Mode not changed: alice was entering exclusive mode, but after 20 ms 1 transaction of others was still open; " +
+            "the mode is what it was before\\.\n" +
             `- backend ${pid} \\(user postgres, from 127\\.0\\.0\\.1, process ${process.pid} on .*, open for .* s, ` +
             "idle in transaction, has written\\): select pg_backend_pid\\(\\) as pid\n" +
-            'End it, wait longer \\(drain\\.withinMs\\), or say what to do with what is left \\(drain\\.then: "terminate", ',
+            'End it, wait longer \\(drain\\.withinMs\\), or say what to do with what is left \\(drain\\.then: "terminate", ' +
+            'or "proceed", which leaves it to be refused\\)\\.$',
         ),
       )
+      expect(error).to.include({ mode: "exclusive", maintainer: "alice" })
       expect(await maintenance.status()).to.include({ mode: "normal", state: "normal" })
       await runner.query("commit")
       expect(await dataSource.query("select note from audit where note = 'kept'")).to.have.length(1)
     })
   })
+
+  it("is abandoned, and says who is not refused later if it proceeds: who has no plugin", async () => {
+    const { dataSource, maintenance } = installed.current
+    await withOpen(dataSource, "select 1", () =>
+      withClient(database.current.url, async (client) => {
+        await client.query("begin")
+        await client.query("select 1")
+        const error = await errorOf(maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 20 } }))
+        expect((error as Error).message.split("\n").at(-1)).to.equal(
+          "End them, wait longer (drain.withinMs), or say what to do with what is left (drain.then: " +
+            '"terminate", or "proceed", which leaves them to be refused). ' +
+            "But a session of no process with the plugin is not refused: it may still commit.",
+        )
+        await client.query("rollback")
+      }),
+    )
+  })
+
+  for (const [until, withinMs, said] of [
+    ["until when, and what then", 30_000, /^\d s of 30 s, then abandons$/],
+    ["nothing of an end that is as good as none", forever.withinMs, /^\d s$/],
+  ] as const) {
+    it(`says after five seconds which mode is entered, by whom, and ${until}`, async () => {
+      const { dataSource, maintenance } = installed.current
+      await withOpen(dataSource, "select 1", async (runner, pid) => {
+        const warned = warning(/ mode \(alice/)
+        const drain = { withinMs }
+        const entered = maintenance.enter("exclusive", { as: "alice", reason: "failover", drain })
+        const [first = "", line] = (await warned).split("\n")
+        const parts = /^Exclusive mode \(alice: failover\) holds; enter\(\) has waited (.*), for:$/.exec(
+          first,
+        )
+        expect(parts?.[1]).to.match(said)
+        expect(line).to.include(`- backend ${pid} (`)
+        await runner.query("rollback")
+        await entered
+      })
+    })
+  }
 
   it("is abandoned, and says for whom, before the window would end by itself", async () => {
     const { dataSource, maintenance } = installed.current
@@ -226,12 +269,24 @@ describe("Entering a mode while others have something running", () => {
   it("is abandoned if what is idle in a transaction was only cancelled", async () => {
     const { dataSource, maintenance } = installed.current
     await withOpen(dataSource, "select 1", async (_, pid) => {
-      const error = await errorOf(
-        maintenance.enter("concurrent", { as: "alice", drain: { withinMs: 0, then: "cancel" } }),
-      )
+      const warned = warning(/ mode \(alice/)
+      const drain = { withinMs: 1000, then: "cancel" } as const
+      const error = await errorOf(maintenance.enter("concurrent", { as: "alice", reason: "move", drain }))
       expect(error).to.be.instanceOf(DrainTimeoutError)
+      expect(error).to.include({ mode: "concurrent", maintainer: "alice", reason: "move" })
       expect(pidsOf((error as DrainTimeoutError).blockers)).to.deep.equal([pid])
-      expect((error as Error).message).to.include("still open, though to be cancelled 5000 ms ago")
+      const [first, , advice] = (error as Error).message.split("\n")
+      expect(first).to.equal(
+        "Mode not changed: alice was entering concurrent mode (move), but 1 transaction of others was still open " +
+          "5 s after it was cancelled; the mode is what it was before.",
+      )
+      expect(advice).to.equal(
+        'A cancel does not end a session that is idle in a transaction: use drain.then: "terminate", or end it by hand. ' +
+          'End it by hand, or leave it to be refused (drain.then: "proceed").',
+      )
+      expect(await warned).to.match(
+        /^Concurrent mode \(alice: move\) holds; enter\(\) has waited \d s: after 1 s it cancels them, and abandons 5 s later, for:\n- /,
+      )
     })
     expect(await maintenance.status()).to.include({ mode: "normal" })
   })
@@ -321,6 +376,13 @@ describe("Entering a mode while others have something running", () => {
     const [blocker] = (error as DrainTimeoutError).blockers as [Blocker]
     expect(blocker).to.include({ pid: undefined, transaction: name, state: "prepared", hasWritten: true })
     expect(blocker.cannotEnd).to.include("ROLLBACK PREPARED")
+    const [first, , advice] = (error as Error).message.split("\n")
+    expect(first).to.include("1 transaction of others was still open 5 s after it was to be terminated; ")
+    expect(advice).to.equal(
+      "A prepared transaction is ended by COMMIT PREPARED or ROLLBACK PREPARED alone. " +
+        'End it by hand, or leave it to be refused (drain.then: "proceed"). ' +
+        "But a prepared transaction is not refused: it may still commit.",
+    )
   })
 
   for (const [who, as] of [
@@ -429,6 +491,10 @@ describe("Entering a mode while others have something running", () => {
           expect(blocker).to.include({ pid, user: "postgres", isHidden: true, query: undefined })
           expect(blocker.cannotEnd).to.include("permission denied to terminate process")
           expect((error as Error).message).to.include("hidden: this role is no member of pg_read_all_stats")
+          expect((error as Error).message.split("\n").at(-1)).to.equal(
+            "To terminate it, enter as a role that is a member of pg_signal_backend. " +
+              'End it by hand, or leave it to be refused (drain.then: "proceed").',
+          )
         })
       })
     } finally {

@@ -5,9 +5,9 @@ export interface DrainOptions {
   /** How many milliseconds to wait for it to end. Default: 30000; 0 in concurrent mode if there is no `drain` at all. */
   withinMs?: number | undefined
   /**
-   * What to do with what is left then. `proceed`: nothing, it is refused later. `cancel`: cancel its statement; `terminate`:
-   * terminate its session; what is left another 5 seconds later makes it be abandoned. `abandon`: the mode goes back to
-   * what it was, with a DrainTimeoutError. Default: `proceed` in concurrent mode, `abandon` in exclusive mode.
+   * What to do with what is left then. `proceed`: nothing, it is refused later; but sessions without the plugin and prepared
+   * transactions are not, and may still commit. `cancel`: cancel its statement; `terminate`: terminate its session; what is left
+   * another 5 seconds later makes it be abandoned. `abandon`: the mode goes back to what it was, with a DrainTimeoutError. Default: `proceed` in concurrent mode, `abandon` in exclusive mode.
    */
   then?: DrainOutcome | undefined
 }

@@ -11,7 +11,7 @@ import { Blockers } from "./blockers"
 import { drain, type Draining, type DrainPlan } from "./drain"
 import type { DrainingFeed } from "./draining-feed"
 import type { Entry } from "./entry"
-import { drainTimedOut, endedMeanwhile, interrupted, notBegun, stillWaiting } from "./failure"
+import { drainTimedOut, endedMeanwhile, interrupted, notBegun, stillWaiting, type Waited } from "./failure"
 import type { Tenure } from "./fate"
 
 /** Whom it tells. */
@@ -67,12 +67,12 @@ export class Entering {
   async drain(
     store: StateStore,
     opened: Opened,
-    opening: Pick<Opening, "mode" | "actor">,
+    waited: Waited,
     plan: DrainPlan,
     inform: () => Promise<unknown>,
     signal?: AbortSignal,
   ): Promise<readonly Blocker[]> {
-    const window = { mode: opening.mode, maintainer: opening.actor.user as string }
+    const window = { mode: waited.mode, maintainer: waited.actor.user as string }
     const { schema } = this.#installation.options
     const blockers = new Blockers(
       (text, values) => store.look(text, values, signal),
@@ -92,7 +92,7 @@ export class Entering {
           feed.tell(draining)
           if (isSaid || draining.waitedMs < sayAfterMs) return
           isSaid = true
-          this.#events.warn(stillWaiting(draining))
+          this.#events.warn(stillWaiting(draining, waited, plan))
         },
       },
       plan,
@@ -133,8 +133,9 @@ export class Entering {
         acknowledged
           .then(() => store.fleet.askedAnew(epoch, acknowledgeWithinMs, until))
           .catch(() => undefined)
-      const left = await this.drain(store, opened, opening, plan, inform, signal)
-      if (left.length > 0) throw drainTimedOut(left, plan)
+      const call = opening.task === undefined ? "enter()" : "during()"
+      const left = await this.drain(store, opened, { ...opening, call }, plan, inform, signal)
+      if (left.length > 0) throw drainTimedOut(left, plan, opening)
       const unacknowledged = await acknowledged
       signal?.throwIfAborted()
       await store.switching.end(opened, signal)

@@ -1,43 +1,128 @@
 import { DrainTimeoutError, EnteringInterruptedError, NotMaintainerError } from "../errors"
 import { type Blocker, describeBlocker } from "./blocker"
 import type { MaintenanceStatus } from "../mode/mode"
-import { describeAnnounced, factsOf } from "../state/refusal"
-import { type Draining, type DrainPlan, graceMs } from "./drain"
+import { capitalized, describeAnnounced, factsOf } from "../state/refusal"
+import type { Opening } from "../state/switching"
+import { type Draining, type DrainOutcome, type DrainPlan, graceMs } from "./drain"
 import { fateOf, type Tenure } from "./fate"
 
 /** How many blockers a message names. */
 const maxNamed = 10
 
+/** What a message says of a window. */
+export type Wanted = Pick<Opening, "mode" | "actor" | "reason">
+
+/** The same, of one that is waited for by this call. */
+export interface Waited extends Wanted {
+  readonly call: string
+}
+
 /** What is said of a mode that is being entered for a while. */
-export function stillWaiting({ blockers, waitedMs }: Draining): string {
-  const named = blockers.slice(0, maxNamed).map((blocker) => `\n- ${describeBlocker(blocker)}`)
-  return `The mode holds, and enter() has waited for ${Math.round(waitedMs / 1000)} s for:${named.join("")}`
+export function stillWaiting(draining: Draining, waited: Waited, plan: DrainPlan): string {
+  const { mode, actor, reason, call } = waited
+  const who = `${actor.user}${reason ? `: ${reason}` : ""}`
+  return (
+    `${capitalized(mode)} mode (${who}) holds; ${call} has waited ${howLong(draining, plan)}, for:` +
+    linesOf(draining.blockers)
+  )
+}
+
+/** How long it has been waited, of how long, and what then; of how long is not said of what is meant to be without an end. */
+function howLong({ waitedMs }: Draining, { withinMs, outcome }: DrainPlan): string {
+  const waited = inWords(waitedMs)
+  if (waitedMs < withinMs) {
+    return withinMs > longestToldMs
+      ? waited
+      : `${waited} of ${inWords(withinMs)}, then ${consequences[outcome]}`
+  }
+  return outcome === "proceed"
+    ? `${waited}, and goes on, as these can be refused no more`
+    : `${waited}: after ${inWords(withinMs)} it ${consequences[outcome]}`
+}
+
+const consequences: Readonly<Record<DrainOutcome, string>> = {
+  proceed: "proceeds",
+  cancel: `cancels them, and abandons ${graceMs / 1000} s later`,
+  terminate: `terminates them, and abandons ${graceMs / 1000} s later`,
+  abandon: "abandons",
+}
+
+/** A wait that is longer is as good as one without an end. */
+const longestToldMs = 24 * 3600 * 1000
+
+function inWords(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`
+  if (ms < 600_000) return `${Math.round(ms / 1000)} s`
+  return `${Math.round(ms / 60_000)} min`
 }
 
 /** The error for a mode that was not entered, because of who is left. */
 export function drainTimedOut(
   blockers: readonly Blocker[],
   { withinMs, outcome }: DrainPlan,
+  { mode, actor, reason }: Wanted,
 ): DrainTimeoutError {
-  const many = blockers.length !== 1
-  const isTried = outcome === "cancel" || outcome === "terminate"
-  const ended = isTried
-    ? `, though to be ${outcome === "cancel" ? "cancelled" : "terminated"} ${graceMs} ms ago`
-    : ""
-  const them = many ? "them" : "it"
-  const advice = isTried
-    ? `End ${them} by hand (a prepared transaction by ROLLBACK PREPARED), enter as a role that is a member of pg_signal_backend, ` +
-      `or leave ${them} to be refused (drain.then: "proceed").`
-    : `End ${them}, wait longer (drain.withinMs), or say what to do with what is left (drain.then: "terminate", or ` +
-      `"proceed", which leaves ${them} to be refused).`
+  const count = `${blockers.length} transaction${blockers.length === 1 ? "" : "s"} of others`
+  const [were, they] = blockers.length === 1 ? ["was", "it was"] : ["were", "they were"]
+  const toBe = blockers.some(({ cannotEnd }) => cannotEnd) ? "to be " : ""
+  const left = isEnding(outcome)
+    ? `${count} ${were} still open ${graceMs / 1000} s after ${they} ${toBe}${outcome === "cancel" ? "cancelled" : "terminated"}`
+    : `after ${inWords(withinMs)} ${count} ${were} still open`
+  return new DrainTimeoutError(
+    `Mode not changed: ${actor.user} was entering ${mode} mode${reason ? ` (${reason})` : ""}, but ${left}; ` +
+      `the mode is what it was before.${linesOf(blockers)}\n${adviceOn(blockers, outcome)}`,
+    { mode, maintainer: actor.user, reason, blockers },
+  )
+}
+
+/** What is to be done about who is left. */
+function adviceOn(blockers: readonly Blocker[], outcome: DrainOutcome): string {
+  const them = blockers.length === 1 ? "it" : "them"
+  const isIdle = blockers.some(({ state }) => state?.startsWith("idle in transaction"))
+  // What PostgreSQL does not do for a session, it forbids.
+  const isForbidden = blockers.some(({ pid, cannotEnd }) => pid !== undefined && cannotEnd)
+  const terminate = blockers.every(isPrepared) ? "" : '"terminate", or '
+  const sentences = [
+    outcome === "cancel" &&
+      isIdle &&
+      'A cancel does not end a session that is idle in a transaction: use drain.then: "terminate", or end it by hand.',
+    isForbidden && `To ${outcome} ${them}, enter as a role that is a member of pg_signal_backend.`,
+    blockers.some(isPrepared) &&
+      "A prepared transaction is ended by COMMIT PREPARED or ROLLBACK PREPARED alone.",
+    isEnding(outcome)
+      ? `End ${them} by hand, or leave ${them} to be refused (drain.then: "proceed").`
+      : `End ${them}, wait longer (drain.withinMs), or say what to do with what is left (drain.then: ${terminate}` +
+        `"proceed", which leaves ${them} to be refused).`,
+    exceptionsTo(blockers),
+  ]
+  return sentences.filter(Boolean).join(" ")
+}
+
+/** Who of those that are left is not refused. */
+function exceptionsTo(blockers: readonly Blocker[]): string | undefined {
+  const exceptions = [
+    blockers.some((blocker) => !blocker.instance && !isPrepared(blocker)) &&
+      "a session of no process with the plugin",
+    blockers.some(isPrepared) && "a prepared transaction",
+  ].filter(Boolean)
+  return exceptions.length === 0
+    ? undefined
+    : `But ${exceptions.join(" or ")} is not refused: it may still commit.`
+}
+
+function isPrepared({ pid }: Blocker): boolean {
+  return pid === undefined
+}
+
+/** Whether what is left is ended, before it is abandoned. */
+function isEnding(outcome: DrainOutcome): outcome is "cancel" | "terminate" {
+  return outcome === "cancel" || outcome === "terminate"
+}
+
+function linesOf(blockers: readonly Blocker[]): string {
   const named = blockers.slice(0, maxNamed).map((blocker) => `\n- ${describeBlocker(blocker)}`)
   const more = blockers.length > maxNamed ? `\n- and ${blockers.length - maxNamed} more` : ""
-  return new DrainTimeoutError(
-    `Mode not changed: after ${withinMs} ms ${blockers.length} transaction${many ? "s" : ""} of others ` +
-      `${many ? "were" : "was"} still open${ended}; the mode is what it was before.${named.join("")}${more}\n` +
-      advice,
-    { blockers },
-  )
+  return `${named.join("")}${more}`
 }
 
 /** The error for a window that is over before it was entered. */

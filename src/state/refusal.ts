@@ -104,7 +104,8 @@ export function notTakenBack(refusal: NotMaintainerError): NotMaintainerError {
   )
 }
 
-function capitalized(sentence: string): string {
+/** A sentence, or what begins one. */
+export function capitalized(sentence: string): string {
   return sentence.slice(0, 1).toUpperCase() + sentence.slice(1)
 }
 
