@@ -21,7 +21,7 @@ import { checkPolicy, type MaintenanceOptions, resolveOptions } from "./options"
 import { type RefusalPolicy, shared } from "./shared"
 import { interruptedTask, taskLost } from "./drain/failure"
 import { fateOf, type Tenure } from "./drain/fate"
-import { whenWritable } from "./when-writable"
+import { WritableWait } from "./when-writable"
 
 /** Who changes the mode. */
 export interface LeaveOptions {
@@ -97,6 +97,11 @@ export class Maintenance {
   #held: Tenure | undefined
   readonly #feed = new DrainingFeed()
   readonly #entering: Entering
+  readonly #writable = new WritableWait({
+    refusal: (actor) => this.#installation.refusalOf(actor),
+    onChange: (listener) => this.on("change", listener),
+    stopped: () => this.#installation.watch.stopped,
+  })
 
   /** Use `installMaintenance`. */
   constructor(dataSource: DataSource, options: MaintenanceOptions = {}) {
@@ -241,17 +246,16 @@ export class Maintenance {
 
   /**
    * Resolves when whom the running code acts for may write, at once if that is so already: for loops that take one job after
-   * the other. After a window the waiting ones are released one by one, within a quarter of a second. Throws the refusal
-   * if `timeoutMs` is over, and the reason of the signal.
+   * the other. After a window the waiting ones are released one by one, within a quarter of a second; while the database cannot be
+   * reached, they go on waiting. Throws the refusal if `timeoutMs` is over, the reason of the signal, and MaintenanceSetupError
+   * if the database does not answer when the time is over (for a second at least), or the DataSource is destroyed.
    */
   async whenWritable(options: WaitOptions = {}): Promise<void> {
     checkOptions(options, ["timeoutMs", "signal"])
     const timeoutMs = durationOf("timeoutMs", options.timeoutMs, Number.POSITIVE_INFINITY)
     const signal = checkSignal(options.signal)
     const actor = this.#actor(undefined)
-    const refusal = () => this.#installation.refusalOf(actor)
-    const onChange = (listener: () => void) => this.on("change", listener)
-    await whenWritable({ refusal, onChange }, { timeoutMs, signal }).catch((error: unknown) => {
+    await this.#writable.wait(actor, { timeoutMs, signal }).catch((error: unknown) => {
       throw this.#installation.refused(error)
     })
   }

@@ -9,6 +9,7 @@ import { useDatabase, withClient } from "./support/database"
 import { errorOf } from "./support/error-of"
 import { nothingStray, stray } from "./support/pool"
 import { Proxy } from "./support/proxy"
+import { warning } from "./support/warning"
 
 const poolOf = ({ driver }: DataSource) => (driver as unknown as { master: Pool }).master
 /** Resolves when all that was asked for before has got as far as it can without the server. */
@@ -89,6 +90,17 @@ describe("Readers that are bounded", () => {
       }
     })
   }
+
+  it("are said to wait in a process warning", async () => {
+    const warned = warning(/readers/)
+    const { since } = await enter(1)
+    const all = strangers(3)
+    expect(await warned).to.equal(
+      `2 calls wait for one of the connections, of which the concurrent maintenance since ${since?.toISOString()} by alice ` +
+        "leaves 1 of each process to others (readers), and later ones will, too.",
+    )
+    await releaseAll(all)
+  })
 
   it("leave the rest to the maintainer and to emergency users", async () => {
     await enter(1)

@@ -90,14 +90,16 @@ describe("Whoever is restricted, and waits", () => {
       const first = errorOf(write(dataSource))
       const second = await errorOf(write(dataSource))
       expect(second).to.be.instanceOf(AccessRefusedError)
-      expect((second as Error).message).to.include("1 are waiting for the end of it already.")
+      expect((second as Error).message).to.include(
+        ". As many wait for its end already as may (maxWaiting: 1).",
+      )
       expect(await first).to.be.instanceOf(AccessRefusedError)
-      expect(((await first) as Error).message).to.include("Waited 20 ms for the end of it.")
+      expect(((await first) as Error).message).to.include(" Waited 20 ms for its end (maxWaitMs). Try again ")
       await maintenance.enter("concurrent", { as: "alice" })
       const read = await errorOf(dataSource.query("select 1"))
       expect(read).to.be.instanceOf(AccessRefusedError).and.to.include({ mode: "concurrent" })
       expect((read as Error).message).to.match(
-        /^Not let in: .* by alice, and whoever waits .* Waited 20 ms for the end of it\. Nothing was sent\. /,
+        /^Not let in: the system is in concurrent maintenance since \S+ by alice; waited 20 ms for its end \(maxWaitMs\)\. Nothing was sent\. /,
       )
       const written = maintenance.whenRefused("throw", () => write(dataSource))
       expect(await errorOf(written)).to.be.instanceOf(WriteVetoedError)
@@ -162,7 +164,7 @@ describe("Whoever is restricted, and waits", () => {
       await Promise.all(waiting)
       expect(warnings).to.deep.equal([
         `2 calls wait for the end of the exclusive maintenance since ${since?.toISOString()} by alice (rebuild), ` +
-          'for 300000 ms each at most, and so do those that come (onRefused: "wait").',
+          'for 300000 ms each at most, and later ones will, too (onRefused: "wait").',
       ])
     } finally {
       process.removeListener("warning", listen)
@@ -179,7 +181,7 @@ describe("Whoever is restricted, and waits", () => {
       await asFarAsItCan()
     })
     expect(await waiting).to.be.instanceOf(AccessRefusedError)
-    expect(((await waiting) as Error).message).to.include("The DataSource was destroyed, ")
+    expect(((await waiting) as Error).message).to.include(". The DataSource was destroyed, ")
     expect(await stored()).to.equal(before)
   })
 

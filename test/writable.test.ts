@@ -1,8 +1,10 @@
 import { expect } from "chai"
-import { AccessRefusedError, MaintenanceInputError, WriteVetoedError } from "../src"
-import { useMaintenance } from "./support/data-source"
+import { AccessRefusedError, MaintenanceInputError, MaintenanceSetupError, WriteVetoedError } from "../src"
+import { type Installed, useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase } from "./support/database"
 import { errorOf } from "./support/error-of"
+import { Proxy } from "./support/proxy"
+import { warning } from "./support/warning"
 
 describe("Whether one may write", () => {
   const database = useDatabase()
@@ -72,6 +74,106 @@ describe("Whether one may write", () => {
     controller.abort(reason)
     expect(await waiting).to.equal(reason)
     expect(await errorOf(maintenance.whenWritable({ signal: controller.signal }))).to.equal(reason)
+  })
+
+  it("is answered with what restricts, and how long it was waited, for nothing was tried", async () => {
+    const { maintenance } = installed.current
+    const told = [
+      ["concurrent", "others may only read"],
+      ["exclusive", "only the maintainer gets a connection"],
+    ] as const
+    for (const [mode, others] of told) {
+      const { since } = await maintenance.enter(mode, { as: "alice", reason: "rebuild" })
+      const window = `Not writable: the system is in ${mode} maintenance since ${since?.toISOString()} by alice (rebuild); ${others}.`
+      const [asked, waited] = [maintenance.assertWritable(), maintenance.whenWritable({ timeoutMs: 20 })]
+      expect(await errorOf(asked)).to.have.property(
+        "message",
+        `${window} Try again when the maintenance is over.`,
+      )
+      expect(await errorOf(waited)).to.have.property(
+        "message",
+        `${window} Waited 20 ms (timeoutMs). Try again when the maintenance is over.`,
+      )
+    }
+  })
+
+  it("is said of who waits for it in a process warning, once in a window", async () => {
+    const { maintenance } = installed.current
+    const warned = warning(/whenWritable/)
+    const { since } = await maintenance.enter("exclusive", { as: "alice", reason: "rebuild" })
+    const waiting = [maintenance.whenWritable(), maintenance.whenWritable()]
+    expect(await warned).to.equal(
+      `2 calls wait for the end of the exclusive maintenance since ${since?.toISOString()} by alice (rebuild) (whenWritable()).`,
+    )
+    await maintenance.leave({ as: "alice" })
+    await Promise.all(waiting)
+  })
+
+  it("is waited for no more when the DataSource is destroyed, or the plugin uninstalled", async () => {
+    await installed.current.maintenance.enter("concurrent", { as: "alice" })
+    const stops = [
+      ({ dataSource }: Installed) => dataSource.destroy(),
+      ({ maintenance }: Installed) => maintenance.uninstall(),
+    ]
+    for (const stop of stops) {
+      await withMaintenance(database.current.url, {}, async (other) => {
+        const waiting = errorOf(other.maintenance.whenWritable())
+        // It is asked after that, on the same connection.
+        await other.maintenance.status()
+        await stop(other)
+        const error = await Promise.race([waiting, new Promise(setImmediate)])
+        expect(error).to.be.instanceOf(MaintenanceSetupError)
+        expect((error as Error).message).to.include(
+          "was destroyed, or maintenance mode uninstalled, while this waited",
+        )
+      })
+    }
+  })
+
+  describe("over a network that fails", () => {
+    const withNetwork = async (work: (networked: Installed & { proxy: Proxy }) => Promise<void>) => {
+      const proxy = await Proxy.start(database.current.url)
+      try {
+        await withMaintenance(proxy.url, {}, (one) => work({ ...one, proxy }))
+      } finally {
+        await proxy.stop()
+      }
+    }
+
+    it("is waited for on and on", async () => {
+      await withNetwork(async ({ proxy, maintenance }) => {
+        await installed.current.maintenance.enter("concurrent", { as: "alice" })
+        const hold = proxy.holdAt(1, "request")
+        const waiting = maintenance.whenWritable()
+        await hold.reached
+        proxy.refuse(true)
+        await proxy.cutAll()
+        hold.pass()
+        const inVain = await errorOf(maintenance.whenWritable({ timeoutMs: 20 }))
+        expect(inVain).to.be.instanceOf(MaintenanceSetupError)
+        proxy.refuse(false)
+        await installed.current.maintenance.leave({ as: "alice" })
+        await waiting
+      })
+    })
+
+    it("is waited for no longer than was said, though nothing answers", async () => {
+      await withNetwork(async ({ proxy, maintenance }) => {
+        proxy.freeze()
+        const controller = new AbortController()
+        const reason = new Error("shutting down")
+        const broken = errorOf(maintenance.whenWritable({ signal: controller.signal }))
+        const error = await errorOf(maintenance.whenWritable({ timeoutMs: 20 }))
+        expect(error).to.be.instanceOf(MaintenanceSetupError)
+        expect((error as Error).message).to.equal(
+          "It is not known whether one may write: the database cannot be reached (Error: it has not answered for 1000 ms). " +
+            "Waited 20 ms (timeoutMs). Try again when it is there again.",
+        )
+        controller.abort(reason)
+        expect(await broken).to.equal(reason)
+        proxy.thaw()
+      })
+    })
   })
 
   it("is not asked in a way that makes no sense", async () => {

@@ -4,6 +4,7 @@ import { currentActor, currentPolicy } from "../identity"
 import { type Actor, isAdmitted, type MaintenanceReport, type MaintenanceStatus } from "../mode/mode"
 import type { ResolvedOptions } from "../options"
 import { mayInstallSchema } from "../state/migration"
+import { notWritable } from "../state/refusal"
 import { briefMs, persistently } from "../state/persistence"
 import type { Backend } from "../state/fleet"
 import { isLocked } from "../state/locked"
@@ -124,11 +125,11 @@ export class Installation {
   /** Throws the refusal, and tells of it, if the actor may not write; rejects with MaintenanceSetupError. */
   async assertWritable(actor: Actor): Promise<void> {
     const refusal = await this.refusalOf(actor)
-    if (refusal) throw this.refused(refusal)
+    if (refusal) throw this.refused(notWritable(refusal))
   }
 
   /** The refusal of an actor who may not write; undefined for who may. Rejects with MaintenanceSetupError. */
-  async refusalOf(actor: Actor): Promise<Error | undefined> {
+  async refusalOf(actor: Actor): Promise<WriteVetoedError | AccessRefusedError | undefined> {
     const store = await this.store()
     return store.admit(actor).then(
       () => undefined,

@@ -1,6 +1,7 @@
 import { MaintenanceSetupError } from "../errors"
 import { type Actor, isAdmitted, type MaintenanceStatus } from "../mode/mode"
-import { noPlace } from "../state/refusal"
+import { describeWindow, noPlace } from "../state/refusal"
+import { type Said, WaitingNotice } from "./waiting-notice"
 
 /** What it asks. */
 export interface PlacesOwner {
@@ -28,6 +29,7 @@ export class Places {
   readonly #waiting = new Set<Waiting>()
   /** Who was let in, and has no connection yet. */
   readonly #comingIn = new Set<Actor>()
+  readonly #notice = new WaitingNotice<Waiting>(() => this.#said())
 
   constructor(owner: PlacesOwner) {
     this.#owner = owner
@@ -48,22 +50,27 @@ export class Places {
       const waiting: Waiting = {
         actor,
         letIn: () => {
-          clearTimeout(timer)
+          leave()
           const comingIn = { ...actor }
           this.#comingIn.add(comingIn)
           resolve(() => void this.#comingIn.delete(comingIn))
         },
         giveUp: (error) => {
-          clearTimeout(timer)
-          this.#waiting.delete(waiting)
+          leave()
           reject(error)
         },
+      }
+      const leave = () => {
+        clearTimeout(timer)
+        this.#waiting.delete(waiting)
+        this.#notice.end(waiting)
       }
       const timeoutMs = this.#owner.timeoutMs()
       if (timeoutMs > 0) {
         timer = setTimeout(() => waiting.giveUp(noPlace(this.#owner.latest() ?? {}, timeoutMs)), timeoutMs)
       }
       this.#waiting.add(waiting)
+      this.#notice.begin(waiting)
       this.letIn()
     })
   }
@@ -77,7 +84,6 @@ export class Places {
       const isOther = status !== undefined && !isAdmitted(status, waiting.actor)
       if (isOther && free <= 0) continue
       if (isOther) free--
-      this.#waiting.delete(waiting)
       waiting.letIn()
     }
   }
@@ -88,6 +94,19 @@ export class Places {
       "The DataSource was destroyed, or maintenance mode uninstalled, while this waited for a connection.",
     )
     for (const { giveUp } of this.#waiting) giveUp(error)
+  }
+
+  #said(): Said | undefined {
+    const status = this.#owner.latest()
+    if (status?.readers === undefined) return undefined
+    const timeoutMs = this.#owner.timeoutMs()
+    return {
+      of: String(status.since?.getTime()),
+      text:
+        `for one of the connections, of which the ${status.mode} maintenance ${describeWindow(status)} leaves ` +
+        `${status.readers} of each process to others (readers), ${timeoutMs > 0 ? `for ${timeoutMs} ms each at most, ` : ""}` +
+        "and later ones will, too.",
+    }
   }
 
   /** How many connections others may have besides those that they have. */

@@ -1,5 +1,6 @@
 import { type Actor, isAdmitted, type MaintenanceStatus } from "../mode/mode"
 import { accessRefused, describeWindow, factsOf, notLetIn } from "../state/refusal"
+import { type Said, WaitingNotice } from "./waiting-notice"
 
 /** How long, and how many, may wait. */
 export interface WaitingRoomOptions {
@@ -18,8 +19,6 @@ interface Waiting {
 /** How fast those who wait are let in after a window: one after the other, and not all at once. */
 const betweenMs = 5
 const releaseWithinMs = 1000
-/** How long somebody waits before it is said, once in a window, that there are such. */
-const sayAfterMs = 5000
 
 /**
  * Where they wait who hold instead of failing, before they take a connection. Who may come in is told by what is known in
@@ -31,9 +30,7 @@ export class WaitingRoom {
   readonly #refused: (error: unknown) => unknown
   #waiting: Waiting[] = []
   #next: NodeJS.Timeout | undefined
-  #saying: NodeJS.Timeout | undefined
-  /** The window of which it was said that it is waited for. */
-  #saidOf: Date | undefined
+  readonly #notice = new WaitingNotice<Waiting>(({ actor }) => this.#said(actor))
 
   constructor(
     options: WaitingRoomOptions,
@@ -51,31 +48,37 @@ export class WaitingRoom {
     if (!restricted) return undefined
     const { maxWaiting, maxWaitMs } = this.#options
     if (this.#waiting.length >= maxWaiting) {
-      return Promise.reject(this.#refusal(restricted, `${maxWaiting} are waiting for the end of it already.`))
+      return Promise.reject(
+        this.#refusal(restricted, `as many wait for its end already as may (maxWaiting: ${maxWaiting})`),
+      )
     }
     return new Promise<void>((resolve, reject) => {
       const waiting: Waiting = {
         actor,
         release: () => {
           if (this.#restriction(actor)) return false
-          clearTimeout(waiting.timer)
+          leave()
           resolve()
           return true
         },
         giveUp: (error) => {
-          clearTimeout(waiting.timer)
+          leave()
           reject(error)
         },
       }
+      const leave = () => {
+        clearTimeout(waiting.timer)
+        this.#notice.end(waiting)
+      }
       waiting.timer = setTimeout(() => {
         this.#waiting = this.#waiting.filter((one) => one !== waiting)
-        this.#sayNothing()
+        leave()
         const status = this.#restriction(actor)
-        if (status) reject(this.#refusal(status, `Waited ${maxWaitMs} ms for the end of it.`))
+        if (status) reject(this.#refusal(status, `waited ${maxWaitMs} ms for its end (maxWaitMs)`))
         else resolve()
       }, maxWaitMs)
       this.#waiting.push(waiting)
-      this.#saying ??= setTimeout(() => this.#say(), sayAfterMs).unref()
+      this.#notice.begin(waiting)
     })
   }
 
@@ -89,28 +92,23 @@ export class WaitingRoom {
   /** Ends the waiting of all. */
   close(): void {
     clearTimeout(this.#next)
-    const why =
-      "The DataSource was destroyed, or maintenance mode uninstalled, while this waited for the end of it."
+    const why = "the DataSource was destroyed, or maintenance mode uninstalled, while this waited for its end"
     for (const { actor, release, giveUp } of this.#waiting.splice(0)) {
       const status = this.#restriction(actor)
       if (status) giveUp(this.#refusal(status, why))
       else release()
     }
-    this.#sayNothing()
   }
 
-  /** Says in a process warning that somebody waits, and for what: the log would be silent else. */
-  #say(): void {
-    this.#saying = undefined
-    const [first] = this.#waiting
-    const status = first && this.#restriction(first.actor)
-    if (!status || status.since?.getTime() === this.#saidOf?.getTime()) return
-    this.#saidOf = status.since
-    const count = this.#waiting.length
-    process.emitWarning(
-      `${count} call${count === 1 ? " waits" : "s wait"} for the end of the ${status.mode} maintenance ${describeWindow(status)}, ` +
-        `for ${this.#options.maxWaitMs} ms each at most, and so do those that come (onRefused: "wait").`,
-      "MaintenanceWarning",
+  #said(actor: Actor): Said | undefined {
+    const status = this.#restriction(actor)
+    return (
+      status && {
+        of: String(status.since?.getTime()),
+        text:
+          `for the end of the ${status.mode} maintenance ${describeWindow(status)}, ` +
+          `for ${this.#options.maxWaitMs} ms each at most, and later ones will, too (onRefused: "wait").`,
+      }
     )
   }
 
@@ -119,16 +117,8 @@ export class WaitingRoom {
       const index = this.#waiting.findIndex((waiting) => waiting.release())
       if (index === -1) return
       this.#waiting.splice(index, 1)
-      this.#sayNothing()
     }
     this.#next = setTimeout(() => this.#letIn(atOnce), betweenMs)
-  }
-
-  /** Nothing is to be said any more, if nobody waits. */
-  #sayNothing(): void {
-    if (this.#waiting.length > 0) return
-    clearTimeout(this.#saying)
-    this.#saying = undefined
   }
 
   /** The state that restricts the actor, if it does. */

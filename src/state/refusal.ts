@@ -42,11 +42,11 @@ export function writeVetoed(
   )
 }
 
-/** The refusal of any access in exclusive mode. */
+/** The refusal of any access in exclusive mode; `why` is a clause for who has waited. */
 export function accessRefused(facts: RefusalFacts, why?: string): AccessRefusedError {
   return new AccessRefusedError(
     `Access refused: the system is in exclusive maintenance ${describeWindow(facts)}; ` +
-      `only the maintainer gets a connection. ${why ? `${why} ` : ""}Try again when the maintenance is over.`,
+      `only the maintainer gets a connection. ${why ? `${capitalized(why)}. ` : ""}Try again when the maintenance is over.`,
     facts,
   )
 }
@@ -54,9 +54,8 @@ export function accessRefused(facts: RefusalFacts, why?: string): AccessRefusedE
 /** The refusal of a connection to who waits for the end of a window in which he could read. */
 export function notLetIn(facts: RefusalFacts, why: string): AccessRefusedError {
   return new AccessRefusedError(
-    `Not let in: the system is in concurrent maintenance ${describeWindow(facts)}, and whoever waits for its end gets no ` +
-      `connection meanwhile. ${why} Nothing was sent. Try again when the maintenance is over; for what only reads, ` +
-      'onRefused: "throw" does not wait.',
+    `Not let in: the system is in concurrent maintenance ${describeWindow(facts)}; ${why}. Nothing was sent. ` +
+      'Try again when the maintenance is over; for what only reads, onRefused: "throw" does not wait.',
     facts,
   )
 }
@@ -71,6 +70,31 @@ export function noPlace(
       `${facts.readers} connection${facts.readers === 1 ? "" : "s"} of a process, and none was given back for ${waitedMs} ms. ` +
       "Try again.",
     factsOf(facts),
+  )
+}
+
+/** The answer to who asks whether he may write, and may not; with the time that was given, if he has waited for so long. */
+export function notWritable(
+  refusal: WriteVetoedError | AccessRefusedError,
+  timeoutMs?: number,
+): WriteVetoedError | AccessRefusedError {
+  const { mode, cause } = refusal
+  const RefusalError = refusal instanceof WriteVetoedError ? WriteVetoedError : AccessRefusedError
+  const others = mode === "exclusive" ? "only the maintainer gets a connection" : "others may only read"
+  const waited = timeoutMs === undefined ? "" : `Waited ${timeoutMs} ms (timeoutMs). `
+  return new RefusalError(
+    `Not writable: the system is in ${mode} maintenance ${describeWindow(refusal)}; ${others}. ${waited}` +
+      "Try again when the maintenance is over.",
+    { ...factsOf(refusal), cause },
+  )
+}
+
+/** The error for who waits until he may write, and gets no answer from the database. */
+export function unreachable(cause: unknown, timeoutMs: number): MaintenanceSetupError {
+  return new MaintenanceSetupError(
+    `It is not known whether one may write: the database cannot be reached (${String(cause)}). ` +
+      `Waited ${timeoutMs} ms (timeoutMs). Try again when it is there again.`,
+    { cause },
   )
 }
 
