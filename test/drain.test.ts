@@ -415,15 +415,17 @@ describe("Entering a mode while others have something running", () => {
     )
     expect(early).to.equal(reason)
     expect(await maintenance.status()).to.include({ mode: "normal", epoch })
-    await withOpen(dataSource, "select 1", async () => {
-      const controller = new AbortController()
-      const told = firstDraining(maintenance, 1)
-      const { signal } = controller
-      const entered = errorOf(maintenance.enter("exclusive", { as: "alice", drain: forever, signal }))
-      await told
-      controller.abort(reason)
-      expect(await entered).to.equal(reason)
-    })
+    for (const why of [reason, null, undefined, "a word"]) {
+      await withOpen(dataSource, "select 1", async () => {
+        const controller = new AbortController()
+        const told = firstDraining(maintenance, 1)
+        const { signal } = controller
+        const entered = errorOf(maintenance.enter("exclusive", { as: "alice", drain: forever, signal }))
+        await told
+        controller.abort(why)
+        expect(await entered).to.equal(signal.reason)
+      })
+    }
     expect(await maintenance.status()).to.include({ mode: "normal", state: "normal" })
   })
 

@@ -186,6 +186,7 @@ export class Entering {
 
 /** Whether the database says that what it was asked about is gone. */
 function isLost(error: unknown): boolean {
-  const { cause } = error as { cause?: { code?: string } }
-  return error instanceof NotMaintainerError && cause?.code === "MM006"
+  return (
+    error instanceof NotMaintainerError && (error.cause as { code?: string } | undefined)?.code === "MM006"
+  )
 }
