@@ -22,13 +22,13 @@ export function faultOfUser(user: unknown): string | undefined {
   return faultOfText(user, maxUserLength)
 }
 
-/** A user as given by a caller; throws MaintenanceInputError. */
-export function checkUser(user: unknown): string {
+/** A user as given by a caller, perhaps as an option; throws MaintenanceInputError. */
+export function checkUser(user: unknown, option?: string): string {
   const fault = faultOfUser(user)
-  if (fault)
-    throw new MaintenanceInputError(
-      `A user is a string of 1 to ${maxUserLength} characters; this one ${fault}.`,
-    )
+  if (fault) {
+    const what = option === undefined ? "A user is a string" : `The option ${option} is a user: a string`
+    throw new MaintenanceInputError(`${what} of 1 to ${maxUserLength} characters; this one ${fault}.`)
+  }
   return user as string
 }
 
@@ -84,13 +84,22 @@ export function checkSignal(signal: unknown): AbortSignal | undefined {
   throw new MaintenanceInputError(`The option signal is an AbortSignal; this one is ${inspect(signal)}.`)
 }
 
-/** Throws MaintenanceInputError for anything but an object with these options. */
-export function checkOptions(options: unknown, names: readonly string[]): void {
+/** Throws MaintenanceInputError for anything but an object with these options, which may be an option itself. */
+export function checkOptions(options: unknown, names: readonly string[], option?: string): void {
   if (typeof options !== "object" || options === null) {
+    const what = option === undefined ? "The options" : `The option ${option}`
     throw new MaintenanceInputError(
-      `The options must be an object of ${names.join(", ")}, not ${inspect(options)}.`,
+      `${what} must be an object of ${names.join(", ")}, not ${inspect(options)}.`,
     )
   }
   const unknown = Object.keys(options).find((name) => !names.includes(name))
-  if (unknown) throw new MaintenanceInputError(`Unknown option "${unknown}"; known are ${names.join(", ")}.`)
+  if (unknown) {
+    const name = option === undefined ? unknown : `${option}.${unknown}`
+    throw new MaintenanceInputError(`Unknown option "${name}"; known are ${names.join(", ")}.`)
+  }
+}
+
+/** Throws MaintenanceInputError for anything but a function that a call is to run. */
+export function checkWork(call: string, work: unknown): void {
+  if (typeof work !== "function") throw new MaintenanceInputError(`${call} needs a function to run.`)
 }

@@ -16,7 +16,7 @@ import {
 } from "./errors"
 import { currentTask, knownUser, namedActor, runAs, runTask, runWithPolicy } from "./identity"
 import type { Actor, Entered, MaintenanceReport, MaintenanceStatus, Mode } from "./mode/mode"
-import { checkExpiry, checkMode, checkOptions, checkSignal, checkUser, durationOf } from "./input"
+import { checkExpiry, checkMode, checkOptions, checkSignal, checkUser, checkWork, durationOf } from "./input"
 import { checkPolicy, type MaintenanceOptions, resolveOptions } from "./options"
 import { type RefusalPolicy, shared } from "./shared"
 import { interruptedTask, taskLost } from "./drain/failure"
@@ -182,7 +182,7 @@ export class Maintenance {
 
   async #transfer(options: TransferOptions): Promise<MaintenanceStatus> {
     checkOptions(options, ["as", "to"])
-    const to = checkUser(options.to)
+    const to = checkUser(options.to, "to")
     const actor = this.#actor(options.as)
     const store = await this.#installation.store()
     const opened = await this.#letGo(() => store.switching.transfer(actor, to))
@@ -214,7 +214,7 @@ export class Maintenance {
         throw new MaintenanceInputError('during("normal") makes no sense: name the mode to enter.')
       }
       const entry = this.#entryOf(mode, options, task)
-      if (typeof work !== "function") throw new MaintenanceInputError("during() needs a function to run.")
+      checkWork("during()", work)
       const maintainer = knownUser(entry.opening.actor)
       const entered = await this.#entering.enter(entry).catch(async (error: unknown) => {
         // Perhaps it stands.
@@ -262,11 +262,12 @@ export class Maintenance {
 
   /**
    * Runs the work, and all that it starts, on behalf of a user: a maintainer context if the user is the maintainer. Throws
-   * MaintenanceInputError for no user.
+   * MaintenanceInputError for no user, and for no function.
    */
   runAs<T>(user: string, work: () => T, options: RunAsOptions = {}): T {
     checkOptions(options, ["onRefused"])
     const { onRefused } = options
+    checkWork("runAs()", work)
     const run = () => runAs(user, work)
     return onRefused === undefined ? run() : this.whenRefused(onRefused, run)
   }
@@ -276,7 +277,9 @@ export class Maintenance {
    * taken, or `"throw"`; see the option `onRefused`.
    */
   whenRefused<T>(policy: RefusalPolicy, work: () => T): T {
-    return runWithPolicy(checkPolicy(policy), work)
+    const checked = checkPolicy(policy)
+    checkWork("whenRefused()", work)
+    return runWithPolicy(checked, work)
   }
 
   /**
@@ -288,6 +291,7 @@ export class Maintenance {
     options: TransactionOptions = {},
   ): Promise<T> {
     checkOptions(options, ["isolation", "retries", "onRefused"])
+    checkWork("transaction()", work)
     const { isolation, retries = 5, onRefused } = options
     if (onRefused !== undefined) {
       return this.whenRefused(onRefused, () => this.transaction(work, { isolation, retries }))

@@ -124,6 +124,10 @@ const entries: Record<string, BadCall> = {
       { call: entering({ startsAt: value }), says: ["A window cannot begin at that time: it is "] },
     ]),
   ),
+  "enter that drains by null": {
+    call: entering({ drain: null }),
+    says: ["The option drain must be an object of withinMs, then, not null."],
+  },
   "enter that begins twice": {
     call: entering({ startsAt: new Date("2100-01-01"), startsInMs: 5000 }),
     says: ["The options startsAt and startsInMs say the same: give one of them."],
@@ -152,11 +156,11 @@ const entries: Record<string, BadCall> = {
   },
   "enter with an unknown option of the drain": {
     call: entering({ drain: { within: 5 } }),
-    says: ['Unknown option "within"; known are withinMs, then.'],
+    says: ['Unknown option "drain.within"; known are withinMs, then.'],
   },
   "enter with a number to drain for": {
     call: entering({ drain: 5 }),
-    says: ["The options must be an object"],
+    says: ["The option drain must be an object"],
   },
   "enter with a signal that is none": {
     call: entering({ signal: "SIGINT" }),
@@ -194,11 +198,11 @@ const entries: Record<string, BadCall> = {
   },
   "transfer to nobody": {
     call: (m) => m.transfer({ as: "alice" } as never),
-    says: ["A user is a string of 1 to 200 characters; this one is no string (undefined)."],
+    says: ["The option to is a user: a string of 1 to 200 characters; this one is no string (undefined)."],
   },
   "transfer to an empty user": {
     call: (m) => m.transfer({ as: "alice", to: "" }),
-    says: ["A user is a string of 1 to 200 characters; this one is empty."],
+    says: ["The option to is a user: a string of 1 to 200 characters; this one is empty."],
   },
 }
 
@@ -306,6 +310,22 @@ const others: Record<string, BadCall> = {
   "retries that are a string": {
     call: (m) => m.transaction(untouchedTransaction, { retries: "3" as never }),
     says: noRetries("3"),
+  },
+  "runAs without a function": {
+    call: (m) => m.runAs("bob", undefined as never),
+    says: ["runAs() needs a function to run."],
+  },
+  "whenRefused without a function": {
+    call: (m) => m.whenRefused("wait", undefined as never),
+    says: ["whenRefused() needs a function to run."],
+  },
+  "transaction without a function": {
+    call: (m) => m.transaction(undefined as never),
+    says: ["transaction() needs a function to run."],
+  },
+  "transaction without a function, but with options": {
+    call: (m) => m.transaction({ isolation: "SERIALIZABLE" } as never, { onRefused: "wait" }),
+    says: ["transaction() needs a function to run."],
   },
   "an unknown event": { call: (m) => m.on("changed" as never, untouched as never), says: noEvent("changed") },
   "an event that objects have": {

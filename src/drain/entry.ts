@@ -143,7 +143,7 @@ function drainPlanOf(mode: Mode, drain: DrainOptions | undefined): DrainPlan {
   // In concurrent mode vetoes will do; exclusive mode means that nobody else is there.
   const outcome = mode === "exclusive" ? "abandon" : "proceed"
   if (drain === undefined) return { withinMs: mode === "exclusive" ? defaultDrainMs : 0, outcome }
-  checkOptions(drain, ["withinMs", "then"])
+  checkOptions(drain, ["withinMs", "then"], "drain")
   const { then = outcome } = drain
   if (!drainOutcomes.includes(then)) {
     throw new MaintenanceInputError(
