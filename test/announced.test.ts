@@ -13,7 +13,7 @@ import {
   WriteVetoedError,
 } from "../src"
 import { channelOf } from "../src/state/schema"
-import { useMaintenance, withMaintenance } from "./support/data-source"
+import { type Installed, useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
 import { startEmbeddedServer } from "./support/embedded-server"
 import { errorOf } from "./support/error-of"
@@ -551,17 +551,27 @@ describe("A window that is announced", () => {
       expect(await exited).to.deep.equal([0, null])
     })
 
-    it("that uninstalls the plugin: rejects with what has happened, and takes it back", async () => {
-      let error: Promise<unknown> | undefined
-      await withMaintenance(database.current.url, {}, async ({ maintenance }) => {
-        const announced = told(maintenance, isAnnounced)
-        error = errorOf(maintenance.enter("concurrent", later))
-        await announced
-        await maintenance.uninstall()
+    const stops: Record<string, (one: Installed) => Promise<void>> = {
+      "destroys its DataSource": ({ dataSource }) => dataSource.destroy(),
+      "uninstalls the plugin": ({ maintenance }) => maintenance.uninstall(),
+    }
+    for (const [what, stop] of Object.entries(stops)) {
+      it(`that ${what}: rejects with what has happened, and takes it back`, async () => {
+        let error: Promise<unknown> | undefined
+        await withMaintenance(database.current.url, {}, async (other) => {
+          const announced = told(other.maintenance, isAnnounced)
+          error = errorOf(other.maintenance.enter("concurrent", { ...later, reason: "rebuild" }))
+          await announced
+          await stop(other)
+        })
+        expect(await error).to.be.instanceOf(MaintenanceSetupError)
+        expect(((await error) as Error).message).to.equal(
+          "The DataSource was destroyed, or maintenance mode uninstalled from it, so what was announced is taken back: " +
+            "the concurrent maintenance of alice (rebuild) does not begin.",
+        )
+        expect(await installed.current.maintenance.status()).not.to.have.property("announced")
       })
-      expect(await error).to.be.instanceOf(MaintenanceSetupError)
-      expect(((await error) as Error).message).to.include("was destroyed, or maintenance mode uninstalled")
-    })
+    }
   })
 })
 

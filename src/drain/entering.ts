@@ -1,17 +1,25 @@
 import type { Installation } from "../enforcement/install"
-import { DrainTimeoutError, NotMaintainerError } from "../errors"
+import { DrainTimeoutError, MaintenanceSetupError, NotMaintainerError } from "../errors"
 import type { Entered } from "../mode/mode"
 import { persistently } from "../state/persistence"
 import { lockKeys } from "../state/schema"
 import type { StateStore } from "../state/state-store"
 import type { Opened, Opening } from "../state/switching"
-import { awaitStart } from "./announced"
+import { type Announcement, awaitStart } from "./announced"
 import type { Blocker } from "./blocker"
 import { Blockers } from "./blockers"
 import { drain, type Draining, type DrainPlan } from "./drain"
 import type { DrainingFeed } from "./draining-feed"
 import type { Entry } from "./entry"
-import { drainTimedOut, endedMeanwhile, interrupted, notBegun, stillWaiting, type Waited } from "./failure"
+import {
+  destroyedBefore,
+  drainTimedOut,
+  endedMeanwhile,
+  interrupted,
+  notBegun,
+  stillWaiting,
+  type Waited,
+} from "./failure"
 import type { Tenure } from "./fate"
 
 /** Whom it tells. */
@@ -45,12 +53,7 @@ export class Entering {
     const whole = () => ({ ...opening, instance: watch.instance })
     const entered = watch.entering(opening.id)
     try {
-      if (start) {
-        const { onChange } = this.#events
-        const announcement = { opening: whole(), start, signal }
-        const isDue = await awaitStart(store.switching, announcement, { onChange, stopped: watch.stopped })
-        if (!isDue) throw await this.#notBegun(store, opening)
-      }
+      if (start) await this.#announced(store, { opening: whole(), start, signal })
       const isAnnounced = start !== undefined
       const opened = await store.switching
         .start(whole(), isAnnounced, signal)
@@ -98,6 +101,20 @@ export class Entering {
       plan,
       signal,
     )
+  }
+
+  /** Resolves when what is announced is to begin. Throws NotMaintainerError if it is not, MaintenanceSetupError if it is destroyed. */
+  async #announced(store: StateStore, announcement: Announcement): Promise<void> {
+    const { opening, signal } = announcement
+    const { onChange } = this.#events
+    const { stopped } = this.#installation.watch
+    try {
+      if (await awaitStart(store.switching, announcement, { onChange, stopped })) return
+      throw await this.#notBegun(store, opening)
+    } catch (error) {
+      const isDestroyed = stopped.aborted && !signal?.aborted && error instanceof MaintenanceSetupError
+      throw isDestroyed ? destroyedBefore(opening, error) : error
+    }
   }
 
   /** The error for a window that is not there to begin at its time. */

@@ -1,4 +1,9 @@
-import { DrainTimeoutError, EnteringInterruptedError, NotMaintainerError } from "../errors"
+import {
+  DrainTimeoutError,
+  EnteringInterruptedError,
+  MaintenanceSetupError,
+  NotMaintainerError,
+} from "../errors"
 import { type Blocker, describeBlocker } from "./blocker"
 import type { MaintenanceStatus } from "../mode/mode"
 import { capitalized, describeAnnounced, factsOf } from "../state/refusal"
@@ -165,6 +170,15 @@ export function interruptedTask({ cause }: EnteringInterruptedError): EnteringIn
 
 function messageOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause)
+}
+
+/** The error for a window that was announced by a DataSource that is destroyed before its time. */
+export function destroyedBefore({ mode, actor, reason }: Wanted, cause: unknown): MaintenanceSetupError {
+  return new MaintenanceSetupError(
+    "The DataSource was destroyed, or maintenance mode uninstalled from it, so what was announced is taken back: the " +
+      `${mode} maintenance of ${actor.user}${reason ? ` (${reason})` : ""} does not begin.`,
+    { cause },
+  )
 }
 
 /**
