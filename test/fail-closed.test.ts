@@ -5,6 +5,7 @@ import { maintenanceSchemaSql, MaintenanceSetupError } from "../src"
 import { withMaintenance } from "./support/data-source"
 import { TestDatabase } from "./support/database"
 import { Item } from "./support/entities"
+import { errorOf } from "./support/error-of"
 import { openShop } from "./support/shop"
 
 /** What can make the state unreadable, as the role "clerk" meets it. */
@@ -63,7 +64,21 @@ describe("When the state cannot be read", () => {
         async ({ dataSource, maintenance }) => {
           const items = dataSource.getRepository(Item)
           await items.insert({ name: "before" })
+          const reader = dataSource.createQueryRunner()
+          await reader.startTransaction()
+          await reader.query("select 1")
           await database.sql(isLate ? `${sql}; ${window}` : sql)
+          if (!isLate) {
+            // Until it is noticed; then nobody can tell whether one may read.
+            await reader.query("select from item")
+            const reads = [() => reader.commitTransaction(), () => dataSource.query("select from item")]
+            for (const read of [
+              ...reads,
+              () => maintenance.runAs("break-glass", reads[1] as () => Promise<void>),
+            ])
+              expect(await errorOf(read())).to.be.instanceOf(MaintenanceSetupError)
+          }
+          await reader.release()
           const before = await count()
           for (const write of [
             () => items.insert({ name: "after" }),
