@@ -177,7 +177,7 @@ describe("Entering a mode while others have something running", () => {
         expect((error as Error).message.split("\n").at(-1)).to.equal(
           "End them, wait longer (drain.withinMs), or say what to do with what is left (drain.then: " +
             '"terminate", or "proceed", which leaves them to be refused). ' +
-            "But a session of no process with the plugin is not refused: it may still commit.",
+            "But a session for which no process is named may have no plugin: then it is not refused, and may still commit.",
         )
         await client.query("rollback")
       }),

@@ -98,21 +98,18 @@ function adviceOn(blockers: readonly Blocker[], outcome: DrainOutcome): string {
       ? `End ${them} by hand, or leave ${them} to be refused (drain.then: "proceed").`
       : `End ${them}, wait longer (drain.withinMs), or say what to do with what is left (drain.then: ${terminate}` +
         `"proceed", which leaves ${them} to be refused).`,
-    exceptionsTo(blockers),
+    ...exceptionsTo(blockers),
   ]
   return sentences.filter(Boolean).join(" ")
 }
 
-/** Who of those that are left is not refused. */
-function exceptionsTo(blockers: readonly Blocker[]): string | undefined {
-  const exceptions = [
+/** Who of those that are left is not refused. Behind a pooler the plugin may be there all the same. */
+function exceptionsTo(blockers: readonly Blocker[]): (string | false)[] {
+  return [
     blockers.some((blocker) => !blocker.instance && !isPrepared(blocker)) &&
-      "a session of no process with the plugin",
-    blockers.some(isPrepared) && "a prepared transaction",
-  ].filter(Boolean)
-  return exceptions.length === 0
-    ? undefined
-    : `But ${exceptions.join(" or ")} is not refused: it may still commit.`
+      "But a session for which no process is named may have no plugin: then it is not refused, and may still commit.",
+    blockers.some(isPrepared) && "But a prepared transaction is not refused: it may still commit.",
+  ]
 }
 
 function isPrepared({ pid }: Blocker): boolean {

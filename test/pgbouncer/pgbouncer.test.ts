@@ -1,6 +1,6 @@
 import { expect } from "chai"
 import type { DataSource } from "typeorm"
-import { AccessRefusedError, MaintenanceSetupError, WriteVetoedError } from "../../src"
+import { AccessRefusedError, DrainTimeoutError, MaintenanceSetupError, WriteVetoedError } from "../../src"
 import { withMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { Item, Tag } from "../support/entities"
@@ -102,5 +102,22 @@ describe("Behind a pgbouncer", () => {
         await maintenance.leave({ as: "alice" })
       }),
     )
+  })
+
+  it("of that kind, nobody can tell which transactions are the maintainer's: they are waited for like those of others", async () => {
+    await behind("transaction", async (url) => {
+      await withMaintenance(url, { plugin }, async ({ dataSource, maintenance }) => {
+        await maintenance.runAs("alice", () =>
+          dataSource.transaction(async (manager) => {
+            await manager.query("select 1")
+            const error = await errorOf(maintenance.enter("exclusive", { drain: { withinMs: 20 } }))
+            expect(error).to.be.instanceOf(DrainTimeoutError)
+            expect((error as DrainTimeoutError).blockers).to.have.length(1)
+            expect((error as DrainTimeoutError).blockers[0]).to.have.property("instance", undefined)
+          }),
+        )
+        expect(await maintenance.status()).to.include({ mode: "normal" })
+      })
+    })
   })
 })
