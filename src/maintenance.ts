@@ -329,9 +329,9 @@ export class Maintenance {
   }
 
   /**
-   * What `on("draining")` tells, as an async iterator: of the entering that is under way in this DataSource, or else of the next,
-   * until that is over, however, or the DataSource is destroyed. One is under way as soon as `enter`, `during` or `transfer` was
-   * called.
+   * What `on("draining")` tells, as an async iterator: of the entering that is under way in this DataSource (the last, if there
+   * are several), or else of the next, until that is over, however, or the DataSource is destroyed. One is under way as soon as
+   * `enter`, `during` or `transfer` was called.
    */
   draining(): AsyncIterableIterator<Draining> {
     return this.#feed.follow()

@@ -420,6 +420,18 @@ describe("A window that is announced", () => {
       expect(await maintenance.status()).to.include({ mode: "normal" })
     })
 
+    it("is not waited for by who follows what is entered before", async () => {
+      const { maintenance } = installed.current
+      const { error } = await announce("exclusive", later)
+      const done = maintenance.during("concurrent", { as: "alice" }, () => undefined)
+      for await (const draining of maintenance.draining()) expect(draining).to.equal(undefined)
+      await done
+      const draining = maintenance.draining()
+      await withdraw()
+      expect(await draining.next()).to.deep.equal({ value: undefined, done: true })
+      await expectWithdrawn(error)
+    })
+
     it("has the work of during() not run if it was taken back", async () => {
       const { maintenance } = installed.current
       const announced = told(maintenance, isAnnounced)

@@ -3,15 +3,19 @@ import type { Draining } from "./drain"
 /** Tells async iterators what is told while a mode is being entered. Who is slow gets the latest only. */
 export class DrainingFeed {
   readonly #followers = new Set<Follower>()
-  #underWay = 0
+  /** The calls that are under way, the last of them last: one may wait for hours until its window begins. */
+  readonly #calls = new Set<object>()
 
   /** Runs a call that may wait for what was running. It is under way from now on, and until it is over, however. */
-  async whileUnderWay<T>(call: () => Promise<T>): Promise<T> {
-    this.#underWay++
+  async whileUnderWay<T>(run: () => Promise<T>): Promise<T> {
+    const call = {}
+    this.#calls.add(call)
+    for (const follower of this.#followers) follower.call ??= call
     try {
-      return await call()
+      return await run()
     } finally {
-      if (--this.#underWay === 0) this.close()
+      this.#calls.delete(call)
+      for (const follower of this.#followers) if (follower.call === call) follower.end()
     }
   }
 
@@ -24,15 +28,18 @@ export class DrainingFeed {
     for (const follower of this.#followers) follower.end()
   }
 
-  /** Follows from now on what is under way, or else what comes next, until all of that is over. */
+  /** Follows the last call that is under way, or else the next, until that is over. */
   follow(): AsyncIterableIterator<Draining> {
     const follower = new Follower(() => this.#followers.delete(follower))
+    follower.call = [...this.#calls].at(-1)
     this.#followers.add(follower)
     return follower
   }
 }
 
 class Follower implements AsyncIterableIterator<Draining> {
+  /** What it follows, if that has begun. */
+  call: object | undefined
   readonly #ended: () => void
   #latest: Draining | undefined
   #isOver = false
