@@ -494,7 +494,7 @@ describe("Entering a mode while others have something running", () => {
           expect(blocker.cannotEnd).to.include("permission denied to terminate process")
           expect((error as Error).message).to.include("hidden: this role is no member of pg_read_all_stats")
           expect((error as Error).message.split("\n").at(-1)).to.equal(
-            "To terminate it, enter as a role that is a member of pg_signal_backend. " +
+            "To terminate it, enter as a role that is a member of pg_signal_backend, or as a superuser, if it is one's session. " +
               'End it by hand, or leave it to be refused (drain.then: "proceed").',
           )
         })

@@ -91,7 +91,8 @@ function adviceOn(blockers: readonly Blocker[], outcome: DrainOutcome): string {
     outcome === "cancel" &&
       isIdle &&
       'A cancel does not end a session that is idle in a transaction: use drain.then: "terminate", or end it by hand.',
-    isForbidden && `To ${outcome} ${them}, enter as a role that is a member of pg_signal_backend.`,
+    isForbidden &&
+      `To ${outcome} ${them}, enter as a role that is a member of pg_signal_backend, or as a superuser, if it is one's session.`,
     blockers.some(isPrepared) &&
       "A prepared transaction is ended by COMMIT PREPARED or ROLLBACK PREPARED alone.",
     isEnding(outcome)
