@@ -3,7 +3,8 @@ import { type Said, WaitingNotice } from "./enforcement/waiting-notice"
 import { AccessRefusedError, MaintenanceError, MaintenanceSetupError, WriteVetoedError } from "./errors"
 import { maxDurationMs } from "./input"
 import type { Actor } from "./mode/mode"
-import { describeWindow, notWritable, unreachable } from "./state/refusal"
+import { isLocked } from "./state/locked"
+import { describeWindow, notTold, notWritable } from "./state/refusal"
 
 /** What it asks. */
 export interface Gatekeeper {
@@ -130,7 +131,15 @@ function isRefusal(obstacle: Error): obstacle is WriteVetoedError | AccessRefuse
 
 /** The error for who has waited in vain. */
 function failureFor(obstacle: Error, timeoutMs: number): Error {
-  return isRefusal(obstacle) ? notWritable(obstacle, timeoutMs) : unreachable(obstacle, timeoutMs)
+  return isRefusal(obstacle)
+    ? notWritable(obstacle, timeoutMs)
+    : notTold(whyNotTold(obstacle), obstacle, timeoutMs)
+}
+
+/** Why it is not known whether one may write. */
+function whyNotTold(obstacle: Error): string {
+  const what = isLocked(obstacle) ? "others have locked the state" : "the database cannot be reached"
+  return `${what} (${String(obstacle)})`
 }
 
 function destroyedMeanwhile(): MaintenanceSetupError {
@@ -149,6 +158,6 @@ function said(obstacle: Error | undefined): Said | undefined {
       }
     : {
         of: "the database",
-        text: `until they may write (whenWritable()), but the database cannot be reached: ${String(obstacle)}`,
+        text: `until they may write (whenWritable()), but ${whyNotTold(obstacle)}.`,
       }
 }

@@ -167,7 +167,7 @@ describe("Whether one may write", () => {
         expect(error).to.be.instanceOf(MaintenanceSetupError)
         expect((error as Error).message).to.equal(
           "It is not known whether one may write: the database cannot be reached (Error: it has not answered for 1000 ms). " +
-            "Waited 20 ms (timeoutMs). Try again when it is there again.",
+            "Waited 20 ms (timeoutMs). Try again when that is over.",
         )
         controller.abort(reason)
         expect(await broken).to.equal(reason)

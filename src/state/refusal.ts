@@ -89,11 +89,10 @@ export function notWritable(
   )
 }
 
-/** The error for who waits until he may write, and gets no answer from the database. */
-export function unreachable(cause: unknown, timeoutMs: number): MaintenanceSetupError {
+/** The error for who waits until he may write, and cannot be told whether he may, because of `why`. */
+export function notTold(why: string, cause: unknown, timeoutMs: number): MaintenanceSetupError {
   return new MaintenanceSetupError(
-    `It is not known whether one may write: the database cannot be reached (${String(cause)}). ` +
-      `Waited ${timeoutMs} ms (timeoutMs). Try again when it is there again.`,
+    `It is not known whether one may write: ${why}. Waited ${timeoutMs} ms (timeoutMs). Try again when that is over.`,
     { cause },
   )
 }
