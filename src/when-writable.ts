@@ -158,6 +158,6 @@ function said(obstacle: Error | undefined): Said | undefined {
       }
     : {
         of: "the database",
-        text: `until they may write (whenWritable()), but ${whyNotTold(obstacle)}.`,
+        text: `in whenWritable(), but ${whyNotTold(obstacle)}.`,
       }
 }

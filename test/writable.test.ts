@@ -1,7 +1,7 @@
 import { expect } from "chai"
 import { AccessRefusedError, MaintenanceInputError, MaintenanceSetupError, WriteVetoedError } from "../src"
 import { type Installed, useMaintenance, withMaintenance } from "./support/data-source"
-import { useDatabase } from "./support/database"
+import { useDatabase, withClient } from "./support/database"
 import { errorOf } from "./support/error-of"
 import { Proxy } from "./support/proxy"
 import { warning } from "./support/warning"
@@ -107,6 +107,21 @@ describe("Whether one may write", () => {
     )
     await maintenance.leave({ as: "alice" })
     await Promise.all(waiting)
+  })
+
+  it("is said to be waited for, while others have locked the state", async () => {
+    const { maintenance } = installed.current
+    await withClient(database.current.url, async (client) => {
+      await client.query("begin; lock table maintenance.state in access exclusive mode")
+      const warned = warning(/whenWritable/)
+      const waiting = maintenance.whenWritable()
+      expect(await warned).to.equal(
+        "1 call waits in whenWritable(), but others have locked the state " +
+          "(error: canceling statement due to lock timeout).",
+      )
+      await client.query("rollback")
+      await waiting
+    })
   })
 
   it("is waited for no more when the DataSource is destroyed, or the plugin uninstalled", async () => {
