@@ -4,7 +4,7 @@ import type { Blocker, Sight } from "./blocker"
 /** What is done with what is still running when the time is over. */
 export const drainOutcomes = ["proceed", "cancel", "terminate", "abandon"] as const
 /**
- * What is done with what is still running when the time is over: nothing (`proceed`: it is refused later), its statement is
+ * What is done with what is still running when the time is over: nothing (`proceed`: it is refused later, if it has the plugin), its statement is
  * cancelled (`cancel`) or its session terminated (`terminate`), or the mode goes back to what it was (`abandon`).
  */
 export type DrainOutcome = (typeof drainOutcomes)[number]

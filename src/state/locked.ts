@@ -4,7 +4,7 @@ import type { StateFunctions } from "./state-functions"
 
 /** Whether the state could not be changed because others hold it (lock_not_available). */
 export function isLocked(error: unknown): boolean {
-  return (error as { code?: string }).code === "55P03"
+  return (error as { code?: string } | null)?.code === "55P03"
 }
 
 /** Who has locked the state, or its table, for longer than it takes to look at it: backends, and prepared transactions. */

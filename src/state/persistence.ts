@@ -30,7 +30,7 @@ const isSqlState = /^[0-9A-Z]{5}$/
 
 /** Whether it may go well if it is tried again: nothing was heard of the server, or it says so. */
 function isPassing(error: unknown): boolean {
-  const { code = "" } = error as { code?: string }
+  const { code = "" } = (error ?? {}) as { code?: string }
   return !(error instanceof MaintenanceError) && (!isSqlState.test(code) || passing.test(code))
 }
 
