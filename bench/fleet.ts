@@ -16,7 +16,7 @@ const spreads = [
 ] as const
 
 const notices = 50
-const idleMs = 15_000
+const idleMs = 45_000
 /** Within what time the statistics tell of what was before. */
 const settleMs = 11_000
 
