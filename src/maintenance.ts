@@ -111,7 +111,10 @@ export class Maintenance {
         this.#emit("change", status)
       },
       refused: (error) => this.#emit("refused", error),
-      stopped: () => this.#feed.close(),
+      stopped: () => {
+        this.#held = undefined
+        this.#feed.close()
+      },
     })
     this.#entering = new Entering(this.#installation, {
       feed: this.#feed,
@@ -136,8 +139,10 @@ export class Maintenance {
   enter(mode: Mode, options: EnterOptions = {}): Promise<Entered> {
     return this.#feed.whileUnderWay(async () => {
       if (checkMode(mode) !== "normal") {
-        const entered = await this.#entering.enter(this.#entryOf(mode, options))
-        this.#held = { was: entered, at: performance.now() }
+        const entry = this.#entryOf(mode, options)
+        const entered = await this.#entering.enter(entry)
+        // What is entered within a task ends with that.
+        if (entry.opening.withinTask === undefined) this.#held = { was: entered, at: performance.now() }
         return entered
       }
       checkOptions(options, enterOptionNames)
@@ -383,6 +388,9 @@ export class Maintenance {
       this.#held = { was: status, at: performance.now() }
       return
     }
+    const isHandedOver = status.since?.getTime() === was.since?.getTime()
+    // Who has taken it over may put it back.
+    if (status.mode !== "normal" && status.maintainer !== was.maintainer && !isHandedOver) return
     const reason = was.reason === undefined ? "" : ` (${was.reason})`
     warn(`The maintenance by ${was.maintainer}${reason} is over: ${fateOf(this.#held, status)}`)
     this.#held = undefined

@@ -1,7 +1,9 @@
 import { expect } from "chai"
 import { Client } from "pg"
-import { ControlConnection } from "../src/state/control-connection"
+import { ControlConnection, mayHaveRun } from "../src/state/control-connection"
 import { useDatabase } from "./support/database"
+import { errorOf } from "./support/error-of"
+import { withShortenedTimers } from "./support/long-timers"
 import { Proxy } from "./support/proxy"
 
 const application = "typeorm-maintenance-mode"
@@ -13,6 +15,28 @@ describe("The connection for the state", () => {
       "select from pg_stat_activity where application_name = $1 and datname = current_database()",
       [application],
     )
+
+  it("sends nothing of what waited for its turn when nobody has answered, and what is asked for later", async () => {
+    const proxy = await Proxy.start(database.current.url)
+    await withShortenedTimers(async () => {
+      const control = new ControlConnection(
+        (settings) => new Client({ connectionString: proxy.url, ...settings }) as never,
+        { notification: () => undefined, lost: () => undefined },
+      )
+      await control.query("select 1")
+      proxy.silence()
+      const [first, ...waiting] = [1, 2, 3].map(() => errorOf(control.query("select 1")))
+      expect(await first).to.be.instanceOf(Error)
+      for (const error of await Promise.all(waiting)) {
+        expect((error as Error).message).to.match(/^The database has not answered what was asked before/)
+        expect(mayHaveRun(error)).to.equal(false)
+      }
+      expect((await control.query("select 4 as four")).rows).to.deep.equal([{ four: 4 }])
+      await control.close()
+    })
+    await proxy.stop()
+    while ((await sessions()).length > 0);
+  })
 
   it("is one, though it is given up while it is being opened", async () => {
     const proxy = await Proxy.start(database.current.url)

@@ -240,6 +240,52 @@ describe("An entering that is disturbed", () => {
     expect(await state()).to.include({ mode: "normal" })
   })
 
+  it("is not begun late, if it is asked again and refused, because somebody else has entered meanwhile", async () => {
+    const proxy = await Proxy.start(database.current.url)
+    const voided = async () =>
+      (
+        await database.current.sql(
+          "select from maintenance.change where epoch is null and name not like '% of %'",
+        )
+      ).length
+    const before = await voided()
+    await withMaintenance(proxy.url, {}, async ({ maintenance }) => {
+      await maintenance.status()
+      const hold = proxy.holdAt(1, "request")
+      const error = errorOf(maintenance.enter("concurrent", { as: "alice" }))
+      await hold.reached
+      await installed.current.maintenance.enter("concurrent", { as: "bob", acknowledgeWithinMs: 0 })
+      await proxy.cutAll()
+      expect(await error).to.be.instanceOf(NotMaintainerError)
+      // What was held on its way would be made no more.
+      while ((await voided()) === before);
+    })
+    await proxy.stop()
+  })
+
+  it("has nothing announced any more that was given up", async () => {
+    const { maintenance } = installed.current
+    const error = errorOf(maintenance.enter("concurrent", { as: "alice", startsInMs: 3_600_000 }))
+    while (!(await maintenance.status()).announced);
+    await database.current.sql("select maintenance.void(array(select entry from maintenance.announced))")
+    expect(await error).to.be.instanceOf(NotMaintainerError)
+    expect(await maintenance.status()).not.to.have.property("announced")
+  })
+
+  it("leaves no promise of which nobody hears, whenever it is broken off", async () => {
+    const { maintenance } = installed.current
+    for (let turns = 0; turns < 60; turns++) {
+      const controller = new AbortController()
+      const { signal } = controller
+      const entered = errorOf(maintenance.enter("exclusive", { as: "alice", drain: forever, signal }))
+      for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate)
+      // One would end this process.
+      controller.abort()
+      if ((await entered) === undefined) await maintenance.leave({ as: "alice" })
+      expect(await state()).to.include({ mode: "normal" })
+    }
+  })
+
   it("is handed over once by a transfer() that is asked again", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })

@@ -146,6 +146,8 @@ export class Entering {
       const status = await persistently(() => this.#installation.refresh(), { signal })
       if (status.epoch === epoch) tenure = { was: status, at: performance.now() }
       const acknowledged = store.fleet.acknowledged(epoch, acknowledgeWithinMs, until)
+      // It may be over before anybody asks what that came to.
+      acknowledged.catch(() => undefined)
       const inform = () =>
         acknowledged
           .then(() => store.fleet.askedAnew(epoch, acknowledgeWithinMs, until))

@@ -45,6 +45,8 @@ export class Installation {
   readonly #places: Places
   readonly #events: InstallationEvents
   readonly #connections = new Map<WireClient, FencedConnection>()
+  /** The connections to replicas: there somebody else's backend may have the same process id here. */
+  readonly #elsewhere = new WeakSet<WireClient>()
   readonly #undos: Undo[] = []
   readonly #poolUndos: Undo[] = []
   #ready: Promise<void> | undefined
@@ -279,8 +281,12 @@ export class Installation {
 
   /** Has every connection of the pools fenced, also one that is taken from a pool past the driver. */
   #guardPools(): void {
-    const fenceOff = (client: unknown) => this.#fenceOff(client as WireClient)
-    for (const pool of [this.#driver.master, ...this.#driver.slaves]) {
+    const { master, slaves } = this.#driver
+    for (const pool of [master, ...slaves]) {
+      const fenceOff = (client: unknown) => {
+        if (pool !== master) this.#elsewhere.add(client as WireClient)
+        this.#fenceOff(client as WireClient)
+      }
       // Before anybody who listens, too, and gets a new connection to prepare it.
       for (const event of ["connect", "acquire"] as const) {
         pool?.prependListener(event, fenceOff)
@@ -386,7 +392,8 @@ export class Installation {
   }
 
   #backends(status: Pick<MaintenanceStatus, "mode" | "maintainer">): Backend[] {
-    return [...this.#connections.values()].flatMap(({ backendPid: pid, connectedMs, lastActor }) => {
+    return [...this.#connections].flatMap(([client, { backendPid, connectedMs, lastActor }]) => {
+      const pid = this.#elsewhere.has(client) ? undefined : backendPid
       const isUnrestricted = lastActor !== undefined && isAdmitted(status, lastActor)
       return pid === undefined ? [] : [{ pid, connectedMs, isUnrestricted }]
     })

@@ -37,6 +37,8 @@ export class ControlConnection {
   /** What is being opened. */
   #coming: ControlClient | undefined
   #turn: Promise<unknown> = Promise.resolve()
+  /** Counts how often nobody has answered: what waits for its turn then is not sent, or it would wait as long, one after the other. */
+  #silences = 0
   #isClosed = false
   #isDirect = false
 
@@ -59,7 +61,11 @@ export class ControlConnection {
     values: unknown[] = [],
     withinMs = patienceMs,
   ): Promise<QueryResult<Row>> {
-    const result = this.#turn.then(() => this.#run<Row>(text, values, withinMs))
+    const silences = this.#silences
+    const result = this.#turn.then(() => {
+      if (silences !== this.#silences) throw notSent()
+      return this.#run<Row>(text, values, withinMs)
+    })
     this.#turn = result.catch(() => undefined)
     return result
   }
@@ -108,12 +114,16 @@ export class ControlConnection {
     const opening = (this.#client ??= this.#open())
     const client = await opening.catch((error: Error) => {
       if (this.#client === opening) this.#client = undefined
+      this.#silences++
       unsent.add(error)
       throw error
     })
     const { stream } = client.connection
     client.ref()
-    const givingUp = setTimeout(() => stream.destroy(), withinMs)
+    const givingUp = setTimeout(() => {
+      this.#silences++
+      stream.destroy()
+    }, withinMs)
     try {
       return await client.query<Row>(text, values)
     } finally {
@@ -178,6 +188,12 @@ export class ControlConnection {
 
 /** The failures of statements that the server has not been asked to run. */
 const unsent = new WeakSet<Error>()
+
+function notSent(): Error {
+  const error = new Error("The database has not answered what was asked before, so this was not sent to it.")
+  unsent.add(error)
+  return error
+}
 
 /** Whether a statement that failed may have been run all the same: nothing was heard of it, or the session ended with it. */
 export function mayHaveRun(error: unknown): boolean {

@@ -50,6 +50,7 @@ export async function persistently<T>(
     waitMs = Math.min(waitMs * 2, lastWaitMs), isAgain = true
   ) {
     try {
+      if (isAbandonable) signal?.throwIfAborted()
       return await (isAbandonable ? abandonable(work(isAgain), signal) : work(isAgain))
     } catch (error) {
       const waitedMs = performance.now() - start
@@ -72,7 +73,6 @@ export async function persistently<T>(
 /** What a promise comes to, or the reason of the signal, if that comes before. */
 async function abandonable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise
-  signal.throwIfAborted()
   let stop: () => void = () => undefined
   const aborted = new Promise<never>((_, reject) => {
     stop = () => reject(signal.reason as Error)

@@ -188,7 +188,7 @@ export class Switching {
     const attempt = async (isAgain: boolean) => {
       await this.voidDoubtful()
       return work(isAgain).catch((error: unknown) => {
-        isDoubtful ||= mayHaveRun(error)
+        isDoubtful ||= !(error instanceof MaintenanceError) && mayHaveRun(error)
         throw error
       })
     }
@@ -197,9 +197,12 @@ export class Switching {
     try {
       return await persistently(attempt, { withinMs: briefMs, explain, ...persistence })
     } catch (error) {
-      if (!isDoubtful || error instanceof MaintenanceError) throw await explain(error)
-      if (name !== undefined) this.#doubtful.add(name)
-      throw perhapsChanged(error)
+      if (isDoubtful && name !== undefined) {
+        this.#doubtful.add(name)
+        // If not now, then before the next change, or when it is connected again.
+        this.voidDoubtful().catch(() => undefined)
+      }
+      throw isDoubtful && !(error instanceof MaintenanceError) ? perhapsChanged(error) : await explain(error)
     }
   }
 }

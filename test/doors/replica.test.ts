@@ -61,6 +61,22 @@ describe("What TypeORM takes for a replica", () => {
     })
   })
 
+  it("does not have its backends counted among the maintainer's: here somebody else's may have the same process id", async () => {
+    await replicated(async ({ dataSource, maintenance }) => {
+      const runner = dataSource.createQueryRunner("slave")
+      const pid = "select pg_backend_pid() as pid"
+      const [{ pid: elsewhere }] = (await maintenance.runAs("alice", () => runner.query(pid))) as [
+        { pid: number },
+      ]
+      const [{ pid: here }] = (await dataSource.query(pid)) as [{ pid: number }]
+      await maintenance.enter("concurrent", { as: "alice" })
+      const [row] = await database.current.sql<{ pool: number[] }>("select pool from maintenance.instance")
+      expect(row?.pool).to.include(here).and.not.to.include(elsewhere)
+      await runner.release()
+      await maintenance.leave({ as: "alice" })
+    })
+  })
+
   it("is refused in exclusive mode", async () => {
     await replicated(async ({ dataSource, maintenance }) => {
       await maintenance.enter("exclusive", { as: "alice" })

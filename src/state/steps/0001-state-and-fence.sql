@@ -429,8 +429,12 @@ begin
   entered.since := coalesce(entered.since, clock_timestamp());
   entered.readers := coalesce(new_readers, entered.readers);
   if has_terms then
-    entered.latest := coalesce(clock_timestamp() + expires_in_ms * interval '1 millisecond', {schema}.latest_end_of(entered));
-    if new_lease is not null or unties then
+    -- A task has terms of its own; else what is not said is as before.
+    entered.latest := case when is_new_task then null else {schema}.latest_end_of(entered) end;
+    if expires_in_ms is not null then
+      entered.latest := clock_timestamp() + expires_in_ms * interval '1 millisecond';
+    end if;
+    if is_new_task or new_lease is not null or unties then
       entered.lease := new_lease;
       entered.grace_ms := new_grace_ms;
     end if;

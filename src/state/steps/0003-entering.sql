@@ -288,9 +288,13 @@ as $$
 begin
   perform {schema}.lock_state();
   insert into {schema}.change (name) select unnest(names) on conflict do nothing;
+  delete from {schema}.announced where entry = any (names);
+  if found then
+    perform pg_notify({channel}, 'announced');
+  end if;
 end $$;
 comment on function {schema}.void is
-  'Has changes by these names not be made any more, if they have not been yet: who asked for them has given them up, and they may still be on their way.';
+  'Has changes by these names not be made any more, if they have not been yet: who asked for them has given them up, and they may still be on their way. Takes back what they have announced.';
 
 create or replace function {schema}.waited_for(entered_epoch integer, own_entry text) returns setof integer
   language plpgsql security definer
