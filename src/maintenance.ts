@@ -4,7 +4,7 @@ import { setTimeout as pause } from "node:timers/promises"
 import type { DataSource, EntityManager } from "typeorm"
 import { Installation } from "./enforcement/install"
 import type { Draining } from "./drain/drain"
-import { DrainingFeed } from "./drain/draining-feed"
+import { DrainingFeed, type Tell } from "./drain/draining-feed"
 import { type EnterOptions, enterOptionNames } from "./drain/enter-options"
 import { Entering } from "./drain/entering"
 import { type Entry, entryOf, startOf } from "./drain/entry"
@@ -117,7 +117,6 @@ export class Maintenance {
       },
     })
     this.#entering = new Entering(this.#installation, {
-      feed: this.#feed,
       draining: (draining) => this.#emit("draining", draining),
       onChange: (listener) => this.on("change", listener),
       warn,
@@ -137,10 +136,10 @@ export class Maintenance {
    * empty or too long, or another option that makes no sense.
    */
   enter(mode: Mode, options: EnterOptions = {}): Promise<Entered> {
-    return this.#feed.whileUnderWay(async () => {
+    return this.#feed.whileUnderWay(async (tell) => {
       if (checkMode(mode) !== "normal") {
         const entry = this.#entryOf(mode, options)
-        const entered = await this.#entering.enter(entry)
+        const entered = await this.#entering.enter(entry, tell)
         // What is entered within a task ends with that.
         if (entry.opening.withinTask === undefined) this.#held = { was: entered, at: performance.now() }
         return entered
@@ -182,10 +181,10 @@ export class Maintenance {
    * NotMaintainerError for a stranger, MaintenanceInputError in normal mode, and for nobody to hand it to.
    */
   transfer(options: TransferOptions): Promise<MaintenanceStatus> {
-    return this.#feed.whileUnderWay(() => this.#transfer(options))
+    return this.#feed.whileUnderWay((tell) => this.#transfer(options, tell))
   }
 
-  async #transfer(options: TransferOptions): Promise<MaintenanceStatus> {
+  async #transfer(options: TransferOptions, tell: Tell): Promise<MaintenanceStatus> {
     checkOptions(options, ["as", "to"])
     const to = checkUser(options.to, "to")
     const actor = this.#actor(options.as)
@@ -193,7 +192,7 @@ export class Maintenance {
     const opened = await this.#letGo(() => store.switching.transfer(actor, to))
     const status = await this.#installation.refresh()
     const { mode, reason } = status
-    const waited = { mode, actor: { user: to, isEmergency: false }, reason, call: "transfer()" }
+    const waited = { mode, actor: { user: to, isEmergency: false }, reason, call: "transfer()", tell }
     await this.#entering.drain(store, opened, waited, { withinMs: 0, outcome: "proceed" }, () =>
       Promise.resolve(),
     )
@@ -214,14 +213,14 @@ export class Maintenance {
    */
   async during<T>(mode: Mode, options: EnterOptions, work: () => T | Promise<T>): Promise<T> {
     const task = randomUUID()
-    const [user, was] = await this.#feed.whileUnderWay(async () => {
+    const [user, was] = await this.#feed.whileUnderWay(async (tell) => {
       if (checkMode(mode) === "normal") {
         throw new MaintenanceInputError('during("normal") makes no sense: name the mode to enter.')
       }
       const entry = this.#entryOf(mode, options, task)
       checkWork("during()", work)
       const maintainer = knownUser(entry.opening.actor)
-      const entered = await this.#entering.enter(entry).catch(async (error: unknown) => {
+      const entered = await this.#entering.enter(entry, tell).catch(async (error: unknown) => {
         // Perhaps it stands.
         throw error instanceof EnteringInterruptedError ? await this.#putBack(task, error) : error
       })

@@ -131,6 +131,24 @@ describe("Entering a mode while others have something running", () => {
     })
   }
 
+  it("is told to who follows it, and not to who follows another call, which waits for its time", async () => {
+    const { dataSource, maintenance } = installed.current
+    const controller = new AbortController()
+    const { signal } = controller
+    const announced = errorOf(maintenance.enter("concurrent", { as: "alice", startsInMs: 3_600_000, signal }))
+    const ofAnnounced = maintenance.draining().next()
+    await withOpen(dataSource, "select 1", async (runner, pid) => {
+      const entered = maintenance.enter("exclusive", { as: "alice", drain: forever })
+      const { value } = await maintenance.draining().next()
+      expect(pidsOf(value?.blockers ?? [])).to.deep.equal([pid])
+      await runner.query("rollback").catch(() => undefined)
+      await entered
+    })
+    controller.abort()
+    await announced
+    expect(await ofAnnounced).to.deep.equal({ value: undefined, done: true })
+  })
+
   it("is followed no longer than until the work of during() begins", async () => {
     const { maintenance } = installed.current
     const begun = new Promise<void>((resolve) => {

@@ -1,26 +1,27 @@
 import type { Draining } from "./drain"
 
+/** Tells who follows a call of who is in the way. */
+export type Tell = (draining: Draining) => void
+
 /** Tells async iterators what is told while a mode is being entered. Who is slow gets the latest only. */
 export class DrainingFeed {
   readonly #followers = new Set<Follower>()
   /** The calls that are under way, the last of them last: one may wait for hours until its window begins. */
   readonly #calls = new Set<object>()
 
-  /** Runs a call that may wait for what was running. It is under way from now on, and until it is over, however. */
-  async whileUnderWay<T>(run: () => Promise<T>): Promise<T> {
+  /** Runs a call that may wait for what was running, and tells whom. It is under way from now on, and until it is over, however. */
+  async whileUnderWay<T>(run: (tell: Tell) => Promise<T>): Promise<T> {
     const call = {}
     this.#calls.add(call)
     for (const follower of this.#followers) follower.call ??= call
     try {
-      return await run()
+      return await run((draining) => {
+        for (const follower of this.#followers) if (follower.call === call) follower.tell(draining)
+      })
     } finally {
       this.#calls.delete(call)
       for (const follower of this.#followers) if (follower.call === call) follower.end()
     }
-  }
-
-  tell(draining: Draining): void {
-    for (const follower of this.#followers) follower.tell(draining)
   }
 
   /** Ends all that follow. */

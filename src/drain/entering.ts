@@ -9,7 +9,7 @@ import { type Announcement, awaitStart } from "./announced"
 import type { Blocker } from "./blocker"
 import { Blockers } from "./blockers"
 import { drain, type Draining, type DrainPlan } from "./drain"
-import type { DrainingFeed } from "./draining-feed"
+import type { Tell } from "./draining-feed"
 import type { Entry } from "./entry"
 import {
   destroyedBefore,
@@ -25,7 +25,6 @@ import type { Tenure } from "./fate"
 /** Whom it tells. */
 export interface EnteringEvents {
   draining(draining: Draining): void
-  readonly feed: DrainingFeed
   /** Listens to changes of the mode; returns the undo. */
   onChange(listener: () => void): () => void
   warn(message: string): void
@@ -44,8 +43,8 @@ export class Entering {
     this.#events = events
   }
 
-  /** Resolves when the mode holds and nothing of others is left that it does not restrict. */
-  async enter(entry: Entry): Promise<Entered> {
+  /** Resolves when the mode holds and nothing of others is left that it does not restrict; `tell` is told who is in the way. */
+  async enter(entry: Entry, tell: Tell): Promise<Entered> {
     const store = await this.#installation.store()
     const { opening, start, signal } = entry
     signal?.throwIfAborted()
@@ -60,7 +59,7 @@ export class Entering {
         .catch(async (error: unknown) => {
           throw isAnnounced ? await this.#notStarted(store, opening, error) : error
         })
-      return await this.#settle(store, opened, entry)
+      return await this.#settle(store, opened, { ...entry, tell })
     } finally {
       entered()
     }
@@ -82,7 +81,6 @@ export class Entering {
       { schema, presence: lockKeys(schema).presence, opened },
       () => this.#installation.unrestrictedBackends(window),
     )
-    const { feed } = this.#events
     let isSaid = false
     return drain(
       {
@@ -92,7 +90,7 @@ export class Entering {
         inform,
         tell: (draining) => {
           this.#events.draining(draining)
-          feed.tell(draining)
+          waited.tell(draining)
           if (isSaid || draining.waitedMs < sayAfterMs) return
           isSaid = true
           this.#events.warn(stillWaiting(draining, waited, plan))
@@ -134,8 +132,8 @@ export class Entering {
     return error
   }
 
-  async #settle(store: StateStore, opened: Opened, entry: Entry): Promise<Entered> {
-    const { opening, plan, acknowledgeWithinMs, signal } = entry
+  async #settle(store: StateStore, opened: Opened, entry: Entry & { tell: Tell }): Promise<Entered> {
+    const { opening, plan, acknowledgeWithinMs, signal, tell } = entry
     let tenure: Tenure | undefined
     const over = new AbortController()
     const { epoch } = opened
@@ -153,7 +151,7 @@ export class Entering {
           .then(() => store.fleet.askedAnew(epoch, acknowledgeWithinMs, until))
           .catch(() => undefined)
       const call = opening.task === undefined ? "enter()" : "during()"
-      const left = await this.drain(store, opened, { ...opening, call }, plan, inform, signal)
+      const left = await this.drain(store, opened, { ...opening, call, tell }, plan, inform, signal)
       if (left.length > 0) throw drainTimedOut(left, plan, opening)
       const unacknowledged = await acknowledged
       signal?.throwIfAborted()

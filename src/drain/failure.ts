@@ -9,6 +9,7 @@ import type { MaintenanceStatus } from "../mode/mode"
 import { capitalized, describeAnnounced, factsOf } from "../state/refusal"
 import type { Opening } from "../state/switching"
 import { type Draining, type DrainOutcome, type DrainPlan, graceMs } from "./drain"
+import type { Tell } from "./draining-feed"
 import { fateOf, type Tenure } from "./fate"
 
 /** How many blockers a message names. */
@@ -20,6 +21,8 @@ export type Wanted = Pick<Opening, "mode" | "actor" | "reason">
 /** The same, of one that is waited for by this call. */
 export interface Waited extends Wanted {
   readonly call: string
+  /** Tells who follows that call. */
+  readonly tell: Tell
 }
 
 /** What is said of a mode that is being entered for a while. */

@@ -410,8 +410,10 @@ function mixedUp(): MaintenanceSetupError {
 
 /** Whether there is something to tell, be it that a window has expired that nobody can put into the row, as on a standby. */
 function isAnother(status: MaintenanceStatus, last: MaintenanceStatus): boolean {
+  // When a window has expired, this may be told before it is put into the row.
+  const isNormal = status.mode === "normal" && last.mode === "normal"
   return (
-    status.epoch !== last.epoch ||
+    (status.epoch !== last.epoch && !isNormal) ||
     status.mode !== last.mode ||
     status.expiresAt?.getTime() !== last.expiresAt?.getTime() ||
     status.graceMs !== last.graceMs ||
