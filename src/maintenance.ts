@@ -383,13 +383,13 @@ export class Maintenance {
   #sayIfOver(status: MaintenanceStatus): void {
     const { was } = this.#held ?? {}
     if (!this.#held || !was) return
-    if (status.maintainer === was.maintainer && status.since?.getTime() === was.since?.getTime()) {
+    const isSameWindow = status.since?.getTime() === was.since?.getTime()
+    if (status.maintainer === was.maintainer && isSameWindow) {
       this.#held = { was: status, at: performance.now() }
       return
     }
-    const isHandedOver = status.since?.getTime() === was.since?.getTime()
-    // Who has taken it over may put it back.
-    if (status.mode !== "normal" && status.maintainer !== was.maintainer && !isHandedOver) return
+    // Who has taken it over, and not been handed it, may put it back.
+    if (status.mode !== "normal" && status.maintainer !== was.maintainer && !isSameWindow) return
     const reason = was.reason === undefined ? "" : ` (${was.reason})`
     warn(`The maintenance by ${was.maintainer}${reason} is over: ${fateOf(this.#held, status)}`)
     this.#held = undefined

@@ -62,13 +62,8 @@ export class Fleet {
     const deadline = performance.now() + withinMs
     const ask = () => this.#functions.value<string>("ask")
     const askedAt = await persistently(ask, { signal, isAbandonable: true })
-    for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, lastWaitMs)) {
-      const untold = () => this.#functions.value<string>("untold", [askedAt, epoch])
-      if (Number(await persistently(untold, { signal, isAbandonable: true })) === 0) return
-      const leftMs = deadline - performance.now()
-      if (leftMs <= 0 || signal?.aborted) return
-      await pause(Math.min(waitMs, leftMs), undefined, { signal }).catch(() => undefined)
-    }
+    const untold = async () => Number(await this.#functions.value<string>("untold", [askedAt, epoch]))
+    await lookUntil(untold, { isDone: (count) => count === 0, deadline, signal })
   }
 
   /** The live instances, in the order in which they came. */
@@ -83,12 +78,24 @@ export class Fleet {
    */
   async acknowledged(epoch: number, withinMs: number, signal: AbortSignal): Promise<Instance[]> {
     const deadline = performance.now() + withinMs
-    for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, lastWaitMs)) {
-      const instances = await persistently(() => this.instances(), { signal, isAbandonable: true })
-      const missing = instances.filter((instance) => instance.epoch < epoch)
-      if (missing.length === 0 || performance.now() >= deadline || signal.aborted) return missing
-      const leftMs = Math.max(0, deadline - performance.now())
-      await pause(Math.min(waitMs, leftMs), undefined, { signal }).catch(() => undefined)
-    }
+    const missing = async () => (await this.instances()).filter((instance) => instance.epoch < epoch)
+    return lookUntil(missing, { isDone: ({ length }) => length === 0, deadline, signal })
+  }
+}
+
+/** Looks again and again, until what is seen is right, the time is over, or it is aborted; returns what was seen last. */
+async function lookUntil<T>(
+  look: () => Promise<T>,
+  {
+    isDone,
+    deadline,
+    signal,
+  }: { isDone: (seen: T) => boolean; deadline: number; signal: AbortSignal | undefined },
+): Promise<T> {
+  for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, lastWaitMs)) {
+    const seen = await persistently(look, { signal, isAbandonable: true })
+    const leftMs = deadline - performance.now()
+    if (isDone(seen) || leftMs <= 0 || signal?.aborted) return seen
+    await pause(Math.min(waitMs, leftMs), undefined, signal ? { signal } : {}).catch(() => undefined)
   }
 }

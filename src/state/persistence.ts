@@ -1,4 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises"
+import { onAborted } from "../aborted"
 import { MaintenanceError } from "../errors"
 
 /** How long a server may be away, in milliseconds, before what stands there is left to stand. */
@@ -75,8 +76,7 @@ async function abandonable<T>(promise: Promise<T>, signal: AbortSignal | undefin
   if (!signal) return promise
   let stop: () => void = () => undefined
   const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason as Error)
-    signal.addEventListener("abort", stop, { once: true })
+    stop = onAborted(signal, () => reject(signal.reason as Error))
   })
-  return Promise.race([promise, aborted]).finally(() => signal.removeEventListener("abort", stop))
+  return Promise.race([promise, aborted]).finally(stop)
 }
