@@ -1,11 +1,10 @@
-import { MaintenanceSetupError, type RefusedChange, WriteVetoedError } from "../errors"
+import { AccessRefusedError, MaintenanceSetupError, type RefusedChange, WriteVetoedError } from "../errors"
 import type { Actor } from "../mode/mode"
 import { mayLackValues, type Companions, type PipelinedQuery } from "../wire/pipelined-query"
 import type { Result, Step } from "../wire/protocol"
 import type { Session } from "../wire/session"
-import { isUnreadable } from "../state/refusal"
 import type { Fence } from "./fence"
-import { codeOf, endsSession, isAnswer } from "./request"
+import { codeOf, endsSession, isAnswer, noPortal } from "./request"
 
 /** What a connection's statements are checked with. */
 export interface CheckpointOwner {
@@ -15,12 +14,12 @@ export interface CheckpointOwner {
   readonly changes: readonly RefusedChange[]
   /** What a transaction of somebody must pass last. */
   lastCheck(actor: Actor): Step
+  /** The same, which needs no privilege but to call the fence, and that only when it is bound. */
+  fullCheck(actor: Actor): Step
   /** Whether a pooler gives every transaction another connection, so that no session can hold a lock. */
   readonly isPooled: boolean
   /** Told of every refusal; returns the error, to be thrown. */
   refused(error: unknown): unknown
-  /** Told that the state seems to be another one than is known. */
-  doubt(): void
 }
 
 /** PostgreSQL's code for a write in a transaction that may only read. */
@@ -51,21 +50,18 @@ export class Checkpoint {
   }
 
   /**
-   * Sends one statement outside a block, with its last check in the same round trip: a quick one, if there is one, which is
-   * enough if it passes. Throws the refusal.
+   * Sends one statement outside a block, with its last check in the same round trip, so that it is run once, and stored if
+   * the check passes. Throws the refusal.
    */
-  sendAlone(query: PipelinedQuery, actor: Actor, quick: Step | undefined): Promise<Result> {
-    const { session, fence } = this.#owner
-    if (!quick) return this.send(query, { after: [fence.check(actor)] }, actor)
-    const companions = { after: [quick] }
+  sendAlone(query: PipelinedQuery, actor: Actor): Promise<Result> {
+    const { session } = this.#owner
+    const check = this.#owner.lastCheck(actor)
+    const companions = { after: [check] }
     return session.sendLast(query, companions, (cause) => {
-      const isUndecided =
-        query.failure === quick
-          ? fence.isUndecided(cause)
-          : // The check may have made the transaction read-only, and a cursor WITH HOLD wrote as it ended.
-            query.failure === "end" && codeOf(cause) === isReadOnly
-      if (isUndecided) return this.#decide(query, actor, quick)
       if (codeOf(cause) === noValues && mayLackValues(query)) return this.#sendSimply(query, actor, cause)
+      // It has closed all portals, be it by a function, and with them that of the check.
+      if (codeOf(cause) === noPortal && query.failure === check)
+        return this.send(query.renew(), { ...companions, bindsLate: true }, actor)
       return this.#failed(query, companions, actor, cause)
     })
   }
@@ -79,32 +75,30 @@ export class Checkpoint {
 
   /**
    * Sends one statement outside a block in a block of its own, in one round trip; throws the refusal. What the server has
-   * against the statement, or a check that cannot be made, goes to `failed`, when all is rolled back.
+   * against the statement goes to `failed`, when all is rolled back.
    */
   sendInBlock(
     query: PipelinedQuery,
     actor: Actor,
-    failed: (error: unknown, isOfCheck: boolean) => Promise<Result>,
+    failed: (error: unknown) => Promise<Result>,
   ): Promise<Result> {
     const { session } = this.#owner
-    const check = this.#owner.lastCheck(actor)
+    const check = this.#owner.fullCheck(actor)
     const companions = { before: [session.step("BEGIN")], after: [check, session.step("COMMIT")] }
     // What pg has against the statement (a value, `query_timeout`) may leave the block: then it is left in settle().
     this.#isInBlock = true
     return session.send(query, companions, async (error) => {
       if (!isAnswer(error)) throw error
       await session.rollBack()
-      const isOfCheck = query.failure === check
-      // It may have taken another role, which cannot make the check.
-      if (isOfCheck && !isUnreadable(error)) throw this.refuse(error)
-      if (isOfCheck || query.failure === "statement") return failed(error, isOfCheck)
+      if (query.failure === "statement" || codeOf(error) === noPortal) return failed(error)
+      if (query.failure === check) throw this.refuse(error, actor)
       return this.#endFailed(actor, error)
     })
   }
 
   /** Throws the refusal of whoever may not even read. */
   async admitReader(actor: Actor): Promise<void> {
-    await this.#run(this.#owner.fence.admitReader(actor))
+    await this.#run(this.#owner.fence.admitReader(actor), actor)
   }
 
   /** Leaves nothing of one statement for the next; nothing to wait for if there is nothing. */
@@ -138,7 +132,7 @@ export class Checkpoint {
         await session.ready()
         // The state changed while it was read, under a default isolation level above READ COMMITTED.
         const isStale = codeOf(error) === "40001" && session.is("I")
-        if (!isStale || attempt === maxHoldAttempts) throw this.refuse(error)
+        if (!isStale || attempt === maxHoldAttempts) throw this.refuse(error, actor)
       }
     }
   }
@@ -172,19 +166,13 @@ export class Checkpoint {
     return new MaintenanceSetupError("The maintenance ended while this was refused: run it again.", { cause })
   }
 
-  /** What the server's answer to a check means; tells of it, if it is a refusal. */
-  refuse(error: unknown): unknown {
-    return this.#owner.refused(this.#owner.fence.translate(error, this.#owner.changes))
-  }
-
-  /** The quick check has failed, which decides nothing, and nothing has been stored. */
-  async #decide(query: PipelinedQuery, actor: Actor, quick: Step): Promise<Result> {
-    const { session, fence } = this.#owner
-    await session.ready()
-    // Whoever may only read has written: unless the window has ended meanwhile, once more would end as this.
-    if (fence.isForReaders(quick)) await this.#run(fence.admit(actor))
-    this.#owner.doubt()
-    return this.send(query.renew(), { after: [fence.check(actor)] }, actor)
+  /** What the server's answer to a check for an actor means; tells of it, if it is a refusal. */
+  refuse(error: unknown, actor: Actor): unknown {
+    const { fence } = this.#owner
+    const translated = fence.translate(error, this.#owner.changes)
+    if (translated instanceof WriteVetoedError || translated instanceof AccessRefusedError)
+      fence.refused(actor)
+    return this.#owner.refused(translated)
   }
 
   /** By the simple protocol, under the gate, for the error that it has. */
@@ -206,7 +194,7 @@ export class Checkpoint {
     const { before = [], after = [] } = companions
     if (!isAnswer(error) || endsSession(error)) throw error
     await session.ready()
-    if (before.includes(failure as Step) || after.includes(failure as Step)) throw this.refuse(error)
+    if (before.includes(failure as Step) || after.includes(failure as Step)) throw this.refuse(error, actor)
     const isAfterCheck = failure === "end" || (failure === "statement" && before.length > 0)
     if (isAfterCheck) return this.#endFailed(actor, error)
     throw error
@@ -216,17 +204,17 @@ export class Checkpoint {
   async #endFailed(actor: Actor, error: unknown): Promise<never> {
     if (codeOf(error) === isReadOnly) {
       await this.#owner.session.rollBack()
-      await this.#run(this.#owner.fence.admit(actor))
+      await this.#run(this.#owner.fence.admit(actor), actor)
     }
     throw error
   }
 
-  async #run(step: Step): Promise<void> {
+  async #run(step: Step, actor: Actor): Promise<void> {
     try {
       await this.#owner.session.run(step)
     } catch (error) {
       if (isAnswer(error)) await this.#owner.session.ready()
-      throw this.refuse(error)
+      throw this.refuse(error, actor)
     }
   }
 }

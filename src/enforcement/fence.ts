@@ -1,21 +1,20 @@
 import { WriteVetoedError, type RefusedChange } from "../errors"
 import { isAdmitted, type Actor, type StampedState } from "../mode/mode"
-import { accessRefused, factsOf, isUnreadable, translateStateError, writeVetoed } from "../state/refusal"
+import { accessRefused, factsOf, translateStateError, writeVetoed } from "../state/refusal"
 import type { ResolvedOptions } from "../options"
 import { lockKeys } from "../state/schema"
 import type { Step } from "../wire/protocol"
-import { codeOf } from "./request"
 
 type Stamped = StampedState & { readonly stamp: string }
 
-/** The steps for one state, as far as they were asked for. */
-interface Steps {
+/** The checks for one state, by whom they are for. */
+interface Checks {
   readonly state: StampedState | undefined
-  quick?: Step
-  quickRead?: Step
-  /** The last full check, for its actor: mostly the next is for the same. */
-  check?: Step & { readonly actor: Actor }
+  readonly byActor: Map<string, Step>
 }
+
+/** The most actors for whom the checks are kept. */
+const maxActors = 1000
 
 /** What is sent to the server to have it decide, and what its answers mean. */
 export class Fence {
@@ -24,15 +23,20 @@ export class Fence {
   readonly #known: () => StampedState | undefined
   /** Whether a session keeps the checks prepared. */
   readonly isPrepared: boolean
-  #steps: Steps = { state: undefined }
-  #wroteNothing: Step | undefined
+  readonly #doubt: () => void
+  #checks: Checks = { state: undefined, byActor: new Map() }
   /** Set while the schema is expected from a migration: until it is there, what only reads may pass. */
   isAwaitingSchema = false
 
-  constructor({ schema, preparedStatements }: ResolvedOptions, known: () => StampedState | undefined) {
+  /** `known` tells the state, as far as it is known; `doubt` is called when the database has found another one. */
+  constructor(
+    { schema, preparedStatements }: ResolvedOptions,
+    { known, doubt }: { known: () => StampedState | undefined; doubt: () => void },
+  ) {
     this.#schema = schema
     this.#keys = lockKeys(schema)
     this.#known = known
+    this.#doubt = doubt
     this.isPrepared = preparedStatements
   }
 
@@ -55,44 +59,28 @@ export class Fence {
   }
 
   /**
-   * A check that costs the server next to nothing: whether it is in the state that is known here, which admits the actor
-   * (or lets him read, where a statement looks as if it only reads). If it fails, for whatever reason, nothing is
-   * decided, and the full check is to be made; undefined where that would be the outcome.
+   * The last statement of a transaction. Where the state is known, it calls the fence on a condition: that the database is
+   * in another state by now, or that the transaction needs more than this state allows the actor.
    */
-  quickCheck(actor: Actor, looksReadOnly: boolean): Step | undefined {
-    const state = this.#known()
-    if (!hasStamp(state) || this.isAwaitingSchema) return undefined
-    const steps = this.#stepsFor(state)
-    if (isAdmitted(state.status, actor))
-      return (steps.quick ??= this.#quick("gate", state, this.#gateTaken(state)))
-    if (state.status.mode !== "concurrent" || !looksReadOnly) return undefined
-    return (steps.quickRead ??= this.#quick("reader", state, readOnlyFromHere))
-  }
-
-  /** Whether a quick check is that of somebody who may only read. */
-  isForReaders(quick: Step): boolean {
-    return quick === this.#steps.quickRead
-  }
-
-  /** Whether the failure of a quick check leaves open what the full one says, and is nobody's intention. */
-  isUndecided(error: unknown): boolean {
-    return codeOf(error) === failureCode || isUnreadable(error)
-  }
-
-  /** A quick check that only looks whether something was written, and needs no schema. */
-  get wroteNothing(): Step {
-    return (this.#wroteNothing ??= this.#named("replica", `select ${failure} where ${readOnlyFromHere}`, []))
-  }
-
-  /** The last statement of a transaction. */
   check(actor: Actor): Step {
     if (this.isAwaitingSchema) return this.checkWrites(actor)
     const state = this.#known()
-    const steps = this.#stepsFor(state)
-    if (steps.check?.actor.user !== actor.user || steps.check?.actor.isEmergency !== actor.isEmergency) {
-      steps.check = { actor, ...this.#fullCheck(state, actor) }
+    if (this.#checks.state !== state) this.#checks = { state, byActor: new Map() }
+    const { byActor } = this.#checks
+    const key = `${actor.isEmergency}${actor.user === undefined ? "" : ` ${actor.user}`}`
+    let check = byActor.get(key)
+    if (!check) {
+      if (byActor.size >= maxActors) byActor.clear()
+      check = this.#checkIn(state, actor)
+      byActor.set(key, check)
     }
-    return steps.check
+    return check
+  }
+
+  /** As check(), and calls the fence whatever is known. */
+  fullCheck({ user, isEmergency }: Actor): Step {
+    if (this.isAwaitingSchema) return this.checkWrites({ user, isEmergency })
+    return this.#named("fence", `select "${this.#schema}".fence($1, $2)`, [user ?? null, isEmergency])
   }
 
   /** As check(), for a transaction that is to be prepared. */
@@ -140,10 +128,17 @@ export class Fence {
     }
   }
 
+  /** Takes note that the database has refused an actor: if the state that is known admits him, it is another one by now. */
+  refused(actor: Actor): void {
+    const state = this.#known()
+    if (state && isAdmitted(state.status, actor)) this.#doubt()
+  }
+
   /** A failure of the statements above as an error of this package, where it is a refusal or the state is unreadable. */
   translate(error: unknown, changes: readonly RefusedChange[]): unknown {
     const translated = translateStateError(error, this.#schema)
-    return translated instanceof WriteVetoedError ? writeVetoed(translated, changes) : translated
+    if (!(translated instanceof WriteVetoedError)) return translated
+    return writeVetoed(translated, changes, (error as { hint?: string }).hint)
   }
 
   /** The veto of a statement that cannot be undone at commit, from the veto that its check got. */
@@ -155,7 +150,7 @@ export class Fence {
   checkWrites({ user, isEmergency }: Actor): Step {
     return {
       text: `do $fence$ begin
-        if pg_current_xact_id_if_assigned() is null then
+        if pg_current_xact_id_if_assigned() is null and not (${declaresHoldable}) then
           return;
         elsif to_regprocedure('"${this.#schema}".fence(text, boolean)') is null then
           raise exception using errcode = 'MM009', message = 'the schema is not installed yet';
@@ -166,34 +161,39 @@ export class Fence {
     }
   }
 
-  #stepsFor(state: StampedState | undefined): Steps {
-    if (this.#steps.state !== state) this.#steps = { state }
-    return this.#steps
+  #checkIn(state: StampedState | undefined, actor: Actor): Step {
+    const full = this.fullCheck(actor)
+    const condition = hasStamp(state) ? this.#conditionIn(state, actor) : undefined
+    if (!condition) return full
+    // Under other names: the one must never stand in for the other.
+    const name = isAdmitted((state as Stamped).status, actor) ? "gate" : "reader"
+    // It returns a row if the fence was called: mostly because the state is another one.
+    const called = () => {
+      if (this.#known() === state) this.#doubt()
+    }
+    return { ...this.#named(name, `${full.text} where ${condition}`, full.values), called }
   }
 
-  #quick(name: string, state: Stamped, condition: string): Step {
-    return this.#named(name, `select ${failure} where ${this.#changedAfter(condition, state)}`, [])
-  }
-
-  #fullCheck(state: StampedState | undefined, { user, isEmergency }: Actor): Step {
-    const call = `select "${this.#schema}".fence($1, $2)`
-    const values = [user ?? null, isEmergency]
-    // Without the call, which costs more than all the rest, where the state is known to admit the actor.
-    const isKnown = hasStamp(state) && isAdmitted(state.status, { user, isEmergency })
-    if (!isKnown) return this.#named("fence", call, values)
-    // Under another name: the one must never stand in for the other.
-    return this.#named("commit", `${call} where ${this.#changedAfter(this.#gateTaken(state), state)}`, values)
-  }
-
-  /** True unless the server is in this state after the condition, which is evaluated first, has turned out false. */
-  #changedAfter(condition: string, { stamp }: Stamped): string {
+  /** The condition on which the fence is called that this state has for this actor; undefined if it is to be called always. */
+  #conditionIn(state: Stamped, actor: Actor): string | undefined {
+    const { status, stamp, endsAtMs } = state
     const current = `pg_catalog.pg_sequence_last_value('"${this.#schema}".stamp'::pg_catalog.regclass)`
-    return `case when ${condition} then true when ${current} operator(pg_catalog.=) ${BigInt(stamp)} then false else true end`
+    // The stamp stays until somebody puts into the row that the window has expired.
+    const isOver =
+      endsAtMs === undefined
+        ? ""
+        : `when pg_catalog.clock_timestamp() operator(pg_catalog.>=) pg_catalog.to_timestamp(${endsAtMs / 1000}) then true `
+    const isCurrent = `${isOver}when ${current} operator(pg_catalog.=) ${BigInt(stamp)}`
+    // The gate is taken first, or the state could change between the look and the commit.
+    if (isAdmitted(status, actor))
+      return `case when ${this.#gateTaken(status)} then true ${isCurrent} then false else true end`
+    if (status.mode !== "concurrent") return undefined
+    return `case when pg_catalog.pg_current_xact_id_if_assigned() is not null then true ${isCurrent} then ${declaresHoldable} else true end`
   }
 
   /** Takes the gate; never true. */
-  #gateTaken({ status }: StampedState): string {
-    return `pg_catalog.pg_advisory_xact_lock_shared(${this.#keys.gate}, ${status.epoch}) is null`
+  #gateTaken({ epoch }: StampedState["status"]): string {
+    return `pg_catalog.pg_advisory_xact_lock_shared(${this.#keys.gate}, ${epoch}) is null`
   }
 
   #named(name: string, text: string, values: Step["values"]): Step {
@@ -206,13 +206,9 @@ function hasStamp(state: StampedState | undefined): state is Stamped {
 }
 
 const unlockShared = "pg_catalog.pg_advisory_unlock_shared"
-/** A call that fails, and says in the server's log why there is a failure. */
-const failure = "pg_catalog.format('the maintenance mode has changed meanwhile, or this wrote %')"
-const failureCode = "22023"
-/** True if something was changed; if not, nothing can be any more, not even by what a COMMIT still has to run. */
-const readOnlyFromHere =
-  "pg_catalog.set_config('transaction_read_only', 'on', true) is null or " +
-  "pg_catalog.pg_current_xact_id_if_assigned() is not null"
+/** Whether the transaction has declared a cursor WITH HOLD, which its COMMIT runs to the end: after all that is sent before. */
+const declaresHoldable =
+  "exists (select from pg_catalog.pg_cursors where is_holdable and creation_time operator(pg_catalog.>=) pg_catalog.now())"
 
 /** A user as a literal that holds inside the dollar quotes, whatever it is made of: only hexadecimal digits. */
 function userLiteral(user: string | undefined): string {

@@ -24,8 +24,6 @@ export interface Enforcement {
   changesOn(client: WireClient): RefusedChange[]
   /** Whether a pooler gives every transaction another connection, so that no session can hold a lock. */
   isPooled(): boolean
-  /** Has the state read anew, because it seems to be another one than is known. */
-  doubt(): void
 }
 
 type Callback = (error: unknown, result?: unknown) => void
@@ -35,7 +33,6 @@ const unknownText: Classified = {
   kind: "several",
   mayEndTransaction: true,
   mayBeginWithEnd: true,
-  looksReadOnly: false,
 }
 const nobody: Actor = { user: undefined, isEmergency: false }
 
@@ -129,12 +126,13 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     return this.isStartingUp || this.isReplica ? this.fence.checkWrites(actor) : this.fence.check(actor)
   }
 
-  get isPooled(): boolean {
-    return this.#enforcement.isPooled()
+  /** As lastCheck(), for what may take a role that may not even look at the state. */
+  fullCheck(actor: Actor): Step {
+    return this.isStartingUp || this.isReplica ? this.fence.checkWrites(actor) : this.fence.fullCheck(actor)
   }
 
-  doubt(): void {
-    this.#enforcement.doubt()
+  get isPooled(): boolean {
+    return this.#enforcement.isPooled()
   }
 
   settle(): Promise<void> | undefined {
@@ -201,8 +199,7 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     const { query, actor } = request
     switch (request.kind) {
       case "atomic":
-        if (this.isStartingUp) return this.#checkpoint.send(query, { after: [this.lastCheck(actor)] }, actor)
-        return this.#checkpoint.sendAlone(query, actor, this.#quickCheck(request))
+        return this.#checkpoint.sendAlone(query, actor)
       case "other":
       case "several":
         return this.#selfCommitting.run(request)
@@ -265,8 +262,8 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
       this.lastActor = actor
       if (kind === "control" || (kind === "rollback" && !session.is("I"))) return session.submit(query, {})
       if (session.is("I") && kind === "atomic") {
-        const translate = (error: Error) => this.#checkpoint.refuse(error) as Error
-        return session.submit(query, { ...escort, step: this.lastCheck(actor), translate })
+        const translate = (error: Error) => this.#checkpoint.refuse(error, actor) as Error
+        return session.submit(query, { ...escort, steps: [this.lastCheck(actor)], translate })
       }
       if (!session.is("I") && !mayEndTransaction) {
         if (this.#isBlind && session.is("T")) await this.#checkpoint.admitReader(actor)
@@ -291,10 +288,6 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     } catch (error) {
       throw this.refused(error)
     }
-  }
-
-  #quickCheck({ actor, looksReadOnly }: Request): Step | undefined {
-    return this.isReplica ? this.fence.wroteNothing : this.fence.quickCheck(actor, looksReadOnly)
   }
 
   get #isBlind(): boolean {

@@ -87,13 +87,15 @@ export class Installation {
       lent: () => this.#lentTo(),
       timeoutMs: () => this.#driver.master?.options.connectionTimeoutMillis ?? 0,
     })
-    this.#fence = new Fence(options, () => this.#watch.known)
+    this.#fence = new Fence(options, {
+      known: () => this.#watch.known,
+      doubt: () => this.#watch.doubt(),
+    })
     this.#enforcement = {
       fence: this.#fence,
       PipelinedQuery: pipelinedQueryClass(this.#driver.postgres.Query),
       actor: () => currentActor(options),
       refused: (error) => this.refused(error),
-      doubt: () => this.#watch.doubt(),
       isPooled: () => this.#watch.isPooled,
       changesOn: (client) => this.#changesOn(client),
     }

@@ -19,6 +19,9 @@ export function isAnswer(error: unknown): boolean {
   return codeOf(error) !== ""
 }
 
+/** PostgreSQL's code for a portal that is not there: that of a check, after a statement that has closed all. */
+export const noPortal = "34000"
+
 /** PostgreSQL's codes of what ends a session: terminated, shut down, crashed, or open or idle for too long. */
 const endings = /^(?:57P01|57P02|57P03|57P05|25P03|25P04)$/
 

@@ -3,7 +3,7 @@ import type { Escort } from "../wire/accompanied-query"
 import type { ForeignQuery, Result } from "../wire/protocol"
 import type { Actor } from "../mode/mode"
 import { Checkpoint, type CheckpointOwner } from "./checkpoint"
-import { codeOf, isAnswer, startsTransaction, type Request } from "./request"
+import { codeOf, isAnswer, noPortal, startsTransaction, type Request } from "./request"
 import type { Classified } from "./statement-kind"
 
 /** PostgreSQL's codes for a statement that does not run inside a transaction block. */
@@ -28,8 +28,8 @@ export class SelfCommitting {
   run(request: Request): Promise<Result> {
     const { query, actor, looksAtomic } = request
     if (!looksAtomic || !this.#owner.session.is("I") || mayLackValues(query)) return this.#hold(request)
-    return this.#checkpoint.sendInBlock(query, actor, (error, isOfCheck) => {
-      if (!isOfCheck && !needsNoBlock.has(codeOf(error)) && !isOfSeveral(error)) throw error
+    return this.#checkpoint.sendInBlock(query, actor, (error) => {
+      if (!isOfSeveral(error) && codeOf(error) !== noPortal) throw error
       return this.#hold({ ...request, query: query.renew() })
     })
   }
@@ -57,12 +57,16 @@ export class SelfCommitting {
       throw this.#owner.refused(await this.#checkpoint.veto(actor, severalStatements))
     }
     const veto = await this.#checkpoint.veto(actor, commitsItself)
+    // READ ONLY refuses most writes in the act; not all (ANALYZE, before PostgreSQL 18 large objects): the fence does.
     await session.run({ text: "BEGIN READ ONLY", values: [] })
     await session.submit(query, {
       ...escort,
-      translate: (error) => (codeOf(error) === "25006" ? (this.#owner.refused(veto) as Error) : error),
+      steps: [this.#owner.fullCheck(actor), session.step("COMMIT")],
+      translate: (error) =>
+        isRefusedInBlock(error)
+          ? (this.#owner.refused(veto) as Error)
+          : (this.#checkpoint.refuse(error, actor) as Error),
     })
-    if (session.is("T")) await session.run({ text: "COMMIT", values: [] })
     await session.rollBack()
   }
 
@@ -109,6 +113,17 @@ export class SelfCommitting {
       throw this.#owner.refused(await this.#checkpoint.veto(request.actor, severalStatements, error))
     }
   }
+}
+
+/**
+ * PostgreSQL's codes for a write in a transaction that may only read, and for what comes in the place of the data of a
+ * COPY, as the check does.
+ */
+const isWriting = new Set(["25006", "08P01"])
+
+/** Whether PostgreSQL has refused a statement because of the block that it runs in, which may only read. */
+function isRefusedInBlock(error: unknown): boolean {
+  return isWriting.has(codeOf(error)) || needsNoBlock.has(codeOf(error))
 }
 
 /** Whether PostgreSQL's parser found several commands; a mere syntax error has another routine. */

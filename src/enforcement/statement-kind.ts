@@ -17,8 +17,6 @@ export interface Classified {
   readonly mayEndTransaction: boolean
   /** Whether it may be the first statement that does. False is certain. */
   readonly mayBeginWithEnd: boolean
-  /** Whether it begins as reading statements do. That proves nothing. */
-  readonly looksReadOnly: boolean
   /** Whether it looks like one DO that ends no transaction, and so fits in a transaction block. That proves nothing. */
   readonly looksAtomic?: boolean
   /** Set for a text that does nothing but end the transaction, without starting another. */
@@ -41,10 +39,13 @@ const schemaChange = new RegExp(
  * TimescaleDB's): the absence of these words is a proof.
  */
 const holdsSelfCommitting = /concurrently|database|tablespace|subscription|system|timescaledb/i
-const reading = /^(?:select|values|table)/i
-const doing = new RegExp(`^do${wordEnd}`, "i")
-/** By what a DO may end a transaction, itself or by a procedure. */
-const holdsEndOfProcedure = /commit|rollback|call|execute/i
+/** One DO with a body in dollar quotes, in which nothing is written otherwise than it is meant. */
+const doing = /^do[ \t\n\r\f]+\$/i
+/**
+ * By what a DO may do what needs a transaction of its own: end one, itself or by a procedure, or set one up; in PL/pgSQL,
+ * not in another language.
+ */
+const holdsTransactionControl = /commit|rollback|call|execute|transaction|isolation|language/i
 const control = new RegExp(
   `^(?:begin|start|set|reset|show|savepoint|release|discard|deallocate|listen|unlisten)${wordEnd}`,
   "i",
@@ -73,21 +74,20 @@ export function classify(text: string, isExtended: boolean): Classified {
   const mayBeginWithEnd = word === undefined ? holdsEnding.test(statement) : isEnding.test(word)
   if (!isExtended && statement.includes(";")) {
     if (isBackToSavepoint(statement)) {
-      return { kind: "several", mayEndTransaction: false, mayBeginWithEnd: false, looksReadOnly: false }
+      return { kind: "several", mayEndTransaction: false, mayBeginWithEnd: false }
     }
     const mayEndTransaction = holdsEnding.test(statement)
     const looksAtomic = looksLikeAtomicDo(statement)
-    return { kind: "several", mayEndTransaction, mayBeginWithEnd, looksReadOnly: false, looksAtomic }
+    return { kind: "several", mayEndTransaction, mayBeginWithEnd, looksAtomic }
   }
   const kind = kindOfOne(statement)
   const mayEndTransaction = kind === "commit" || (kind === "other" && mayBeginWithEnd)
-  const looksReadOnly = kind === "atomic" && reading.test(statement)
   const looksAtomic = kind === "other" && looksLikeAtomicDo(statement)
-  return { kind, mayEndTransaction, mayBeginWithEnd, looksReadOnly, looksAtomic, end: endOf(kind, statement) }
+  return { kind, mayEndTransaction, mayBeginWithEnd, looksAtomic, end: endOf(kind, statement) }
 }
 
 function looksLikeAtomicDo(statement: string): boolean {
-  return doing.test(statement) && !holdsEndOfProcedure.test(statement)
+  return doing.test(statement) && !holdsTransactionControl.test(statement)
 }
 
 /** Whether a text of several statements begins with ROLLBACK TO, and holds no other word that may end a transaction. */

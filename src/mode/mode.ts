@@ -105,6 +105,8 @@ export interface StampedState {
   readonly readAt: number
   /** When the window ends by itself, by that time, at the earliest; undefined if it does not. */
   readonly endsAt: number | undefined
+  /** The same on the database's clock, in milliseconds since 1970. */
+  readonly endsAtMs: number | undefined
 }
 
 /** Who runs a statement, as the fence is told. */

@@ -23,6 +23,7 @@ interface StatusRow {
   retry_after_ms: number | null
   grace_ms: number | null
   ends_in_ms: number | null
+  ends_at_ms: number | null
   readers: number | null
   stamp: string | null
   announced_mode: "concurrent" | "exclusive" | null
@@ -95,6 +96,7 @@ export class StateStore {
       stamp: stamp ?? undefined,
       readAt,
       endsAt: row.ends_in_ms === null ? undefined : readAt + row.ends_in_ms,
+      endsAtMs: row.ends_at_ms ?? undefined,
     }
   }
 

@@ -19,7 +19,7 @@ const handlers = [
 /** What goes with a caller's query object. */
 export interface Escort {
   /** Sent before its Sync. */
-  readonly step?: Step | undefined
+  readonly steps?: readonly Step[]
   /** What the object is told in the place of an error. */
   translate?(error: Error): Error
   /** Asked before each portion of rows; an error ends the object with it. */
@@ -27,13 +27,13 @@ export interface Escort {
 }
 
 /**
- * A caller's query object with a step of ours at the end of what it sends. The object learns of the step only if that
+ * A caller's query object with steps of ours at the end of what it sends. The object learns of them only if one
  * fails: as its own error, before it has reported its end. Its text must be one statement; a simple query is sent as
  * an extended one.
  */
 export class AccompaniedQuery {
   readonly #query: ForeignQuery & { [name in (typeof handlers)[number]]?: Handler }
-  readonly #step: Step | undefined
+  readonly #steps: readonly Step[]
   readonly #escort: Escort
   /** The events of a connection come in the context that opened it; the caller's code is to run in the caller's own. */
   readonly #inContext = AsyncLocalStorage.snapshot()
@@ -42,15 +42,17 @@ export class AccompaniedQuery {
   #connection: ProtocolConnection | undefined
   /** How many Execute messages the server has yet to answer. */
   #unanswered = 0
-  #isStepSent = false
+  #areStepsSent = false
+  /** How many of the steps have passed. */
+  #passed = 0
   /** A second Sync would bring a second ReadyForQuery, which would end somebody else's query. */
   #isSynced = false
-  /** The statement's own CommandComplete, kept back until the step has passed. */
+  /** The statement's own CommandComplete, kept back until the steps have passed. */
   #keptBack: unknown[] | undefined
 
   constructor(query: ForeignQuery, escort: Escort) {
     this.#query = query
-    this.#step = escort.step
+    this.#steps = escort.steps ?? []
     this.#escort = escort
     for (const name of handlers) {
       if (query[name as keyof ForeignQuery] === undefined) continue
@@ -84,14 +86,16 @@ export class AccompaniedQuery {
     if (name === "handleReadyForQuery") this.#isSynced = false
     const isCompletion =
       name === "handleCommandComplete" || name === "handlePortalSuspended" || name === "handleEmptyQuery"
-    if (this.#step && (isCompletion || name === "handleDataRow")) {
-      if (this.#isStepSent && this.#unanswered === 0) {
-        if (isCompletion && this.#keptBack) this.#forward("handleCommandComplete", this.#keptBack)
+    if (this.#steps.length > 0 && (isCompletion || name === "handleDataRow")) {
+      if (this.#areStepsSent && this.#unanswered === 0) {
+        if (isCompletion) this.#passed++
+        if (this.#passed === this.#steps.length && this.#keptBack)
+          this.#forward("handleCommandComplete", this.#keptBack)
         return
       }
       if (isCompletion) this.#unanswered--
-      if (name === "handleCommandComplete" && !this.#isStepSent) {
-        // All that the object has left is to synchronize, which is done for it now, in one round trip with the step.
+      if (name === "handleCommandComplete" && !this.#areStepsSent) {
+        // All that the object has left is to synchronize, which is done for it now, in one round trip with the steps.
         this.#keptBack = args
         this.#connection?.sync()
         return
@@ -108,9 +112,9 @@ export class AccompaniedQuery {
   }
 
   /** Parsed anew each time: the object may have any state of its own. */
-  #sendStep({ text, values }: Step): void {
+  #sendSteps(): void {
     const packet = new Packet(this.#real as ProtocolConnection)
-    packet.addStep({ text, values }, new Map())
+    for (const { text, values } of this.#steps) packet.addStep({ text, values }, new Map())
     packet.send()
   }
 
@@ -119,21 +123,21 @@ export class AccompaniedQuery {
       const refusal = this.#escort.refuse?.()
       if (refusal)
         return this.#inContext(() => this.#query.handleError(refusal, this.#connection as ProtocolConnection))
-      if (!this.#isStepSent) this.#unanswered++
+      if (!this.#areStepsSent) this.#unanswered++
       connection.execute(message)
     }
-    const step = this.#step
+    const isAlone = this.#steps.length === 0
     const sync = () => {
       if (this.#isSynced) return
       this.#isSynced = true
-      // Also after an error: if it was not the server's, the step is what undoes the rest.
-      if (step && !this.#isStepSent) {
-        this.#isStepSent = true
-        this.#sendStep(step)
+      // Also after an error: if it was not the server's, the steps are what undoes the rest.
+      if (!isAlone && !this.#areStepsSent) {
+        this.#areStepsSent = true
+        this.#sendSteps()
       }
       connection.sync()
     }
-    if (!step) return withMethods(connection, { execute, sync })
+    if (isAlone) return withMethods(connection, { execute, sync })
     const close = (message: { type: "P" | "S"; name: string }) => {
       // A portal is gone by its Sync.
       if (message.type === "S" || !this.#isSynced) connection.close(message)

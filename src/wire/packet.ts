@@ -1,12 +1,14 @@
 import type { PreparedStatements, ProtocolConnection, Step } from "./protocol"
 
-/** What a step that is prepared looks like on the wire; it is the same each time. */
-const encoded = new WeakMap<Step, Buffer>()
+/** What binds a step to a portal looks like on the wire, by the portal; it is the same each time. */
+const bindings = new Map<string, WeakMap<Step, Buffer>>()
 
 /** Gathers messages to a server, to write them to the socket in one piece. */
 export class Packet {
   /** Takes messages as the real connection does, and writes nothing. */
   readonly messages: ProtocolConnection
+  /** How many statements the server has bound; what pg's own queries bind counts, too. */
+  bound = 0
   readonly #connection: ProtocolConnection
   #chunks: Buffer[] = []
 
@@ -18,6 +20,12 @@ export class Packet {
 
   /** Adds a statement without describing it: its rows, if any, arrive unannounced and are to be dropped. */
   addStep(step: Step, prepared: PreparedStatements): void {
+    this.bindStep(step, "", prepared)
+    this.executeStep("")
+  }
+
+  /** Adds what binds a statement to a portal: what fails of that fails before all that is added from then on. */
+  bindStep(step: Step, portal: string, prepared: PreparedStatements): void {
     const { name = "", text } = step
     if (name === "" || prepared.get(name) !== text) {
       // A name may have been taken by a Parse whose transaction failed: statements outlive transactions.
@@ -28,17 +36,23 @@ export class Packet {
       }
       this.messages.parse({ text, name })
     }
-    let execution = encoded.get(step)
-    if (!execution) {
+    let ofPortal = bindings.get(portal)
+    if (!ofPortal) bindings.set(portal, (ofPortal = new WeakMap()))
+    let binding = ofPortal.get(step)
+    if (!binding) {
       const chunks = this.#chunks
       this.#chunks = []
-      this.messages.bind({ statement: name, values: step.values.map(textOf) })
-      this.messages.execute({})
-      execution = Buffer.concat(this.#chunks)
-      encoded.set(step, execution)
+      this.messages.bind({ portal, statement: name, values: step.values.map(textOf) })
+      binding = Buffer.concat(this.#chunks)
+      ofPortal.set(step, binding)
       this.#chunks = chunks
     }
-    this.#chunks.push(execution)
+    this.#chunks.push(binding)
+  }
+
+  /** Adds what runs a portal. */
+  executeStep(portal: string): void {
+    this.messages.execute({ portal })
   }
 
   /** Writes what was gathered. */

@@ -19,6 +19,8 @@ export interface Companions {
   readonly after?: readonly Step[]
   /** Sent in the place of the statement: the same, but prepared, and one that returns no rows. */
   readonly as?: Step | undefined
+  /** Whether the steps after the statement are bound after it, too: for a statement that closes all portals. */
+  readonly bindsLate?: boolean
 }
 
 /** A statement, fixed when it was asked for, that may be sent together with others under one Sync. */
@@ -46,6 +48,11 @@ export type PipelinedQueryClass = new (
 
 const none: readonly Step[] = []
 
+/** The name of the portal of a step that runs after the statement. */
+function portalOf(index: number): string {
+  return `maintenance ${index}`
+}
+
 /**
  * A subclass of pg's `Query` that sends other statements before and after its own under one Sync. Outside a
  * transaction block all of them are one implicit transaction, which an error in any rolls back whole. Only the
@@ -65,11 +72,14 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
     #before = none
     #after = none
     #as: Step | undefined
+    #bindsLate = false
     #prepared: PreparedStatements | undefined
     #name: string | undefined
     #isSubmitting = false
     /** How many of the parts the server has completed: the steps before, the statement, the steps after. */
     #completed = 0
+    /** How many the server had bound before. */
+    #boundBefore = 0
 
     constructor(packet: Packet, statement: Statement, values?: unknown) {
       super(statement, values)
@@ -85,10 +95,14 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
       if (this.name !== undefined) this.#hideName()
     }
 
-    accompany({ before = none, after = none, as }: Companions, prepared: PreparedStatements): void {
+    accompany(
+      { before = none, after = none, as, bindsLate = false }: Companions,
+      prepared: PreparedStatements,
+    ): void {
       this.#before = before
       this.#after = after
       this.#as = as
+      this.#bindsLate = bindsLate
       this.#prepared = prepared
     }
 
@@ -110,6 +124,7 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
 
     override submit(): Error | null {
       this.#isSubmitting = true
+      this.#boundBefore = this.#packet.bound
       try {
         const error = super.submit(this.#packet.messages)
         this.isSent = !error
@@ -120,16 +135,22 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
       }
     }
 
+    /**
+     * The steps after it are bound before it: of one that the session has forgotten, nothing has happened yet when
+     * that shows.
+     */
     override prepare(connection: ProtocolConnection): void {
-      for (const step of this.#before) this.#addStep(step)
+      for (const step of this.#before) this.#packet.addStep(step, this.#prepared as PreparedStatements)
+      if (!this.#bindsLate) this.#bindAfter()
       if (this.#as) this._getRows(connection)
       else super.prepare(connection)
     }
 
     override _getRows(connection: ProtocolConnection): void {
-      if (this.#as) this.#addStep(this.#as)
+      if (this.#as) this.#packet.addStep(this.#as, this.#prepared as PreparedStatements)
       else connection.execute({ portal: this.portal })
-      for (const step of this.#after) this.#addStep(step)
+      if (this.#bindsLate) this.#bindAfter()
+      for (const portal of this.#after.keys()) this.#packet.executeStep(portalOf(portal))
       connection.sync()
     }
 
@@ -149,7 +170,9 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
     }
 
     override handleDataRow(message: object): void {
-      if (this.#isAtStatement) super.handleDataRow(message)
+      if (this.#isAtStatement) return super.handleDataRow(message)
+      const part = this.#part
+      if (typeof part === "object") part.called?.()
     }
 
     override handleCommandComplete(message: object, connection: ProtocolConnection): void {
@@ -163,7 +186,9 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
     }
 
     override handleError(error: Error, connection: ProtocolConnection): void {
-      this.failure = this.#part
+      // pg takes it for parsed from when it is sent.
+      if (this.#name !== undefined) delete connection.submittedNamedStatements?.[this.#name]
+      this.failure = this.#isAtStatement ? (this.#unbound ?? "statement") : this.#part
       super.handleError(error, connection)
     }
 
@@ -171,17 +196,24 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
     #hideName(): void {
       this.#name = this.name
       Object.defineProperty(this, "name", {
-        get: () => (this.#isSubmitting || this.#isAtStatement ? this.#name : undefined),
+        get: () => (this.#isSubmitting || (this.#isAtStatement && !this.#unbound) ? this.#name : undefined),
       })
     }
 
-    #addStep(step: Step): void {
-      this.#packet.addStep(step, this.#prepared as PreparedStatements)
+    #bindAfter(): void {
+      for (const [index, step] of this.#after.entries())
+        this.#packet.bindStep(step, portalOf(index), this.#prepared as PreparedStatements)
     }
 
     get #isAtStatement(): boolean {
       // By itself it may be a text of several statements.
       return this.#prepared === undefined || this.#completed === this.#before.length
+    }
+
+    /** The step that the server could not bind, if it has failed there. */
+    get #unbound(): Step | undefined {
+      if (this.#bindsLate || this.#completed > this.#before.length) return undefined
+      return this.#after[this.#packet.bound - this.#boundBefore - this.#before.length]
     }
 
     get #part(): Failure {

@@ -10,6 +10,8 @@ export interface Step {
   readonly name?: string
   readonly text: string
   readonly values: readonly (string | boolean | number | null)[]
+  /** Told when it returns a row. */
+  readonly called?: () => void
 }
 
 /** What a session keeps prepared of the steps: their texts by name. */
@@ -18,13 +20,15 @@ export type PreparedStatements = Map<string, string>
 /** As much of pg's protocol connection as this layer speaks to (pg 8.11 to 8.23, `lib/connection.js`). */
 export interface ProtocolConnection extends EventEmitter {
   parse(message: { text: string; name?: string; types?: number[] }): void
-  bind(message: { statement?: string; values: unknown[] }): void
+  bind(message: { portal?: string; statement?: string; values: unknown[] }): void
   close(message: { type: "P" | "S"; name: string }): void
   describe(message: { type: "P" | "S"; name: string }): void
   execute(message: { portal?: string; rows?: number }): void
   flush(): void
   readonly stream: { readonly writable: boolean; write(chunk: Buffer | undefined): unknown; destroy(): void }
   sync(): void
+  /** The statements that were sent under a name, and not answered yet; pg 8.16 and later. */
+  readonly submittedNamedStatements?: Record<string, string>
 }
 
 /** As much of a `pg` client as this layer uses. */

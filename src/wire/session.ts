@@ -63,6 +63,7 @@ export class Session {
     if (this.#raw.readyForQuery) this.destroy()
     this.#status = status
   }
+  readonly #onBound = () => void this.#packet.bound++
   readonly #onEnd = () => (this.#isEnded = true)
 
   constructor(raw: WireClient, PipelinedQuery: PipelinedQueryClass, owner: SessionOwner) {
@@ -73,6 +74,7 @@ export class Session {
     this.#packet = new Packet(raw.connection)
     // Before pg's own listener, which calls back and may at once ask for the next statement.
     raw.connection.prependListener("readyForQuery", this.#onReady)
+    raw.connection.on("bindComplete", this.#onBound)
     raw.once("end", this.#onEnd)
   }
 
@@ -135,6 +137,7 @@ export class Session {
   /** Leaves no listener on the client. */
   dispose(): void {
     this.connection.removeListener("readyForQuery", this.#onReady)
+    this.connection.removeListener("bindComplete", this.#onBound)
     this.#raw.removeListener("end", this.#onEnd)
   }
 

@@ -142,23 +142,34 @@ begin
     detail = json_build_object('mode', state.mode, 'maintainer', state.maintainer, 'reason', state.reason,
       'since', floor(extract(epoch from state.since) * 1000), 'epoch', state.epoch,
       'expires_at', floor(extract(epoch from {schema}.latest_end_of(state)) * 1000),
-      'retry_after_ms', ceil(extract(epoch from {schema}.latest_end_of(state) - clock_timestamp()) * 1000))::text;
+      'retry_after_ms', ceil(extract(epoch from {schema}.latest_end_of(state) - clock_timestamp()) * 1000))::text,
+    hint = case cause when 'cursor' then
+      'A cursor WITH HOLD is run by the COMMIT, when nobody can check any more what it does: read it without HOLD, in a transaction.'
+      else '' end;
 end $$;
 comment on function {schema}.refuse is
   'Raises the refusal: MM001 a write in concurrent mode, MM002 an access in exclusive mode, MM003 a change of mode by somebody else, MM004 leave() in normal mode, MM005 a second task of the maintainer at once, MM006 a task whose window is gone, MM007 a start that is past, MM008 a window beside one that is announced.';
 
-create or replace function {schema}.give_way() returns void
+create or replace function {schema}.share_state() returns {schema}.state
   language plpgsql
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  shared_state {schema}.state;
 begin
-  -- Shares of a row can follow one another without an end, and a switch would wait for ever. A switch asks for this lock
-  -- first; it is only tried for here, so nobody queues, and fails as the change of the row would make it fail.
-  if not pg_try_advisory_xact_lock_shared({hold}::bigint) then
+  -- Shares of a row can follow one another without an end, and a switch would wait for ever. So a switch asks for this lock
+  -- first, and who shares the row comes after it.
+  if current_setting('transaction_isolation') not in ('repeatable read', 'serializable') then
+    perform pg_advisory_xact_lock_shared({hold}::bigint);
+  elsif not pg_try_advisory_xact_lock_shared({hold}::bigint) then
+    -- The switch changes the row, and this snapshot would not show it.
     raise exception using errcode = '40001', message = 'could not serialize access due to a change of the maintenance mode';
   end if;
+  select * into shared_state from {schema}.state for share;
+  return shared_state;
 end $$;
-comment on function {schema}.give_way is 'Raises 40001 if a switch is being made; called before the row of the state is shared.';
+comment on function {schema}.share_state is
+  'The state, which nobody can change until the transaction ends; raises 40001 if it has changed, or is being changed, since a snapshot that is older than this statement.';
 
 create or replace function {schema}.current_state() returns {schema}.state
   language plpgsql
@@ -171,11 +182,10 @@ begin
   -- A snapshot that is older than this statement may show a state that has changed since. If the stamp is another one,
   -- locking the row makes PostgreSQL raise 40001 then, and the transaction is to be retried. A window that has expired may
   -- just be being extended.
-  if current_setting('transaction_isolation') <> 'read committed'
+  if current_setting('transaction_isolation') in ('repeatable read', 'serializable')
       and found_state.stamp is distinct from pg_sequence_last_value('{schema}.stamp')
       or found_state.expires_at <= clock_timestamp() then
-    perform {schema}.give_way();
-    select * into found_state from {schema}.state for share;
+    found_state := {schema}.share_state();
   end if;
   if found_state.mode is null then
     raise exception using errcode = 'MM009', message = 'the maintenance state has no row';
@@ -193,14 +203,12 @@ declare
   state {schema}.state;
   gate_epoch integer;
 begin
-  if pg_current_xact_id_if_assigned() is null then
+  if pg_current_xact_id_if_assigned() is null
+      -- A cursor WITH HOLD is run to its end by the COMMIT, after this, and READ ONLY does not keep it from all writing.
+      and not exists (select from pg_cursors where is_holdable and creation_time >= now()) then
     -- Nothing was changed: only exclusive mode has something against that, and an old snapshot will do.
     perform {schema}.admit_reader(acting_user, is_emergency);
-    if not exists (select from pg_cursors where is_holdable) then
-      return;
-    end if;
-    -- A cursor WITH HOLD is run to its end by the COMMIT, after this: on as if something was changed, but who may only
-    -- read is kept from writing then, not refused.
+    return;
   end if;
   loop
     -- The gate first, the state after it: a switch waits for whoever holds the gate of an earlier epoch.
@@ -208,12 +216,10 @@ begin
     where pg_advisory_xact_lock_shared({gate}, s.epoch)::text is not null;
     -- As current_state(), which a call from here would make slower.
     select * into state from {schema}.state;
-    if current_setting('transaction_isolation') <> 'read committed'
+    if current_setting('transaction_isolation') in ('repeatable read', 'serializable')
         and state.stamp is distinct from pg_sequence_last_value('{schema}.stamp')
         or state.expires_at <= clock_timestamp() then
-      perform {schema}.give_way();
-      select * into state from {schema}.state for share;
-      state := {schema}.as_of_now(state);
+      state := {schema}.as_of_now({schema}.share_state());
     end if;
     exit when state.epoch = gate_epoch;
     if state.mode is null then
@@ -221,11 +227,7 @@ begin
     end if;
   end loop;
   if state.mode <> 'normal' and not {schema}.is_admitted(state, acting_user, is_emergency) then
-    if state.mode = 'concurrent' and pg_current_xact_id_if_assigned() is null then
-      perform set_config('transaction_read_only', 'on', true);
-    else
-      perform {schema}.refuse(state, 'access');
-    end if;
+    perform {schema}.refuse(state, case when pg_current_xact_id_if_assigned() is null then 'cursor' else 'access' end);
   end if;
 end $$;
 comment on function {schema}.fence is
@@ -592,16 +594,14 @@ as $$
 declare
   state {schema}.state;
 begin
-  -- Without the lock of a switch, which others would give way to.
   perform {schema}.wait_briefly();
-  select * into state from {schema}.state for update;
-  if state.expires_at <= clock_timestamp() then
+  if exists (select from {schema}.state s where s.expires_at <= clock_timestamp()) then
     perform {schema}.mend();
-    select * into state from {schema}.state;
-  else
-    update {schema}.state s set expires_at = {schema}.end_of(s)
-    where state.lease = held_lease and s.expires_at < {schema}.end_of(s);
   end if;
+  -- Without the lock of a switch, which others would wait for.
+  select * into state from {schema}.state for update;
+  update {schema}.state s set expires_at = {schema}.end_of(s)
+  where state.lease = held_lease and s.expires_at < {schema}.end_of(s) and s.expires_at > clock_timestamp();
   return state.mode <> 'normal';
 end $$;
 comment on function {schema}.renew is
@@ -610,7 +610,8 @@ comment on function {schema}.renew is
 create or replace function {schema}.status()
   returns table (
     mode text, maintainer text, reason text, since timestamptz, epoch integer, expires_at timestamptz,
-    retry_after_ms double precision, grace_ms double precision, readers integer, ends_in_ms double precision, stamp text
+    retry_after_ms double precision, grace_ms double precision, readers integer, ends_in_ms double precision,
+    ends_at_ms double precision, stamp text
   )
   language sql stable security definer
   set search_path = pg_catalog, pg_temp
@@ -619,6 +620,7 @@ create or replace function {schema}.status()
       extract(epoch from {schema}.latest_end_of(n) - clock_timestamp())::double precision * 1000, n.grace_ms,
       case n.mode when 'concurrent' then n.readers end,
       extract(epoch from n.expires_at - clock_timestamp())::double precision * 1000,
+      floor(extract(epoch from n.expires_at)::double precision * 1000),
       case
         when s.stamp = pg_sequence_last_value('{schema}.stamp') and not coalesce(s.expires_at <= clock_timestamp(), false)
         then s.stamp::text
@@ -626,7 +628,7 @@ create or replace function {schema}.status()
     from {schema}.state s, {schema}.as_of_now(s) n;
   end;
 comment on function {schema}.status is
-  'The state, for everybody: expires_at is when the window ends whoever lives, grace_ms how long it goes on without the process that it is tied to, ends_in_ms when it does if nothing is heard of that; without its stamp if that is not what transactions see, as after a switch that was rolled back, and if it has expired: then mend() is to be called.';
+  'The state, for everybody: expires_at is when the window ends whoever lives, grace_ms how long it goes on without the process that it is tied to, ends_in_ms when it does if nothing is heard of that, as ends_at_ms since 1970; without its stamp if that is not what transactions see, as after a switch that was rolled back, and if it has expired: then mend() is to be called.';
 
 create or replace function {schema}.mend() returns void
   language plpgsql security definer
@@ -635,8 +637,12 @@ as $$
 declare
   state {schema}.state;
 begin
-  -- A switch that is being made has set the stamp already, and not committed yet: it is waited for by looking again later.
-  if not pg_try_advisory_xact_lock({hold}::bigint) then
+  if exists (select from {schema}.state s where s.expires_at <= clock_timestamp()) then
+    -- Every commit shares the state until this is done, so that one could not get in between by trying.
+    perform {schema}.wait_briefly();
+    perform pg_advisory_xact_lock({hold}::bigint);
+  elsif not pg_try_advisory_xact_lock({hold}::bigint) then
+    -- A switch that is being made has set the stamp already, and not committed yet: it is waited for by looking again later.
     return;
   end if;
   perform {schema}.flush_on_commit();
@@ -652,4 +658,4 @@ begin
   end if;
 end $$;
 comment on function {schema}.mend is
-  'Ends a window that has expired; gives the state a new stamp, if it has lost its own. Does nothing while others hold the state.';
+  'Ends a window that has expired; gives the state a new stamp, if it has lost its own. Does nothing while others hold the state; raises 55P03 if they hold it for long and it has expired.';

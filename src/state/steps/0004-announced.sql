@@ -167,7 +167,8 @@ comment on function {schema}.announced is 'The window that is to begin, for ever
 create or replace function {schema}.state_and_announced()
   returns table (
     mode text, maintainer text, reason text, since timestamptz, epoch integer, expires_at timestamptz,
-    retry_after_ms double precision, grace_ms double precision, readers integer, ends_in_ms double precision, stamp text,
+    retry_after_ms double precision, grace_ms double precision, readers integer, ends_in_ms double precision,
+    ends_at_ms double precision, stamp text,
     announced_mode text, announced_maintainer text,
     announced_reason text, announced_start timestamptz, announced_start_in_ms double precision,
     announced_expires_in_ms double precision, announced_is_interrupted boolean
