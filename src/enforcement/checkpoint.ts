@@ -4,7 +4,7 @@ import { mayLackValues, type Companions, type PipelinedQuery } from "../wire/pip
 import type { Result, Step } from "../wire/protocol"
 import type { Session } from "../wire/session"
 import type { Fence } from "./fence"
-import { codeOf, endsSession, isAnswer, noPortal } from "./request"
+import { codeOf, endsSession, isAnswer, isReadOnly, noPortal } from "./request"
 
 /** What a connection's statements are checked with. */
 export interface CheckpointOwner {
@@ -22,8 +22,6 @@ export interface CheckpointOwner {
   refused(error: unknown): unknown
 }
 
-/** PostgreSQL's code for a write in a transaction that may only read. */
-const isReadOnly = "25006"
 /** PostgreSQL's code for a statement that gets fewer values than it has parameters, by the extended protocol. */
 const noValues = "08P01"
 const cannotHold =

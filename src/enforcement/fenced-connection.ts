@@ -263,7 +263,7 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
       if (kind === "control" || (kind === "rollback" && !session.is("I"))) return session.submit(query, {})
       if (session.is("I") && kind === "atomic") {
         const translate = (error: Error) => this.#checkpoint.refuse(error, actor) as Error
-        return session.submit(query, { ...escort, steps: [this.lastCheck(actor)], translate })
+        return session.submit(query, { ...escort, step: this.lastCheck(actor), translate })
       }
       if (!session.is("I") && !mayEndTransaction) {
         if (this.#isBlind && session.is("T")) await this.#checkpoint.admitReader(actor)

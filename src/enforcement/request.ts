@@ -19,6 +19,9 @@ export function isAnswer(error: unknown): boolean {
   return codeOf(error) !== ""
 }
 
+/** PostgreSQL's code for a write in a transaction that may only read. */
+export const isReadOnly = "25006"
+
 /** PostgreSQL's code for a portal that is not there: that of a check, after a statement that has closed all. */
 export const noPortal = "34000"
 

@@ -3,7 +3,7 @@ import type { Escort } from "../wire/accompanied-query"
 import type { ForeignQuery, Result } from "../wire/protocol"
 import type { Actor } from "../mode/mode"
 import { Checkpoint, type CheckpointOwner } from "./checkpoint"
-import { codeOf, isAnswer, noPortal, startsTransaction, type Request } from "./request"
+import { codeOf, isAnswer, isReadOnly, noPortal, startsTransaction, type Request } from "./request"
 import type { Classified } from "./statement-kind"
 
 /** PostgreSQL's codes for a statement that does not run inside a transaction block. */
@@ -61,13 +61,22 @@ export class SelfCommitting {
     await session.run({ text: "BEGIN READ ONLY", values: [] })
     await session.submit(query, {
       ...escort,
-      steps: [this.#owner.fullCheck(actor), session.step("COMMIT")],
-      translate: (error) =>
-        isRefusedInBlock(error)
-          ? (this.#owner.refused(veto) as Error)
-          : (this.#checkpoint.refuse(error, actor) as Error),
+      translate: (error) => (isRefusedInBlock(error) ? (this.#owner.refused(veto) as Error) : error),
+      conclude: async () => {
+        if (session.is("T")) await this.#endBlock(actor)
+      },
     })
     await session.rollBack()
+  }
+
+  /** Ends the block of somebody who may only read, with the last check. */
+  #endBlock(actor: Actor): Promise<Result> {
+    const { session } = this.#owner
+    return this.#checkpoint.send(
+      session.statement("COMMIT"),
+      { before: [this.#owner.lastCheck(actor)] },
+      actor,
+    )
   }
 
   /** For somebody who may only read: in a block, his own or ours, where it cannot commit by itself. */
@@ -87,7 +96,7 @@ export class SelfCommitting {
     }
     if (!session.is("T") || startsTransaction([result].flat())) return result
     try {
-      await this.#checkpoint.send(session.statement("COMMIT"), { before: check }, request.actor)
+      await this.#endBlock(request.actor)
     } catch (error) {
       await this.#leaveBlock(error)
       throw error
@@ -115,15 +124,9 @@ export class SelfCommitting {
   }
 }
 
-/**
- * PostgreSQL's codes for a write in a transaction that may only read, and for what comes in the place of the data of a
- * COPY, as the check does.
- */
-const isWriting = new Set(["25006", "08P01"])
-
 /** Whether PostgreSQL has refused a statement because of the block that it runs in, which may only read. */
 function isRefusedInBlock(error: unknown): boolean {
-  return isWriting.has(codeOf(error)) || needsNoBlock.has(codeOf(error))
+  return codeOf(error) === isReadOnly || needsNoBlock.has(codeOf(error))
 }
 
 /** Whether PostgreSQL's parser found several commands; a mere syntax error has another routine. */

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks"
+import { holdEnd } from "./held-end"
 import { Packet } from "./packet"
 import type { ForeignQuery, ProtocolConnection, Step } from "./protocol"
 
@@ -19,21 +20,23 @@ const handlers = [
 /** What goes with a caller's query object. */
 export interface Escort {
   /** Sent before its Sync. */
-  readonly steps?: readonly Step[]
+  readonly step?: Step | undefined
   /** What the object is told in the place of an error. */
   translate?(error: Error): Error
   /** Asked before each portion of rows; an error ends the object with it. */
   refuse?(): Error | undefined
+  /** Done when the server is done with the object, before that is told so; what it rejects with is the object's error. */
+  conclude?(): Promise<unknown>
 }
 
 /**
- * A caller's query object with steps of ours at the end of what it sends. The object learns of them only if one
+ * A caller's query object with a step of ours at the end of what it sends. The object learns of the step only if that
  * fails: as its own error, before it has reported its end. Its text must be one statement; a simple query is sent as
  * an extended one.
  */
 export class AccompaniedQuery {
   readonly #query: ForeignQuery & { [name in (typeof handlers)[number]]?: Handler }
-  readonly #steps: readonly Step[]
+  readonly #step: Step | undefined
   readonly #escort: Escort
   /** The events of a connection come in the context that opened it; the caller's code is to run in the caller's own. */
   readonly #inContext = AsyncLocalStorage.snapshot()
@@ -42,18 +45,20 @@ export class AccompaniedQuery {
   #connection: ProtocolConnection | undefined
   /** How many Execute messages the server has yet to answer. */
   #unanswered = 0
-  #areStepsSent = false
-  /** How many of the steps have passed. */
-  #passed = 0
+  #isStepSent = false
   /** A second Sync would bring a second ReadyForQuery, which would end somebody else's query. */
   #isSynced = false
-  /** The statement's own CommandComplete, kept back until the steps have passed. */
+  /** The statement's own CommandComplete, kept back until the step has passed. */
   #keptBack: unknown[] | undefined
+  /** Has the object end, where its end is kept back until what concludes it is done. */
+  readonly #letEnd: ((hasFailed: boolean) => void) | undefined
+  #hasFailed = false
 
   constructor(query: ForeignQuery, escort: Escort) {
     this.#query = query
-    this.#steps = escort.steps ?? []
+    this.#step = escort.step
     this.#escort = escort
+    if (escort.conclude) this.#letEnd = holdEnd(query)
     for (const name of handlers) {
       if (query[name as keyof ForeignQuery] === undefined) continue
       Object.defineProperty(this, name, {
@@ -77,25 +82,40 @@ export class AccompaniedQuery {
     return this.#query.submit(this.#connection)
   }
 
+  /** Concludes the object, which has been told nothing of its end yet; to be called when the server is ready. */
+  async conclude(): Promise<void> {
+    if (!this.#letEnd || this.#hasFailed) return
+    try {
+      await this.#escort.conclude?.()
+    } catch (error) {
+      return this.handleError(error as Error)
+    }
+    this.#letEnd(false)
+    this.#inContext(() => this.#forward("handleReadyForQuery", []))
+  }
+
   handleError(error: Error): void {
+    this.#hasFailed = true
+    this.#letEnd?.(true)
     const told = this.#escort.translate?.(error) ?? error
     this.#inContext(() => this.#query.handleError(told, this.#connection as ProtocolConnection))
   }
 
   #answered(name: (typeof handlers)[number], args: unknown[]): void {
-    if (name === "handleReadyForQuery") this.#isSynced = false
+    if (name === "handleReadyForQuery") {
+      this.#isSynced = false
+      if (this.#letEnd && !this.#hasFailed) return
+    }
     const isCompletion =
       name === "handleCommandComplete" || name === "handlePortalSuspended" || name === "handleEmptyQuery"
-    if (this.#steps.length > 0 && (isCompletion || name === "handleDataRow")) {
-      if (this.#areStepsSent && this.#unanswered === 0) {
-        if (isCompletion) this.#passed++
-        if (this.#passed === this.#steps.length && this.#keptBack)
-          this.#forward("handleCommandComplete", this.#keptBack)
+    if (this.#step && (isCompletion || name === "handleDataRow")) {
+      if (this.#isStepSent && this.#unanswered === 0) {
+        if (isCompletion && this.#keptBack) this.#forward("handleCommandComplete", this.#keptBack)
         return
       }
       if (isCompletion) this.#unanswered--
-      if (name === "handleCommandComplete" && !this.#areStepsSent) {
-        // All that the object has left is to synchronize, which is done for it now, in one round trip with the steps.
+      if (name === "handleCommandComplete" && !this.#isStepSent) {
+        // All that the object has left is to synchronize, which is done for it now, in one round trip with the step.
         this.#keptBack = args
         this.#connection?.sync()
         return
@@ -112,9 +132,9 @@ export class AccompaniedQuery {
   }
 
   /** Parsed anew each time: the object may have any state of its own. */
-  #sendSteps(): void {
+  #sendStep({ text, values }: Step): void {
     const packet = new Packet(this.#real as ProtocolConnection)
-    for (const { text, values } of this.#steps) packet.addStep({ text, values }, new Map())
+    packet.addStep({ text, values }, new Map())
     packet.send()
   }
 
@@ -123,21 +143,21 @@ export class AccompaniedQuery {
       const refusal = this.#escort.refuse?.()
       if (refusal)
         return this.#inContext(() => this.#query.handleError(refusal, this.#connection as ProtocolConnection))
-      if (!this.#areStepsSent) this.#unanswered++
+      if (!this.#isStepSent) this.#unanswered++
       connection.execute(message)
     }
-    const isAlone = this.#steps.length === 0
+    const step = this.#step
     const sync = () => {
       if (this.#isSynced) return
       this.#isSynced = true
-      // Also after an error: if it was not the server's, the steps are what undoes the rest.
-      if (!isAlone && !this.#areStepsSent) {
-        this.#areStepsSent = true
-        this.#sendSteps()
+      // Also after an error: if it was not the server's, the step is what undoes the rest.
+      if (step && !this.#isStepSent) {
+        this.#isStepSent = true
+        this.#sendStep(step)
       }
       connection.sync()
     }
-    if (isAlone) return withMethods(connection, { execute, sync })
+    if (!step) return withMethods(connection, { execute, sync })
     const close = (message: { type: "P" | "S"; name: string }) => {
       // A portal is gone by its Sync.
       if (message.type === "S" || !this.#isSynced) connection.close(message)

@@ -238,8 +238,10 @@ export class Session {
         this.#isForeignActive = false
         return escort.translate?.(error) ?? error
       }
-      this.#query(new AccompaniedQuery(query, { ...escort, translate }))
+      const accompanied = new AccompaniedQuery(query, { ...escort, translate })
+      this.#query(accompanied)
       await this.ready()
+      await accompanied.conclude()
     } finally {
       this.#isForeignActive = false
     }
