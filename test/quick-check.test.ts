@@ -1,8 +1,10 @@
 import { expect } from "chai"
 import type { DataSource } from "typeorm"
-import { AccessRefusedError, WriteVetoedError } from "../src"
+import { AccessRefusedError, NotMaintainerError, WriteVetoedError } from "../src"
+import { lockKeys } from "../src/state/schema"
 import { useMaintenance, withMaintenance } from "./support/data-source"
-import { useDatabase } from "./support/database"
+import { useDatabase, withClient } from "./support/database"
+import { errorOf } from "./support/error-of"
 
 interface Client {
   query(text: string): Promise<unknown>
@@ -81,6 +83,33 @@ describe("A process that has not heard of a window", () => {
       await database.current.sql("drop schema fake cascade")
     }
     expect(await loot()).to.equal(0)
+  })
+
+  it("stores nothing for who was admitted by an inner window that has expired, though nobody has put that into the row", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice" })
+    const { hold } = lockKeys("maintenance")
+    // There break-glass is no emergency user.
+    const plugin = { emergencyUsers: [] }
+    await withMaintenance(database.current.url, { plugin }, async (other) => {
+      await withClient(database.current.url, async (client) => {
+        const insertAs = (user: string) => other.maintenance.runAs(user, () => other.dataSource.query(insert))
+        await maintenance
+          .during("concurrent", { as: "break-glass", expiresInMs: 3000 }, async () => {
+            // From now on nobody can.
+            await client.query(`select pg_advisory_lock_shared(${hold})`)
+            await other.maintenance.status()
+            await insertAs("break-glass")
+            await client.query(
+              "select pg_sleep(0.01 + extract(epoch from expires_at - clock_timestamp())) from maintenance.state",
+            )
+            expect(await errorOf(insertAs("break-glass"))).to.be.instanceOf(WriteVetoedError)
+            await client.query("select pg_advisory_unlock_all()")
+          })
+          .catch((error: unknown) => expect(error).to.be.instanceOf(NotMaintainerError))
+      })
+    })
+    expect(await loot()).to.equal(1)
   })
 
   it("learns of it by its first refusal, and is quick again afterwards", async () => {
