@@ -179,7 +179,8 @@ describe("A statement after which the session has forgotten something", () => {
       create sequence runs;
       create function forget() returns void language plpgsql as 'begin execute ''deallocate all''; end';
       create function close_all() returns bigint language plpgsql as
-        'begin execute ''close all''; return nextval(''runs''); end'`),
+        'begin execute ''close all''; insert into loot values (1); return 1; end';
+      create table loot (run int)`),
   )
   beforeEach(() => database.current.sql("alter sequence runs restart"))
   const count = "select nextval('runs')::int as run"
