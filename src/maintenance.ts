@@ -10,6 +10,7 @@ import { Entering } from "./drain/entering"
 import { type Entry, entryOf, startOf } from "./drain/entry"
 import {
   type AccessRefusedError,
+  DrainTimeoutError,
   EnteringInterruptedError,
   MaintenanceInputError,
   type WriteVetoedError,
@@ -20,7 +21,7 @@ import { checkExpiry, checkMode, checkOptions, checkSignal, checkUser, checkWork
 import { checkPolicy, type MaintenanceOptions, resolveOptions } from "./options"
 import { type RefusalPolicy, shared } from "./shared"
 import { interruptedTask, taskLost } from "./drain/failure"
-import { fateOf, type Tenure } from "./drain/fate"
+import { fateOf, insteadOf, isReplaced, isSameWindow, replaced, type Tenure } from "./drain/fate"
 import { WritableWait } from "./when-writable"
 
 /** Who changes the mode. */
@@ -43,6 +44,8 @@ export interface TransferOptions {
   as?: string | undefined
   /** The new maintainer. */
   to: string
+  /** How many milliseconds to wait for what the former one is just committing. Default: 30000. */
+  withinMs?: number | undefined
 }
 
 /** How long to wait. */
@@ -108,6 +111,7 @@ export class Maintenance {
     this.#installation = new Installation(dataSource, resolveOptions(options), {
       changed: (status) => {
         this.#sayIfOver(status)
+        if (status.mode === "normal") this.#entering.forget()
         this.#emit("change", status)
       },
       refused: (error) => this.#emit("refused", error),
@@ -131,7 +135,7 @@ export class Maintenance {
    * on no write of anybody else commits; in exclusive mode nobody else gets a connection. `enter("normal")` is `leave()`.
    *
    * Throws NotMaintainerError if somebody else holds a window (an emergency user takes it over) or ends this one meanwhile;
-   * DrainTimeoutError if it is abandoned, and the mode is what it was before; EnteringInterruptedError if the database cannot be
+   * DrainTimeoutError if it is abandoned, as by default when a commit is under way for 30 seconds, and the mode is what it was before; EnteringInterruptedError if the database cannot be
    * reached for minutes, and the mode stands; and MaintenanceInputError for an unknown mode, no user, a reason that is
    * empty or too long, or another option that makes no sense.
    */
@@ -178,24 +182,24 @@ export class Maintenance {
 
   /**
    * Hands the window to another maintainer; when it resolves, no write of the former one is under way any more. Throws
-   * NotMaintainerError for a stranger, MaintenanceInputError in normal mode, and for nobody to hand it to.
+   * NotMaintainerError for a stranger, MaintenanceInputError in normal mode, and for nobody to hand it to; DrainTimeoutError if a
+   * write of the former one is still under way after `withinMs`, though the window was handed over.
    */
   transfer(options: TransferOptions): Promise<MaintenanceStatus> {
     return this.#feed.whileUnderWay((tell) => this.#transfer(options, tell))
   }
 
   async #transfer(options: TransferOptions, tell: Tell): Promise<MaintenanceStatus> {
-    checkOptions(options, ["as", "to"])
+    checkOptions(options, ["as", "to", "withinMs"])
     const to = checkUser(options.to, "to")
+    const withinMs = options.withinMs === undefined ? undefined : durationOf("withinMs", options.withinMs, 0)
     const actor = this.#actor(options.as)
     const store = await this.#installation.store()
     const opened = await this.#letGo(() => store.switching.transfer(actor, to))
     const status = await this.#installation.refresh()
     const { mode, reason } = status
     const waited = { mode, actor: { user: to, isEmergency: false }, reason, call: "transfer()", tell }
-    await this.#entering.drain(store, opened, waited, { withinMs: 0, outcome: "proceed" }, () =>
-      Promise.resolve(),
-    )
+    await this.#entering.handedOver(store, opened, waited, withinMs)
     return status
   }
 
@@ -206,13 +210,28 @@ export class Maintenance {
 
   /**
    * Enters, runs the work as the maintainer, and leaves, whatever happens; a window that the same user held before is
-   * put back as it was instead, and so is somebody else's that an emergency user took over. Resolves with what the work
+   * put back as it was instead, and so is somebody else's that an emergency user took over: if that is exclusive, and this was
+   * concurrent, what others have begun meanwhile is waited for as when that was entered. Resolves with what the work
    * resolves with; if the work throws, so does this. Throws NotMaintainerError if another `during` of the same user is
-   * running, here or in another process, and if the window was ended or taken over before the work was done; and what
-   * `enter` throws, when the work was not begun.
+   * running, here or in another process, and if the window was ended or taken over before the work was done; DrainTimeoutError if the
+   * work is done, and what others have begun is not over in time; and what `enter` throws, when the work was not begun. A `during` of
+   * the same user whose process is gone for 16 seconds is taken over.
    */
   async during<T>(mode: Mode, options: EnterOptions, work: () => T | Promise<T>): Promise<T> {
     const task = randomUUID()
+    const ended = this.#installation.watch.entering(task)
+    try {
+      return await this.#during(mode, options, { task, work })
+    } finally {
+      ended()
+    }
+  }
+
+  async #during<T>(
+    mode: Mode,
+    options: EnterOptions,
+    { task, work }: { task: string; work: () => T | Promise<T> },
+  ): Promise<T> {
     const [user, was] = await this.#feed.whileUnderWay(async (tell) => {
       if (checkMode(mode) === "normal") {
         throw new MaintenanceInputError('during("normal") makes no sense: name the mode to enter.')
@@ -232,7 +251,8 @@ export class Maintenance {
       result = await runTask(user, task, work)
     } catch (error) {
       await this.#finish(task, tenure).catch((failure) => {
-        warn(`The maintenance of ${user} was not ended: ${String(failure)}`)
+        const isEnded = failure instanceof DrainTimeoutError
+        warn(isEnded ? failure.message : `The maintenance of ${user} was not ended: ${String(failure)}`)
       })
       throw error
     }
@@ -381,26 +401,38 @@ export class Maintenance {
 
   /** Says in a process warning that the window is over that was entered here, for its maintainer may work on unaware. */
   #sayIfOver(status: MaintenanceStatus): void {
-    const { was } = this.#held ?? {}
-    if (!this.#held || !was) return
-    const isSameWindow = status.since?.getTime() === was.since?.getTime()
-    if (status.maintainer === was.maintainer && isSameWindow) {
+    const held = this.#held
+    if (!held) return
+    const { was } = held
+    const reason = was.reason === undefined ? "" : ` (${was.reason})`
+    const isSame = isSameWindow(was, status)
+    if (status.maintainer === was.maintainer && isSame) {
+      if (isReplaced(held, status))
+        warn(
+          `The maintenance by ${was.maintainer}${reason} is not as it was: ${replaced}. ${insteadOf(status)}`,
+        )
       this.#held = { was: status, at: performance.now() }
       return
     }
     // Who has taken it over, and not been handed it, may put it back.
-    if (status.mode !== "normal" && status.maintainer !== was.maintainer && !isSameWindow) return
-    const reason = was.reason === undefined ? "" : ` (${was.reason})`
-    warn(`The maintenance by ${was.maintainer}${reason} is over: ${fateOf(this.#held, status)}`)
+    const isTakenOver = status.mode !== "normal" && status.maintainer !== was.maintainer && !isSame
+    if (isTakenOver && !isReplaced(held, status)) return
+    warn(`The maintenance by ${was.maintainer}${reason} is over: ${fateOf(held, status)}`)
     this.#held = undefined
   }
 
-  /** Ends the window of a task; throws NotMaintainerError if it was gone before. */
+  /**
+   * Ends the window of a task; throws NotMaintainerError if it was gone before. If the mode that is back is stricter, waits for what
+   * others have begun meanwhile; throws DrainTimeoutError if that is not over in time.
+   */
   async #finish(task: string, tenure: Tenure): Promise<void> {
     const store = await this.#installation.store()
-    const isEnded = await store.switching.finish(task)
+    const { mode } = this.#installation.watch.latest ?? tenure.was
+    const putBack = await store.switching.finish(task)
     const status = await this.#installation.refresh()
-    if (!isEnded) throw taskLost(tenure, status)
+    if (!putBack) throw taskLost(tenure, status)
+    if (mode !== "concurrent" || status.mode !== "exclusive") return
+    await this.#feed.whileUnderWay((tell) => this.#entering.putBack(store, putBack, status, tell))
   }
 
   /** Ends the window of a task that was not begun, if it stands; returns the error that says what became of it. */

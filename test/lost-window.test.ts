@@ -1,5 +1,11 @@
 import { expect } from "chai"
-import { type EnterOptions, type Maintenance, NotMaintainerError } from "../src"
+import {
+  type EnterOptions,
+  type Maintenance,
+  type MaintenanceReport,
+  maintenanceSchemaSql,
+  NotMaintainerError,
+} from "../src"
 import { type Installed, useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
 import { firstDraining } from "./support/draining"
@@ -8,11 +14,18 @@ import { warning } from "./support/warning"
 
 const iso = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`
 
+const replaced =
+  "the state was replaced from outside, as by a restore, or a failover to a server that had not got its last changes"
+
+/** Puts the state back to one without a window, as pg_restore --clean does. */
+const restore = (url: string) =>
+  withClient(url, (client) => client.query(`drop schema maintenance cascade; ${maintenanceSchemaSql()}`))
+
 /** What ends a window that alice holds, and what she is told of it. */
 interface Loss {
   readonly name: string
   readonly options?: EnterOptions
-  readonly lose: (maintenance: Maintenance) => Promise<unknown>
+  readonly lose: (maintenance: Maintenance, url: string) => Promise<unknown>
   readonly says: string
 }
 
@@ -24,6 +37,15 @@ const ended = (maintenance: Maintenance) =>
       resolve()
     })
   })
+
+/** The status, also while the watch connects anew because its registration is gone. */
+const statusOf = async (maintenance: Maintenance): Promise<MaintenanceReport> =>
+  maintenance.status().catch(() => statusOf(maintenance))
+
+const loseByRestore: Loss["lose"] = async (maintenance, url) => {
+  await restore(url)
+  await statusOf(maintenance)
+}
 
 const losses: Loss[] = [
   {
@@ -53,6 +75,11 @@ const losses: Loss[] = [
     lose: (maintenance) => maintenance.transfer({ as: "alice", to: "bob" }),
     says: `it was handed over to bob\\. Now it is concurrent maintenance since ${iso} by bob( \\(rebuild\\))?\\.`,
   },
+  {
+    name: "was in what a restore has replaced",
+    lose: loseByRestore,
+    says: `${replaced}\\. The mode is normal\\.`,
+  },
 ]
 
 describe("A window that is gone", () => {
@@ -60,7 +87,7 @@ describe("A window that is gone", () => {
   const installed = useMaintenance(database)
   afterEach(async () => {
     const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
+    if ((await statusOf(maintenance)).mode !== "normal") await maintenance.leave({ as: "break-glass" })
   })
   const expectToSay = (error: unknown, says: string) => {
     expect(error).to.be.instanceOf(NotMaintainerError)
@@ -70,13 +97,15 @@ describe("A window that is gone", () => {
   for (const { name, options, lose, says } of losses) {
     it(`is said to be, and why, to the task that it was for, if it ${name}`, async () => {
       const { maintenance } = installed.current
-      const task = maintenance.during("concurrent", { as: "alice", ...options }, () => lose(maintenance))
+      const task = maintenance.during("concurrent", { as: "alice", ...options }, () =>
+        lose(maintenance, database.current.url),
+      )
       const stored = " What the task has committed is stored\\."
       expectToSay(await errorOf(task), `The maintenance was over before its task was done: ${says}${stored}`)
     })
 
-    // That is abandoned before.
-    if (options?.expiresInMs !== undefined) continue
+    // The one is abandoned before; in the middle of the other the state cannot be read.
+    if (options?.expiresInMs !== undefined || lose === loseByRestore) continue
     it(`is said to be, and why, to who is entering it still, if it ${name}`, async () => {
       const { maintenance } = installed.current
       await withClient(database.current.url, async (client) => {
@@ -85,7 +114,7 @@ describe("A window that is gone", () => {
         const drain = { withinMs: 2 ** 31 - 1, then: "abandon" } as const
         const error = errorOf(maintenance.enter("concurrent", { as: "alice", drain, ...options }))
         await told
-        await lose(maintenance)
+        await lose(maintenance, database.current.url)
         expectToSay(await error, `The maintenance was over before it was entered to its end: ${says}`)
       })
     })
@@ -97,8 +126,9 @@ describe("A window that is gone", () => {
       const warned = warning(/^The maintenance by alice \(rebuild\) is over: /)
       await maintenance.enter("concurrent", { as: "alice", reason: "rebuild", ...options })
       // By another process, as it were.
-      await withMaintenance(database.current.url, {}, (other) => lose(other.maintenance))
-      const isTakenOver = (await maintenance.status()).maintainer === "break-glass"
+      const { url } = database.current
+      await withMaintenance(url, {}, (other) => lose(other.maintenance, url))
+      const isTakenOver = (await statusOf(maintenance)).maintainer === "break-glass"
       const leave = ({ maintenance: other }: Installed) => other.leave({ as: "break-glass" })
       if (isTakenOver) await withMaintenance(database.current.url, {}, leave)
       const over = isTakenOver ? "it was ended by leave\\(\\)\\. The mode is normal\\." : says
@@ -125,6 +155,25 @@ describe("A window that is gone", () => {
     process.removeListener("warning", listen)
     expect(warnings).to.deep.equal([])
   })
+
+  for (const [name, changes, is] of [
+    ["the same window as it was earlier", "epoch = epoch - 1, mode = 'concurrent'", "alice"],
+    ["another that has come to the same epoch", "maintainer = 'carol', since = now()", "carol"],
+  ] as const) {
+    it(`is said to be replaced from outside, by ${name}`, async () => {
+      const { maintenance } = installed.current
+      const warned = warning(/^The maintenance by alice \(rebuild\) is /)
+      await maintenance.enter("exclusive", { as: "alice", reason: "rebuild" })
+      await database.current.sql(`update maintenance.state set ${changes}`)
+      const { mode } = await statusOf(maintenance)
+      const what = is === "alice" ? "is not as it was" : "is over"
+      expect(await warned).to.match(
+        new RegExp(
+          `^The maintenance by alice \\(rebuild\\) ${what}: ${replaced}\\. Now it is ${mode} maintenance since ${iso} by ${is} \\(rebuild\\)\\.$`,
+        ),
+      )
+    })
+  }
 
   it("is said to have another mode by now, if its maintainer has entered that meanwhile", async () => {
     const { maintenance } = installed.current

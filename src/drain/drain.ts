@@ -13,6 +13,8 @@ export type DrainOutcome = (typeof drainOutcomes)[number]
 export interface DrainPlan {
   readonly withinMs: number
   readonly outcome: DrainOutcome
+  /** With `proceed`, how long to wait for commits under way, which can be refused no more; then the mode is abandoned. */
+  readonly commitsWithinMs: number
 }
 
 /** What is told while it is waited. */
@@ -57,7 +59,7 @@ const tellAgainMs = 1000
  */
 export async function drain(
   drained: Drained,
-  { withinMs, outcome }: DrainPlan,
+  { withinMs, outcome, commitsWithinMs }: DrainPlan,
   signal?: AbortSignal,
 ): Promise<readonly Blocker[]> {
   const start = performance.now()
@@ -65,6 +67,8 @@ export async function drain(
   let deadline = withinMs
   let isOver = false
   let told = { at: -tellAgainMs, transactions: "" }
+  const endOf = (isIgnored: boolean) =>
+    isIgnored && Number.isFinite(commitsWithinMs) ? Math.max(deadline, commitsWithinMs) : deadline
   // What starts from now on meets the new mode.
   if (withinMs > 0 || outcome !== "proceed") await drained.look([])
   for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, lastWaitMs)) {
@@ -75,7 +79,7 @@ export async function drain(
     const isBrief = holders.length === 0 || waitedMs < deadline + briefMs
     const { blockers: open, ownHolders } =
       isIgnored && isBrief ? { blockers: [], ownHolders: [] } : await drained.look(holders)
-    const blockers = isIgnored ? open.filter(({ pid = 0 }) => holders.includes(pid)) : open
+    const blockers = isIgnored ? ofHolders(open, holders) : open
     if (holders.length === ownHolders.length && blockers.length === 0) return []
     const transactions = blockers.map(({ transaction }) => transaction).join()
     const isNews = transactions !== told.transactions || waitedMs - told.at >= tellAgainMs
@@ -83,7 +87,18 @@ export async function drain(
       // They may be the maintainer's own.
       if (transactions !== told.transactions && transactions !== "") void drained.inform()
       told = { at: waitedMs, transactions }
-      drained.tell({ blockers, waitedMs: Math.round(waitedMs), deadline: new Date(startDate + deadline) })
+      drained.tell({
+        blockers,
+        waitedMs: Math.round(waitedMs),
+        deadline: new Date(startDate + endOf(isIgnored)),
+      })
+    }
+    if (isIgnored && waitedMs >= commitsWithinMs && blockers.length > 0) {
+      await drained.inform()
+      const again = await drained.holders()
+      const left = ofHolders((await drained.look(again)).blockers, again)
+      if (left.length > 0) return left
+      continue
     }
     if (waitedMs >= deadline && outcome !== "proceed" && blockers.length > 0) {
       if (isOver) return blockers
@@ -97,8 +112,13 @@ export async function drain(
       deadline = performance.now() - start + graceMs
       for (const blocker of left) await drained.end(blocker, outcome)
     }
-    const leftMs = deadline - (performance.now() - start)
+    const leftMs = endOf(isIgnored) - (performance.now() - start)
     const pauseMs = leftMs > 0 ? Math.min(waitMs, leftMs) : waitMs
     await pause(pauseMs, undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted())
   }
+}
+
+/** Those of them that cannot be refused any more; of prepared transactions nobody can tell. */
+function ofHolders(blockers: readonly Blocker[], holders: readonly number[]): Blocker[] {
+  return blockers.filter(({ pid = 0 }) => holders.includes(pid))
 }

@@ -2,11 +2,15 @@ import type { DrainOutcome } from "./drain"
 
 /** What is done about what others have running when a mode is entered. */
 export interface DrainOptions {
-  /** How many milliseconds to wait for it to end. Default: 30000; 0 in concurrent mode if there is no `drain` at all. */
+  /**
+   * How many milliseconds to wait for it to end. Default: 30000; in concurrent mode without a `drain`, only for commits under way. For
+   * these it is a second at least.
+   */
   withinMs?: number | undefined
   /**
    * What to do with what is left then. `proceed`: nothing, it is refused later; but sessions without the plugin and prepared
-   * transactions are not, and may still commit. `cancel`: cancel its statement; `terminate`: terminate its session; what is left
+   * transactions are not, and may still commit. Commits under way, which can be refused no more, are waited for as long as it takes if this is
+   * given, and else make it be abandoned. `cancel`: cancel its statement; `terminate`: terminate its session; what is left
    * another 5 seconds later makes it be abandoned. `abandon`: the mode goes back to what it was, with a DrainTimeoutError. Default: `proceed` in concurrent mode, `abandon` in exclusive mode.
    */
   then?: DrainOutcome | undefined

@@ -1,6 +1,6 @@
 import type { Installation } from "../enforcement/install"
 import { DrainTimeoutError, MaintenanceSetupError, NotMaintainerError } from "../errors"
-import type { Entered } from "../mode/mode"
+import type { Entered, MaintenanceStatus } from "../mode/mode"
 import { persistently } from "../state/persistence"
 import { lockKeys } from "../state/schema"
 import type { StateStore } from "../state/state-store"
@@ -10,13 +10,15 @@ import type { Blocker } from "./blocker"
 import { Blockers } from "./blockers"
 import { drain, type Draining, type DrainPlan } from "./drain"
 import type { Tell } from "./draining-feed"
-import type { Entry } from "./entry"
+import { commitsOnly, type Entry, usualPlanOf } from "./entry"
 import {
   destroyedBefore,
   drainTimedOut,
   endedMeanwhile,
   interrupted,
   notBegun,
+  stillCommitting,
+  stillOpen,
   stillWaiting,
   type Waited,
 } from "./failure"
@@ -30,6 +32,17 @@ export interface EnteringEvents {
   warn(message: string): void
 }
 
+/** What is waited for, how long, and for whom. */
+interface Wait {
+  readonly waited: Waited
+  readonly plan: DrainPlan
+  readonly inform: () => Promise<unknown>
+  readonly signal?: AbortSignal | undefined
+}
+
+/** How long the instances may take to know a mode that is put back. */
+const acknowledgeMs = 5000
+
 /** After how long a process warning says whom it is waited for. */
 const sayAfterMs = 5000
 
@@ -37,6 +50,8 @@ const sayAfterMs = 5000
 export class Entering {
   readonly #installation: Installation
   readonly #events: EnteringEvents
+  /** How the windows were entered that this DataSource has entered, and may be put back. */
+  readonly #plans = new Map<string, DrainPlan>()
 
   constructor(installation: Installation, events: EnteringEvents) {
     this.#installation = installation
@@ -65,14 +80,58 @@ export class Entering {
     }
   }
 
-  /** Waits for those who have passed their fence before an epoch; with a plan, for what others had running, too. */
-  async drain(
+  /** Forgets how windows were entered, for there is none. */
+  forget(): void {
+    this.#plans.clear()
+  }
+
+  /**
+   * Waits for commits of the former maintainer that are under way when a window was handed over. Throws DrainTimeoutError if they
+   * are not over in time.
+   */
+  async handedOver(store: StateStore, opened: Opened, waited: Waited, withinMs?: number): Promise<void> {
+    const plan = commitsOnly(withinMs)
+    const left = await this.#drain(store, opened, { waited, plan, inform: () => Promise.resolve() })
+    if (left.length > 0) throw stillCommitting(left, plan, waited)
+  }
+
+  /**
+   * Waits for what others have begun in a weaker mode, when the mode of a status is back: as it was entered by this DataSource, or as
+   * is usual in that mode. Throws DrainTimeoutError if that is not over in time. Whoever changes the mode meanwhile ends the waiting.
+   */
+  async putBack(store: StateStore, opened: Opened, status: MaintenanceStatus, tell: Tell): Promise<void> {
+    const { mode, reason, epoch } = status
+    const plan = this.#plans.get(nameOf(status)) ?? usualPlanOf(mode)
+    const actor = { user: status.maintainer, isEmergency: false }
+    const waited = { mode, actor, reason, call: "during()", tell }
+    const over = new AbortController()
+    try {
+      const { inform } = this.#acknowledged(store, epoch, acknowledgeMs, over.signal)
+      const left = await this.#drain(store, opened, { waited, plan, inform })
+      if (left.length > 0) throw stillOpen(left, plan, waited)
+    } catch (error) {
+      if (error instanceof DrainTimeoutError) throw error
+      if (!isLost(error)) throw interrupted(error)
+    } finally {
+      over.abort()
+    }
+  }
+
+  /** Waits for the instances to know an epoch; `inform` is for drain(). */
+  #acknowledged(store: StateStore, epoch: number, withinMs: number, until: AbortSignal) {
+    const acknowledged = store.fleet.acknowledged(epoch, withinMs, until)
+    // It may be over before anybody asks what that came to.
+    acknowledged.catch(() => undefined)
+    const inform = (): Promise<unknown> =>
+      acknowledged.then(() => store.fleet.askedAnew(epoch, withinMs, until)).catch(() => undefined)
+    return { acknowledged, inform }
+  }
+
+  /** Waits for those who have passed their fence before an epoch, and for what others had running, as a plan says. */
+  async #drain(
     store: StateStore,
     opened: Opened,
-    waited: Waited,
-    plan: DrainPlan,
-    inform: () => Promise<unknown>,
-    signal?: AbortSignal,
+    { waited, plan, inform, signal }: Wait,
   ): Promise<readonly Blocker[]> {
     const window = { mode: waited.mode, maintainer: waited.actor.user as string }
     const { schema } = this.#installation.options
@@ -142,16 +201,14 @@ export class Entering {
       const { graceMs } = opening.terms
       if (graceMs !== undefined) this.#installation.watch.keepRenewing(graceMs)
       const status = await persistently(() => this.#installation.refresh(), { signal })
-      if (status.epoch === epoch) tenure = { was: status, at: performance.now() }
-      const acknowledged = store.fleet.acknowledged(epoch, acknowledgeWithinMs, until)
-      // It may be over before anybody asks what that came to.
-      acknowledged.catch(() => undefined)
-      const inform = () =>
-        acknowledged
-          .then(() => store.fleet.askedAnew(epoch, acknowledgeWithinMs, until))
-          .catch(() => undefined)
+      if (status.epoch === epoch) {
+        tenure = { was: status, at: performance.now() }
+        this.#plans.set(nameOf(status), plan)
+      }
+      const { acknowledged, inform } = this.#acknowledged(store, epoch, acknowledgeWithinMs, until)
       const call = opening.task === undefined ? "enter()" : "during()"
-      const left = await this.drain(store, opened, { ...opening, call, tell }, plan, inform, signal)
+      const waited = { ...opening, call, tell }
+      const left = await this.#drain(store, opened, { waited, plan, inform, signal })
       if (left.length > 0) throw drainTimedOut(left, plan, opening)
       const unacknowledged = await acknowledged
       signal?.throwIfAborted()
@@ -199,6 +256,11 @@ export class Entering {
     }
     return isAborted ? signal.reason : error
   }
+}
+
+/** A name for a window in one of its modes, which it has again when it is put back. */
+function nameOf({ mode, maintainer, since }: MaintenanceStatus): string {
+  return `${mode} ${since?.getTime()} ${maintainer}`
 }
 
 /** Whether the database says that what it was asked about is gone. */

@@ -49,8 +49,7 @@ export function entryOf(
   const expiresInMs = checkExpiry(options.expiresInMs)
   const whole = drainPlanOf(mode, options.drain)
   // A window that ends before others have been waited for would say nothing of who they are.
-  const longestMs = expiresInMs === undefined ? whole.withinMs : expiresInMs * waitingShare
-  const plan = { ...whole, withinMs: Math.min(whole.withinMs, longestMs) }
+  const plan = expiresInMs === undefined ? whole : shortened(whole, expiresInMs * waitingShare)
   return {
     opening: {
       id: randomUUID(),
@@ -88,6 +87,8 @@ export function startOf({ startsAt, startsInMs }: EnterOptions): Start | undefin
 
 /** How long others are waited for, in milliseconds. */
 const defaultDrainMs = 30_000
+/** How long a commit may take at least that is under way. */
+const leastCommitMs = 1000
 /** How long a window goes on after the process that it is tied to was heard of last, by default. */
 const defaultGraceMs = 30_000
 
@@ -140,15 +141,44 @@ function readersOf(mode: Mode, value: unknown): number | undefined {
 
 /** How a mode is entered, with the defaults of that mode; throws MaintenanceInputError. */
 function drainPlanOf(mode: Mode, drain: DrainOptions | undefined): DrainPlan {
-  // In concurrent mode vetoes will do; exclusive mode means that nobody else is there.
-  const outcome = mode === "exclusive" ? "abandon" : "proceed"
-  if (drain === undefined) return { withinMs: mode === "exclusive" ? defaultDrainMs : 0, outcome }
+  const usual = usualPlanOf(mode)
+  if (drain === undefined) return usual
   checkOptions(drain, ["withinMs", "then"], "drain")
-  const { then = outcome } = drain
-  if (!drainOutcomes.includes(then)) {
+  const { then: outcome = usual.outcome } = drain
+  if (!drainOutcomes.includes(outcome)) {
     throw new MaintenanceInputError(
-      `The option drain.then is one of ${drainOutcomes.join(", ")}; this one is ${inspect(then)}.`,
+      `The option drain.then is one of ${drainOutcomes.join(", ")}; this one is ${inspect(outcome)}.`,
     )
   }
-  return { withinMs: durationOf("drain.withinMs", drain.withinMs, defaultDrainMs), outcome: then }
+  const withinMs = durationOf("drain.withinMs", drain.withinMs, defaultDrainMs)
+  // Who says so wants no other end.
+  const isEndless = drain.then === "proceed"
+  return {
+    withinMs,
+    outcome,
+    commitsWithinMs: isEndless ? Number.POSITIVE_INFINITY : Math.max(withinMs, leastCommitMs),
+  }
+}
+
+/** How a mode is entered if nothing is said of that. */
+export function usualPlanOf(mode: Mode): DrainPlan {
+  return mode === "exclusive"
+    ? { withinMs: defaultDrainMs, outcome: "abandon", commitsWithinMs: defaultDrainMs }
+    : commitsOnly(defaultDrainMs)
+}
+
+/** Waits for commits under way only: in concurrent mode vetoes will do for the rest. */
+export function commitsOnly(commitsWithinMs = defaultDrainMs): DrainPlan {
+  return { withinMs: 0, outcome: "proceed", commitsWithinMs }
+}
+
+/** The same plan, which waits no longer than so; what is to be waited for without an end, is. */
+function shortened({ withinMs, outcome, commitsWithinMs }: DrainPlan, longestMs: number): DrainPlan {
+  return {
+    withinMs: Math.min(withinMs, longestMs),
+    outcome,
+    commitsWithinMs: Number.isFinite(commitsWithinMs)
+      ? Math.min(commitsWithinMs, longestMs)
+      : commitsWithinMs,
+  }
 }

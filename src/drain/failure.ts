@@ -36,8 +36,11 @@ export function stillWaiting(draining: Draining, waited: Waited, plan: DrainPlan
 }
 
 /** How long it has been waited, of how long, and what then; of how long is not said of what is meant to be without an end. */
-function howLong({ waitedMs }: Draining, { withinMs, outcome }: DrainPlan): string {
+function howLong({ waitedMs }: Draining, { withinMs, outcome, commitsWithinMs }: DrainPlan): string {
   const waited = inWords(waitedMs)
+  if (outcome === "proceed" && waitedMs >= withinMs && commitsWithinMs <= longestToldMs) {
+    return `${waited} of ${inWords(commitsWithinMs)}, then ${consequences.abandon}, as these can be refused no more`
+  }
   if (waitedMs < withinMs) {
     return withinMs > longestToldMs
       ? waited
@@ -67,25 +70,67 @@ function inWords(ms: number): string {
 /** The error for a mode that was not entered, because of who is left. */
 export function drainTimedOut(
   blockers: readonly Blocker[],
-  { withinMs, outcome }: DrainPlan,
+  plan: DrainPlan,
   { mode, actor, reason }: Wanted,
 ): DrainTimeoutError {
-  const count = `${blockers.length} transaction${blockers.length === 1 ? "" : "s"} of others`
-  const [were, they] = blockers.length === 1 ? ["was", "it was"] : ["were", "they were"]
-  const toBe = blockers.some(({ cannotEnd }) => cannotEnd) ? "to be " : ""
-  const left = isEnding(outcome)
-    ? `${count} ${were} still open ${graceMs / 1000} s after ${they} ${toBe}${outcome === "cancel" ? "cancelled" : "terminated"}`
-    : `after ${inWords(withinMs)} ${count} ${were} still open`
   return new DrainTimeoutError(
-    `Mode not changed: ${actor.user} was entering ${mode} mode${reason ? ` (${reason})` : ""}, but ${left}; ` +
-      `the mode is what it was before.${linesOf(blockers)}\n${adviceOn(blockers, outcome)}`,
+    `Mode not changed: ${actor.user} was entering ${mode} mode${reason ? ` (${reason})` : ""}, but ${whoIsLeft(blockers, plan)}; ` +
+      `the mode is what it was before.${linesOf(blockers)}\n${adviceOn(blockers, plan.outcome)}`,
     { mode, maintainer: actor.user, reason, blockers },
   )
 }
 
+/** The error for a window that was handed over, when commits of its former maintainer are under way still. */
+export function stillCommitting(
+  blockers: readonly Blocker[],
+  plan: DrainPlan,
+  { mode, actor, reason }: Wanted,
+): DrainTimeoutError {
+  return new DrainTimeoutError(
+    `${actor.user} holds the ${mode} maintenance now${reason ? ` (${reason})` : ""}, but ${whoIsLeft(blockers, plan)}.` +
+      `${linesOf(blockers)}\nEnd ${them(blockers)}, or enter ${mode} mode again as ${actor.user}, which waits for ${them(blockers)}.`,
+    { mode, maintainer: actor.user, reason, blockers },
+  )
+}
+
+/** The error for a task that is done, when others have what they began during it open still, and a stricter mode is back. */
+export function stillOpen(
+  blockers: readonly Blocker[],
+  plan: DrainPlan,
+  { mode, actor, reason }: Wanted,
+): DrainTimeoutError {
+  return new DrainTimeoutError(
+    `The task is done, and ${mode} mode of ${actor.user}${reason ? ` (${reason})` : ""} is in force again, but ` +
+      `${whoIsLeft(blockers, plan)}. What the task has committed is stored.${linesOf(blockers)}\n` +
+      `End ${them(blockers)}, or enter ${mode} mode again as ${actor.user}, with drain.then: "terminate", or "proceed", ` +
+      `which leaves ${them(blockers)} to be refused.`,
+    { mode, maintainer: actor.user, reason, blockers },
+  )
+}
+
+/** A clause for the transactions that are left when the time is over. */
+function whoIsLeft(blockers: readonly Blocker[], { withinMs, outcome, commitsWithinMs }: DrainPlan): string {
+  const count = `${blockers.length} transaction${blockers.length === 1 ? "" : "s"} of others`
+  const [were, they] = blockers.length === 1 ? ["was", "it was"] : ["were", "they were"]
+  const toBe = blockers.some(({ cannotEnd }) => cannotEnd) ? "to be " : ""
+  switch (outcome) {
+    case "proceed":
+      return `after ${inWords(commitsWithinMs)} ${count}, whose check had passed before, ${were} still open`
+    case "abandon":
+      return `after ${inWords(withinMs)} ${count} ${were} still open`
+    default:
+      return `${count} ${were} still open ${graceMs / 1000} s after ${they} ${toBe}${outcome === "cancel" ? "cancelled" : "terminated"}`
+  }
+}
+
+function them({ length }: readonly Blocker[]): string {
+  return length === 1 ? "it" : "them"
+}
+
 /** What is to be done about who is left. */
 function adviceOn(blockers: readonly Blocker[], outcome: DrainOutcome): string {
-  const them = blockers.length === 1 ? "it" : "them"
+  if (outcome === "proceed") return adviceOnCommits(blockers)
+  const it = them(blockers)
   const isIdle = blockers.some(({ state }) => state?.startsWith("idle in transaction"))
   // What PostgreSQL does not do for a session, it forbids.
   const isForbidden = blockers.some(({ pid, cannotEnd }) => pid !== undefined && cannotEnd)
@@ -95,14 +140,26 @@ function adviceOn(blockers: readonly Blocker[], outcome: DrainOutcome): string {
       isIdle &&
       'A cancel does not end a session that is idle in a transaction: use drain.then: "terminate", or end it by hand.',
     isForbidden &&
-      `To ${outcome} ${them}, enter as a role that is a member of pg_signal_backend, or as a superuser, if it is one's session.`,
+      `To ${outcome} ${it}, enter as a role that is a member of pg_signal_backend, or as a superuser, if it is one's session.`,
     blockers.some(isPrepared) &&
       "A prepared transaction is ended by COMMIT PREPARED or ROLLBACK PREPARED alone.",
     isEnding(outcome)
-      ? `End ${them} by hand, or leave ${them} to be refused (drain.then: "proceed").`
-      : `End ${them}, wait longer (drain.withinMs), or say what to do with what is left (drain.then: ${terminate}` +
-        `"proceed", which leaves ${them} to be refused).`,
+      ? `End ${it} by hand, or leave ${it} to be refused (drain.then: "proceed").`
+      : `End ${it}, wait longer (drain.withinMs), or say what to do with what is left (drain.then: ${terminate}` +
+        `"proceed", which leaves ${it} to be refused).`,
     ...exceptionsTo(blockers),
+  ]
+  return sentences.filter(Boolean).join(" ")
+}
+
+/** What is to be done about who holds a commit up that is under way, and can be refused no more. */
+function adviceOnCommits(blockers: readonly Blocker[]): string {
+  const it = them(blockers)
+  const sentences = [
+    blockers.some(isPrepared) &&
+      "A prepared transaction is ended by COMMIT PREPARED or ROLLBACK PREPARED alone.",
+    `Nothing refuses ${it} any more. End ${it} by hand, or by drain.then: "terminate"; wait longer (drain.withinMs), or as long ` +
+      'as it takes (drain.then: "proceed").',
   ]
   return sentences.filter(Boolean).join(" ")
 }

@@ -77,7 +77,7 @@ export interface MaintenanceReport extends MaintenanceStatus {
   readonly state: Mode | "entering"
   /**
    * Whether who entered the mode was gone before that was done: then the mode stands, and what others had running may be
-   * running still.
+   * running still. Or whether the process of the `during()` whose window this is, is gone, for ever or for a moment.
    */
   readonly isInterrupted: boolean
   /** The processes whose watch is connected. None are known to a read replica. */

@@ -166,6 +166,44 @@ function factsIn(error: ServerError): RefusalFacts {
   }
 }
 
+/** The process of a task that was not there when it was looked for. */
+export interface InterruptedTask {
+  /** The id of the instance that it had. */
+  readonly instance: number
+  /** "process 4711 on db-admin-1, since 2026-01-31T02:00:00.000Z", as far as it is known. */
+  readonly description: string
+}
+
+/** What the refusal of a second task tells of the first, if the process of that is gone. */
+export function interruptedTaskIn(error: unknown): InterruptedTask | undefined {
+  if (!(error instanceof NotMaintainerError)) return undefined
+  const { code, detail = "{}" } = (error.cause ?? {}) as ServerError
+  if (code !== "MM005") return undefined
+  const task = JSON.parse(detail)
+  if (!task.task_is_gone) return undefined
+  return { instance: task.task_instance, description: describeTask(task) }
+}
+
+function describeTask({ task_host, task_pid, task_since }: Record<string, unknown>): string {
+  const process = typeof task_pid === "number" ? `process ${task_pid} on ${String(task_host)}` : "a process"
+  return typeof task_since === "number" ? `${process}, since ${new Date(task_since).toISOString()}` : process
+}
+
+/** The refusal of a second task of the same user. */
+function anotherTask(error: ServerError): NotMaintainerError {
+  const facts = factsIn(error)
+  const task = JSON.parse(error.detail ?? "{}")
+  const which = `task of ${facts.maintainer} (${describeTask(task)})`
+  return new NotMaintainerError(
+    task.task_is_gone
+      ? `Mode not changed: a ${which} was interrupted, for its process is gone; its window stands, ` +
+          `${describeWindow(facts)}. Enter, or leave(), as ${facts.maintainer} or an emergency user.`
+      : `Mode not changed: another ${which} is running, ${describeWindow(facts)}; two at once would end each ` +
+          "other's maintenance. Wait for it, or run this as another user.",
+    facts,
+  )
+}
+
 /** PostgreSQL's code for a character that the encoding of the database lacks. */
 const untranslatable = "22P05"
 /** PostgreSQL's codes for "the schema, a function or the table is not there, or not for you". */
@@ -191,12 +229,7 @@ export function translateStateError(error: unknown, schema: string): unknown {
     case "MM003":
       return notMaintainer(factsIn(serverError))
     case "MM005":
-      return new NotMaintainerError(
-        `Mode not changed: another task of ${factsIn(serverError).maintainer} is running, ` +
-          `${describeWindow(factsIn(serverError))}; two at once would end each other's maintenance. ` +
-          `Wait for it, or run this as another user.`,
-        factsIn(serverError),
-      )
+      return anotherTask(serverError)
     case "MM006":
       return new NotMaintainerError(
         "The maintenance is there no more, or was changed: it expired, was ended, or handed over.",

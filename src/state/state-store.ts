@@ -120,6 +120,12 @@ export class StateStore {
     return (await this.#functions.rows<{ epoch: number; is_live: boolean }>("entering"))[0]
   }
 
+  /** The epoch of the state, if its window is that of a task whose process is gone. */
+  async interruptedTask(): Promise<number | undefined> {
+    const [row] = await this.#functions.rows<{ interrupted_task: number | null }>("interrupted_task")
+    return row?.interrupted_task ?? undefined
+  }
+
   /** Runs a statement that looks, or can be run twice; again, if the connection is lost. */
   look<Row extends QueryResultRow>(
     text: string,

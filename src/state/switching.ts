@@ -5,6 +5,7 @@ import type { Actor, Mode } from "../mode/mode"
 import { mayHaveRun } from "./control-connection"
 import { briefMs, outageMs, type Persistence, persistently } from "./persistence"
 import { isLocked, stateLocked } from "./locked"
+import { awaitingTask } from "./interrupted-task"
 import { notTakenBack, perhapsChanged } from "./refusal"
 import type { StateFunctions } from "./state-functions"
 
@@ -60,8 +61,8 @@ export class Switching {
 
   /**
    * Commits the new mode. It holds for every fence from now on, but transactions that have passed theirs
-   * still commit: it is being entered until `end`, or `abandon`. `isAnnounced` if `announce` was called for it. Throws
-   * EnteringInterruptedError if it cannot be told whether that was done.
+   * still commit: it is being entered until `end`, or `abandon`. `isAnnounced` if `announce` was called for it. A task of the same
+   * user whose process does not come back is taken over. Throws EnteringInterruptedError if it cannot be told whether that was done.
    */
   async start(opening: Opening, isAnnounced: boolean, signal?: AbortSignal): Promise<Opened> {
     const { id, mode, actor, reason, task, withinTask, terms, instance, withinMs } = opening
@@ -69,8 +70,14 @@ export class Switching {
     const name = isAnnounced ? "start_announced" : "start_entering"
     const who = [id, mode, knownUser(actor), actor.isEmergency, reason, task ?? withinTask, withinTask]
     const values = [...who, expiresInMs, unties, lease, graceMs, readers, instance, withinMs]
-    const epoch = await this.#change(id, () => this.#functions.value<number>(name, values), { signal })
+    const begin = () => this.#change(id, () => this.#functions.value<number>(name, values), { signal })
+    const epoch = await awaitingTask(begin, { giveUp: (gone) => this.#giveUp(gone), signal })
     return { epoch, id }
+  }
+
+  /** Says that the tasks of an instance that is gone will not come back. */
+  async #giveUp(instance: number): Promise<void> {
+    await this.#change(undefined, () => this.#functions.rows("give_up", [instance]))
   }
 
   /** Says that nothing is left to wait for; throws NotMaintainerError if the window is gone. */
@@ -98,11 +105,11 @@ export class Switching {
     return rows.map(({ waited_for: pid }) => pid)
   }
 
-  /** Ends the window of a task: puts back the state before it; returns whether the window had not been ended or taken over. */
-  async finish(task: string): Promise<boolean> {
-    const finish = () => this.#functions.value("finish", [task])
+  /** Ends the window of a task: puts back the state before it, and returns that; undefined if the window had been ended or taken over. */
+  async finish(task: string): Promise<Opened | undefined> {
+    const finish = () => this.#functions.value<number | null>("finish", [task])
     const epoch = await this.#change(undefined, finish, { withinMs: outageMs })
-    return epoch !== null
+    return epoch === null ? undefined : { epoch, id: `end of ${task}` }
   }
 
   /** Ends the window, or takes back what the actor has announced. */

@@ -73,7 +73,7 @@ export class Watch {
   #instance: number | undefined
   /** The id before its connection was lost. */
   #formerInstance: number | undefined
-  /** The calls that are entering a mode, or have announced one. */
+  /** The calls that are entering a mode, or have announced one, and the tasks that are running. */
   readonly #entries = new Set<string>()
   /** Names this process in the windows that are tied to it. */
   readonly lease = randomUUID()
@@ -179,7 +179,8 @@ export class Watch {
     const instances = this.#isStandby ? [] : await this.store.fleet.instances()
     const isCurrent = entering?.epoch === status.epoch
     const state = isCurrent && entering.is_live ? "entering" : status.mode
-    return { ...status, state, isInterrupted: isCurrent && !entering.is_live, instances }
+    const isTaskGone = status.mode !== "normal" && (await this.store.interruptedTask()) === status.epoch
+    return { ...status, state, isInterrupted: (isCurrent && !entering.is_live) || isTaskGone, instances }
   }
 
   /** Takes back what is announced here: nobody waits for its time any more. */
@@ -191,7 +192,7 @@ export class Watch {
     givenUp.abort()
   }
 
-  /** Says that a call is entering a mode, or announces one; returns what says that it does not any more. */
+  /** Says that a call is entering a mode, or announces one, or that a task is running; returns what says that it does not any more. */
   entering(entry: string): () => void {
     this.#entries.add(entry)
     return () => void this.#entries.delete(entry)
@@ -415,6 +416,8 @@ function isAnother(status: MaintenanceStatus, last: MaintenanceStatus): boolean 
   return (
     (status.epoch !== last.epoch && !isNormal) ||
     status.mode !== last.mode ||
+    // As after a restore, which may bring the same epoch again.
+    status.since?.getTime() !== last.since?.getTime() ||
     status.expiresAt?.getTime() !== last.expiresAt?.getTime() ||
     status.graceMs !== last.graceMs ||
     isAnotherWindow(status.announced, last.announced)

@@ -35,6 +35,17 @@ create table if not exists {schema}.change (
 );
 comment on table {schema}.change is
   'The changes of the last hour, by the names that were given to them, and the epoch that each made (null if it changed nothing any more): who has not heard the answer asks again, and it is not made twice.';
+create index if not exists change_at on {schema}.change (at);
+
+create table if not exists {schema}.task (
+  name text primary key,
+  instance integer,
+  host text,
+  pid integer,
+  since timestamptz not null default clock_timestamp()
+);
+comment on table {schema}.task is
+  'The calls of during() whose windows are there, and the instance that each runs in (null if that is not known), by its process. What is here no more has ended, or was given up.';
 
 -- Owned by the table, so that it does not outlive the state.
 create sequence if not exists {schema}.stamp owned by {schema}.state.stamp;
@@ -139,10 +150,11 @@ begin
       when 'far' then format('it is only %s, and a window begins within a year', clock_timestamp())
       when 'announced' then format('maintenance by %s is announced for %s', state.maintainer, state.since)
       else format('%s maintenance by %s', state.mode, state.maintainer) end,
-    detail = json_build_object('mode', state.mode, 'maintainer', state.maintainer, 'reason', state.reason,
+    detail = (jsonb_build_object('mode', state.mode, 'maintainer', state.maintainer, 'reason', state.reason,
       'since', floor(extract(epoch from state.since) * 1000), 'epoch', state.epoch,
       'expires_at', floor(extract(epoch from {schema}.latest_end_of(state)) * 1000),
-      'retry_after_ms', ceil(extract(epoch from {schema}.latest_end_of(state) - clock_timestamp()) * 1000))::text,
+      'retry_after_ms', ceil(extract(epoch from {schema}.latest_end_of(state) - clock_timestamp()) * 1000))
+      || case cause when 'busy' then {schema}.facts_of(state.task) else '{}' end)::text,
     hint = case cause when 'cursor' then
       'A cursor WITH HOLD is run by the COMMIT, when nobody can check any more what it does: read it without HOLD, in a transaction.'
       else '' end;
@@ -364,7 +376,10 @@ create or replace function {schema}.note_change(change_name text, new_epoch inte
   language sql
   set search_path = pg_catalog, pg_temp
   begin atomic
-    delete from {schema}.change where at < clock_timestamp() - interval '1 hour';
+    -- By now(), with which PostgreSQL can use the index; and few at a time, so that no change of mode is long.
+    delete from {schema}.change where ctid = any (array(
+      select c.ctid from {schema}.change c where c.at < now() - interval '1 hour' order by c.at limit 100
+    ));
     insert into {schema}.change (name, epoch) select change_name, new_epoch where change_name is not null on conflict do nothing;
   end;
 comment on function {schema}.note_change is 'Says that a change was made, if it has a name.';
@@ -411,7 +426,7 @@ begin
     raise exception using errcode = '22004', message = 'the acting user must be given';
   end if;
   perform {schema}.check_duration(expires_in_ms);
-  state := {schema}.lock_state();
+  state := {schema}.without_gone({schema}.lock_state(), acting_user, is_new_task, within_task);
   if not {schema}.is_admitted(state, acting_user, is_emergency) then
     perform {schema}.refuse(state, 'stranger');
   end if;
@@ -445,6 +460,7 @@ begin
   entered.task := new_task;
   if is_new_task then
     perform {schema}.note_change('start of ' || new_task, null);
+    insert into {schema}.task (name) values (new_task) on conflict do nothing;
   elsif state.task is distinct from new_task
       and ({schema}.made('end of ' || new_task) or not {schema}.made('start of ' || new_task)) then
     -- What it was called within is over by now, or the task of another schema.

@@ -46,6 +46,7 @@ begin
   insert into {schema}.instance (id, host, pid, version, epoch) values (new_id, new_host, new_pid, new_version, known_epoch);
   -- Before anybody sees the row, so that nobody takes it for a dead one.
   perform pg_advisory_lock({presence}, new_id);
+  update {schema}.task set instance = new_id, host = new_host, pid = new_pid where name = any (entries);
   update {schema}.entering set instance = new_id where entry = any (entries);
   update {schema}.announced set instance = new_id where entry = any (entries);
   if found then
@@ -53,7 +54,7 @@ begin
   end if;
   return new_id;
 end $$;
-comment on function {schema}.register is 'Makes the session the watch of an instance, until it ends; returns the id. entries are its calls that are entering a mode, or have announced one. former_id is what it was before: the server may not have noticed yet that this connection is gone.';
+comment on function {schema}.register is 'Makes the session the watch of an instance, until it ends; returns the id. entries are its calls that are entering a mode, or have announced one, and its tasks. former_id is what it was before: the server may not have noticed yet that this connection is gone.';
 
 create or replace function {schema}.acknowledge(
   own_id integer, known_epoch integer, refusal_count bigint,
@@ -117,3 +118,27 @@ create or replace function {schema}.instances()
     order by i.id;
   end;
 comment on function {schema}.instances is 'The live instances.';
+
+create or replace function {schema}.is_gone(of_task text) returns boolean
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    -- A replica has no locks of theirs.
+    select not pg_is_in_recovery() and not exists (
+      select from {schema}.task t where t.name = of_task and (t.instance is null or t.instance in (select {schema}.live()))
+    );
+  end;
+comment on function {schema}.is_gone is
+  'Whether the process of a task is gone, for ever or for a moment. Where instances are not known, nobody can tell, and it is not.';
+
+create or replace function {schema}.facts_of(of_task text) returns jsonb
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select coalesce((
+      select jsonb_build_object('task_instance', t.instance, 'task_host', t.host, 'task_pid', t.pid,
+        'task_since', floor(extract(epoch from t.since) * 1000), 'task_is_gone', {schema}.is_gone(t.name))
+      from {schema}.task t where t.name = of_task
+    ), '{}');
+  end;
+comment on function {schema}.facts_of is 'Which process a task runs in, since when, and whether that is gone, for who is refused because of it.';

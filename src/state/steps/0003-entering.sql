@@ -34,6 +34,7 @@ begin
   if new_task is distinct from within_task and {schema}.made('end of ' || new_task) then
     perform {schema}.refuse(state, 'lost');
   end if;
+  state := {schema}.without_gone(state, acting_user, new_task is distinct from within_task, within_task);
   select * into unfinished from {schema}.entering e where {schema}.stands(e.epoch, e.entry);
   found_state := {schema}.to_put_back(state, acting_user, has_terms);
   if unfinished.instance in (select {schema}.live()) then
@@ -46,6 +47,12 @@ begin
     new_lease, new_grace_ms, new_readers, found_state, unties, new_entry);
   perform {schema}.put_entering(row(true, new_entry, new_epoch, own_instance,
     clock_timestamp() + within_ms * interval '1 millisecond', found_state));
+  if new_task is distinct from within_task then
+    update {schema}.task set instance = own_instance where name = new_task;
+    update {schema}.task t set host = i.host, pid = i.pid from {schema}.instance i where i.id = own_instance and t.name = new_task;
+    -- Those of windows that are there no more, as after leave().
+    delete from {schema}.task t using {schema}.state s where strpos(to_jsonb(s)::text, t.name) = 0;
+  end if;
   return new_epoch;
 end $$;
 comment on function {schema}.start_entering is
@@ -212,9 +219,11 @@ begin
     return (select c.epoch from {schema}.change c where c.name = end_of_task);
   end if;
   if state.task = done_task then
+    delete from {schema}.task where name = done_task;
     return {schema}.put_back(state, state.previous, end_of_task);
   end if;
   perform {schema}.note_change(end_of_task, null);
+  delete from {schema}.task where name = done_task;
   -- Who has taken it over will not put it back.
   update {schema}.entering set previous = {schema}.without_task(previous, done_task);
   update {schema}.state s set previous = {schema}.without_task(s.previous, done_task)
@@ -226,6 +235,47 @@ begin
 end $$;
 comment on function {schema}.finish is
   'Ends the window of a task: puts back what enter() found, and returns the epoch; null if the window was ended or taken over before.';
+
+create or replace function {schema}.without_gone(
+  state {schema}.state, acting_user text, is_new_task boolean, within_task text
+)
+  returns {schema}.state
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A task that goes on after all finds that it has ended. Others see none of the states between.
+  while state.maintainer = acting_user and state.task is distinct from within_task and state.previous is not null
+      and (not exists (select from {schema}.task t where t.name = state.task) or not is_new_task and {schema}.is_gone(state.task)) loop
+    perform {schema}.note_change('end of ' || state.task, null);
+    delete from {schema}.task t where t.name = state.task;
+    perform {schema}.put_back(state, state.previous);
+    select * into state from {schema}.state;
+  end loop;
+  return state;
+end $$;
+comment on function {schema}.without_gone is
+  'Ends the windows of tasks of this user that were given up, or, if no task begins, whose process is gone: what was before them is the state, which is returned; after lock_state().';
+
+create or replace function {schema}.give_up(of_instance integer) returns void
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform {schema}.lock_state();
+  delete from {schema}.task where instance = of_instance and {schema}.is_gone(name);
+end $$;
+comment on function {schema}.give_up is
+  'Says that the tasks of an instance that is gone will not come back: the next task of the same user is not refused because of them, but ends their windows.';
+
+create or replace function {schema}.interrupted_task() returns integer
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select s.epoch from {schema}.state s
+    where s.task is not null and not coalesce(s.expires_at <= clock_timestamp(), false) and {schema}.is_gone(s.task);
+  end;
+comment on function {schema}.interrupted_task is 'The epoch of the state, if its window is that of a task whose process is gone.';
 
 create or replace function {schema}.transfer(
   acting_user text, is_emergency boolean, new_maintainer text, change_name text default null
