@@ -71,10 +71,13 @@ export class ControlConnection {
   }
 
   /** As `query`, once, on a connection of its own. */
-  async queryElsewhere(text: string, values: unknown[]): Promise<void> {
+  async queryElsewhere<Row extends QueryResultRow>(
+    text: string,
+    values: unknown[],
+  ): Promise<QueryResult<Row>> {
     const client = await this.#openClient()
     try {
-      await client.query(text, values)
+      return await client.query<Row>(text, values)
     } finally {
       await end(client)
     }

@@ -1,6 +1,7 @@
 import { MaintenanceSetupError } from "../errors"
 import { lockKeys } from "./schema"
 import type { StateFunctions } from "./state-functions"
+import { standbyAwaited } from "./standby"
 
 /** Whether the state could not be changed because others hold it (lock_not_available). */
 export function isLocked(error: unknown): boolean {
@@ -22,6 +23,8 @@ const holders = (schema: string, hold: number) => `
 /** The error for what cannot be done because others have locked the state, who are named. */
 export async function stateLocked(functions: StateFunctions, what: string, cause: unknown): Promise<Error> {
   const { schema } = functions
+  const awaited = await standbyAwaited((text) => functions.read(text))
+  if (awaited !== undefined) return new MaintenanceSetupError(`${what}: ${awaited}`, { cause })
   const rows = await functions
     .read<{ name: string; application: string | null; state: string | null; query: string | null }>(
       holders(schema, lockKeys(schema).hold),

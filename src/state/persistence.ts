@@ -1,6 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises"
 import { onAborted } from "../aborted"
 import { MaintenanceError } from "../errors"
+import { capitalized } from "./refusal"
 
 /** How long a server may be away, in milliseconds, before what stands there is left to stand. */
 export const outageMs = 300_000
@@ -20,6 +21,8 @@ export interface Persistence {
   readonly isAbandonable?: boolean
   /** What is to be said of an error, if that is more than it says itself. */
   readonly explain?: (error: unknown) => Promise<unknown>
+  /** What an attempt waits for that has no answer yet, if that is known. */
+  readonly whyWaiting?: () => Promise<string | undefined>
 }
 
 /**
@@ -41,10 +44,41 @@ function isPassing(error: unknown): boolean {
  */
 export async function persistently<T>(
   work: (isAgain: boolean) => Promise<T>,
-  { withinMs = outageMs, signal, isAbandonable = false, explain }: Persistence = {},
+  { whyWaiting, ...persistence }: Persistence = {},
+): Promise<T> {
+  const watched = watch(whyWaiting)
+  try {
+    return await tryAgain(work, persistence, watched)
+  } finally {
+    watched.stop()
+  }
+}
+
+/** Whether it was said what is waited for. */
+interface Watched {
+  isSaid: boolean
+  stop(): void
+}
+
+/** Says in a process warning after a while what is waited for. */
+function watch(whyWaiting: Persistence["whyWaiting"]): Watched {
+  const say = async () => {
+    const why = await whyWaiting?.()
+    if (why === undefined || watched.isSaid) return
+    watched.isSaid = true
+    process.emitWarning(capitalized(why), "MaintenanceWarning")
+  }
+  const timer = whyWaiting && setTimeout(() => void say().catch(() => undefined), sayAfterMs).unref()
+  const watched = { isSaid: false, stop: () => clearTimeout(timer) }
+  return watched
+}
+
+async function tryAgain<T>(
+  work: (isAgain: boolean) => Promise<T>,
+  { withinMs = outageMs, signal, isAbandonable = false, explain }: Persistence,
+  watched: Watched,
 ): Promise<T> {
   const start = performance.now()
-  let isSaid = false
   for (
     let waitMs = firstWaitMs, isAgain = false;
     ;
@@ -56,8 +90,8 @@ export async function persistently<T>(
     } catch (error) {
       const waitedMs = performance.now() - start
       if (!isPassing(error) || waitedMs >= withinMs) throw error
-      if (!isSaid && waitedMs >= sayAfterMs) {
-        isSaid = true
+      if (!watched.isSaid && waitedMs >= sayAfterMs) {
+        watched.isSaid = true
         const leftS = Math.ceil((withinMs - waitedMs) / 1000)
         process.emitWarning(
           `The maintenance state cannot be read or changed; it is tried for ${leftS} s more, and a mode that was entered ` +

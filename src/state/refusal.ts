@@ -132,8 +132,18 @@ export function capitalized(sentence: string): string {
   return sentence.slice(0, 1).toUpperCase() + sentence.slice(1)
 }
 
-/** The error for a change of the mode that was asked for, when nothing was heard of it any more. */
-export function perhapsChanged(cause: unknown): EnteringInterruptedError {
+/**
+ * The error for a change of the mode that was asked for, when nothing was heard of it any more; `awaited` is a sentence for what it
+ * waits for, if that is known.
+ */
+export function perhapsChanged(cause: unknown, awaited: string | undefined): EnteringInterruptedError {
+  if (awaited !== undefined) {
+    return new EnteringInterruptedError(
+      `The mode is not changed yet: ${awaited} This call waits no more: look at status() then, and ask again; if a mode was ` +
+        "entered, nobody waits for what others had running.",
+      { cause },
+    )
+  }
   return new EnteringInterruptedError(
     `It is not known whether the mode was changed: the database could not be reached as it was asked to (${String(cause)}). ` +
       "Look at status() when it is there again, and ask again; if a mode was entered, nobody waits for what others had running.",

@@ -33,4 +33,9 @@ export class StateFunctions {
   async read<Row extends object>(text: string, values: unknown[] = []): Promise<Row[]> {
     return (await this.#control.query<Row>(text, values)).rows
   }
+
+  /** The same over a connection of its own, while the control connection waits for an answer. */
+  async readElsewhere<Row extends object>(text: string, values: unknown[] = []): Promise<Row[]> {
+    return (await this.#control.queryElsewhere<Row>(text, values)).rows
+  }
 }

@@ -7,6 +7,7 @@ import { briefMs, outageMs, type Persistence, persistently } from "./persistence
 import { isLocked, stateLocked } from "./locked"
 import { awaitingTask } from "./interrupted-task"
 import { notTakenBack, perhapsChanged } from "./refusal"
+import { standbyAwaited } from "./standby"
 import type { StateFunctions } from "./state-functions"
 
 /** How long a window stands, and what it leaves to others. */
@@ -82,7 +83,8 @@ export class Switching {
 
   /** Says that nothing is left to wait for; throws NotMaintainerError if the window is gone. */
   async end({ epoch, id }: Opened, signal?: AbortSignal): Promise<void> {
-    await persistently(() => this.#functions.rows("end_entering", [epoch, id]), { signal })
+    const whyWaiting = () => this.#standbyAwaited()
+    await persistently(() => this.#functions.rows("end_entering", [epoch, id]), { signal, whyWaiting })
   }
 
   /** Says that nobody waits any more, and the window stands. */
@@ -201,16 +203,24 @@ export class Switching {
     }
     const explain = async (error: unknown) =>
       isLocked(error) ? await stateLocked(this.#functions, "Mode not changed", error) : error
+    const whyWaiting = () => this.#standbyAwaited()
     try {
-      return await persistently(attempt, { withinMs: briefMs, explain, ...persistence })
+      return await persistently(attempt, { withinMs: briefMs, explain, whyWaiting, ...persistence })
     } catch (error) {
       if (isDoubtful && name !== undefined) {
         this.#doubtful.add(name)
         // If not now, then before the next change, or when it is connected again.
         this.voidDoubtful().catch(() => undefined)
       }
-      throw isDoubtful && !(error instanceof MaintenanceError) ? perhapsChanged(error) : await explain(error)
+      throw isDoubtful && !(error instanceof MaintenanceError)
+        ? perhapsChanged(error, await this.#standbyAwaited())
+        : await explain(error)
     }
+  }
+
+  /** What a change waits for that has no answer, if that is a standby. */
+  #standbyAwaited(): Promise<string | undefined> {
+    return standbyAwaited((text) => this.#functions.readElsewhere(text))
   }
 }
 
