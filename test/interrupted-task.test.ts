@@ -157,6 +157,29 @@ describe("A during() whose process is gone", () => {
     })
   })
 
+  it("is taken over with the one around it, whose process is gone, too: what was before both is there again", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("exclusive", { as: "alice", reason: "move" })
+    const start = (task: string, within: string | null, reason: string) =>
+      database.current.sql(
+        "select maintenance.start_entering($1, 'concurrent', 'alice', false, $2, $1, $3, null, false, null, null, null, -1, 0)",
+        [task, reason, within],
+      )
+    await start("outer", null, "outer")
+    await start("inner", "outer", "inner")
+    expect(await maintenance.status()).to.include({ reason: "inner", isInterrupted: true })
+    await database.current.sql("select maintenance.give_up(-1)")
+    await maintenance.during("concurrent", { as: "alice" }, async () => {
+      expect(await maintenance.status()).to.include({ reason: "move", isInterrupted: false })
+      // Nor does either end that, if it goes on after all.
+      for (const task of ["inner", "outer"])
+        expect(await database.current.sql("select maintenance.finish($1) as epoch", [task])).to.deep.equal([
+          { epoch: null },
+        ])
+    })
+    expect(await maintenance.status()).to.include({ mode: "exclusive", reason: "move" })
+  })
+
   it("is not known to be gone where its instance is not known", async () => {
     await database.current.sql(
       "select maintenance.start_entering('call', 'concurrent', 'alice', false, null, 'task', null, null, false, null, null, null, null, 0)",
