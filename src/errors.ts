@@ -96,6 +96,11 @@ export class EnteringInterruptedError extends MaintenanceError {
   readonly code = "MAINTENANCE_ENTERING_INTERRUPTED"
 }
 
+/** The state could not be read or changed for a moment, and nothing was done: the database did not answer. Retry later. */
+export class StateUnavailableError extends MaintenanceError {
+  readonly code = "MAINTENANCE_STATE_UNAVAILABLE"
+}
+
 /** Something is wrong with the installation: the DataSource, a version, the schema, a privilege, an option. */
 export class MaintenanceSetupError extends MaintenanceError {
   readonly code = "MAINTENANCE_SETUP"

@@ -11,6 +11,7 @@ export {
   MaintenanceInputError,
   MaintenanceSetupError,
   NotMaintainerError,
+  StateUnavailableError,
   WriteVetoedError,
 } from "./errors"
 export type { RefusalFacts, RefusedChange } from "./errors"

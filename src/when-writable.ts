@@ -1,9 +1,10 @@
 import { onAborted } from "./aborted"
 import { type Said, WaitingNotice } from "./enforcement/waiting-notice"
-import { AccessRefusedError, MaintenanceError, MaintenanceSetupError, WriteVetoedError } from "./errors"
+import { AccessRefusedError, MaintenanceSetupError, WriteVetoedError } from "./errors"
 import { maxDurationMs } from "./input"
 import type { Actor } from "./mode/mode"
 import { isLocked } from "./state/locked"
+import { isFinal } from "./state/persistence"
 import { describeWindow, notTold, notWritable } from "./state/refusal"
 
 /** What it asks. */
@@ -115,7 +116,7 @@ async function answerTo(
   )
   const answer = ask().catch((error: unknown) => {
     // That does not pass by itself.
-    if (error instanceof MaintenanceError) throw error
+    if (isFinal(error)) throw error
     return error as Error
   })
   try {

@@ -120,8 +120,9 @@ export class Checkpoint {
     for (let attempt = 1; ; attempt++) {
       await this.unhold()
       try {
-        const [row] = await session.run<{ epoch: number | null }>(fence.hold(actor))
-        this.#heldEpoch = row?.epoch ?? undefined
+        const [row] = await session.run<{ epoch: string | null }>(fence.hold(actor))
+        const epoch = row?.epoch ?? undefined
+        this.#heldEpoch = epoch === undefined ? undefined : Number(epoch)
         return this.#heldEpoch !== undefined
       } catch (error) {
         // Given up by pg (query_timeout), it may still come to hold: nobody could give it back then.
@@ -142,8 +143,8 @@ export class Checkpoint {
     const step = fence.unhold(this.#heldEpoch)
     this.#heldEpoch = undefined
     try {
-      const rows = await session.run<{ is_unlocked: boolean }>(step)
-      if (rows.some((row) => !row.is_unlocked)) session.destroy()
+      const rows = await session.run<{ is_unlocked: string }>(step)
+      if (rows.some((row) => row.is_unlocked !== "true")) session.destroy()
     } catch {
       session.destroy()
     }

@@ -109,7 +109,10 @@ export class Fence {
    * for who may only read.
    */
   hold({ user, isEmergency }: Actor): Step {
-    return { text: `select "${this.#schema}".hold($1, $2) as epoch`, values: [user ?? null, isEmergency] }
+    return {
+      text: `select "${this.#schema}".hold($1, $2)::text as epoch`,
+      values: [user ?? null, isEmergency],
+    }
   }
 
   /**
@@ -118,10 +121,10 @@ export class Fence {
    */
   unhold(epoch: number | null): Step {
     if (epoch !== null)
-      return { text: `select ${unlockShared}($1, $2) as is_unlocked`, values: [this.#keys.hold, epoch] }
+      return { text: `select ${unlockShared}($1, $2)::text as is_unlocked`, values: [this.#keys.hold, epoch] }
     return {
       text:
-        `select ${unlockShared}(${this.#keys.hold}, objid::bigint::integer) as is_unlocked from pg_catalog.pg_locks ` +
+        `select ${unlockShared}(${this.#keys.hold}, objid::bigint::integer)::text as is_unlocked from pg_catalog.pg_locks ` +
         `where locktype = 'advisory' and classid = ${this.#keys.hold} and objsubid = 2 and granted ` +
         "and pid = pg_catalog.pg_backend_pid()",
       values: [],
@@ -210,8 +213,8 @@ const unlockShared = "pg_catalog.pg_advisory_unlock_shared"
 const declaresHoldable =
   "exists (select from pg_catalog.pg_cursors where is_holdable and creation_time operator(pg_catalog.>=) pg_catalog.now())"
 
-/** A user as a literal that holds inside the dollar quotes, whatever it is made of: only hexadecimal digits. */
+/** A user as a literal that holds inside the dollar quotes, whatever it is made of, and whatever a backslash means in the session. */
 function userLiteral(user: string | undefined): string {
   if (user === undefined) return "null"
-  return `convert_from('\\x${Buffer.from(user).toString("hex")}', 'UTF8')`
+  return `convert_from(decode('${Buffer.from(user).toString("hex")}', 'hex'), 'UTF8')`
 }

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net"
 import type { Client, ClientConfig, Notification, QueryResult, QueryResultRow } from "pg"
-import { MaintenanceSetupError } from "../errors"
+import { MaintenanceSetupError, StateUnavailableError } from "../errors"
+import { plainValues } from "../wire/plain-values"
 
 /** What a control connection tells its owner. */
 export interface ControlEvents {
@@ -12,8 +13,10 @@ export interface ControlEvents {
 type ControlClient = Client & {
   ref(): void
   unref(): void
+  binary: boolean
   readonly processID: number | null
   readonly connection: { readonly stream: Socket }
+  readonly connectionParameters: object
 }
 
 /** Makes clients for the same server and role as the DataSource's pool. */
@@ -24,6 +27,56 @@ const patienceMs = 10_000
 
 /** How long to wait for a lock that somebody has on the state, so that others do not wait behind that. */
 const lockWithinMs = 2000
+
+/** What the control connection has for itself, whatever the application has set for its own. */
+const ownSettings = {
+  types: plainValues,
+  pipeline: false,
+  keepAlive: true,
+  keepAliveInitialDelayMillis: patienceMs,
+  connectionTimeoutMillis: patienceMs,
+} as ClientConfig
+
+/**
+ * The same, where pg prefers what the application's URL or `pg.defaults` says. A server that is told of these times, or a pooler,
+ * would apply them to statements that may wait, and to a session that idles by its nature.
+ */
+const ownParameters = {
+  application_name: "typeorm-maintenance-mode",
+  replication: undefined,
+  query_timeout: 0,
+  statement_timeout: 0,
+  lock_timeout: 0,
+  idle_in_transaction_session_timeout: 0,
+}
+
+/**
+ * What the session has for itself. It inherits `options`, which may say to a proxy where to connect, and whatever the role and the
+ * database set; RESET would bring these back. Not every version of PostgreSQL has all of them.
+ */
+const sessionSettings = {
+  search_path: "pg_catalog, pg_temp",
+  datestyle: "ISO, MDY",
+  intervalstyle: "postgres",
+  timezone: "UTC",
+  extra_float_digits: "1",
+  standard_conforming_strings: "on",
+  default_transaction_isolation: "read committed",
+  default_transaction_read_only: "off",
+  default_transaction_deferrable: "off",
+  lock_timeout: String(lockWithinMs),
+  statement_timeout: "0",
+  transaction_timeout: "0",
+  idle_in_transaction_session_timeout: "0",
+  idle_session_timeout: "0",
+}
+
+/** Whether the client is connected to PostgreSQL itself ($1 is the process id that it was told); makes the settings, if so. */
+const setUp = `
+  select pg_backend_pid() = $1 as is_direct, (
+    select count(set_config(name, value, false)) from unnest($2::text[], $3::text[]) as s (name, value)
+    where pg_backend_pid() = $1 and current_setting(name, true) is not null
+  ) as settings`
 
 /**
  * One connection outside the pool, for the state: it works when the pool is exhausted, and it keeps no process
@@ -86,6 +139,14 @@ export class ControlConnection {
   /** Whether whom it is connected to is PostgreSQL itself, and no pooler that may give it another backend each time. */
   get isDirect(): boolean {
     return this.#isDirect
+  }
+
+  /** What PostgreSQL has the session wait for, by the name that pg_stat_activity has for that; undefined if it is not known. */
+  async waitsFor(): Promise<string | undefined> {
+    const pid = this.#isDirect ? this.#current?.processID : undefined
+    const text = "select wait_event from pg_stat_activity where pid = $1"
+    const { rows } = await this.queryElsewhere<{ wait_event: string | null }>(text, [pid])
+    return rows[0]?.wait_event ?? undefined
   }
 
   /** Gives the session up, as if the network had lost it: the server ends whatever it holds. One that is being opened comes to be. */
@@ -153,12 +214,9 @@ export class ControlConnection {
   async #openClient(): Promise<ControlClient> {
     let client: ControlClient | undefined
     try {
-      client = this.#createClient({
-        application_name: "typeorm-maintenance-mode",
-        keepAlive: true,
-        keepAliveInitialDelayMillis: patienceMs,
-        connectionTimeoutMillis: patienceMs,
-      })
+      client = this.#createClient(ownSettings)
+      Object.assign(client.connectionParameters, ownParameters)
+      client.binary = false
       this.#coming = client
       await this.#prepare(client)
       return client
@@ -173,27 +231,24 @@ export class ControlConnection {
   async #prepare(client: ControlClient): Promise<void> {
     client.on("error", () => undefined)
     await client.connect()
-    const { rows } = await client.query<{ pid: number }>("select pg_backend_pid() as pid")
-    this.#isDirect = rows[0]?.pid === client.processID
-    // Behind a pooler it would be set for others.
-    if (!this.#isDirect) return
-    await client.query(
-      "set default_transaction_isolation = 'read committed'; set default_transaction_read_only = off; " +
-        `set lock_timeout = ${lockWithinMs}`,
-    )
-    // It idles by its nature. Not every version has all of them.
-    await client.query(
-      "select set_config(name, '0', false) from pg_catalog.pg_settings where name = any ($1)",
-      [["statement_timeout", "transaction_timeout", "idle_session_timeout"]],
-    )
+    // Behind a pooler they would be set for others.
+    const { rows } = await client.query<{ is_direct: boolean }>(setUp, [
+      client.processID,
+      Object.keys(sessionSettings),
+      Object.values(sessionSettings),
+    ])
+    this.#isDirect = rows[0]?.is_direct === true
   }
 }
 
 /** The failures of statements that the server has not been asked to run. */
 const unsent = new WeakSet<Error>()
 
-function notSent(): Error {
-  const error = new Error("The database has not answered what was asked before, so this was not sent to it.")
+function notSent(): StateUnavailableError {
+  const error = new StateUnavailableError(
+    "The maintenance state was neither read nor changed: the database has not answered what was asked before, so this was " +
+      "not sent to it. Retry later.",
+  )
   unsent.add(error)
   return error
 }

@@ -25,9 +25,13 @@ export interface Acknowledgement {
 }
 
 /** A row of the function instances(). */
-interface InstanceRow extends Omit<Instance, "refusals"> {
-  refusals: string
+interface InstanceRow extends Omit<Instance, "since"> {
+  since_ms: number
 }
+
+/** Its columns. A time is read as a number: how a timestamp is written depends on the settings of the session. */
+const instanceColumns =
+  "id, host, pid, version, floor(extract(epoch from since) * 1000)::bigint as since_ms, epoch, refusals"
 
 /** The processes that run the plugin, as the database knows them. */
 export class Fleet {
@@ -62,14 +66,14 @@ export class Fleet {
     const deadline = performance.now() + withinMs
     const ask = () => this.#functions.value<string>("ask")
     const askedAt = await persistently(ask, { signal, isAbandonable: true })
-    const untold = async () => Number(await this.#functions.value<string>("untold", [askedAt, epoch]))
+    const untold = () => this.#functions.value<number>("untold", [askedAt, epoch])
     await lookUntil(untold, { isDone: (count) => count === 0, deadline, signal })
   }
 
   /** The live instances, in the order in which they came. */
   async instances(): Promise<Instance[]> {
-    const rows = await this.#functions.rows<InstanceRow>("instances")
-    return rows.map((row) => ({ ...row, refusals: Number(row.refusals) }))
+    const rows = await this.#functions.rows<InstanceRow>("instances", [], instanceColumns)
+    return rows.map(({ since_ms: sinceMs, ...row }) => ({ ...row, since: new Date(sinceMs) }))
   }
 
   /**

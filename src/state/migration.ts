@@ -1,7 +1,14 @@
 import type { MigrationInterface, QueryRunner } from "typeorm"
 import { MaintenanceSetupError } from "../errors"
 import { checkSchemaName } from "../options"
-import { installedVersion, installSchema, schemaVersion, type SqlRunner, upgradeSql } from "./schema"
+import {
+  installationFault,
+  installSchema,
+  lookAtSchema,
+  schemaVersion,
+  type SqlRunner,
+  upgradeSql,
+} from "./schema"
 
 /** A client of ours shows the raw one under this key; the schema cannot pass a fence that it is about to bring. */
 export const rawClientKey = Symbol.for("typeorm-maintenance-mode.raw-client")
@@ -23,8 +30,11 @@ export class MaintenanceMigration implements MigrationInterface {
     const client = (await queryRunner.connect()) as SqlRunner & { [rawClientKey]?: SqlRunner }
     const runner = client[rawClientKey] ?? client
     if (!queryRunner.isTransactionActive) return installSchema(runner, schema)
-    const version = (await installedVersion(runner, schema)) ?? 0
-    if (version < schemaVersion) await runner.query(upgradeSql(schema, version))
+    const { version = 0 } = await lookAtSchema(runner, schema)
+    if (version >= schemaVersion) return
+    await runner.query(upgradeSql(schema, version)).catch((error: unknown) => {
+      throw installationFault(error, schema)
+    })
   }
 
   /**

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises"
 import { onAborted } from "../aborted"
-import { MaintenanceError } from "../errors"
+import { MaintenanceError, StateUnavailableError } from "../errors"
 import { capitalized } from "./refusal"
 
 /** How long a server may be away, in milliseconds, before what stands there is left to stand. */
@@ -32,10 +32,15 @@ export interface Persistence {
 const passing = /^(?:08|57|53300|55P03|40001|40P01)/
 const isSqlState = /^[0-9A-Z]{5}$/
 
+/** Whether an error is an answer of this package, which is the same when it is asked again. */
+export function isFinal(error: unknown): boolean {
+  return error instanceof MaintenanceError && !(error instanceof StateUnavailableError)
+}
+
 /** Whether it may go well if it is tried again: nothing was heard of the server, or it says so. */
 function isPassing(error: unknown): boolean {
   const { code = "" } = (error ?? {}) as { code?: string }
-  return !(error instanceof MaintenanceError) && (!isSqlState.test(code) || passing.test(code))
+  return !isFinal(error) && (!isSqlState.test(code) || passing.test(code))
 }
 
 /**

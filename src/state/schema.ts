@@ -12,13 +12,6 @@ export interface SqlRunner {
 /** The newest step that this version knows. */
 export const schemaVersion = schemaSteps.length
 
-/** What of an installed schema matters to this version. */
-interface InstalledSchema {
-  readonly version: number
-  /** Whether a later version changed something that this one relies on. */
-  readonly isBreaking: boolean
-}
-
 /**
  * The keys of the advisory locks, made from the schema's name so that installations in one database, and the application's
  * own locks, do not meet: the gate (until a transaction ends), the hold (until it is given back), and the presence of an
@@ -38,16 +31,8 @@ export function channelOf(schema: string): string {
 /** The SQL of one step for a schema; it is to be run in a transaction. */
 function renderStep(schema: string, { version, sql }: { version: number; sql: string }): string {
   const { gate, hold, presence } = lockKeys(schema)
-  const start =
-    version > 1
-      ? ""
-      : `create schema if not exists "${schema}";\n` +
-        `comment on schema "${schema}" is 'The maintenance mode of this database; belongs to typeorm-maintenance-mode.';\n` +
-        `create table if not exists "${schema}".schema_version (version integer primary key, is_breaking boolean not null, ` +
-        `installed_at timestamptz not null default now());\n` +
-        `comment on table "${schema}".schema_version is 'The steps that were run, and whether older versions can live with each.';\n`
   return (
-    start +
+    (version > 1 ? "" : foundation(schema)) +
     sql
       .replaceAll("{schema}", `"${schema}"`)
       .replaceAll("{gate}", String(gate))
@@ -58,12 +43,46 @@ function renderStep(schema: string, { version, sql }: { version: number; sql: st
   )
 }
 
-/** The SQL that brings a schema from a version to the newest. */
+/** What tells that a schema is of this package, as the end of its comment. */
+const ownership = "belongs to typeorm-maintenance-mode."
+/** PostgreSQL's code for a schema that is another's. */
+const isForeign = "MM010"
+const oidOf = (schema: string) => `(select oid from pg_catalog.pg_namespace where nspname = '${schema}')`
+
+/** Whether there is the table in a schema that tells which steps were run; an application may have one of that name, too. */
+const hasVersions = (schema: string) =>
+  `exists (select from pg_catalog.pg_attribute where attname = 'is_breaking' and attrelid =
+    (select oid from pg_catalog.pg_class where relname = 'schema_version' and relnamespace = ${oidOf(schema)}))`
+
+/** The SQL that makes the schema, or moves into one that is empty or ours; raises MM010 for any other. */
+function foundation(schema: string): string {
+  return `do $foundation$
+declare
+  found oid := ${oidOf(schema)};
+  note text := pg_catalog.obj_description(found, 'pg_namespace');
+begin
+  if found is null then
+    -- Not "if not exists": that takes the right to create schemas, also where there is one.
+    create schema "${schema}";
+  elsif not coalesce(note like '%${ownership}', false) and not ${hasVersions(schema)}
+    -- Whatever is in a schema depends on it.
+    and exists (select from pg_catalog.pg_depend where refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass and refobjid = found and deptype = 'n')
+  then
+    raise exception using errcode = '${isForeign}', message = 'the schema "${schema}" holds objects of something else';
+  end if;
+  if note is null and pg_catalog.pg_has_role((select nspowner from pg_catalog.pg_namespace where nspname = '${schema}'), 'usage') then
+    comment on schema "${schema}" is 'The maintenance mode of this database; ${ownership}';
+  end if;
+end $foundation$;
+create table if not exists "${schema}".schema_version (version integer primary key, is_breaking boolean not null, installed_at timestamptz not null default now());
+comment on table "${schema}".schema_version is 'The steps that were run, and whether older versions can live with each.';
+`
+}
+
+/** The SQL that brings a schema from a version to the newest. Nobody but its owner may call its functions without a grant. */
 export function upgradeSql(schema: string, fromVersion: number): string {
-  return schemaSteps
-    .slice(fromVersion)
-    .map((step) => renderStep(schema, step))
-    .join("\n")
+  const steps = schemaSteps.slice(fromVersion).map((step) => renderStep(schema, step))
+  return [...steps, `revoke execute on all functions in schema "${schema}" from public;\n`].join("\n")
 }
 
 /**
@@ -89,44 +108,54 @@ export function maintenanceSchemaSql(options: { schema?: string; role?: string }
 function grants(schema: string, role: string): string {
   const grantee = `"${role.replaceAll('"', '""')}"`
   return (
-    `\nrevoke execute on all functions in schema "${schema}" from public;\n` +
-    `grant usage on schema "${schema}" to ${grantee};\n` +
+    `\ngrant usage on schema "${schema}" to ${grantee};\n` +
     `grant select on "${schema}".schema_version, "${schema}".state, "${schema}".stamp to ${grantee};\n` +
     `grant execute on all functions in schema "${schema}" to ${grantee};\n`
   )
 }
 
-/** The installed version, undefined if there is none; throws MaintenanceSetupError if it is too new or not readable. */
-export async function installedVersion(runner: SqlRunner, schema: string): Promise<number | undefined> {
-  const installed = await readInstalled(runner, schema)
-  if (!installed) return undefined
-  if (installed.version > schemaVersion && installed.isBreaking) {
+/** What there is of the schema, and on which server. */
+export interface SchemaSight {
+  /** As `server_version_num` has it. */
+  readonly serverVersion: number
+  /** Undefined if it is not installed. */
+  readonly version: number | undefined
+  /** Whether nothing of it was lost: its functions are there, for nobody without a grant, and the state has its row and its stamp. */
+  readonly isComplete: boolean
+}
+
+/** Looks what there is of the schema; throws MaintenanceSetupError if it is too new or not readable. */
+export async function lookAtSchema(runner: SqlRunner, schema: string): Promise<SchemaSight> {
+  const catalog = await readJson<CatalogRow>(runner, catalogQuery(schema), [functionNames])
+  const { server_version: serverVersion } = catalog
+  if (!catalog.is_installed) return { serverVersion, version: undefined, isComplete: false }
+  const hasFunctions = catalog.function_count === functionNames.length
+  const contents = await readJson<ContentsRow>(runner, contentsQuery(schema, hasFunctions), [
+    schemaVersion,
+  ]).catch((error: unknown) => {
+    throw translateStateError(error, schema)
+  })
+  const version = contents.version ?? 0
+  if (version > schemaVersion && contents.is_breaking) {
     throw new MaintenanceSetupError(
-      `The schema "${schema}" is at version ${installed.version}, and this version of typeorm-maintenance-mode ` +
+      `The schema "${schema}" is at version ${version}, and this version of typeorm-maintenance-mode ` +
         `understands ${schemaVersion}: upgrade the package in this application.`,
     )
   }
-  return installed.version
+  return { serverVersion, version, isComplete: hasFunctions && contents.is_sound && !catalog.is_open }
 }
 
-async function readInstalled(runner: SqlRunner, schema: string): Promise<InstalledSchema | undefined> {
-  try {
-    // Not to_regclass(): it may answer from a cache of this session that does not know yet what others have just made.
-    const exists = await runner.query(
-      `select exists (select from pg_class join pg_namespace n on n.oid = relnamespace
-         where relname = 'schema_version' and nspname = $1) as exists`,
-      [schema],
-    )
-    if (exists.rows[0]?.["exists"] !== true) return undefined
-    const { rows } = await runner.query(
-      `select max(version) as version, coalesce(bool_or(is_breaking) filter (where version > $1), false) as is_breaking
-       from "${schema}".schema_version`,
-      [schemaVersion],
-    )
-    return { version: Number(rows[0]?.["version"] ?? 0), isBreaking: rows[0]?.["is_breaking"] === true }
-  } catch (error) {
-    throw translateStateError(error, schema)
-  }
+interface CatalogRow {
+  readonly server_version: number
+  readonly is_installed: boolean
+  readonly function_count: number
+  readonly is_open: boolean
+}
+
+interface ContentsRow {
+  readonly version: number | null
+  readonly is_breaking: boolean
+  readonly is_sound: boolean
 }
 
 /** The functions that the steps make. */
@@ -138,34 +167,41 @@ const functionNames = [
   ),
 ]
 
-/** Whether nothing of an installed schema was lost: its functions are there, and the state has its row and its stamp. */
-async function isComplete(runner: SqlRunner, schema: string): Promise<boolean> {
-  const functions = await runner.query(
-    `select count(distinct proname)::int as count from pg_proc join pg_namespace n on n.oid = pronamespace
-     where nspname = $1 and proname = any($2)`,
-    [schema, functionNames],
-  )
-  if (functions.rows[0]?.["count"] !== functionNames.length) return false
-  const state = await runner
-    .query(`select from "${schema}".status() where stamp = pg_sequence_last_value('"${schema}".stamp')::text`)
-    .catch(() => ({ rows: [] }))
-  return state.rows.length === 1
+/**
+ * What the catalog tells, whatever there is; simple, for a new session takes long to plan. Not by to_regclass(): it may answer from a
+ * cache of this session that does not know yet what others have just made. `is_open`: everybody may call a function (`=X` of its
+ * privileges, which it has by default), and this role may put an end to that.
+ */
+const catalogQuery = (schema: string) => `
+  select current_setting('server_version_num')::integer as server_version, ${hasVersions(schema)} as is_installed,
+    count(distinct proname) as function_count,
+    coalesce(bool_or(pg_has_role(proowner, 'usage') and (proacl is null or proacl::text ~ '[{,]=X')), false) as is_open
+  from pg_catalog.pg_proc where pronamespace = ${oidOf(schema)} and proname = any ($1)`
+
+/** What an installed schema holds. */
+const contentsQuery = (schema: string, hasFunctions: boolean) => `
+  select max(version) as version, coalesce(bool_or(is_breaking) filter (where version > $1), false) as is_breaking,
+    ${hasFunctions ? `(select count(*) = 1 from "${schema}".state where stamp = pg_sequence_last_value('"${schema}".stamp'))` : "false"} as is_sound
+  from "${schema}".schema_version`
+
+/** The one row of a query. As JSON in a text, which no parser of the application's changes, nor values in binary. */
+async function readJson<Row>(runner: SqlRunner, text: string, values: unknown[]): Promise<Row> {
+  const { rows } = await runner.query(`select row_to_json(found)::text as row from (${text}) found`, values)
+  return JSON.parse(rows[0]?.["row"] as string) as Row
 }
 
 /**
  * Creates or upgrades the schema, or puts back what of it was lost. Safe from many processes at once: one works, the
- * others wait and find it done. Throws MaintenanceSetupError if the role may not do it.
+ * others wait and find it done. Throws MaintenanceSetupError if the role may not do it, or it holds what is another's.
  */
 export async function installSchema(runner: SqlRunner, schema: string): Promise<void> {
-  const version = await installedVersion(runner, schema)
-  if (version !== undefined && version >= schemaVersion && (await isComplete(runner, schema))) return
   await runner.query("begin isolation level read committed")
   try {
     await runner.query("set local lock_timeout = 0")
     await runner.query("select pg_advisory_xact_lock($1::bigint)", [lockKeys(schema).gate])
-    const currentVersion = (await installedVersion(runner, schema)) ?? 0
-    if (currentVersion < schemaVersion) await runner.query(upgradeSql(schema, currentVersion))
-    else if (!(await isComplete(runner, schema))) await runner.query(upgradeSql(schema, 0))
+    const { version = 0, isComplete } = await lookAtSchema(runner, schema)
+    if (version < schemaVersion) await runner.query(upgradeSql(schema, version))
+    else if (!isComplete) await runner.query(upgradeSql(schema, 0))
     await runner.query("commit")
   } catch (error) {
     await runner.query("rollback").catch(() => undefined)
@@ -173,8 +209,21 @@ export async function installSchema(runner: SqlRunner, schema: string): Promise<
   }
 }
 
-function installationFault(error: unknown, schema: string): unknown {
+/** Whether there is nothing to install. */
+export function isUpToDate({ version, isComplete }: SchemaSight): boolean {
+  return version !== undefined && version >= schemaVersion && isComplete
+}
+
+/** What PostgreSQL has against an installation, as an error that says what to do; any other error as it is. */
+export function installationFault(error: unknown, schema: string): unknown {
   const { code, message } = error as { code?: string; message: string }
+  if (code === isForeign) {
+    return new MaintenanceSetupError(
+      `The schema "${schema}" is not of typeorm-maintenance-mode: it holds other objects, so nothing was put into it. ` +
+        "Name a schema that does not exist yet, or is empty, in the option schema.",
+      { cause: error },
+    )
+  }
   if (error instanceof MaintenanceSetupError || code === undefined || !/^(?:42|2B|3F)/.test(code))
     return error
   return new MaintenanceSetupError(

@@ -12,12 +12,16 @@ export class StateFunctions {
   }
 
   /** The rows of `name($1, ...)`; `undefined` is null. */
-  async rows<Row extends object>(name: string, values: readonly unknown[] = []): Promise<Row[]> {
+  async rows<Row extends object>(
+    name: string,
+    values: readonly unknown[] = [],
+    columns = "*",
+  ): Promise<Row[]> {
     const parameters = values.map((_, index) => `$${index + 1}`).join(", ")
     const given = values.map((value) => value ?? null)
     try {
-      return (await this.#control.query<Row>(`select * from "${this.schema}".${name}(${parameters})`, given))
-        .rows
+      const text = `select ${columns} from "${this.schema}".${name}(${parameters})`
+      return (await this.#control.query<Row>(text, given)).rows
     } catch (error) {
       throw translateStateError(error, this.schema)
     }

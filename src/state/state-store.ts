@@ -3,23 +3,24 @@ import { MaintenanceSetupError } from "../errors"
 import type { Actor, AnnouncedWindow, Mode, StampedState } from "../mode/mode"
 import type { ControlConnection } from "./control-connection"
 import { Fleet } from "./fleet"
+import { installAloud } from "./installation-notice"
 import { stateLocked } from "./locked"
 import { persistently } from "./persistence"
-import { installedVersion, installSchema } from "./schema"
+import { installSchema, isUpToDate, lookAtSchema } from "./schema"
 import { StateFunctions } from "./state-functions"
 import { Switching } from "./switching"
 
 /** How long installing may take, others before included. */
 const installWithinMs = 300_000
 
-/** A row of the functions status() and announced(). */
+/** A row of the function state_and_announced(). */
 interface StatusRow {
   mode: Mode
   maintainer: string | null
   reason: string | null
-  since: Date | null
+  since_ms: number | null
   epoch: number
-  expires_at: Date | null
+  expires_at_ms: number | null
   retry_after_ms: number | null
   grace_ms: number | null
   ends_in_ms: number | null
@@ -29,7 +30,7 @@ interface StatusRow {
   announced_mode: "concurrent" | "exclusive" | null
   announced_maintainer: string
   announced_reason: string | null
-  announced_start: Date
+  announced_start_ms: number
   announced_start_in_ms: number
   announced_expires_in_ms: number | null
   announced_is_interrupted: boolean
@@ -57,12 +58,15 @@ export class StateStore {
    */
   async prepare(migrate: boolean): Promise<boolean> {
     this.#control.reopen()
-    await this.#checkServerVersion()
     const runner = {
       query: (text: string, values?: unknown[]) => this.#control.query(text, values, installWithinMs),
     }
-    if (migrate) await installSchema(runner, this.#schema)
-    return (await installedVersion(runner, this.#schema)) !== undefined
+    const sight = await lookAtSchema(runner, this.#schema)
+    checkServerVersion(sight.serverVersion)
+    if (!migrate || isUpToDate(sight)) return sight.version !== undefined
+    const waitsFor = () => this.#control.waitsFor()
+    await installAloud(this.#schema, waitsFor, () => installSchema(runner, this.#schema))
+    return true
   }
 
   /** The error for a schema that is not there and may not be created. */
@@ -89,8 +93,13 @@ export class StateStore {
       status: {
         mode,
         epoch,
-        ...given({ maintainer: row.maintainer, reason: row.reason, since: row.since }),
-        ...given({ expiresAt: row.expires_at, retryAfterMs, graceMs: row.grace_ms, readers: row.readers }),
+        ...given({ maintainer: row.maintainer, reason: row.reason, since: dateOf(row.since_ms) }),
+        ...given({
+          expiresAt: dateOf(row.expires_at_ms),
+          retryAfterMs,
+          graceMs: row.grace_ms,
+          readers: row.readers,
+        }),
         ...given({ announced: announcedIn(row) }),
       },
       stamp: stamp ?? undefined,
@@ -134,19 +143,6 @@ export class StateStore {
   ): Promise<QueryResult<Row>> {
     return persistently(() => this.#control.query<Row>(text, values), { signal, isAbandonable: true })
   }
-
-  /** Whether the server is a read replica. */
-  async isStandby(): Promise<boolean> {
-    const [row] = await this.#functions.read<{ is_standby: boolean }>(
-      "select pg_is_in_recovery() as is_standby",
-    )
-    return row?.is_standby === true
-  }
-
-  async #checkServerVersion(): Promise<void> {
-    const [row] = await this.#functions.read<{ server_version_num: string }>("show server_version_num")
-    checkServerVersion(Number(row?.server_version_num))
-  }
 }
 
 function announcedIn(row: StatusRow): AnnouncedWindow | null {
@@ -155,11 +151,18 @@ function announcedIn(row: StatusRow): AnnouncedWindow | null {
     mode: row.announced_mode,
     maintainer: row.announced_maintainer,
     ...given({ reason: row.announced_reason }),
-    startsAt: row.announced_start,
+    startsAt: dateOf(row.announced_start_ms) as Date,
     startsInMs: Math.max(0, Math.ceil(row.announced_start_in_ms)),
     ...given({ expiresInMs: row.announced_expires_in_ms }),
     isInterrupted: row.announced_is_interrupted,
   }
+}
+
+/** The last moment that a Date can be; PostgreSQL's go some thousand years further. */
+const lastMs = 8.64e15
+
+function dateOf(unixMs: number | null): Date | null {
+  return unixMs === null ? null : new Date(Math.min(unixMs, lastMs))
 }
 
 /** What of it is not null. */

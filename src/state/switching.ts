@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto"
-import { MaintenanceError, MaintenanceInputError, NotMaintainerError } from "../errors"
+import { MaintenanceInputError, NotMaintainerError } from "../errors"
 import { knownUser } from "../identity"
 import type { Actor, Mode } from "../mode/mode"
 import { mayHaveRun } from "./control-connection"
-import { briefMs, outageMs, type Persistence, persistently } from "./persistence"
+import { briefMs, isFinal, outageMs, type Persistence, persistently } from "./persistence"
 import { isLocked, stateLocked } from "./locked"
 import { awaitingTask } from "./interrupted-task"
 import { notTakenBack, perhapsChanged } from "./refusal"
@@ -197,7 +197,7 @@ export class Switching {
     const attempt = async (isAgain: boolean) => {
       await this.voidDoubtful()
       return work(isAgain).catch((error: unknown) => {
-        isDoubtful ||= !(error instanceof MaintenanceError) && mayHaveRun(error)
+        isDoubtful ||= !isFinal(error) && mayHaveRun(error)
         throw error
       })
     }
@@ -212,7 +212,7 @@ export class Switching {
         // If not now, then before the next change, or when it is connected again.
         this.voidDoubtful().catch(() => undefined)
       }
-      throw isDoubtful && !(error instanceof MaintenanceError)
+      throw isDoubtful && !isFinal(error)
         ? perhapsChanged(error, await this.#standbyAwaited())
         : await explain(error)
     }

@@ -7,10 +7,9 @@ import { ControlConnection, type ClientFactory } from "./control-connection"
 import { isLocked } from "./locked"
 import { channelOf } from "./schema"
 import type { Backend } from "./fleet"
+import { Hearing } from "./hearing"
 import { StateStore } from "./state-store"
 
-/** How long a notification may take that comes through a pooler before LISTEN is taken not to deliver. */
-const echoWithinMs = 2000
 /** How often the state is read where LISTEN does not deliver. */
 const pollMs = 1000
 const firstRetryMs = 200
@@ -57,6 +56,7 @@ export class Watch {
   readonly store: StateStore
   readonly #control: ControlConnection
   readonly #channel: string
+  readonly #hearing: Hearing
   readonly #onChange: WatchOwner["changed"]
   readonly #backends: WatchOwner["backends"]
   readonly #isPrepared: boolean
@@ -68,7 +68,6 @@ export class Watch {
   #isStandby = false
   #isRunning = false
   #next: NodeJS.Timeout | undefined
-  #echo: { token: string; heard(): void } | undefined
   /** The id of this instance; undefined while its watch is not connected. */
   #instance: number | undefined
   /** The id before its connection was lost. */
@@ -101,6 +100,7 @@ export class Watch {
     })
     this.store = new StateStore(this.#control, schema)
     this.#channel = channelOf(schema)
+    this.#hearing = new Hearing(this.#control, this.#channel)
     this.#onChange = changed
     this.#backends = backends
     this.#isPrepared = isPrepared
@@ -142,7 +142,7 @@ export class Watch {
     clearTimeout(this.#looking)
     clearTimeout(this.#renewing)
     this.#graceMs = Number.POSITIVE_INFINITY
-    this.#echo?.heard()
+    this.#hearing.stop()
     await this.#lapse()
     const closed = this.#control.close()
     this.#stopping.abort()
@@ -168,6 +168,8 @@ export class Watch {
     if (last && isAnother(status, last)) this.#onChange(status)
     this.#tell()
     this.#lookAgain(state)
+    // The watch is not to wait for who has locked the state: if it fails, it is done after the next look.
+    this.store.switching.voidDoubtful().catch(() => undefined)
     return status
   }
 
@@ -245,7 +247,6 @@ export class Watch {
 
   async #listen(): Promise<void> {
     this.#news = (await this.#isNotified()) ? "notified" : "polled"
-    await this.store.switching.voidDoubtful()
     await this.refresh()
     this.#retryMs = firstRetryMs
     // Some of the time that it goes on without this process is over.
@@ -306,15 +307,14 @@ export class Watch {
   }
 
   async #isNotified(): Promise<boolean> {
-    this.#isStandby = await this.store.isStandby()
+    const heard = await this.#hearing.listen()
+    this.#isStandby = heard === "standby"
+    this.#isPooled = heard === "nothing" && !this.#control.isDirect
+    if (heard === "all") return true
     if (this.#isStandby) {
       this.#say("This server is a read replica, on which nobody can listen.")
       return false
     }
-    await this.#control.query(`listen "${this.#channel}"`)
-    this.#isPooled = false
-    if (await this.#hearsItself()) return true
-    this.#isPooled = !this.#control.isDirect
     if (this.#isPooled && this.#isPrepared) throw mixedUp()
     this.#say(
       "LISTEN does not deliver, as behind a pooler that gives every transaction another connection (pgbouncer in " +
@@ -323,38 +323,12 @@ export class Watch {
     return false
   }
 
-  async #hearsItself(): Promise<boolean> {
-    const values = [this.#channel, `echo ${process.pid} ${Math.random()}`]
-    let timer: NodeJS.Timeout | undefined
-    let isHeard = false
-    const echo = new Promise<void>((resolve) => {
-      const heard = () => resolve(void (isHeard = true))
-      this.#echo = { token: values[1] as string, heard }
-      timer = setTimeout(resolve, echoWithinMs)
-    })
-    const notify = "select pg_notify($1, $2)"
-    try {
-      // What one notifies oneself of comes before the statement is done.
-      if (this.#control.isDirect) await this.#control.query(notify, values)
-      else {
-        // A pooler may pass it on as long as the one connection is just being served.
-        await this.#control.queryElsewhere(notify, values)
-        await echo
-      }
-      return isHeard
-    } finally {
-      clearTimeout(timer)
-      this.#echo = undefined
-    }
-  }
-
   #notified({ channel, payload }: Notification): void {
-    if (channel !== this.#channel || !this.#isRunning) return
-    if (payload === this.#echo?.token) this.#echo?.heard()
-    else if (payload === "tell") {
+    if (channel !== this.#channel || !this.#isRunning || this.#hearing.takes(payload)) return
+    if (payload === "tell") {
       this.#isAsked = true
       this.#tell()
-    } else if (!payload?.startsWith("echo ")) {
+    } else {
       // What was known is no longer true; until the new state is read, the fence decides.
       this.#known = undefined
       this.#read()

@@ -10,6 +10,7 @@ import type {
   TransactionStatus,
   WireClient,
 } from "./protocol"
+import { plainValues } from "./plain-values"
 import { transactionStart } from "./transaction-start"
 
 /** What a session needs of its owner. */
@@ -223,10 +224,14 @@ export class Session {
     this.#prepared.clear()
   }
 
-  /** Sends one statement of ours, and returns its rows. */
+  /**
+   * Sends one statement of ours, and returns its rows, as `plainValues` reads them; they are to be text, for the application
+   * may have its own values sent in binary.
+   */
   async run<Row>({ text, values }: Step): Promise<Row[]> {
     if (this.#postponed) await this.#start()
-    return ((await this.#query(text, [...values])) as { rows: Row[] }).rows
+    const query = { text, values: [...values], types: plainValues }
+    return ((await this.#query(query)) as { rows: Row[] }).rows
   }
 
   /** Hands a query object of the caller to pg; resolves when the server is done with it. */

@@ -88,6 +88,27 @@ describe("Behind a pgbouncer", () => {
     )
   })
 
+  it("of that kind, no notification is waited for that cannot come", async () => {
+    const fired: number[] = []
+    const { setTimeout: setTimer } = globalThis
+    globalThis.setTimeout = ((listener: () => void, ms = 0, ...args: []) =>
+      setTimer(
+        () => {
+          fired.push(ms)
+          listener()
+        },
+        ms,
+        ...args,
+      )) as typeof setTimeout
+    try {
+      await behind("transaction", (url) => withMaintenance(url, { plugin }, () => Promise.resolve()))
+    } finally {
+      globalThis.setTimeout = setTimer
+    }
+    // Longer ones are those of patience.
+    expect(fired.filter((ms) => ms >= 2000)).to.deep.equal([])
+  })
+
   it("that gives every session a connection of its own, all is as without", async () => {
     await behind("session", (url) =>
       withMaintenance(url, {}, async ({ dataSource, maintenance }) => {

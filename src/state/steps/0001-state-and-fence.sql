@@ -119,6 +119,13 @@ end $$;
 comment on function {schema}.as_of_now is
   'A window that has expired is none, also while nobody has put that into the row yet: what was before it is there again.';
 
+create or replace function {schema}.unix_ms(at timestamptz) returns bigint
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+  return floor(extract(epoch from at) * 1000)::bigint;
+comment on function {schema}.unix_ms is
+  'A time in milliseconds since 1970, as processes are told it: how a timestamp is written depends on the DateStyle and TimeZone of the session.';
+
 create or replace function {schema}.is_admitted(state {schema}.state, acting_user text, is_emergency boolean) returns boolean
   language sql immutable
   set search_path = pg_catalog, pg_temp
@@ -151,8 +158,8 @@ begin
       when 'announced' then format('maintenance by %s is announced for %s', state.maintainer, state.since)
       else format('%s maintenance by %s', state.mode, state.maintainer) end,
     detail = (jsonb_build_object('mode', state.mode, 'maintainer', state.maintainer, 'reason', state.reason,
-      'since', floor(extract(epoch from state.since) * 1000), 'epoch', state.epoch,
-      'expires_at', floor(extract(epoch from {schema}.latest_end_of(state)) * 1000),
+      'since', {schema}.unix_ms(state.since), 'epoch', state.epoch,
+      'expires_at', {schema}.unix_ms({schema}.latest_end_of(state)),
       'retry_after_ms', ceil(extract(epoch from {schema}.latest_end_of(state) - clock_timestamp()) * 1000))
       || case cause when 'busy' then {schema}.facts_of(state.task) else '{}' end)::text,
     hint = case cause when 'cursor' then
@@ -335,6 +342,15 @@ create or replace function {schema}.flush_on_commit() returns void
   end;
 comment on function {schema}.flush_on_commit is
   'A change of mode must outlive a crash, also where the application commits asynchronously.';
+
+create or replace function {schema}.await_no_standby() returns void
+  language sql
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select set_config('synchronous_commit', 'local', true);
+  end;
+comment on function {schema}.await_no_standby is
+  'Has the commit be durable here, and not wait for a synchronous standby: for what nobody is promised, and what is done again if a failover loses it. While a standby is missing, it would never be done, and what waits for that would not either.';
 
 create or replace function {schema}.wait_briefly() returns void
   language sql
@@ -611,6 +627,9 @@ declare
   state {schema}.state;
 begin
   perform {schema}.wait_briefly();
+  -- A renewal that waits is not seen, and the window ends though its process lives. One that a failover loses is made up for by
+  -- the next, which comes within a third of the time.
+  perform {schema}.await_no_standby();
   if exists (select from {schema}.state s where s.expires_at <= clock_timestamp()) then
     perform {schema}.mend();
   end if;
@@ -661,7 +680,8 @@ begin
     -- A switch that is being made has set the stamp already, and not committed yet: it is waited for by looking again later.
     return;
   end if;
-  perform {schema}.flush_on_commit();
+  -- What it does follows from the row and the clock, and is done again if it is lost.
+  perform {schema}.await_no_standby();
   select * into state from {schema}.state for update skip locked;
   if state.expires_at <= clock_timestamp() then
     perform {schema}.put_expired(state);

@@ -40,6 +40,7 @@ as $$
 declare
   new_id integer := nextval('{schema}.instance_id');
 begin
+  perform {schema}.await_no_standby();
   delete from {schema}.instance where id in (
     select id from {schema}.instance where id = former_id or id not in (select {schema}.live()) for update skip locked
   );
@@ -65,6 +66,7 @@ create or replace function {schema}.acknowledge(
   set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform {schema}.await_no_standby();
   update {schema}.instance set
     epoch = known_epoch, refusals = refusal_count, pool = pool_pids, unrestricted = is_unrestricted, told_at = clock_timestamp(),
     connected = array(
@@ -80,7 +82,8 @@ create or replace function {schema}.ask() returns text
   language sql security definer
   set search_path = pg_catalog, pg_temp
   begin atomic
-    select clock_timestamp()::text from (select pg_notify({channel}, 'tell')) as asked;
+    -- Not as a timestamp, which some settings of a session write so that it reads as another time.
+    select extract(epoch from clock_timestamp())::text from (select pg_notify({channel}, 'tell')) as asked;
   end;
 comment on function {schema}.ask is 'Has the instances tell anew what their backends do; returns when they were asked.';
 
@@ -88,7 +91,7 @@ create or replace function {schema}.untold(asked_at text, known_epoch integer) r
   language sql security definer
   set search_path = pg_catalog, pg_temp
   begin atomic
-    select count(*) from {schema}.instance where told_at < asked_at::timestamptz and epoch >= known_epoch and id in (select {schema}.live());
+    select count(*) from {schema}.instance where extract(epoch from told_at) < asked_at::numeric and epoch >= known_epoch and id in (select {schema}.live());
   end;
 comment on function {schema}.untold is 'How many live instances that know an epoch have told nothing since they were asked.';
 

@@ -337,6 +337,8 @@ create or replace function {schema}.void(names text[]) returns void
 as $$
 begin
   perform {schema}.lock_state();
+  -- A watch that is connected again does this first of all.
+  perform {schema}.await_no_standby();
   insert into {schema}.change (name) select unnest(names) on conflict do nothing;
   delete from {schema}.announced where entry = any (names);
   if found then

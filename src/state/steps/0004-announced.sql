@@ -142,6 +142,8 @@ create or replace function {schema}.lapse(entries text[]) returns void
 as $$
 begin
   perform {schema}.wait_briefly();
+  -- If a failover loses it, nothing begins all the same: nobody is there at the time.
+  perform {schema}.await_no_standby();
   delete from {schema}.announced where entry = any (entries);
   if found then
     perform pg_notify({channel}, 'announced');
@@ -166,16 +168,19 @@ comment on function {schema}.announced is 'The window that is to begin, for ever
 
 create or replace function {schema}.state_and_announced()
   returns table (
-    mode text, maintainer text, reason text, since timestamptz, epoch integer, expires_at timestamptz,
+    mode text, maintainer text, reason text, since_ms bigint, epoch integer, expires_at_ms bigint,
     retry_after_ms double precision, grace_ms double precision, readers integer, ends_in_ms double precision,
     ends_at_ms double precision, stamp text,
     announced_mode text, announced_maintainer text,
-    announced_reason text, announced_start timestamptz, announced_start_in_ms double precision,
+    announced_reason text, announced_start_ms bigint, announced_start_in_ms double precision,
     announced_expires_in_ms double precision, announced_is_interrupted boolean
   )
   language sql stable security definer
   set search_path = pg_catalog, pg_temp
   begin atomic
-    select s.*, a.* from {schema}.status() s left join {schema}.announced() a on true;
+    select s.mode, s.maintainer, s.reason, {schema}.unix_ms(s.since), s.epoch, {schema}.unix_ms(s.expires_at),
+      s.retry_after_ms, s.grace_ms, s.readers, s.ends_in_ms, s.ends_at_ms, s.stamp,
+      a.mode, a.maintainer, a.reason, {schema}.unix_ms(a.starts_at), a.starts_in_ms, a.expires_in_ms, a.is_interrupted
+    from {schema}.status() s left join {schema}.announced() a on true;
   end;
 comment on function {schema}.state_and_announced is 'All that an instance is to know.';
