@@ -61,10 +61,34 @@ function askApplication({ currentUser }: ResolvedOptions): string | undefined {
     })
   }
   if (user === undefined || user === null || user === "") return undefined
-  const fault = faultOfUser(user)
-  if (fault === undefined) return user as string
-  const what = typeof user === "string" ? `user that ${fault}` : typeof user
-  throw new MaintenanceSetupError(
-    `The option currentUser returned a ${what}; a user is a string of 1 to ${maxUserLength} characters.`,
+  const name = nameOf(user)
+  const fault = faultOfUser(name)
+  if (fault === undefined) return name as string
+  throw noUser(user, fault)
+}
+
+/** The name of a user whom the application knows by a number. Beyond the safe integers several would be one. */
+function nameOf(user: unknown): unknown {
+  const isNumber = typeof user === "bigint" || (typeof user === "number" && Number.isSafeInteger(user))
+  return isNumber ? user.toString() : user
+}
+
+/** The error for what the option currentUser has returned, and is no user. */
+function noUser(user: unknown, fault: string): MaintenanceSetupError {
+  if (typeof (user as PromiseLike<unknown>).then === "function") {
+    // Nobody else hears of it if it fails.
+    Promise.resolve(user).catch(() => undefined)
+    return new MaintenanceSetupError(
+      "The option currentUser returned a promise, but it is called for every statement and must return the user at once. " +
+        "Look the user up when the request begins, and keep it in an AsyncLocalStorage, or run the request by runAs().",
+    )
+  }
+  const what = typeof user === "string" ? `user that ${fault}` : describeValue(user)
+  return new MaintenanceSetupError(
+    `The option currentUser returned a ${what}; a user is a string of 1 to ${maxUserLength} characters, or an integer.`,
   )
+}
+
+function describeValue(value: unknown): string {
+  return typeof value === "number" ? `number that is no safe integer (${value})` : typeof value
 }

@@ -7,9 +7,10 @@ import type { RefusalPolicy } from "./shared"
 export interface MaintenanceOptions {
   /**
    * Whom the running code acts for, where neither `runAs` nor a decorator says so; called for every statement, so
-   * keep it cheap (an AsyncLocalStorage look-up). Without it, code outside `runAs` acts for nobody.
+   * keep it cheap (an AsyncLocalStorage look-up). An integer stands for the user whose name are its decimal digits. Without it,
+   * code outside `runAs` acts for nobody.
    */
-  currentUser?: (() => string | null | undefined) | undefined
+  currentUser?: (() => string | number | bigint | null | undefined) | undefined
   /** Users who are treated as every window's maintainer. Default: none. */
   emergencyUsers?: readonly string[] | undefined
   /**
@@ -42,7 +43,7 @@ export interface MaintenanceOptions {
 
 /** The options with every default in place. */
 export interface ResolvedOptions {
-  readonly currentUser: () => string | null | undefined
+  readonly currentUser: () => string | number | bigint | null | undefined
   readonly emergencyUsers: ReadonlySet<string>
   readonly schema: string
   readonly migrate: boolean

@@ -596,13 +596,25 @@ describe("Bad input", () => {
         says: ["The option currentUser threw", "it is not known who is asking"],
         cause: outage,
       },
-      "returns a number": {
-        currentUser: () => 7,
-        says: ["The option currentUser returned a number", "a user is a string"],
+      "returns a number beyond 2^53": {
+        currentUser: () => 2 ** 53,
+        says: ["currentUser returned a number that is no safe integer (9007199254740992)", "or an integer"],
+      },
+      "returns no number": {
+        currentUser: () => Number.NaN,
+        says: ["currentUser returned a number that is no safe integer (NaN)", "or an integer"],
+      },
+      "returns an object": {
+        currentUser: () => ({ id: 7 }),
+        says: ["The option currentUser returned a object", "a user is a string"],
       },
       "returns a promise": {
         currentUser: async () => "alice",
-        says: ["The option currentUser returned", "a user is a string"],
+        says: ["The option currentUser returned a promise", "AsyncLocalStorage", "runAs()"],
+      },
+      "returns a promise that fails": {
+        currentUser: () => Promise.reject(outage),
+        says: ["The option currentUser returned a promise", "AsyncLocalStorage", "runAs()"],
       },
       "returns 201 characters": {
         currentUser: () => "a".repeat(201),

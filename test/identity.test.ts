@@ -7,6 +7,7 @@ import { AccessRefusedError, installMaintenance, WriteVetoedError } from "../src
 import { newDataSource, useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase } from "./support/database"
 import { Item } from "./support/entities"
+import { errorOf } from "./support/error-of"
 
 /** As much of a `pg` client as code uses that works on it directly. */
 interface RawClient {
@@ -121,6 +122,32 @@ describe("Identity", () => {
   describe("of the option currentUser", () => {
     it("is asked where nobody said runAs", async () => {
       expect(await session.run("dora", actor)).to.equal("dora")
+    })
+
+    it("may know users by numbers: each is the user of its decimal digits", async () => {
+      const users: [number | bigint, string][] = [
+        [7, "7"],
+        [0, "0"],
+        [-1, "-1"],
+        [Number.MAX_SAFE_INTEGER, "9007199254740991"],
+        [2n ** 64n, "18446744073709551616"],
+      ]
+      let current: number | bigint | undefined
+      const plugin = { currentUser: () => current, emergencyUsers: ["0"] }
+      await withMaintenance(database.current.url, { plugin }, async ({ dataSource, maintenance }) => {
+        for (const [user, name] of users) {
+          current = user
+          expect(await maintenance.enter("concurrent")).to.include({ maintainer: name })
+          current = 8
+          const insert = () => dataSource.getRepository(Item).save({ name: `number ${name}` })
+          expect(await errorOf(insert())).to.be.instanceOf(WriteVetoedError)
+          for (const allowed of [user, 0n]) {
+            current = allowed
+            await dataSource.getRepository(Item).delete((await insert()).id)
+          }
+          await maintenance.leave()
+        }
+      })
     })
 
     it("is not even asked within runAs", async () => {

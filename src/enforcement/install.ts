@@ -52,6 +52,8 @@ export class Installation {
   #ready: Promise<void> | undefined
   #isReady = false
   #isStarting = false
+  /** What initialize() waits for: if it fails, that fails. */
+  #starting: Promise<void> | undefined
   /** While the DataSource is being destroyed, nothing is made ready. */
   #isClosing = false
   #isUninstalled = false
@@ -209,7 +211,10 @@ export class Installation {
     Object.defineProperty(driver, installedKey, { value: true, configurable: true })
     this.#undos.push(
       () => delete (driver as { [installedKey]?: true })[installedKey],
-      replaceMethod(driver, "createQueryRunner", () => (mode) => new Runner(driver as never, mode)),
+      replaceMethod(driver, "createQueryRunner", () => (mode) => {
+        if (this.#isStarting) this.#makeReady()
+        return new Runner(driver as never, mode)
+      }),
       replaceMethod(
         driver,
         "obtainMasterConnection",
@@ -221,7 +226,7 @@ export class Installation {
         (obtain) => () => this.#obtain(() => obtain.call(driver), driver.slaves.length > 0),
       ),
       replaceMethod(driver, "connect", (connect) => () => this.#connect(() => connect.call(driver))),
-      replaceMethod(driver, "afterConnect", (look) => () => this.#startUp(() => look.call(driver))),
+      replaceMethod(driver, "afterConnect", (look) => () => this.#afterConnect(() => look.call(driver))),
       replaceMethod(
         driver,
         "disconnect",
@@ -244,16 +249,30 @@ export class Installation {
     }
   }
 
-  /** As the driver's connect(), and the plugin is ready after it. */
+  /** As the driver's connect(); the plugin becomes ready while TypeORM goes on. */
   async #connect(connect: () => Promise<void>): Promise<void> {
-    await this.#startUp(connect)
-    this.#guardPools()
     try {
-      await this.ready()
+      await this.#startUp(connect)
     } catch (error) {
-      await this.#driver.disconnect()
+      // TypeORM does not: a query runner of its own would keep a connection, and that the process.
+      if (this.#driver.master) await this.#driver.disconnect().catch(() => undefined)
       throw error
     }
+    this.#guardPools()
+    this.#makeReady()
+  }
+
+  /** Begins to make it ready as soon as it can, while TypeORM looks at the server and at the entities: whoever needs it waits. */
+  #makeReady(): void {
+    if (!this.#driver.master || this.#starting) return
+    this.#starting = this.ready()
+    this.#starting.catch(() => undefined)
+  }
+
+  /** As the driver's afterConnect(), and the plugin is ready after it; if it rejects, TypeORM destroys the DataSource. */
+  async #afterConnect(look: () => Promise<void>): Promise<void> {
+    await this.#startUp(look)
+    await (this.#starting ?? this.ready())
   }
 
   async #startUp(work: () => Promise<void>): Promise<void> {
@@ -266,16 +285,17 @@ export class Installation {
   }
 
   async #disconnect(disconnect: () => Promise<void>): Promise<void> {
-    this.#ready = undefined
+    this.#ready = this.#starting = undefined
     this.#isReady = false
     this.#isClosing = true
     this.#events.stopped()
     this.#waitingRoom.close()
     this.#places.close()
+    const stopped = this.#watch.stop()
     try {
-      await this.#watch.stop()
       await disconnect()
     } finally {
+      await stopped
       this.#isClosing = false
       for (const undo of this.#poolUndos.splice(0)) undo()
     }

@@ -1,0 +1,43 @@
+// A process of its own whose DataSource does not initialize; tells the error's code, and has nothing more to do.
+import "reflect-metadata"
+import { Column, Entity } from "typeorm"
+import { installMaintenance, type MaintenanceOptions } from "../../src"
+import { newDataSource } from "./data-source"
+
+@Entity()
+class Keyless {
+  @Column()
+  name!: string
+}
+
+/** Why it does not. */
+export const causes = {
+  "currentUser returns a promise": { plugin: { currentUser: async () => "alice" } as object },
+  "currentUser returns no number": { plugin: { currentUser: () => Number.NaN } },
+  "currentUser throws": {
+    plugin: {
+      currentUser: () => {
+        throw new Error("the session store is down")
+      },
+    },
+  },
+  "there is no schema": { plugin: { migrate: false, schema: "missing" } },
+  "the schema is another's": { plugin: { schema: "garden" } },
+  "an entity has no key": { options: { entities: [Keyless] } },
+  "it may not synchronize in this mode": { options: { synchronize: true } },
+} satisfies Record<string, { plugin?: MaintenanceOptions; options?: object }>
+
+async function main(url: string, cause: keyof typeof causes): Promise<void> {
+  const { plugin, options }: { plugin?: MaintenanceOptions; options?: object } = causes[cause]
+  // A connection that is left over would keep the process for ever, and not until it has idled for long enough.
+  const dataSource = newDataSource(url, { extra: { idleTimeoutMillis: 0 }, ...options })
+  installMaintenance(dataSource, plugin)
+  const code = await dataSource.initialize().then(
+    () => "initialized",
+    (error: { code?: string; name: string }) => error.code ?? error.name,
+  )
+  process.send?.(code)
+  process.disconnect?.()
+}
+
+if (require.main === module) void main(process.argv[2] as string, process.argv[3] as keyof typeof causes)
