@@ -6,6 +6,7 @@ import { fleet } from "./fleet"
 import { growth } from "./growth"
 import { memory } from "./memory"
 import { refusal } from "./refusal"
+import { start } from "./start"
 import { switching } from "./switching"
 
 const sections: Record<string, (url: string) => Promise<void>> = {
@@ -14,6 +15,7 @@ const sections: Record<string, (url: string) => Promise<void>> = {
   unprepared,
   growth,
   refusal,
+  start,
   switching,
   fleet,
   memory,

@@ -133,17 +133,17 @@ describe("Identity", () => {
         [2n ** 64n, "18446744073709551616"],
       ]
       let current: number | bigint | undefined
-      const plugin = { currentUser: () => current, emergencyUsers: ["0"] }
-      await withMaintenance(database.current.url, { plugin }, async ({ dataSource, maintenance }) => {
+      const options = { plugin: { currentUser: () => current, emergencyUsers: ["0"] } }
+      await withMaintenance(database.current.url, options, async ({ dataSource, maintenance }) => {
         for (const [user, name] of users) {
           current = user
           expect(await maintenance.enter("concurrent")).to.include({ maintainer: name })
           current = 8
-          const insert = () => dataSource.getRepository(Item).save({ name: `number ${name}` })
-          expect(await errorOf(insert())).to.be.instanceOf(WriteVetoedError)
+          const save = () => dataSource.getRepository(Item).save({ name: `number ${name}` })
+          expect(await errorOf(save())).to.be.instanceOf(WriteVetoedError)
           for (const allowed of [user, 0n]) {
             current = allowed
-            await dataSource.getRepository(Item).delete((await insert()).id)
+            await dataSource.getRepository(Item).delete((await save()).id)
           }
           await maintenance.leave()
         }

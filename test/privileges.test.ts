@@ -175,7 +175,13 @@ describe("A schema of the name that is to be taken", () => {
       expect(await maintenance.status()).to.include({ mode: "normal" })
     })
     expect(await comment()).to.match(/belongs to typeorm-maintenance-mode\.$/)
+    // A function of somebody else is none of its business.
+    await database.sql(
+      `create function maintenance.report() returns int language sql as 'select 1';
+       revoke execute on function maintenance.report from public; drop function maintenance.untold`,
+    )
     await withMaintenance(url.toString(), {}, nothing)
+    expect(await database.sql("select from pg_proc where proname = 'untold'")).to.have.length(1)
     await database.sql("drop owned by tenant cascade; drop role tenant")
   })
 

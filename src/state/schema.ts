@@ -82,7 +82,23 @@ comment on table "${schema}".schema_version is 'The steps that were run, and whe
 /** The SQL that brings a schema from a version to the newest. Nobody but its owner may call its functions without a grant. */
 export function upgradeSql(schema: string, fromVersion: number): string {
   const steps = schemaSteps.slice(fromVersion).map((step) => renderStep(schema, step))
-  return [...steps, `revoke execute on all functions in schema "${schema}" from public;\n`].join("\n")
+  return [...steps, closing(schema)].join("\n")
+}
+
+/** The SQL that leaves the functions to their owner, and to whom they were granted to. Others' are none of its business. */
+function closing(schema: string): string {
+  return `do $closing$
+declare
+  own regprocedure;
+begin
+  for own in
+    select oid from pg_catalog.pg_proc
+    where pronamespace = ${oidOf(schema)} and pg_catalog.pg_has_role(proowner, 'usage')
+  loop
+    execute pg_catalog.format('revoke execute on routine %s from public', own);
+  end loop;
+end $closing$;
+`
 }
 
 /**
@@ -126,10 +142,12 @@ export interface SchemaSight {
 
 /** Looks what there is of the schema; throws MaintenanceSetupError if it is too new or not readable. */
 export async function lookAtSchema(runner: SqlRunner, schema: string): Promise<SchemaSight> {
-  const catalog = await readJson<CatalogRow>(runner, catalogQuery(schema), [functionNames])
+  const catalog = await readJson<CatalogRow>(runner, catalogQuery(schema))
   const { server_version: serverVersion } = catalog
   if (!catalog.is_installed) return { serverVersion, version: undefined, isComplete: false }
-  const hasFunctions = catalog.function_count === functionNames.length
+  const found = new Set(catalog.function_names?.split(" "))
+  const hasFunctions = functionNames.every((name) => found.has(name))
+  const isOpen = catalog.open_names?.split(" ").some((name) => functionNames.includes(name)) ?? false
   const contents = await readJson<ContentsRow>(runner, contentsQuery(schema, hasFunctions), [
     schemaVersion,
   ]).catch((error: unknown) => {
@@ -142,14 +160,14 @@ export async function lookAtSchema(runner: SqlRunner, schema: string): Promise<S
         `understands ${schemaVersion}: upgrade the package in this application.`,
     )
   }
-  return { serverVersion, version, isComplete: hasFunctions && contents.is_sound && !catalog.is_open }
+  return { serverVersion, version, isComplete: hasFunctions && contents.is_sound && !isOpen }
 }
 
 interface CatalogRow {
   readonly server_version: number
   readonly is_installed: boolean
-  readonly function_count: number
-  readonly is_open: boolean
+  readonly function_names: string | null
+  readonly open_names: string | null
 }
 
 interface ContentsRow {
@@ -162,21 +180,23 @@ interface ContentsRow {
 const functionNames = [
   ...new Set(
     schemaSteps.flatMap(({ sql }) =>
-      [...sql.matchAll(/create or replace function \{schema\}\.(\w+)/g)].map(([, name]) => name),
+      [...sql.matchAll(/create or replace function \{schema\}\.(\w+)/g)].map(([, name]) => name as string),
     ),
   ),
 ]
 
 /**
  * What the catalog tells, whatever there is; simple, for a new session takes long to plan. Not by to_regclass(): it may answer from a
- * cache of this session that does not know yet what others have just made. `is_open`: everybody may call a function (`=X` of its
+ * cache of this session that does not know yet what others have just made. `open_names`: everybody may call these (`=X` of the
  * privileges, which it has by default), and this role may put an end to that.
  */
 const catalogQuery = (schema: string) => `
   select current_setting('server_version_num')::integer as server_version, ${hasVersions(schema)} as is_installed,
-    count(distinct proname) as function_count,
-    coalesce(bool_or(pg_has_role(proowner, 'usage') and (proacl is null or proacl::text ~ '[{,]=X')), false) as is_open
-  from pg_catalog.pg_proc where pronamespace = ${oidOf(schema)} and proname = any ($1)`
+    string_agg(proname, ' ') as function_names,
+    string_agg(proname, ' ') filter (
+      where pg_has_role(proowner, 'usage') and (proacl is null or proacl::text ~ '[{,]=X')
+    ) as open_names
+  from pg_catalog.pg_proc where pronamespace = ${oidOf(schema)}`
 
 /** What an installed schema holds. */
 const contentsQuery = (schema: string, hasFunctions: boolean) => `
@@ -185,7 +205,7 @@ const contentsQuery = (schema: string, hasFunctions: boolean) => `
   from "${schema}".schema_version`
 
 /** The one row of a query. As JSON in a text, which no parser of the application's changes, nor values in binary. */
-async function readJson<Row>(runner: SqlRunner, text: string, values: unknown[]): Promise<Row> {
+async function readJson<Row>(runner: SqlRunner, text: string, values: unknown[] = []): Promise<Row> {
   const { rows } = await runner.query(`select row_to_json(found)::text as row from (${text}) found`, values)
   return JSON.parse(rows[0]?.["row"] as string) as Row
 }
