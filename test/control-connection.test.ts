@@ -2,6 +2,7 @@ import { expect } from "chai"
 import { Client, type ClientConfig, defaults } from "pg"
 import { StateUnavailableError } from "../src"
 import { ControlConnection, mayHaveRun } from "../src/state/control-connection"
+import type { Priority } from "../src/state/turns"
 import { useDatabase } from "./support/database"
 import { errorOf } from "./support/error-of"
 import { withShortenedTimers } from "./support/long-timers"
@@ -37,6 +38,29 @@ describe("The connection for the state", () => {
       await control.close()
     })
     await proxy.stop()
+    while ((await sessions()).length > 0);
+  })
+
+  it("runs what goes first before all that waits, and what goes last after it", async () => {
+    const control = new ControlConnection(
+      (settings) => new Client({ connectionString: database.current.url, ...settings }) as never,
+      { notification: () => undefined, lost: () => undefined },
+    )
+    const order: string[] = []
+    const run = async (name: string, priority?: Priority) => {
+      await control.query("select 1", [], { priority })
+      order.push(name)
+    }
+    await Promise.all([
+      run("running"),
+      run("last", "last"),
+      run("usual"),
+      run("first", "first"),
+      run("usual again"),
+      run("first again", "first"),
+    ])
+    expect(order).to.deep.equal(["running", "first", "first again", "usual", "usual again", "last"])
+    await control.close()
     while ((await sessions()).length > 0);
   })
 

@@ -191,6 +191,81 @@ describe("Whether one may write", () => {
     })
   })
 
+  describe("of which many calls ask at once", () => {
+    /** Has the database count how often it is asked, and take its time to answer. */
+    const withCount = async (
+      answerAfterMs: number,
+      work: (asked: () => Promise<number>) => Promise<void>,
+    ) => {
+      const { current } = database
+      await current.sql(`
+        create sequence maintenance.asked;
+        alter function maintenance.admit(text, boolean) rename to answer;
+        create function maintenance.admit(acting_user text, is_emergency boolean) returns void language sql as
+          'select nextval(''maintenance.asked''), pg_sleep(${answerAfterMs / 1000}); select maintenance.answer(acting_user, is_emergency)'`)
+      try {
+        await work(async () => {
+          const [row] = await current.sql<{ asked: number }>(
+            "select case when is_called then last_value else 0 end::integer as asked from maintenance.asked",
+          )
+          return row?.asked as number
+        })
+      } finally {
+        await current.sql(`
+          drop function maintenance.admit(text, boolean);
+          alter function maintenance.answer(text, boolean) rename to admit;
+          drop sequence maintenance.asked`)
+      }
+    }
+
+    it("is asked again for each user, and not for each call, with an answer that was asked for after the call", async () => {
+      const { maintenance } = installed.current
+      await maintenance.enter("concurrent", { as: "alice" })
+      await withCount(0, async (asked) => {
+        const calls = Array.from({ length: 2000 }, (_, number) =>
+          maintenance.runAs(number % 2 === 0 ? "bob" : "carol", () =>
+            errorOf(
+              number < 1000 ? maintenance.assertWritable() : maintenance.whenWritable({ timeoutMs: 0 }),
+            ),
+          ),
+        )
+        for (const error of await Promise.all(calls)) expect(error).to.be.instanceOf(WriteVetoedError)
+        // Of each user one question was under way when the others came, who share the next.
+        expect(await asked()).to.equal(4)
+      })
+    })
+
+    it("is answered when the window of this process has been renewed, for which those who ask wait", async () => {
+      const { maintenance } = installed.current
+      const { since } = await maintenance.enter("concurrent", {
+        as: "alice",
+        heldWhile: "alive",
+        graceMs: 1000,
+      })
+      await withCount(50, async (asked) => {
+        const calls = Array.from({ length: 40 }, (_, number) =>
+          maintenance.runAs(`user ${number}`, () => errorOf(maintenance.assertWritable())),
+        )
+        for (const error of await Promise.all(calls)) expect(error).to.be.instanceOf(WriteVetoedError)
+        expect(await asked()).to.equal(40)
+      })
+      expect((await maintenance.status()).since).to.deep.equal(since)
+    })
+
+    it("is answered after a change of mode that is asked for later", async () => {
+      const { maintenance } = installed.current
+      await maintenance.enter("concurrent", { as: "alice" })
+      await withCount(5, async (asked) => {
+        const calls = Array.from({ length: 100 }, (_, number) =>
+          maintenance.runAs(`user ${number}`, () => maintenance.whenWritable()),
+        )
+        await maintenance.leave({ as: "alice" })
+        expect(await asked()).to.be.below(100)
+        await Promise.all(calls)
+      })
+    })
+  })
+
   it("is not asked in a way that makes no sense", async () => {
     const { maintenance } = installed.current
     for (const options of [{ timeoutMs: -1 }, { timeout: 5 }, { signal: "x" }, 5]) {

@@ -8,6 +8,7 @@ import { notWritable } from "../state/refusal"
 import { briefMs, persistently } from "../state/persistence"
 import type { Backend } from "../state/fleet"
 import { isLocked } from "../state/locked"
+import { SharedQuestions } from "../state/shared-questions"
 import type { StateStore } from "../state/state-store"
 import { Watch } from "../state/watch"
 import { pipelinedQueryClass } from "../wire/pipelined-query"
@@ -47,6 +48,8 @@ export class Installation {
   readonly #connections = new Map<WireClient, FencedConnection>()
   /** The connections to replicas: there somebody else's backend may have the same process id here. */
   readonly #elsewhere = new WeakSet<WireClient>()
+  readonly #refusals = new SharedQuestions<WriteVetoedError | AccessRefusedError | undefined>()
+  readonly #reports = new SharedQuestions<MaintenanceReport>()
   readonly #undos: Undo[] = []
   readonly #poolUndos: Undo[] = []
   #ready: Promise<void> | undefined
@@ -122,10 +125,13 @@ export class Installation {
     return persistently(() => this.#watch.refresh(), { withinMs: briefMs }).catch(unlocked(store))
   }
 
-  /** As `refresh`, with the instances. */
+  /** As `refresh`, with the instances; read once for all who ask meanwhile. */
   async report(): Promise<MaintenanceReport> {
-    const store = await this.store()
-    return this.#watch.report().catch(unlocked(store))
+    const report = await this.#reports.ask("report", async () => {
+      const store = await this.store()
+      return this.#watch.report().catch(unlocked(store))
+    })
+    return { ...report }
   }
 
   /** Throws the refusal, and tells of it, if the actor may not write; rejects with MaintenanceSetupError. */
@@ -134,8 +140,16 @@ export class Installation {
     if (refusal) throw this.refused(notWritable(refusal))
   }
 
-  /** The refusal of an actor who may not write; undefined for who may. Rejects with MaintenanceSetupError. */
-  async refusalOf(actor: Actor): Promise<WriteVetoedError | AccessRefusedError | undefined> {
+  /**
+   * The refusal of an actor who may not write; undefined for who may. Asked once for all who act for the same user meanwhile.
+   * Rejects with MaintenanceSetupError.
+   */
+  refusalOf(actor: Actor): Promise<WriteVetoedError | AccessRefusedError | undefined> {
+    const kind = JSON.stringify([actor.user ?? null, actor.isEmergency])
+    return this.#refusals.ask(kind, () => this.#refusalOf(actor))
+  }
+
+  async #refusalOf(actor: Actor): Promise<WriteVetoedError | AccessRefusedError | undefined> {
     const store = await this.store()
     return store.admit(actor).then(
       () => undefined,

@@ -2,6 +2,7 @@ import type { Socket } from "node:net"
 import type { Client, ClientConfig, Notification, QueryResult, QueryResultRow } from "pg"
 import { MaintenanceSetupError, StateUnavailableError } from "../errors"
 import { plainValues } from "../wire/plain-values"
+import { type Priority, Turns } from "./turns"
 
 /** What a control connection tells its owner. */
 export interface ControlEvents {
@@ -21,6 +22,14 @@ type ControlClient = Client & {
 
 /** Makes clients for the same server and role as the DataSource's pool. */
 export type ClientFactory = (settings: ClientConfig) => ControlClient
+
+/** How a statement is run. */
+export interface ControlOptions {
+  /** How long to wait for an answer. Default: 10 seconds. */
+  readonly withinMs?: number
+  /** When it has its turn. Default: in the order of the calls. */
+  readonly priority?: Priority | undefined
+}
 
 /** How long to wait for an answer before the network is taken to be broken: no statement for the state takes long. */
 const patienceMs = 10_000
@@ -89,7 +98,7 @@ export class ControlConnection {
   #current: ControlClient | undefined
   /** What is being opened. */
   #coming: ControlClient | undefined
-  #turn: Promise<unknown> = Promise.resolve()
+  readonly #turns = new Turns()
   /** Counts how often nobody has answered: what waits for its turn then is not sent, or it would wait as long, one after the other. */
   #silences = 0
   #isClosed = false
@@ -106,21 +115,19 @@ export class ControlConnection {
   }
 
   /**
-   * Runs one statement, after those asked for before. If there is no answer for so long, the connection is lost. Throws
+   * Runs one statement, after those asked for before, or as its priority says. If there is no answer for so long, the connection is lost. Throws
    * MaintenanceSetupError if it is closed.
    */
   query<Row extends QueryResultRow>(
     text: string,
     values: unknown[] = [],
-    withinMs = patienceMs,
+    { withinMs = patienceMs, priority }: ControlOptions = {},
   ): Promise<QueryResult<Row>> {
     const silences = this.#silences
-    const result = this.#turn.then(() => {
+    return this.#turns.take(async () => {
       if (silences !== this.#silences) throw notSent()
       return this.#run<Row>(text, values, withinMs)
-    })
-    this.#turn = result.catch(() => undefined)
-    return result
+    }, priority)
   }
 
   /** As `query`, once, on a connection of its own. */
@@ -162,7 +169,8 @@ export class ControlConnection {
     this.#isClosed = true
     const giveUp = () => (this.#current ?? this.#coming)?.connection.stream.destroy()
     const givingUp = setTimeout(giveUp, closeWithinMs).unref()
-    await this.#turn
+    // After all that waits.
+    await this.#turns.take(async () => undefined, "last")
     clearTimeout(givingUp)
     const opened = await this.#client?.catch(() => undefined)
     this.#current = this.#client = undefined

@@ -72,7 +72,7 @@ export class Fleet {
 
   /** The live instances, in the order in which they came. */
   async instances(): Promise<Instance[]> {
-    const rows = await this.#functions.rows<InstanceRow>("instances", [], instanceColumns)
+    const rows = await this.#functions.rows<InstanceRow>("instances", [], { columns: instanceColumns })
     return rows.map(({ since_ms: sinceMs, ...row }) => ({ ...row, since: new Date(sinceMs) }))
   }
 

@@ -1,5 +1,13 @@
 import type { ControlConnection } from "./control-connection"
 import { translateStateError } from "./refusal"
+import type { Priority } from "./turns"
+
+/** How a function is called. */
+interface Reading {
+  /** The columns to read. Default: all. */
+  readonly columns?: string | undefined
+  readonly priority?: Priority | undefined
+}
 
 /** The SQL functions of a schema, called over the control connection; their refusals are errors of this package. */
 export class StateFunctions {
@@ -15,21 +23,21 @@ export class StateFunctions {
   async rows<Row extends object>(
     name: string,
     values: readonly unknown[] = [],
-    columns = "*",
+    { columns = "*", priority }: Reading = {},
   ): Promise<Row[]> {
     const parameters = values.map((_, index) => `$${index + 1}`).join(", ")
     const given = values.map((value) => value ?? null)
+    const call = `select ${columns} from "${this.schema}".${name}(${parameters})`
     try {
-      const text = `select ${columns} from "${this.schema}".${name}(${parameters})`
-      return (await this.#control.query<Row>(text, given)).rows
+      return (await this.#control.query<Row>(call, given, { priority })).rows
     } catch (error) {
       throw translateStateError(error, this.schema)
     }
   }
 
   /** What a function returns that returns one value. */
-  async value<T>(name: string, values: readonly unknown[] = []): Promise<T> {
-    const [row] = await this.rows<Record<string, T>>(name, values)
+  async value<T>(name: string, values: readonly unknown[] = [], priority?: Priority): Promise<T> {
+    const [row] = await this.rows<Record<string, T>>(name, values, { priority })
     return (row as Record<string, T>)[name] as T
   }
 

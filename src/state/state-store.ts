@@ -59,7 +59,8 @@ export class StateStore {
   async prepare(migrate: boolean): Promise<boolean> {
     this.#control.reopen()
     const runner = {
-      query: (text: string, values?: unknown[]) => this.#control.query(text, values, installWithinMs),
+      query: (text: string, values?: unknown[]) =>
+        this.#control.query(text, values, { withinMs: installWithinMs }),
     }
     const sight = await lookAtSchema(runner, this.#schema)
     checkServerVersion(sight.serverVersion)
@@ -119,9 +120,9 @@ export class StateStore {
     await this.#functions.rows("mend")
   }
 
-  /** Throws the refusal of whoever may not write. */
+  /** Throws the refusal of whoever may not write. Many may ask for many users, so a change of mode goes first. */
   async admit(actor: Actor): Promise<void> {
-    await this.#functions.rows("admit", [actor.user, actor.isEmergency])
+    await this.#functions.rows("admit", [actor.user, actor.isEmergency], { priority: "last" })
   }
 
   /** The window that is being entered, if there is one, and whether who enters it is there. */

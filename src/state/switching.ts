@@ -147,9 +147,12 @@ export class Switching {
     return { epoch, id }
   }
 
-  /** Puts off the end of the windows that are tied to a process; returns whether there can be one still. */
+  /**
+   * Puts off the end of the windows that are tied to a process, before anything else that waits; returns whether there can be one
+   * still.
+   */
   renew(lease: string): Promise<boolean> {
-    return this.#functions.value("renew", [lease])
+    return this.#functions.value("renew", [lease], "first")
   }
 
   /** Says that a window will begin; returns in how many milliseconds. */
