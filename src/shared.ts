@@ -13,15 +13,29 @@ export interface Context {
   readonly task?: { readonly id: string; readonly user: string } | undefined
 }
 
+/** A watch, for the others of the process. */
+export interface SharedWatch {
+  /** Where its state is. */
+  readonly schema: string
+  /** Tells it that the state was changed. */
+  outdate(): void
+}
+
 /** What all copies of this package in a process share, so that a context entered by one is seen by the other. */
 interface Shared {
   /** Whom the running code acts for, and the `during` that it runs in. */
   readonly context: AsyncLocalStorage<Context>
   /** The installed plugins, for the decorators that name none. */
   readonly installed: Set<Maintenance>
+  /** The watches that run. */
+  readonly watches: Set<SharedWatch>
 }
 
 const key = Symbol.for("typeorm-maintenance-mode.1")
 const holder = globalThis as { [key]?: Shared }
 
-export const shared: Shared = (holder[key] ??= { context: new AsyncLocalStorage(), installed: new Set() })
+export const shared: Shared = (holder[key] ??= {
+  context: new AsyncLocalStorage(),
+  installed: new Set(),
+  watches: new Set(),
+})

@@ -119,9 +119,10 @@ export class Installation {
     return this.#watch.store
   }
 
-  /** Reads the state anew, so that this process knows it at once. */
+  /** Reads the state anew after a change, so that this process knows it at once, also in its other DataSources. */
   async refresh(): Promise<MaintenanceStatus> {
     const store = await this.store()
+    this.#watch.outdateOthers()
     return persistently(() => this.#watch.refresh(), { withinMs: briefMs }).catch(unlocked(store))
   }
 

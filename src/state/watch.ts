@@ -3,6 +3,7 @@ import { setTimeout as pause } from "node:timers/promises"
 import type { Notification } from "pg"
 import { MaintenanceSetupError } from "../errors"
 import type { AnnouncedWindow, MaintenanceReport, MaintenanceStatus, StampedState } from "../mode/mode"
+import { shared, type SharedWatch } from "../shared"
 import { ControlConnection, type ClientFactory } from "./control-connection"
 import { isLocked } from "./locked"
 import { channelOf } from "./schema"
@@ -52,8 +53,9 @@ export interface WatchOwner {
  * Keeps the mode in memory, by LISTEN, and makes this process an instance that the others see. What it knows serves to
  * refuse early; it never allows a write. While the connection is down nothing is known, and the fence alone decides.
  */
-export class Watch {
+export class Watch implements SharedWatch {
   readonly store: StateStore
+  readonly schema: string
   readonly #control: ControlConnection
   readonly #channel: string
   readonly #hearing: Hearing
@@ -61,6 +63,8 @@ export class Watch {
   readonly #backends: WatchOwner["backends"]
   readonly #isPrepared: boolean
   #known: StampedState | undefined
+  /** Counts the changes that were heard of: what a read brings that was asked for before one may not be current. */
+  #changes = 0
   /** What was read last, be it current or not. */
   #last: MaintenanceStatus | undefined
   #news: News = "none"
@@ -99,6 +103,7 @@ export class Watch {
       lost: () => this.#lost(),
     })
     this.store = new StateStore(this.#control, schema)
+    this.schema = schema
     this.#channel = channelOf(schema)
     this.#hearing = new Hearing(this.#control, this.#channel)
     this.#onChange = changed
@@ -125,6 +130,7 @@ export class Watch {
   async start(): Promise<void> {
     this.#isRunning = true
     this.#stopping = new AbortController()
+    shared.watches.add(this)
     await this.#listen()
   }
 
@@ -136,6 +142,7 @@ export class Watch {
   /** Ends the connection and forgets what was known. It can be started again. */
   async stop(): Promise<void> {
     this.#isRunning = false
+    shared.watches.delete(this)
     this.#news = "none"
     clearTimeout(this.#next)
     clearTimeout(this.#telling)
@@ -153,6 +160,7 @@ export class Watch {
   /** Reads the state now, and tells the listener if it is new. */
   async refresh(): Promise<MaintenanceStatus> {
     // All reads go over one connection, one after the other: what was read last is the latest.
+    const changes = this.#changes
     let state = await this.store.read()
     if (state.stamp === undefined) {
       // As after a switch that was rolled back, and when a window has expired. If it cannot be mended, the fence reads the
@@ -160,7 +168,8 @@ export class Watch {
       await this.store.mend().catch(() => undefined)
       state = await this.store.read()
     }
-    this.#known = state
+    // It is read again after a change that was heard of meanwhile.
+    if (changes === this.#changes) this.#known = state
     this.#isLockSaid = false
     const { status } = state
     const last = this.#last
@@ -237,6 +246,18 @@ export class Watch {
     if (this.#known === undefined) return
     this.#known = undefined
     this.#read()
+  }
+
+  /** The state was changed: what was known is no longer true, and until the new state is read, the fence decides. */
+  outdate(): void {
+    this.#changes++
+    this.#known = undefined
+    if (this.#news !== "none") this.#read()
+  }
+
+  /** Tells the other watches of the process, so that nothing is refused by what they knew before. */
+  outdateOthers(): void {
+    for (const watch of shared.watches) if (watch !== this && watch.schema === this.schema) watch.outdate()
   }
 
   /** Counts what this instance has refused. */
@@ -329,9 +350,7 @@ export class Watch {
       this.#isAsked = true
       this.#tell()
     } else {
-      // What was known is no longer true; until the new state is read, the fence decides.
-      this.#known = undefined
-      this.#read()
+      this.outdate()
     }
   }
 
