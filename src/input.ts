@@ -84,6 +84,12 @@ export function checkSignal(signal: unknown): AbortSignal | undefined {
   throw new MaintenanceInputError(`The option signal is an AbortSignal; this one is ${inspect(signal)}.`)
 }
 
+/** A yes or no as given by a caller, by default no; throws MaintenanceInputError. */
+export function checkFlag(name: string, value: unknown): boolean {
+  if (value === undefined || typeof value === "boolean") return value === true
+  throw new MaintenanceInputError(`The option ${name} is true or false; this one is ${inspect(value)}.`)
+}
+
 /** Throws MaintenanceInputError for anything but an object with these options, which may be an option itself. */
 export function checkOptions(options: unknown, names: readonly string[], option?: string): void {
   if (typeof options !== "object" || options === null) {

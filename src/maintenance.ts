@@ -17,17 +17,34 @@ import {
 } from "./errors"
 import { currentTask, knownUser, namedActor, runAs, runTask, runWithPolicy } from "./identity"
 import type { Actor, Entered, MaintenanceReport, MaintenanceStatus, Mode } from "./mode/mode"
-import { checkExpiry, checkMode, checkOptions, checkSignal, checkUser, checkWork, durationOf } from "./input"
+import {
+  checkExpiry,
+  checkFlag,
+  checkMode,
+  checkOptions,
+  checkSignal,
+  checkUser,
+  checkWork,
+  durationOf,
+} from "./input"
 import { checkPolicy, type MaintenanceOptions, resolveOptions } from "./options"
 import { type RefusalPolicy, shared } from "./shared"
-import { interruptedTask, taskLost } from "./drain/failure"
+import { interruptedTask, taskEndedBySignal, taskLost } from "./drain/failure"
 import { fateOf, insteadOf, isReplaced, isSameWindow, replaced, type Tenure } from "./drain/fate"
+import { SignalledWindow } from "./drain/signalled-window"
+import { holdsNothing } from "./state/refusal"
+import type { Opened } from "./state/switching"
 import { WritableWait } from "./when-writable"
 
 /** Who changes the mode. */
 export interface LeaveOptions {
   /** The maintainer or an emergency user. Default: whom the running code acts for. */
   as?: string | undefined
+  /**
+   * Whether to do nothing if this user holds no window, so that a script can run twice. Somebody else's window stands, also if this
+   * is an emergency user. Default: false, which throws.
+   */
+  ifHeld?: boolean | undefined
 }
 
 /** How long a window is to stand. */
@@ -98,6 +115,8 @@ export class Maintenance {
 
   /** The window that this DataSource has entered last, if it is not known to be over. */
   #held: Tenure | undefined
+  /** The window that this DataSource has entered last for signals to end, if it is not known to be over. */
+  #signalled: SignalledWindow | undefined
   readonly #feed = new DrainingFeed()
   readonly #entering: Entering
   readonly #writable = new WritableWait({
@@ -112,11 +131,13 @@ export class Maintenance {
       changed: (status) => {
         this.#sayIfOver(status)
         if (status.mode === "normal") this.#entering.forget()
+        this.#signalled?.changed(status)
         this.#emit("change", status)
       },
       refused: (error) => this.#emit("refused", error),
       stopped: () => {
         this.#held = undefined
+        this.#signalled?.release()
         this.#feed.close()
       },
     })
@@ -143,9 +164,16 @@ export class Maintenance {
     return this.#feed.whileUnderWay(async (tell) => {
       if (checkMode(mode) !== "normal") {
         const entry = this.#entryOf(mode, options)
-        const entered = await this.#entering.enter(entry, tell)
+        const { actor, withinTask } = entry.opening
+        const leave = () => this.leave({ as: actor.user, ifHeld: true })
+        const [entered, signalled] = await this.#enterUntilSignal(entry, tell, leave)
         // What is entered within a task ends with that.
-        if (entry.opening.withinTask === undefined) this.#held = { was: entered, at: performance.now() }
+        if (withinTask !== undefined) signalled?.release()
+        else {
+          this.#held = { was: entered, at: performance.now() }
+          if (signalled) this.#signalled?.release()
+          this.#signalled = signalled ?? this.#signalled
+        }
         return entered
       }
       checkOptions(options, enterOptionNames)
@@ -157,13 +185,18 @@ export class Maintenance {
 
   /**
    * Ends the window; in normal mode, takes back what the user has announced. Throws NotMaintainerError for a stranger,
-   * MaintenanceInputError if there is nothing to end.
+   * MaintenanceInputError if there is nothing to end; neither with `ifHeld`.
    */
   async leave(options: LeaveOptions = {}): Promise<MaintenanceStatus> {
-    checkOptions(options, ["as"])
+    checkOptions(options, ["as", "ifHeld"])
+    const ifHeld = checkFlag("ifHeld", options.ifHeld)
     const actor = this.#actor(options.as)
     const store = await this.#installation.store()
-    await this.#letGo(() => store.switching.leave(actor))
+    // An emergency user holds what is his own alone.
+    const holder = ifHeld ? { ...actor, isEmergency: false } : actor
+    await this.#letGo(() => store.switching.leave(holder)).catch((error: unknown) => {
+      if (!ifHeld || !holdsNothing(error)) throw error
+    })
     return this.#installation.refresh()
   }
 
@@ -209,7 +242,8 @@ export class Maintenance {
   }
 
   /**
-   * Enters, runs the work as the maintainer, and leaves, whatever happens; a window that the same user held before is
+   * Enters, runs the work as the maintainer, and leaves, also when the work throws. If the process ends before that, the window
+   * stands; see `leaveOnSignal`, `heldWhile` and `expiresInMs`. A window that the same user held before is
    * put back as it was instead, and so is somebody else's that an emergency user took over: if that is exclusive, and this was
    * concurrent, what others have begun meanwhile is waited for as when that was entered. Resolves with what the work
    * resolves with; if the work throws, so does this. Throws NotMaintainerError if another `during` of the same user is
@@ -232,14 +266,15 @@ export class Maintenance {
     options: EnterOptions,
     { task, work }: { task: string; work: () => T | Promise<T> },
   ): Promise<T> {
-    const [user, was] = await this.#feed.whileUnderWay(async (tell) => {
+    const [user, [was, signalled]] = await this.#feed.whileUnderWay(async (tell) => {
       if (checkMode(mode) === "normal") {
         throw new MaintenanceInputError('during("normal") makes no sense: name the mode to enter.')
       }
       const entry = this.#entryOf(mode, options, task)
       checkWork("during()", work)
       const maintainer = knownUser(entry.opening.actor)
-      const entered = await this.#entering.enter(entry, tell).catch(async (error: unknown) => {
+      const leave = () => this.#endOf(task)
+      const entered = await this.#enterUntilSignal(entry, tell, leave).catch(async (error: unknown) => {
         // Perhaps it stands.
         throw error instanceof EnteringInterruptedError ? await this.#putBack(task, error) : error
       })
@@ -250,13 +285,13 @@ export class Maintenance {
     try {
       result = await runTask(user, task, work)
     } catch (error) {
-      await this.#finish(task, tenure).catch((failure) => {
+      await this.#finish(task, tenure, signalled).catch((failure) => {
         const isEnded = failure instanceof DrainTimeoutError
         warn(isEnded ? failure.message : `The maintenance of ${user} was not ended: ${String(failure)}`)
       })
       throw error
     }
-    await this.#finish(task, tenure)
+    await this.#finish(task, tenure, signalled)
     return result
   }
 
@@ -421,26 +456,44 @@ export class Maintenance {
     this.#held = undefined
   }
 
+  /** Enters; with `leaveOnSignal`, a signal breaks that off, or ends by `leave` what has been entered. */
+  async #enterUntilSignal(
+    entry: Entry,
+    tell: Tell,
+    leave: () => Promise<unknown>,
+  ): Promise<[Entered, SignalledWindow | undefined]> {
+    if (!entry.leaveOnSignal) return [await this.#entering.enter(entry, tell), undefined]
+    const { mode, actor } = entry.opening
+    const signalled = new SignalledWindow(`the ${mode} maintenance of ${actor.user}`)
+    const enter = (signal: AbortSignal) => this.#entering.enter({ ...entry, signal }, tell)
+    return [await signalled.enter(enter, { signal: entry.signal, leave }), signalled]
+  }
+
   /**
    * Ends the window of a task; throws NotMaintainerError if it was gone before. If the mode that is back is stricter, waits for what
    * others have begun meanwhile; throws DrainTimeoutError if that is not over in time.
    */
-  async #finish(task: string, tenure: Tenure): Promise<void> {
+  async #finish(task: string, tenure: Tenure, signalled: SignalledWindow | undefined): Promise<void> {
     const store = await this.#installation.store()
     const { mode } = this.#installation.watch.latest ?? tenure.was
-    const putBack = await store.switching.finish(task)
-    const status = await this.#installation.refresh()
+    const { putBack, status } = await this.#endOf(task).finally(() => signalled?.release())
+    if (signalled?.endedBy) throw taskEndedBySignal(signalled.endedBy, status)
     if (!putBack) throw taskLost(tenure, status)
     if (mode !== "concurrent" || status.mode !== "exclusive") return
     await this.#feed.whileUnderWay((tell) => this.#entering.putBack(store, putBack, status, tell))
   }
 
+  /** Ends the window of a task; resolves with what is put back, if it stood, and the status. */
+  async #endOf(task: string): Promise<{ putBack: Opened | undefined; status: MaintenanceStatus }> {
+    const store = await this.#installation.store()
+    const putBack = await store.switching.finish(task)
+    return { putBack, status: await this.#installation.refresh() }
+  }
+
   /** Ends the window of a task that was not begun, if it stands; returns the error that says what became of it. */
   async #putBack(task: string, error: EnteringInterruptedError): Promise<EnteringInterruptedError> {
     try {
-      const store = await this.#installation.store()
-      await store.switching.finish(task)
-      await this.#installation.refresh()
+      await this.#endOf(task)
       return interruptedTask(error)
     } catch {
       return error

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from "node:async_hooks"
 import type { Maintenance } from "./maintenance"
+import { SignalHolds } from "./signal-holds"
 
 /** What happens to whoever is restricted and asks for a connection: it is refused, or waits for the end of the window. */
 export type RefusalPolicy = "throw" | "wait"
@@ -29,6 +30,8 @@ interface Shared {
   readonly installed: Set<Maintenance>
   /** The watches that run. */
   readonly watches: Set<SharedWatch>
+  /** What signals are to end: the process is listened for once, however many copies there are. */
+  readonly signalHolds: SignalHolds
 }
 
 const key = Symbol.for("typeorm-maintenance-mode.1")
@@ -38,4 +41,5 @@ export const shared: Shared = (holder[key] ??= {
   context: new AsyncLocalStorage(),
   installed: new Set(),
   watches: new Set(),
+  signalHolds: new SignalHolds(),
 })

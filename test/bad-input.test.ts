@@ -64,11 +64,13 @@ const modes: Record<string, BadCall> = {
   },
   "leave in normal mode": {
     call: (m) => m.leave({ as: "alice" }),
-    says: ["no maintenance to leave", "the mode is normal already"],
+    says: [
+      "There is no maintenance to leave: the mode is normal already. Where that is no error, pass ifHeld: true.",
+    ],
   },
   "enter of normal in normal mode": {
     call: (m) => m.enter("normal", { as: "alice" }),
-    says: ["no maintenance to leave"],
+    says: ["There is no maintenance to leave: the mode is normal already."],
   },
 }
 
@@ -188,13 +190,21 @@ const entries: Record<string, BadCall> = {
     call: entering({ heldWhile: "alive", then: "terminate" }),
     says: ['The option then is "end" or "stay"; this one is \'terminate\'.'],
   },
+  "leave with a condition that is no yes or no": {
+    call: (m) => m.leave({ as: "alice", ifHeld: "yes" as never }),
+    says: ["The option ifHeld is true or false; this one is 'yes'."],
+  },
+  "enter with an end by signals that is no yes or no": {
+    call: entering({ leaveOnSignal: 1 }),
+    says: ["The option leaveOnSignal is true or false; this one is 1."],
+  },
   "extend in normal mode": {
     call: (m) => m.extend({ as: "alice", expiresInMs: 5000 }),
-    says: ["There is no maintenance to leave, extend or hand over"],
+    says: ["There is no maintenance to extend: the mode is normal already."],
   },
   "transfer in normal mode": {
     call: (m) => m.transfer({ as: "alice", to: "bob" }),
-    says: ["There is no maintenance to leave, extend or hand over"],
+    says: ["There is no maintenance to hand over: the mode is normal already."],
   },
   "transfer to nobody": {
     call: (m) => m.transfer({ as: "alice" } as never),

@@ -1,7 +1,8 @@
 import { expect } from "chai"
-import { NotMaintainerError, WriteVetoedError } from "../src"
+import { MaintenanceInputError, NotMaintainerError, WriteVetoedError } from "../src"
 import { type Installed, useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase } from "./support/database"
+import { errorOf } from "./support/error-of"
 import { openShop } from "./support/shop"
 import { windowOf } from "./support/window"
 
@@ -22,6 +23,40 @@ describe("A change of mode", () => {
     expect(windowOf(await maintenance.status())).to.deep.equal(windowOf(entered))
     const left = await maintenance.leave({ as: "alice" })
     expect(left).to.deep.equal({ mode: "normal", epoch: entered.epoch + 1 })
+  })
+
+  it("to normal mode can be asked for where nothing is held, so that a script can run twice", async () => {
+    const { maintenance } = installed.current
+    const leave = (as: string) => maintenance.leave({ as, ifHeld: true })
+    await maintenance.enter("concurrent", { as: "alice" })
+    expect(await leave("alice")).to.include({ mode: "normal" })
+    expect(await leave("alice")).to.include({ mode: "normal" })
+
+    const held = await maintenance.enter("concurrent", { as: "alice" })
+    for (const stranger of ["bob", "break-glass"]) {
+      expect(windowOf(await leave(stranger))).to.deep.equal(windowOf(held))
+    }
+    await maintenance.enter("concurrent", { as: "break-glass" })
+    expect(await leave("alice")).to.include({ maintainer: "break-glass" })
+    expect(await leave("break-glass")).to.include({ mode: "normal" })
+  })
+
+  it("to normal mode takes back what the same user has announced alone, where nothing is held", async () => {
+    const { maintenance } = installed.current
+    const leave = (as: string) => maintenance.leave({ as, ifHeld: true })
+    const entering = errorOf(maintenance.enter("concurrent", { as: "alice", startsInMs: 3_600_000 }))
+    while (!(await maintenance.status()).announced);
+    for (const stranger of ["bob", "break-glass"]) {
+      expect((await leave(stranger)).announced).to.include({ maintainer: "alice" })
+    }
+    expect((await leave("alice")).announced).to.equal(undefined)
+    expect(await entering).to.be.instanceOf(NotMaintainerError)
+  })
+
+  it("to normal mode is refused to nobody, held or not", async () => {
+    expect(await errorOf(installed.current.maintenance.leave({ ifHeld: true }))).to.be.instanceOf(
+      MaintenanceInputError,
+    )
   })
 
   it("is refused to a stranger, who is told who holds it, since when and why", async () => {

@@ -55,6 +55,12 @@ export interface EnterOptions {
   readers?: number | undefined
   /** What is done about what others have running. Default: that of the mode. */
   drain?: DrainOptions | undefined
+  /**
+   * Whether SIGINT and SIGTERM end the window before they end the process, for scripts. The signal takes a window back that is being
+   * entered, and leaves one that stands, which takes 5 seconds at most; a second signal is not held up. If the application listens
+   * to the signal, too, its listeners decide what becomes of the process. Default: false.
+   */
+  leaveOnSignal?: boolean | undefined
   /** Breaks the entering off: the mode goes back to what it was, and `enter()` rejects with the signal's reason. */
   signal?: AbortSignal | undefined
 }
@@ -72,5 +78,6 @@ export const enterOptionNames = [
   "readers",
   "drain",
   "acknowledgeWithinMs",
+  "leaveOnSignal",
   "signal",
 ]

@@ -4,6 +4,7 @@ import { MaintenanceInputError } from "../errors"
 import type { Actor, Mode } from "../mode/mode"
 import {
   checkExpiry,
+  checkFlag,
   checkOptions,
   checkReason,
   checkSignal,
@@ -22,6 +23,8 @@ export interface Entry {
   /** When it is to begin, if not now. */
   readonly start: Start | undefined
   readonly acknowledgeWithinMs: number
+  /** Whether a signal to the process ends it, too. */
+  readonly leaveOnSignal: boolean
   readonly signal: AbortSignal | undefined
 }
 
@@ -70,6 +73,7 @@ export function entryOf(
     plan,
     start: startOf(options),
     acknowledgeWithinMs: durationOf("acknowledgeWithinMs", options.acknowledgeWithinMs, 5000),
+    leaveOnSignal: checkFlag("leaveOnSignal", options.leaveOnSignal),
     signal: checkSignal(options.signal),
   }
 }

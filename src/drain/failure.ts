@@ -226,6 +226,23 @@ export function interruptedTask({ cause }: EnteringInterruptedError): EnteringIn
   )
 }
 
+/** The reason to break off the entering of a mode when a signal asks the process to end. */
+export function brokenOffBySignal(signal: NodeJS.Signals): DOMException {
+  return new DOMException(
+    `The mode was not entered: the process received ${signal} (leaveOnSignal). The mode is what it was before.`,
+    "AbortError",
+  )
+}
+
+/** The error for a task whose window a signal has ended before it was done. */
+export function taskEndedBySignal(signal: NodeJS.Signals, status: MaintenanceStatus): NotMaintainerError {
+  return new NotMaintainerError(
+    `The maintenance was over before its task was done: the process received ${signal} (leaveOnSignal). ` +
+      "What the task has committed is stored.",
+    factsOf(status),
+  )
+}
+
 function messageOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause)
 }

@@ -224,11 +224,24 @@ export function isUnreadable(error: unknown): boolean {
   return unreadable.has((error as ServerError).code ?? "")
 }
 
+/** What a function that changes a window would have done, if there were one, and what helps. */
+const nothingTo: Readonly<Record<string, string>> = {
+  leave: "leave: the mode is normal already. Where that is no error, pass ifHeld: true.",
+  extend: "extend: the mode is normal already.",
+  transfer: "hand over: the mode is normal already.",
+}
+
+/** Whether a call was refused because its user holds no window: there is none, or it is somebody else's. */
+export function holdsNothing(error: unknown): boolean {
+  const { code } = ((error as MaintenanceError).cause ?? {}) as ServerError
+  return error instanceof MaintenanceError && (code === "MM003" || code === "MM004" || code === "MM008")
+}
+
 /**
  * The error of the plugin's own SQL as one of this package's classes: a refusal by its SQLSTATE (MM001 to MM008),
- * an unreadable state as a MaintenanceSetupError. Anything else (a lost connection, 40001, a timeout) is returned as it is.
+ * an unreadable state as a MaintenanceSetupError. `called` is the function that raised it, where that matters. Anything else (a lost connection, 40001, a timeout) is returned as it is.
  */
-export function translateStateError(error: unknown, schema: string): unknown {
+export function translateStateError(error: unknown, schema: string, called = "leave"): unknown {
   if (!(error instanceof Error) || error instanceof MaintenanceError) return error
   const serverError: ServerError = error
   switch (serverError.code) {
@@ -253,13 +266,10 @@ export function translateStateError(error: unknown, schema: string): unknown {
     case "MM008":
       return announcedByOthers(factsIn(serverError))
     case "MM004":
-      return new MaintenanceInputError(
-        "There is no maintenance to leave, extend or hand over: the mode is normal already.",
-        {
-          mode: "normal",
-          cause: error,
-        },
-      )
+      return new MaintenanceInputError(`There is no maintenance to ${nothingTo[called]}`, {
+        mode: "normal",
+        cause: error,
+      })
   }
   if (serverError.code === untranslatable) {
     return new MaintenanceInputError(

@@ -31,7 +31,7 @@ export class StateFunctions {
     try {
       return (await this.#control.query<Row>(call, given, { priority })).rows
     } catch (error) {
-      throw translateStateError(error, this.schema)
+      throw translateStateError(error, this.schema, name)
     }
   }
 

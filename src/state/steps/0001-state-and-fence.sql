@@ -150,7 +150,7 @@ begin
       else case state.mode when 'exclusive' then 'MM002' else 'MM001' end end,
     message = case cause
       when 'stranger' then format('maintenance is held by %s', state.maintainer)
-      when 'normal' then 'there is no maintenance to leave'
+      when 'normal' then 'the mode is normal: there is no maintenance'
       when 'busy' then format('a task of %s is running', state.maintainer)
       when 'lost' then 'the maintenance was ended or taken over meanwhile'
       when 'past' then format('it is %s already', clock_timestamp())
@@ -167,7 +167,7 @@ begin
       else '' end;
 end $$;
 comment on function {schema}.refuse is
-  'Raises the refusal: MM001 a write in concurrent mode, MM002 an access in exclusive mode, MM003 a change of mode by somebody else, MM004 leave() in normal mode, MM005 a second task of the maintainer at once, MM006 a task whose window is gone, MM007 a start that is past, MM008 a window beside one that is announced.';
+  'Raises the refusal: MM001 a write in concurrent mode, MM002 an access in exclusive mode, MM003 a change of mode by somebody else, MM004 a change of a window that is not there, MM005 a second task of the maintainer at once, MM006 a task whose window is gone, MM007 a start that is past, MM008 a window beside one that is announced.';
 
 create or replace function {schema}.share_state() returns {schema}.state
   language plpgsql
