@@ -15,7 +15,7 @@ export {
   WriteVetoedError,
 } from "./errors"
 export type { RefusalFacts, RefusedChange } from "./errors"
-export { installMaintenance, Maintenance } from "./maintenance"
+export { installMaintenance, Maintenance, maintenanceOf } from "./maintenance"
 export type {
   ExtendOptions,
   LeaveOptions,

@@ -13,6 +13,7 @@ import {
   DrainTimeoutError,
   EnteringInterruptedError,
   MaintenanceInputError,
+  MaintenanceSetupError,
   type WriteVetoedError,
 } from "./errors"
 import { currentTask, knownUser, namedActor, runAs, runTask, runWithPolicy } from "./identity"
@@ -396,6 +397,11 @@ export class Maintenance {
     return this.#feed.follow()
   }
 
+  /** The DataSource in which it is installed. */
+  get dataSource(): DataSource {
+    return this.#installation.dataSource
+  }
+
   /** Whether its DataSource is initialized. */
   get isInUse(): boolean {
     return this.#installation.dataSource.isInitialized
@@ -529,6 +535,17 @@ export class Maintenance {
  */
 export function installMaintenance(dataSource: DataSource, options: MaintenanceOptions = {}): Maintenance {
   return new Maintenance(dataSource, options)
+}
+
+/**
+ * The Maintenance of a DataSource in which it is installed, by whichever copy of this package: for dependency injection, and for code
+ * that is given the DataSource alone. Throws MaintenanceSetupError if there is none.
+ */
+export function maintenanceOf(dataSource: DataSource): Maintenance {
+  for (const maintenance of shared.installed) if (maintenance.dataSource === dataSource) return maintenance
+  throw new MaintenanceSetupError(
+    "Maintenance mode is not installed in this DataSource: call installMaintenance(dataSource) first.",
+  )
 }
 
 function warn(message: string): void {
