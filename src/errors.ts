@@ -10,6 +10,14 @@ export interface RefusedChange {
   readonly operation: "insert" | "update" | "remove" | "soft-remove" | "recover"
 }
 
+/** The users whom the code of one transaction acted for, where they differ; undefined is nobody that is known. */
+export interface ActedFor {
+  /** When the transaction began. */
+  readonly first: string | undefined
+  /** When it was refused: the user at the commit counts. */
+  readonly last: string | undefined
+}
+
 /** What is known of the window that refused. */
 export interface RefusalFacts {
   readonly mode?: Mode | undefined
@@ -20,6 +28,8 @@ export interface RefusalFacts {
   readonly expiresAt?: Date | undefined
   /** How many milliseconds after the refusal that was. */
   readonly retryAfterMs?: number | undefined
+  /** Whom the code acted for, where that has changed within the transaction. */
+  readonly actedFor?: ActedFor | undefined
   /** The error underneath, mostly the one that PostgreSQL raised. */
   readonly cause?: unknown
 }
@@ -40,6 +50,8 @@ export abstract class MaintenanceError extends TypeORMError {
   readonly expiresAt: Date | undefined
   /** How many milliseconds after the refusal that is, as for the header `Retry-After`; undefined if it is not known. */
   readonly retryAfterMs: number | undefined
+  /** Whom the code acted for when the refused transaction began, and when it was refused; undefined if that is the same. */
+  readonly actedFor: ActedFor | undefined
   override readonly cause: unknown
 
   constructor(message: string, facts: RefusalFacts = {}) {
@@ -50,6 +62,7 @@ export abstract class MaintenanceError extends TypeORMError {
     this.since = facts.since
     this.expiresAt = facts.expiresAt
     this.retryAfterMs = facts.retryAfterMs
+    this.actedFor = facts.actedFor
     this.cause = facts.cause
   }
 }

@@ -14,7 +14,7 @@ export {
   StateUnavailableError,
   WriteVetoedError,
 } from "./errors"
-export type { RefusalFacts, RefusedChange } from "./errors"
+export type { ActedFor, RefusalFacts, RefusedChange } from "./errors"
 export { installMaintenance, Maintenance, maintenanceOf } from "./maintenance"
 export type {
   ExtendOptions,

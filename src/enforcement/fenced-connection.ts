@@ -7,6 +7,7 @@ import type { ForeignQuery, Result, Statement, Step, WireClient } from "../wire/
 import { Session, type SessionOwner } from "../wire/session"
 import { Checkpoint, type CheckpointOwner } from "./checkpoint"
 import type { Fence } from "./fence"
+import { withActors } from "../state/refusal"
 import { replaceMethod, type Undo } from "./replace-method"
 import { isAnswer, type Request } from "./request"
 import { SelfCommitting } from "./self-committing"
@@ -51,6 +52,9 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
   isStartingUp = false
   /** Whom the last statement acted for; undefined before the first of who has it. */
   lastActor: Actor | undefined
+  /** Whom the first statement of the running transaction acted for; undefined outside, and before that. */
+  #firstActor: Actor | undefined
+  #isCommitting = false
   /** Whether a query runner has it. */
   isLent = false
   /** Whether it is one of TypeORM's `slaves`: a replica, which writes nothing, and may not have the schema. */
@@ -113,9 +117,19 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     return performance.now() - this.#since
   }
 
-  /** Tells of a refusal; returns the error, to be thrown. */
+  /** Tells of a refusal, which says whom the transaction began as, too; returns the error, to be thrown. */
   refused(error: unknown): unknown {
-    return this.#enforcement.refused(error)
+    const actors = { first: this.#firstActor?.user, last: this.lastActor?.user }
+    const hasChanged = this.#firstActor && this.lastActor && actors.first !== actors.last
+    return this.#enforcement.refused(hasChanged ? withActors(error, actors, this.#isCommitting) : error)
+  }
+
+  /** Notes whom a statement acts for, and within a transaction, whom its first one acted for. */
+  note({ actor, kind }: Pick<Request, "actor" | "kind">): void {
+    this.lastActor = actor
+    this.#isCommitting = kind === "commit"
+    if (this.session.is("I")) this.#firstActor = undefined
+    else if (kind !== "control") this.#firstActor ??= actor
   }
 
   get changes(): RefusedChange[] {
@@ -180,8 +194,8 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     const { session } = this
     const { query, kind, end } = request
     if (kind !== "rollback") {
+      this.note(request)
       this.#assertAdmitted(request.actor)
-      this.lastActor = request.actor
     }
     // With values or a name it is PostgreSQL's to say what is wrong with it.
     if ((kind === "control" || end) && !query.isExtended) {
@@ -258,8 +272,8 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
       const text = session.textOf(query) ?? query.cursor?.text
       const classified = text === undefined ? unknownText : classify(text, false)
       const { kind, mayEndTransaction } = classified
+      this.note({ actor, kind })
       if (kind !== "rollback") this.#assertAdmitted(actor)
-      this.lastActor = actor
       if (kind === "control" || (kind === "rollback" && !session.is("I"))) return session.submit(query, {})
       if (session.is("I") && kind === "atomic") {
         const translate = (error: Error) => this.#checkpoint.refuse(error, actor) as Error

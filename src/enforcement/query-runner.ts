@@ -2,6 +2,7 @@ import { QueryRunnerAlreadyReleasedError, type ReplicationMode } from "typeorm"
 import type { PostgresDriver } from "typeorm/driver/postgres/PostgresDriver.js"
 import type { PostgresQueryRunner } from "typeorm/driver/postgres/PostgresQueryRunner.js"
 import { MaintenanceError } from "../errors"
+import type { Actor } from "../mode/mode"
 import type { Enforcement, FencedConnection } from "./fenced-connection"
 import { recordingBroadcasterClass, type RecordedChanges } from "./recorded-changes"
 import { classify } from "./statement-kind"
@@ -161,12 +162,18 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
     #refusal(query?: string): Error | undefined {
       if (context.fence.isOpen || this.#isUnfenced || this.isReleased) return undefined
       if (!this.databaseConnection && context.isWaiting()) return undefined
+      let actor: Actor | undefined
       try {
-        context.fence.assertAdmitted(context.actor())
+        actor = context.actor()
+        context.fence.assertAdmitted(actor)
         return undefined
       } catch (error) {
-        const isRollback = this.#fenced && query !== undefined && classify(query, false).kind === "rollback"
-        return isRollback ? undefined : ((this.#fenced ?? context).refused(error) as Error)
+        const fenced = this.#fenced
+        if (!fenced) return context.refused(error) as Error
+        const kind = query === undefined ? "control" : classify(query, false).kind
+        if (kind === "rollback") return undefined
+        if (actor) fenced.note({ actor, kind })
+        return fenced.refused(error) as Error
       }
     }
 

@@ -1,5 +1,6 @@
 import {
   AccessRefusedError,
+  type ActedFor,
   EnteringInterruptedError,
   MaintenanceError,
   MaintenanceInputError,
@@ -49,6 +50,23 @@ export function accessRefused(facts: RefusalFacts, why?: string): AccessRefusedE
       `only the maintainer gets a connection. ${why ? `${capitalized(why)}. ` : ""}Try again when the maintenance is over.`,
     facts,
   )
+}
+
+/** A refusal that says, too, whom the code acted for within its transaction; `isCommit` if the commit was refused. */
+export function withActors(refusal: unknown, actedFor: ActedFor, isCommit: boolean): unknown {
+  const { first = "nobody", last = "nobody" } = actedFor
+  const sentence =
+    `The code acted for ${first} when the transaction began, and for ${last} ` +
+    (isCommit ? "when it committed: the user at the commit counts." : "when this was refused.")
+  const told = (error: MaintenanceError) => ({ ...factsOf(error), actedFor, cause: error.cause })
+  if (refusal instanceof WriteVetoedError)
+    return new WriteVetoedError(`${refusal.message} ${sentence}`, {
+      ...told(refusal),
+      changes: refusal.changes,
+    })
+  if (refusal instanceof AccessRefusedError)
+    return new AccessRefusedError(`${refusal.message} ${sentence}`, told(refusal))
+  return refusal
 }
 
 /** The refusal of a connection to who waits for the end of a window in which he could read. */

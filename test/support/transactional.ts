@@ -1,0 +1,51 @@
+// A process of its own that puts the decorators of this package and of typeorm-transactional on methods, in both orders, and tells
+// what becomes of what they write. That library patches TypeORM for the whole process.
+import "reflect-metadata"
+import {
+  addTransactionalDataSource,
+  initializeTransactionalContext,
+  Transactional,
+} from "typeorm-transactional"
+import { AsMaintainer, installMaintenance, WriteVetoedError } from "../../src"
+import { newDataSource } from "./data-source"
+
+/** What became of a write: that it was stored, or the refusal. */
+export type Written = "stored" | Pick<WriteVetoedError, "message" | "actedFor">
+
+async function main(url: string): Promise<void> {
+  initializeTransactionalContext()
+  const dataSource = newDataSource(url)
+  const maintenance = installMaintenance(dataSource)
+  addTransactionalDataSource(dataSource)
+  await dataSource.initialize()
+
+  class Notes {
+    @Transactional()
+    @AsMaintainer("alice")
+    committedByNobody(note: string) {
+      return dataSource.query("insert into audit (note) values ($1)", [note])
+    }
+
+    @AsMaintainer("alice")
+    @Transactional()
+    committedByAlice(note: string) {
+      return dataSource.query("insert into audit (note) values ($1)", [note])
+    }
+  }
+
+  const notes = new Notes()
+  await maintenance.enter("concurrent", { as: "alice" })
+  const written: Record<string, Written> = {}
+  for (const method of ["committedByNobody", "committedByAlice"] as const) {
+    written[method] = await notes[method](method).then(
+      () => "stored" as const,
+      ({ message, actedFor }: WriteVetoedError) => ({ message, actedFor }),
+    )
+  }
+  await maintenance.leave({ as: "alice" })
+  process.send?.(written)
+  await dataSource.destroy()
+  process.disconnect()
+}
+
+void main(process.argv[2] as string)
