@@ -8,7 +8,7 @@ import { notWritable } from "../state/refusal"
 import { briefMs, persistently } from "../state/persistence"
 import type { Backend } from "../state/fleet"
 import { isLocked } from "../state/locked"
-import { SharedQuestions } from "../state/shared-questions"
+import { SharedQuestion } from "../state/shared-question"
 import type { StateStore } from "../state/state-store"
 import { Watch } from "../state/watch"
 import { pipelinedQueryClass } from "../wire/pipelined-query"
@@ -48,8 +48,14 @@ export class Installation {
   readonly #connections = new Map<WireClient, FencedConnection>()
   /** The connections to replicas: there somebody else's backend may have the same process id here. */
   readonly #elsewhere = new WeakSet<WireClient>()
-  readonly #refusals = new SharedQuestions<WriteVetoedError | AccessRefusedError | undefined>()
-  readonly #reports = new SharedQuestions<MaintenanceReport>()
+  readonly #current = new SharedQuestion(async () => {
+    const status = await (await this.store()).readLast()
+    return { status, refusal: status.mode === "normal" ? undefined : notWritable(status) }
+  })
+  readonly #reported = new SharedQuestion(async () => {
+    const store = await this.store()
+    return this.#watch.report().catch(unlocked(store))
+  })
   readonly #undos: Undo[] = []
   readonly #poolUndos: Undo[] = []
   #ready: Promise<void> | undefined
@@ -128,10 +134,7 @@ export class Installation {
 
   /** As `refresh`, with the instances; read once for all who ask meanwhile. */
   async report(): Promise<MaintenanceReport> {
-    const report = await this.#reports.ask("report", async () => {
-      const store = await this.store()
-      return this.#watch.report().catch(unlocked(store))
-    })
+    const report = await this.#reported.answer()
     return { ...report }
   }
 
@@ -142,23 +145,12 @@ export class Installation {
   }
 
   /**
-   * The refusal of an actor who may not write; undefined for who may. Asked once for all who act for the same user meanwhile.
-   * Rejects with MaintenanceSetupError.
+   * The refusal of an actor who may not write; undefined for who may. The state is read once for all who ask meanwhile. Rejects with
+   * MaintenanceSetupError.
    */
-  refusalOf(actor: Actor): Promise<WriteVetoedError | AccessRefusedError | undefined> {
-    const kind = JSON.stringify([actor.user ?? null, actor.isEmergency])
-    return this.#refusals.ask(kind, () => this.#refusalOf(actor))
-  }
-
-  async #refusalOf(actor: Actor): Promise<WriteVetoedError | AccessRefusedError | undefined> {
-    const store = await this.store()
-    return store.admit(actor).then(
-      () => undefined,
-      (error: unknown) => {
-        if (isRefusal(error)) return error
-        throw error
-      },
-    )
+  async refusalOf(actor: Actor): Promise<WriteVetoedError | AccessRefusedError | undefined> {
+    const { status, refusal } = await this.#current.answer()
+    return isAdmitted(status, actor) ? undefined : refusal
   }
 
   /** Tells of an error, if it is a refusal; returns it. */

@@ -92,18 +92,15 @@ export function noPlace(
 }
 
 /** The answer to who asks whether he may write, and may not; with the time that was given, if he has waited for so long. */
-export function notWritable(
-  refusal: WriteVetoedError | AccessRefusedError,
-  timeoutMs?: number,
-): WriteVetoedError | AccessRefusedError {
-  const { mode, cause } = refusal
-  const RefusalError = refusal instanceof WriteVetoedError ? WriteVetoedError : AccessRefusedError
+export function notWritable(window: RefusalFacts, timeoutMs?: number): WriteVetoedError | AccessRefusedError {
+  const { mode } = window
+  const RefusalError = mode === "exclusive" ? AccessRefusedError : WriteVetoedError
   const others = mode === "exclusive" ? "only the maintainer gets a connection" : "others may only read"
   const waited = timeoutMs === undefined ? "" : `Waited ${timeoutMs} ms (timeoutMs). `
   return new RefusalError(
-    `Not writable: the system is in ${mode} maintenance ${describeWindow(refusal)}; ${others}. ${waited}` +
+    `Not writable: the system is in ${mode} maintenance ${describeWindow(window)}; ${others}. ${waited}` +
       "Try again when the maintenance is over.",
-    { ...factsOf(refusal), cause },
+    factsOf(window),
   )
 }
 

@@ -1,6 +1,6 @@
 import type { QueryResult, QueryResultRow } from "pg"
 import { MaintenanceSetupError } from "../errors"
-import type { Actor, AnnouncedWindow, Mode, StampedState } from "../mode/mode"
+import type { AnnouncedWindow, MaintenanceStatus, Mode, StampedState } from "../mode/mode"
 import type { ControlConnection } from "./control-connection"
 import { Fleet } from "./fleet"
 import { installAloud } from "./installation-notice"
@@ -9,6 +9,7 @@ import { persistently } from "./persistence"
 import { installSchema, isUpToDate, lookAtSchema } from "./schema"
 import { StateFunctions } from "./state-functions"
 import { Switching } from "./switching"
+import type { Priority } from "./turns"
 
 /** How long installing may take, others before included. */
 const installWithinMs = 300_000
@@ -80,10 +81,15 @@ export class StateStore {
     )
   }
 
+  /** The state as it is when nothing else is asked for: a change of mode goes first. Throws MaintenanceSetupError. */
+  async readLast(): Promise<MaintenanceStatus> {
+    return (await this.read("last")).status
+  }
+
   /** The state as it is now. Throws MaintenanceSetupError if it cannot be read. */
-  async read(): Promise<StampedState> {
+  async read(priority?: Priority): Promise<StampedState> {
     const readAt = performance.now()
-    const [row] = await this.#functions.rows<StatusRow>("state_and_announced")
+    const [row] = await this.#functions.rows<StatusRow>("state_and_announced", [], { priority })
     if (!row)
       throw new MaintenanceSetupError(
         `The table "${this.#schema}".state has no row: install the schema anew.`,
@@ -118,11 +124,6 @@ export class StateStore {
   /** Ends a window that has expired; gives the state a new stamp, if it has lost its own. */
   async mend(): Promise<void> {
     await this.#functions.rows("mend")
-  }
-
-  /** Throws the refusal of whoever may not write. Many may ask for many users, so a change of mode goes first. */
-  async admit(actor: Actor): Promise<void> {
-    await this.#functions.rows("admit", [actor.user, actor.isEmergency], { priority: "last" })
   }
 
   /** The window that is being entered, if there is one, and whether who enters it is there. */
