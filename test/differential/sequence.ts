@@ -1,0 +1,77 @@
+import { Dice } from "../soak/dice"
+import { statements, withValues } from "./statements"
+import { type Step, type TextStep } from "./step"
+
+type Subject = keyof typeof statements
+
+const subjects: Readonly<Record<Subject, number>> = {
+  begin: 5,
+  end: 9,
+  savepoint: 5,
+  prepared: 3,
+  twoPhase: 1,
+  cursor: 3,
+  write: 7,
+  read: 3,
+  fail: 6,
+  session: 2,
+  procedure: 2,
+}
+const doors = { runner: 5, client: 5, extended: 2, named: 2, object: 3, cursor: 1, stream: 1, burst: 1 }
+/** The doors by which PostgreSQL takes several statements in a text. */
+const doorsForSeveral = { runner: 5, client: 5, object: 2, burst: 1 }
+/** How a sequence begins: mostly in a transaction that has written, and in half of them has failed. */
+const openings: Readonly<Record<string, number>> = { none: 2, open: 2, failed: 4 }
+
+/** The steps of a sequence; the same for the same seed. */
+export function sequenceOf(seed: number): Step[] {
+  const dice = new Dice(seed)
+  const steps = Array.from({ length: dice.between(2, 7) }, () => stepOf(dice))
+  return [...openingOf(dice), ...steps]
+}
+
+function openingOf(dice: Dice): Step[] {
+  const opening = dice.weighted(openings)
+  if (opening === "none") return []
+  const begin: Step = dice.chance(0.3)
+    ? { door: "startTransaction" }
+    : { door: "client", statements: ["begin"] }
+  const write: Step = { door: "client", statements: [dice.pick(statements.write)] }
+  const savepoint: Step[] = dice.chance(0.5) ? [{ door: "client", statements: ["savepoint a"] }] : []
+  const failing: Step[] = opening === "failed" ? [{ door: "client", statements: ["select 1 / 0"] }] : []
+  return [begin, write, ...savepoint, ...failing]
+}
+
+function stepOf(dice: Dice): Step {
+  if (dice.chance(0.1)) return methodOf(dice)
+  if (dice.chance(0.1)) {
+    const { statement, values } = dice.pick(withValues)
+    return {
+      door: dice.pick(["client", "runner", "named", "cursor", "stream"]),
+      statements: [statement],
+      values,
+    }
+  }
+  if (dice.chance(0.4)) return severalOf(dice)
+  return { door: dice.weighted(doors), statements: [statementOf(dice)] }
+}
+
+function methodOf(dice: Dice): Step {
+  const door = dice.pick(["startTransaction", "commitTransaction", "rollbackTransaction"] as const)
+  if (door !== "startTransaction" || dice.chance(0.5)) return { door }
+  return { door, isolation: dice.pick(["SERIALIZABLE", "REPEATABLE READ"] as const) }
+}
+
+/** Several statements; in half of the texts the first is one that ends something, or looks as if it did. */
+function severalOf(dice: Dice): TextStep {
+  const first = dice.chance(0.5)
+    ? dice.pick<string>(statements[dice.pick<Subject>(["end", "savepoint", "prepared"])])
+    : undefined
+  const rest = Array.from({ length: dice.between(1, 3) }, () => statementOf(dice))
+  const all = first === undefined ? [statementOf(dice), ...rest] : [first, ...rest]
+  return { door: dice.weighted(doorsForSeveral), statements: dice.chance(0.1) ? ["", ...all] : all }
+}
+
+function statementOf(dice: Dice): string {
+  return dice.pick<string>(statements[dice.weighted(subjects)])
+}
