@@ -88,6 +88,8 @@ export class Checkpoint {
     return session.send(query, companions, async (error) => {
       if (!isAnswer(error)) throw error
       await session.rollBack()
+      // What is run in its place may leave a block that the caller has begun.
+      this.#isInBlock = false
       if (query.failure === "statement" || codeOf(error) === noPortal) return failed(error)
       if (query.failure === check) throw this.refuse(error, actor)
       return this.#endFailed(actor, error)

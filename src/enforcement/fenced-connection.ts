@@ -8,6 +8,7 @@ import { Session, type SessionOwner } from "../wire/session"
 import { Checkpoint, type CheckpointOwner } from "./checkpoint"
 import type { Fence } from "./fence"
 import { withActors } from "../state/refusal"
+import { exitOf, runAsOne, runExit } from "./failed-block"
 import { replaceMethod, type Undo } from "./replace-method"
 import { isAnswer, type Request } from "./request"
 import { SelfCommitting } from "./self-committing"
@@ -33,7 +34,6 @@ type Callback = (error: unknown, result?: unknown) => void
 const unknownText: Classified = {
   kind: "several",
   mayEndTransaction: true,
-  mayBeginWithEnd: true,
 }
 const nobody: Actor = { user: undefined, isEmergency: false }
 
@@ -222,11 +222,16 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     }
   }
 
-  /** In a failed block PostgreSQL refuses all but its end; what follows an end in the same text is alone. */
+  /** In a failed block PostgreSQL refuses all but its end; what follows that in the same text is run as anywhere else. */
   async #runInFailed(request: Request): Promise<Result> {
-    if (request.kind !== "several" || !request.mayBeginWithEnd) return this.session.send(request.query)
-    await this.session.rollBack()
-    return this.#selfCommitting.run(request)
+    const { session } = this
+    const { query, kind } = request
+    const exit = kind === "several" ? exitOf(query.text) : undefined
+    if (!exit) return session.send(query)
+    if (exit === "uncertain") return runAsOne(session, query)
+    const first = await runExit(session, query.text, exit)
+    const results = [await this.#run({ ...request, query: query.renew() })].flat()
+    return [first, ...results.slice(1)].flat()
   }
 
   /** Inside a transaction block: only its end is of interest, as long as exclusive mode would be known of. */
@@ -274,6 +279,12 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
       const { kind, mayEndTransaction } = classified
       this.note({ actor, kind })
       if (kind !== "rollback") this.#assertAdmitted(actor)
+      if (session.is("E") && text !== undefined) {
+        const exit = kind === "several" ? exitOf(text) : undefined
+        if (!exit) return session.submit(query, escort)
+        // If it is uncertain, the hold is what PostgreSQL refuses in the failed block.
+        if (exit !== "uncertain") await runExit(session, text, exit)
+      }
       if (kind === "control" || (kind === "rollback" && !session.is("I"))) return session.submit(query, {})
       if (session.is("I") && kind === "atomic") {
         const translate = (error: Error) => this.#checkpoint.refuse(error, actor) as Error

@@ -33,6 +33,11 @@ export function endsSession(error: unknown): boolean {
   return endings.test(codeOf(error))
 }
 
+/** Whether PostgreSQL's parser found several commands; a mere syntax error has another routine. */
+export function isOfSeveral(error: unknown): boolean {
+  return (error as { routine?: string }).routine === "exec_parse_message"
+}
+
 /** Whether one of these statements began a transaction, by the server's command tags. */
 export function startsTransaction(results: QueryResult[]): boolean {
   return results.some(({ command }) => command === "BEGIN" || command === "START")

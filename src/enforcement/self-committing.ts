@@ -1,15 +1,21 @@
-import { mayLackValues, type Companions } from "../wire/pipelined-query"
+import { mayLackValues, noCompany, type Companions } from "../wire/pipelined-query"
 import type { Escort } from "../wire/accompanied-query"
 import type { ForeignQuery, Result } from "../wire/protocol"
 import type { Actor } from "../mode/mode"
 import { Checkpoint, type CheckpointOwner } from "./checkpoint"
-import { codeOf, isAnswer, isReadOnly, noPortal, startsTransaction, type Request } from "./request"
+import {
+  codeOf,
+  isAnswer,
+  isOfSeveral,
+  isReadOnly,
+  noPortal,
+  startsTransaction,
+  type Request,
+} from "./request"
 import type { Classified } from "./statement-kind"
 
 /** PostgreSQL's codes for a statement that does not run inside a transaction block. */
 const needsNoBlock = new Set(["25001", "2D000"])
-/** Companions, if only none: they have a statement sent by the extended protocol, which takes no more than one. */
-const noCompany: Companions = { after: [] }
 const severalStatements =
   "A text of several statements that may end a transaction cannot be checked: send them one by one."
 const commitsItself = "This statement commits by itself, so it could not be undone."
@@ -127,9 +133,4 @@ export class SelfCommitting {
 /** Whether PostgreSQL has refused a statement because of the block that it runs in, which may only read. */
 function isRefusedInBlock(error: unknown): boolean {
   return codeOf(error) === isReadOnly || needsNoBlock.has(codeOf(error))
-}
-
-/** Whether PostgreSQL's parser found several commands; a mere syntax error has another routine. */
-function isOfSeveral(error: unknown): boolean {
-  return (error as { routine?: string }).routine === "exec_parse_message"
 }

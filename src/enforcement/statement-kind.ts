@@ -1,3 +1,5 @@
+import { leadingEnd, type TransactionEnd, wordEnd } from "./transaction-end"
+
 /**
  * What a text can do to a transaction, as far as it is certain from the text alone:
  * - `atomic`: one statement that is done or undone as a whole, with its transaction: SELECT, INSERT, UPDATE, DELETE, MERGE,
@@ -15,16 +17,12 @@ export interface Classified {
   readonly kind: StatementKind
   /** Whether a statement of the text may end a transaction block. False is certain. */
   readonly mayEndTransaction: boolean
-  /** Whether it may be the first statement that does. False is certain. */
-  readonly mayBeginWithEnd: boolean
   /** Whether it looks like one DO that ends no transaction, and so fits in a transaction block. That proves nothing. */
   readonly looksAtomic?: boolean
   /** Set for a text that does nothing but end the transaction, without starting another. */
   readonly end?: "COMMIT" | "ROLLBACK" | undefined
 }
 
-/** What cannot follow a keyword, as PostgreSQL's lexer cuts words. */
-const wordEnd = String.raw`(?![a-z0-9_$\x80-\uffff])`
 const plannable = new RegExp(
   String.raw`^[( \t\n\r\f]*(?:select|insert|update|delete|with|merge|values|table)${wordEnd}`,
   "i",
@@ -50,11 +48,6 @@ const control = new RegExp(
   `^(?:begin|start|set|reset|show|savepoint|release|discard|deallocate|listen|unlisten)${wordEnd}`,
   "i",
 )
-const rollback =
-  /^(?:rollback|abort)(?:\s+(?:work|transaction))?(?:\s+to(?:\s+savepoint)?\s+(?:[a-z_][a-z0-9_]*|"(?:[^"]|"")+"))?$/i
-const commit = /^(?:commit|end)(?:\s+(?:work|transaction))?(?:\s+and(?:\s+no)?\s+chain)?$/i
-/** The longest text that these two are tried on: they are short, and longer ones would take them long. */
-const maxEndLength = 200
 const firstWord = /^[a-z]+/i
 /** The words that begin a statement which ends a transaction: EXECUTE may run a COMMIT that the protocol prepared. */
 const endings = "commit|end|rollback|abort|prepare|execute"
@@ -72,42 +65,42 @@ export function classify(text: string, isExtended: boolean): Classified {
   const word = firstWord.exec(statement)?.[0]
   // Without a first word there is a nested comment, a parenthesis, or nothing.
   const mayBeginWithEnd = word === undefined ? holdsEnding.test(statement) : isEnding.test(word)
-  if (!isExtended && statement.includes(";")) {
-    if (isBackToSavepoint(statement)) {
-      return { kind: "several", mayEndTransaction: false, mayBeginWithEnd: false }
-    }
-    const mayEndTransaction = holdsEnding.test(statement)
-    const looksAtomic = looksLikeAtomicDo(statement)
-    return { kind: "several", mayEndTransaction, mayBeginWithEnd, looksAtomic }
-  }
+  const end = mayBeginWithEnd ? leadingEnd(statement) : undefined
+  if (typeof end === "object" && end.kind !== "prepare" && end.rest === "") return kindOfEnd(end)
+  if (!isExtended && statement.includes(";")) return kindOfSeveral(statement, end)
   const kind = kindOfOne(statement)
-  const mayEndTransaction = kind === "commit" || (kind === "other" && mayBeginWithEnd)
+  const mayEndTransaction = kind === "other" && mayBeginWithEnd
   const looksAtomic = kind === "other" && looksLikeAtomicDo(statement)
-  return { kind, mayEndTransaction, mayBeginWithEnd, looksAtomic, end: endOf(kind, statement) }
+  return { kind, mayEndTransaction, looksAtomic }
+}
+
+function kindOfEnd({ kind, isChained }: TransactionEnd): Classified {
+  const isCommit = kind === "commit"
+  const isWhole = kind !== "rollback to" && !isChained
+  return {
+    kind: isCommit ? "commit" : "rollback",
+    mayEndTransaction: isCommit,
+    end: isWhole ? (isCommit ? "COMMIT" : "ROLLBACK") : undefined,
+  }
+}
+
+function kindOfSeveral(statement: string, end: TransactionEnd | "uncertain" | undefined): Classified {
+  // Going back to a savepoint ends no transaction, and what follows holds no word that may.
+  const isBack = typeof end === "object" && end.kind === "rollback to" && !holdsEnding.test(end.rest)
+  const mayEndTransaction = !isBack && holdsEnding.test(statement)
+  const looksAtomic = !isBack && looksLikeAtomicDo(statement)
+  return { kind: "several", mayEndTransaction, looksAtomic }
 }
 
 function looksLikeAtomicDo(statement: string): boolean {
   return doing.test(statement) && !holdsTransactionControl.test(statement)
 }
 
-/** Whether a text of several statements begins with ROLLBACK TO, and holds no other word that may end a transaction. */
-function isBackToSavepoint(statement: string): boolean {
-  if (!/^rollback(?:\s+(?:work|transaction))?\s+to\s/i.test(statement)) return false
-  return statement.match(new RegExp(holdsEnding, "gi"))?.length === 1
-}
-
 function kindOfOne(statement: string): StatementKind {
   if (plannable.test(statement)) return "atomic"
   if (control.test(statement)) return "control"
   if (schemaChange.test(statement) && !holdsSelfCommitting.test(statement)) return "atomic"
-  if (statement.length > maxEndLength) return "other"
-  if (rollback.test(statement)) return "rollback"
-  return commit.test(statement) ? "commit" : "other"
-}
-
-function endOf(kind: StatementKind, statement: string): "COMMIT" | "ROLLBACK" | undefined {
-  if (kind === "commit" && !/chain/i.test(statement)) return "COMMIT"
-  return kind === "rollback" && !/\sto\s/i.test(statement) ? "ROLLBACK" : undefined
+  return "other"
 }
 
 const whiteSpace = new Set([" ", "\t", "\n", "\r", "\f"])

@@ -23,6 +23,9 @@ export interface Companions {
   readonly bindsLate?: boolean
 }
 
+/** Companions, if only none: they have a text sent by the extended protocol, which takes no more than one statement. */
+export const noCompany: Companions = { after: [] }
+
 /** A statement, fixed when it was asked for, that may be sent together with others under one Sync. */
 export interface PipelinedQuery extends QueryLike {
   /** Set when it failed, before the error is handed on. */

@@ -1,6 +1,6 @@
 import { Dice } from "../soak/dice"
-import { statements, withValues } from "./statements"
-import { type Step, type TextStep } from "./step"
+import { modes, statements, withValues } from "./statements"
+import { methods, type Step, type TextStep } from "./step"
 
 type Subject = keyof typeof statements
 
@@ -20,6 +20,9 @@ const subjects: Readonly<Record<Subject, number>> = {
 const doors = { runner: 5, client: 5, extended: 2, named: 2, object: 3, cursor: 1, stream: 1, burst: 1 }
 /** The doors by which PostgreSQL takes several statements in a text. */
 const doorsForSeveral = { runner: 5, client: 5, object: 2, burst: 1 }
+/** What the plugin is not certain to be an end, and so does not run as the first of several in a failed transaction. */
+const uncertain: ReadonlySet<string> = new Set(["prepare transaction 'GID'", "commit and", "rollback to"])
+const isolations = ["SERIALIZABLE", "REPEATABLE READ"] as const
 /** How a sequence begins: mostly in a transaction that has written, and in half of them has failed. */
 const openings: Readonly<Record<string, number>> = { none: 2, open: 2, failed: 4 }
 
@@ -34,16 +37,17 @@ function openingOf(dice: Dice): Step[] {
   const opening = dice.weighted(openings)
   if (opening === "none") return []
   const begin: Step = dice.chance(0.3)
-    ? { door: "startTransaction" }
+    ? { door: "startTransaction", ...(dice.chance(0.5) ? { isolation: dice.pick(isolations) } : {}) }
     : { door: "client", statements: ["begin"] }
+  const mode: Step[] = dice.chance(0.2) ? [{ door: "client", statements: [dice.pick(modes)] }] : []
   const write: Step = { door: "client", statements: [dice.pick(statements.write)] }
   const savepoint: Step[] = dice.chance(0.5) ? [{ door: "client", statements: ["savepoint a"] }] : []
   const failing: Step[] = opening === "failed" ? [{ door: "client", statements: ["select 1 / 0"] }] : []
-  return [begin, write, ...savepoint, ...failing]
+  return [begin, ...mode, write, ...savepoint, ...failing]
 }
 
 function stepOf(dice: Dice): Step {
-  if (dice.chance(0.1)) return methodOf(dice)
+  if (dice.chance(0.1)) return { door: dice.pick(methods) }
   if (dice.chance(0.1)) {
     const { statement, values } = dice.pick(withValues)
     return {
@@ -53,13 +57,12 @@ function stepOf(dice: Dice): Step {
     }
   }
   if (dice.chance(0.4)) return severalOf(dice)
-  return { door: dice.weighted(doors), statements: [statementOf(dice)] }
-}
-
-function methodOf(dice: Dice): Step {
-  const door = dice.pick(["startTransaction", "commitTransaction", "rollbackTransaction"] as const)
-  if (door !== "startTransaction" || dice.chance(0.5)) return { door }
-  return { door, isolation: dice.pick(["SERIALIZABLE", "REPEATABLE READ"] as const) }
+  const statement = statementOf(dice)
+  // In a COPY pg waits for ever by the extended protocol, and a cursor throws where nobody catches it.
+  return {
+    door: statement.startsWith("copy") ? "client" : dice.weighted(doors),
+    statements: [statement],
+  }
 }
 
 /** Several statements; in half of the texts the first is one that ends something, or looks as if it did. */
@@ -67,8 +70,9 @@ function severalOf(dice: Dice): TextStep {
   const first = dice.chance(0.5)
     ? dice.pick<string>(statements[dice.pick<Subject>(["end", "savepoint", "prepared"])])
     : undefined
-  const rest = Array.from({ length: dice.between(1, 3) }, () => statementOf(dice))
-  const all = first === undefined ? [statementOf(dice), ...rest] : [first, ...rest]
+  const others = Array.from({ length: dice.between(1, 3) }, () => statementOf(dice))
+  const begun = first ?? statementOf(dice)
+  const all = [begun, ...others].filter((one) => !uncertain.has(one))
   return { door: dice.weighted(doorsForSeveral), statements: dice.chance(0.1) ? ["", ...all] : all }
 }
 

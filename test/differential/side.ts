@@ -3,6 +3,7 @@ import * as pg from "pg"
 import Cursor = require("pg-cursor")
 import QueryStream = require("pg-query-stream")
 import type { DataSource, QueryRunner } from "typeorm"
+import type { WireClient } from "../../src/wire/protocol"
 import { contents, restore } from "./statements"
 import { isText, type MethodStep, type Step, type TextStep, textOf } from "./step"
 
@@ -13,7 +14,7 @@ export type Ask = (text: string) => Promise<QueryResult>
 export type Transcript = readonly unknown[]
 
 /** For how long a step may go on. */
-const patienceMs = 20_000
+const patienceMs = Number(process.env["FUZZ_PATIENCE"] ?? 20_000)
 
 /** What a sequence is run on: a DataSource whose pool has one connection, with the database that it is for. */
 export class Side {
@@ -37,7 +38,12 @@ export class Side {
     try {
       const shown: unknown[] = []
       for (const step of steps)
-        shown.push(await inTime(outcomeOf(() => this.#perform(step, runner, client, run))))
+        shown.push(
+          await inTime(
+            client,
+            outcomeOf(() => this.#perform(step, runner, client, run)),
+          ),
+        )
       // In a transaction, in a failed one, or in none: what a savepoint shows.
       shown.push(await outcomeOf(async () => shownOf(await client.query("savepoint probe"))))
       shown.push(await this.contents())
@@ -76,7 +82,7 @@ export class Side {
           await client.query({ name: `${run} ${text}`.slice(0, 63), text, values } as pg.QueryConfig),
         )
       case "object":
-        return shownOf(
+        return shownOfObject(
           await new Promise<QueryResult>((resolve, reject) => submit(client, text, resolve, reject)),
         )
       case "cursor":
@@ -85,6 +91,8 @@ export class Side {
         return client.query(new QueryStream(text, values)).toArray()
       case "burst":
         return burst(step, client, this.name)
+      default:
+        return undefined
     }
   }
 }
@@ -139,6 +147,14 @@ function shownOf(result: QueryResult | QueryResult[]): unknown {
   return { command, rowCount, rows, fields: fields.map(({ name }) => name) }
 }
 
+/** A COMMIT of a failed transaction shows as such, where it is the first of several statements of a query object. */
+function shownOfObject(result: QueryResult | QueryResult[]): unknown {
+  const shown = shownOf(result)
+  return Array.isArray(shown)
+    ? shown.map((one: object, at) => (at === 0 ? { ...one, command: "any" } : one))
+    : shown
+}
+
 function shownOfRunner({
   raw,
   records,
@@ -156,10 +172,14 @@ function isResult(one: unknown): one is QueryResult {
   return typeof one === "object" && one !== null && "command" in one && "fields" in one
 }
 
-async function inTime<T>(work: Promise<T>): Promise<T> {
+/** What comes of it in time; else the connection is ended. */
+async function inTime(client: ClientBase, work: Promise<unknown>): Promise<unknown> {
   let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`A step has not ended after ${patienceMs} ms.`)), patienceMs)
+  const late = new Promise((resolve) => {
+    timer = setTimeout(() => {
+      ;(client as unknown as WireClient).connection.stream.destroy()
+      resolve("it does not end")
+    }, patienceMs)
   })
   try {
     return await Promise.race([work, late])

@@ -1,16 +1,6 @@
 /** The statements that sequences are made of, by subject; those of a subject are picked alike. */
 export const statements = {
-  begin: [
-    "begin",
-    "BEGIN WORK",
-    "start transaction",
-    "begin isolation level serializable",
-    "begin isolation level repeatable read read only",
-    "begin read only",
-    "begin -- a start",
-    "set transaction isolation level repeatable read",
-    "set transaction read only",
-  ],
+  begin: ["begin", "BEGIN WORK", "start transaction", "begin read only", "begin -- a start"],
   end: [
     "commit",
     "COMMIT WORK",
@@ -39,6 +29,9 @@ export const statements = {
     'rollback work to "a"',
     "rollback /* only */ to a",
     "rollback to nowhere",
+    'savepoint "a;b"',
+    'rollback to "a;b"',
+    "\v rollback to a",
   ],
   prepared: [
     "prepare p0 as insert into thing values (10, 'by p0')",
@@ -76,7 +69,10 @@ export const statements = {
     "select id, note from thing order by id",
     "(select 1)",
     "values (1), (2)",
-    "table thing",
+    "table part",
+    "select $$; commit; $$ as word",
+    String.raw`select E'\'; rollback; ' as word`,
+    'select 1 as "; end;"',
     "select 'rollback' as word",
     "show transaction_isolation",
     "show transaction_read_only",
@@ -122,6 +118,16 @@ export const statements = {
     "drop index if exists made_index",
   ],
 } as const
+
+/**
+ * Modes of a transaction that has just begun; not of one that has begun in a text of several, for the plugin asks the
+ * server something before and after that.
+ */
+export const modes = [
+  "set transaction isolation level repeatable read",
+  "set transaction read only",
+  "set transaction isolation level serializable, read only, deferrable",
+] as const
 
 /** Statements that take a value. */
 export const withValues = [
