@@ -67,9 +67,9 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
   readonly #undos: Undo[]
   #isRetired = false
 
-  /** Replaces the client's `query`, until `retire()`. */
-  constructor(client: WireClient, enforcement: Enforcement) {
-    this.session = new Session(client, enforcement.PipelinedQuery, this)
+  /** Replaces the client's `query`, until `retire()`; `isNew` says that nobody has had the connection before. */
+  constructor(client: WireClient, enforcement: Enforcement, isNew: boolean) {
+    this.session = new Session(client, enforcement.PipelinedQuery, this, isNew)
     this.fence = enforcement.fence
     this.#client = client
     this.#enforcement = enforcement

@@ -82,6 +82,11 @@ function typeormVersion(): string | undefined {
   }
 }
 
+/** The clients that a pool has, idle or in use: pg-pool (3) keeps them in a list of its own. */
+export function clientsOf(pool: Pool): readonly WireClient[] {
+  return (pool as unknown as { readonly _clients?: readonly WireClient[] })._clients ?? []
+}
+
 /** Makes clients with the settings of the DataSource's pool; throws MaintenanceSetupError while there is none. */
 export function clientFactory(driver: HostDriver): ClientFactory {
   return (settings) => {

@@ -15,7 +15,7 @@ import { pipelinedQueryClass } from "../wire/pipelined-query"
 import type { WireClient } from "../wire/protocol"
 import { Fence } from "./fence"
 import { FencedConnection, type Enforcement } from "./fenced-connection"
-import { clientFactory, hostDriver, type HostDriver, type Obtained } from "./host"
+import { clientFactory, clientsOf, hostDriver, type HostDriver, type Obtained } from "./host"
 import { Places } from "./places"
 import { fencedQueryRunnerClass, type RunnerContext } from "./query-runner"
 import type { RecordingBroadcaster } from "./recorded-changes"
@@ -312,15 +312,18 @@ export class Installation {
   #guardPools(): void {
     const { master, slaves } = this.#driver
     for (const pool of [master, ...slaves]) {
-      const fenceOff = (client: unknown) => {
-        if (pool !== master) this.#elsewhere.add(client as WireClient)
-        this.#fenceOff(client as WireClient)
+      if (!pool) continue
+      const fenceOff = (client: WireClient, isNew: boolean) => {
+        if (pool !== master) this.#elsewhere.add(client)
+        this.#fenceOff(client, isNew)
       }
-      // Before anybody who listens, too, and gets a new connection to prepare it.
       for (const event of ["connect", "acquire"] as const) {
-        pool?.prependListener(event, fenceOff)
-        this.#poolUndos.push(() => pool?.removeListener(event, fenceOff))
+        const listener = (client: unknown) => fenceOff(client as WireClient, event === "connect")
+        // Before anybody who listens, too, and gets a new connection to prepare it.
+        pool.prependListener(event, listener)
+        this.#poolUndos.push(() => pool.removeListener(event, listener))
       }
+      for (const client of clientsOf(pool)) fenceOff(client, false)
     }
   }
 
@@ -403,10 +406,10 @@ export class Installation {
   }
 
   /** A physical connection gets its fence once. */
-  #fenceOff(client: WireClient): FencedConnection {
+  #fenceOff(client: WireClient, isNew = false): FencedConnection {
     const known = this.#connections.get(client)
     if (known) return known
-    const connection = new FencedConnection(client, this.#enforcement)
+    const connection = new FencedConnection(client, this.#enforcement, isNew)
     this.#connections.set(client, connection)
     client.once("end", () => this.#connections.delete(client))
     return connection

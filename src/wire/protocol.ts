@@ -38,6 +38,8 @@ export interface WireClient extends EventEmitter {
   readonly processID?: number | null
   /** Whether the server has answered all that was sent. */
   readonly readyForQuery: boolean
+  /** The status that the server has told last; null before the first. Older pg 8 do not tell. */
+  getTransactionStatus?(): TransactionStatus | null
   query(query: object | string, values?: unknown, callback?: unknown): unknown
 }
 

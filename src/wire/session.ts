@@ -46,6 +46,8 @@ export class Session {
   readonly #packet: Packet
   readonly #prepared: PreparedStatements = new Map()
   #status: TransactionStatus = "I"
+  /** Whether that is what the server has said, and nothing is under way that was sent past this. */
+  #isStatusKnown: boolean
   #isEnded = false
   #isTaken = false
   /** Whether a turn is just being begun: then it can be left to its one statement to end it. */
@@ -67,8 +69,12 @@ export class Session {
   readonly #onBound = () => void this.#packet.bound++
   readonly #onEnd = () => (this.#isEnded = true)
 
-  constructor(raw: WireClient, PipelinedQuery: PipelinedQueryClass, owner: SessionOwner) {
+  /** `isNew` says that nobody has had the connection before. */
+  constructor(raw: WireClient, PipelinedQuery: PipelinedQueryClass, owner: SessionOwner, isNew: boolean) {
     this.#raw = raw
+    const told = raw.getTransactionStatus?.()
+    this.#status = told ?? "I"
+    this.#isStatusKnown = raw.readyForQuery ? Boolean(told) : isNew && !told
     this.#query = raw.query.bind(raw)
     this.#PipelinedQuery = PipelinedQuery
     this.#owner = owner
@@ -94,9 +100,9 @@ export class Session {
     return this.#isEnded
   }
 
-  /** Whether this is the status, as the caller sees it: a postponed start has started. */
+  /** Whether this is the status, as the caller sees it: a postponed start has started. It is known in each turn. */
   is(status: TransactionStatus): boolean {
-    return status === (this.#postponed ? "T" : this.#status)
+    return this.#isStatusKnown && status === (this.#postponed ? "T" : this.#status)
   }
 
   /** Whether a query object of the caller runs, which may not end before the caller has it end. */
@@ -270,13 +276,20 @@ export class Session {
     return this.#raw.readyForQuery || this.#isEnded
   }
 
+  /** The server says what the status is with each answer, also to nothing, also in a failed transaction. */
+  async #askStatus(): Promise<void> {
+    await this.#query("")
+    await this.ready()
+    this.#isStatusKnown = true
+  }
+
   #take<T>(work: () => Promise<T>): Promise<T> {
     this.#isTaken = true
     this.#endsItself = false
-    this.#isBeginning = true
+    this.#isBeginning = this.#isStatusKnown
     let result: Promise<T>
     try {
-      result = work()
+      result = this.#isStatusKnown ? work() : this.#askStatus().then(work)
     } catch (error) {
       result = Promise.reject(error)
     }
