@@ -53,6 +53,8 @@ export class AccompaniedQuery {
   /** Has the object end, where its end is kept back until what concludes it is done. */
   readonly #letEnd: ((hasFailed: boolean) => void) | undefined
   #hasFailed = false
+  /** Whether the server has given its last answer to an object that has failed. */
+  #isOver = false
 
   constructor(query: ForeignQuery, escort: Escort) {
     this.#query = query
@@ -96,6 +98,8 @@ export class AccompaniedQuery {
 
   handleError(error: Error): void {
     this.#hasFailed = true
+    // The step's Sync is sent already: the server's last answer comes before the object can wait for it.
+    if (this.#isSynced) this.#real?.once("readyForQuery", () => (this.#isOver = true))
     this.#letEnd?.(true)
     const told = this.#escort.translate?.(error) ?? error
     this.#inContext(() => this.#query.handleError(told, this.#connection as ProtocolConnection))
@@ -158,6 +162,10 @@ export class AccompaniedQuery {
       connection.sync()
     }
     if (!step) return withMethods(connection, { execute, sync })
+    const once = (event: string, listener: () => void) => {
+      if (event === "readyForQuery" && this.#isOver) setImmediate(listener)
+      else connection.once(event, listener)
+    }
     const close = (message: { type: "P" | "S"; name: string }) => {
       // A portal is gone by its Sync.
       if (message.type === "S" || !this.#isSynced) connection.close(message)
@@ -169,7 +177,7 @@ export class AccompaniedQuery {
       execute({})
       sync()
     }
-    return withMethods(connection, { execute, sync, close, query })
+    return withMethods(connection, { execute, sync, once, close, query })
   }
 }
 
