@@ -55,7 +55,7 @@ const kinds: [text: string, kind: string, end?: string][] = [
   ["commit and chain;", "commit"],
   ["rollback; select 1", "several"],
   ["rollback to a; commit", "several"],
-  ["prepare transaction 'x'", "other"],
+  ["prepare transaction 'x'", "commit"],
   ["commit prepared 'x'", "other"],
   ["rollback prepared 'x'", "other"],
 ]

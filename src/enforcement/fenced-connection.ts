@@ -285,7 +285,9 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
         // If it is uncertain, the hold is what PostgreSQL refuses in the failed block.
         if (exit !== "uncertain") await runExit(session, text, exit)
       }
-      if (kind === "control" || (kind === "rollback" && !session.is("I"))) return session.submit(query, {})
+      // Outside a transaction a COMMIT does nothing.
+      const isToPass = kind === "control" || kind === "rollback" || (kind === "commit" && session.is("I"))
+      if (isToPass) return session.submit(query, {})
       if (session.is("I") && kind === "atomic") {
         const translate = (error: Error) => this.#checkpoint.refuse(error, actor) as Error
         return session.submit(query, { ...escort, step: this.lastCheck(actor), translate })

@@ -6,7 +6,7 @@ import { leadingEnd, type TransactionEnd, wordEnd } from "./transaction-end"
  *   VALUES, TABLE, or a change of the schema that runs in a transaction block. It cannot end a transaction.
  * - `control`: one statement that starts or marks a transaction, or is about the session. It commits nothing.
  * - `rollback`: one ROLLBACK of the whole transaction or to a savepoint.
- * - `commit`: one COMMIT or END.
+ * - `commit`: one COMMIT, END or PREPARE TRANSACTION.
  * - `other`: one statement that is none of these, like DDL, CALL, VACUUM, COPY.
  * - `several`: perhaps more than one statement.
  */
@@ -66,7 +66,7 @@ export function classify(text: string, isExtended: boolean): Classified {
   // Without a first word there is a nested comment, a parenthesis, or nothing.
   const mayBeginWithEnd = word === undefined ? holdsEnding.test(statement) : isEnding.test(word)
   const end = mayBeginWithEnd ? leadingEnd(statement) : undefined
-  if (typeof end === "object" && end.kind !== "prepare" && end.rest === "") return kindOfEnd(end)
+  if (typeof end === "object" && end.rest === "") return kindOfEnd(end)
   if (!isExtended && statement.includes(";")) return kindOfSeveral(statement, end)
   const kind = kindOfOne(statement)
   const mayEndTransaction = kind === "other" && mayBeginWithEnd
@@ -75,8 +75,8 @@ export function classify(text: string, isExtended: boolean): Classified {
 }
 
 function kindOfEnd({ kind, isChained }: TransactionEnd): Classified {
-  const isCommit = kind === "commit"
-  const isWhole = kind !== "rollback to" && !isChained
+  const isCommit = kind === "commit" || kind === "prepare"
+  const isWhole = (kind === "commit" || kind === "rollback") && !isChained
   return {
     kind: isCommit ? "commit" : "rollback",
     mayEndTransaction: isCommit,

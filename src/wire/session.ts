@@ -278,7 +278,7 @@ export class Session {
 
   /** The server says what the status is with each answer, also to nothing, also in a failed transaction. */
   async #askStatus(): Promise<void> {
-    await this.#query("")
+    await this.run({ text: "", values: [] })
     await this.ready()
     this.#isStatusKnown = true
   }
