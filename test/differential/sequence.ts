@@ -22,6 +22,10 @@ const doors = { runner: 5, client: 5, extended: 2, named: 2, object: 3, cursor: 
 const doorsForSeveral = { runner: 5, client: 5, object: 2, burst: 1 }
 /** What the plugin is not certain to be an end, and so does not run as the first of several in a failed transaction. */
 const uncertain: ReadonlySet<string> = new Set(["prepare transaction 'GID'", "commit and", "rollback to"])
+/** In a COPY pg waits for ever by the extended protocol, and a cursor throws where nobody catches it. */
+const inText = /^copy/
+/** A read of pg-cursor's goes on for ever if the statement fails as its transaction ends. */
+const inNoCursor = /^(?:insert into part|declare c cursor with hold)/
 const isolations = ["SERIALIZABLE", "REPEATABLE READ"] as const
 /** How a sequence begins: mostly in a transaction that has written, and in half of them has failed. */
 const openings: Readonly<Record<string, number>> = { none: 2, open: 2, failed: 4 }
@@ -58,11 +62,9 @@ function stepOf(dice: Dice): Step {
   }
   if (dice.chance(0.4)) return severalOf(dice)
   const statement = statementOf(dice)
-  // In a COPY pg waits for ever by the extended protocol, and a cursor throws where nobody catches it.
-  return {
-    door: statement.startsWith("copy") ? "client" : dice.weighted(doors),
-    statements: [statement],
-  }
+  const door = dice.weighted(doors)
+  const isToBePlain = inText.test(statement) || (door === "cursor" && inNoCursor.test(statement))
+  return { door: isToBePlain ? "client" : door, statements: [statement] }
 }
 
 /** Several statements; in half of the texts the first is one that ends something, or looks as if it did. */

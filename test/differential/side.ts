@@ -13,6 +13,9 @@ export type Ask = (text: string) => Promise<QueryResult>
 /** What each step of a sequence showed, and what was stored when the last was done, and when all was undone. */
 export type Transcript = readonly unknown[]
 
+/** What is shown of a step that goes on for ever. */
+export const endless = "it does not end"
+
 /** For how long a step may go on. */
 const patienceMs = Number(process.env["FUZZ_PATIENCE"] ?? 20_000)
 
@@ -31,7 +34,13 @@ export class Side {
 
   /** Runs a sequence, and leaves nothing of it. */
   async transcriptOf(steps: readonly Step[]): Promise<Transcript> {
+    return (await this.runOf(steps)).transcript
+  }
+
+  /** The same; with what was stored before. */
+  async runOf(steps: readonly Step[]): Promise<{ before: unknown; transcript: Transcript }> {
     await this.#outsider(restore)
+    const before = await this.contents()
     const runner = this.#dataSource.createQueryRunner()
     const client = (await runner.connect()) as ClientBase
     const run = `${++this.#run}`
@@ -50,13 +59,14 @@ export class Side {
       // Twice, because the first may begin another.
       for (const text of ["rollback", "rollback"])
         shown.push(await outcomeOf(async () => shownOf(await client.query(text))))
+      // What was prepared shows what it has written when somebody commits it.
+      await this.#outsider(`commit prepared '${this.name}'`).catch(() => undefined)
       shown.push(await this.contents())
-      return shown
+      return { before, transcript: shown }
     } finally {
       // A connection that is lost has shown so already.
       await client.query("discard all").catch(() => undefined)
       await runner.release()
-      await this.#outsider(`rollback prepared '${this.name}'`).catch(() => undefined)
     }
   }
 
@@ -131,13 +141,17 @@ function burst({ statements }: TextStep, client: ClientBase, name: string): Prom
   return Promise.all(asked)
 }
 
+/** Query objects are told as a fault of the set-up what is missing: what is only known is that it is. */
+const ofMissing = new Set(["42P01", "MAINTENANCE_SETUP"])
+
 async function outcomeOf(work: () => Promise<unknown>): Promise<unknown> {
   try {
     return await work()
   } catch (error) {
     const { driverError = error } = error as { driverError?: unknown }
     const { code, name, message, position } = driverError as Error & { code?: string; position?: string }
-    return code === undefined ? { error: `${name}: ${message}` } : { error: code, position }
+    if (code === undefined) return { error: `${name}: ${message}` }
+    return ofMissing.has(code) ? { error: "missing" } : { error: code, position }
   }
 }
 
@@ -178,7 +192,7 @@ async function inTime(client: ClientBase, work: Promise<unknown>): Promise<unkno
   const late = new Promise((resolve) => {
     timer = setTimeout(() => {
       ;(client as unknown as WireClient).connection.stream.destroy()
-      resolve("it does not end")
+      resolve(endless)
     }, patienceMs)
   })
   try {

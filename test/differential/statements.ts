@@ -154,5 +154,4 @@ export const restore = `
 /** What is stored, as text. */
 export const contents = `
   select (select coalesce(string_agg(thing::text, ' ' order by id), '') from thing) as things,
-    (select count(*)::int from part) as parts, to_regclass('made') is not null as is_made,
-    (select count(*)::int from pg_prepared_xacts where database = current_database()) as prepared`
+    (select count(*)::int from part) as parts, to_regclass('made') is not null as is_made`
