@@ -6,6 +6,7 @@ import { mayLackValues, type PipelinedQuery, type PipelinedQueryClass } from "..
 import type { ForeignQuery, Result, Statement, Step, WireClient } from "../wire/protocol"
 import { Session, type SessionOwner } from "../wire/session"
 import { Checkpoint, type CheckpointOwner } from "./checkpoint"
+import { EarlyRefusals } from "./early-refusal"
 import type { Fence } from "./fence"
 import { withActors } from "../state/refusal"
 import { exitOf, runAsOne, runExit } from "./failed-block"
@@ -22,6 +23,8 @@ export interface Enforcement {
   actor(): Actor
   /** Tells the listeners of a refusal; returns the error, to be thrown. */
   refused(error: unknown): unknown
+  /** Tells the listeners of a refusal for which nothing was sent, and rejects with it. */
+  refuse(error: unknown): Promise<never>
   /** What the ORM has changed by way of a connection, and nobody has committed yet. */
   changesOn(client: WireClient): RefusedChange[]
   /** Whether a pooler gives every transaction another connection, so that no session can hold a lock. */
@@ -65,6 +68,8 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
   readonly #checkpoint: Checkpoint
   readonly #selfCommitting: SelfCommitting
   readonly #undos: Undo[]
+  /** Of whoever has it; undefined before the first refusal. */
+  #earlyRefusals: EarlyRefusals | undefined
   #isRetired = false
 
   /** Replaces the client's `query`, until `retire()`; `isNew` says that nobody has had the connection before. */
@@ -132,6 +137,20 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     else if (kind !== "control") this.#firstActor ??= actor
   }
 
+  /** Tells of a refusal for which nothing was sent, and rejects with it. */
+  refuse(error: unknown): Promise<never> {
+    // Calls of the pool itself follow each other on a connection, and are of different callers: none waits for another.
+    const ofCaller = this.isLent ? (this.#earlyRefusals ??= new EarlyRefusals()) : new EarlyRefusals()
+    return ofCaller.reject(this.refused(error))
+  }
+
+  /** Forgets who had it: whoever has it next may be somebody else. */
+  givenBack(): void {
+    this.isLent = false
+    this.lastActor = undefined
+    this.#earlyRefusals = undefined
+  }
+
   get changes(): RefusedChange[] {
     return this.#enforcement.changesOn(this.#client)
   }
@@ -183,9 +202,9 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     let actor: Actor
     try {
       // Giving up is open to everybody, also if it is not known to whom.
-      actor = kind === "rollback" ? nobody : this.#actor()
+      actor = kind === "rollback" ? nobody : this.#enforcement.actor()
     } catch (error) {
-      return Promise.reject(error)
+      return this.refuse(error)
     }
     return session.inTurn(() => this.#run({ query, actor, ...classified }))
   }
@@ -195,7 +214,8 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     const { query, kind, end } = request
     if (kind !== "rollback") {
       this.note(request)
-      this.#assertAdmitted(request.actor)
+      const refusal = this.#refusalOf(request.actor)
+      if (refusal) return this.refuse(refusal)
     }
     // With values or a name it is PostgreSQL's to say what is wrong with it.
     if ((kind === "control" || end) && !query.isExtended) {
@@ -269,8 +289,13 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
   }
 
   async #requestForeign(query: ForeignQuery): Promise<void> {
-    const actor = this.#actor()
-    const escort: Escort = { refuse: () => this.#refusalOf(actor) }
+    let actor: Actor
+    try {
+      actor = this.#enforcement.actor()
+    } catch (error) {
+      return this.refuse(error)
+    }
+    const escort: Escort = { refuse: () => this.refused(this.#refusalOf(actor)) as Error | undefined }
     await this.session.inTurn(async () => {
       const { session } = this
       // In its turn, just before it is sent: the object is the caller's, and may have changed.
@@ -278,7 +303,8 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
       const classified = text === undefined ? unknownText : classify(text, false)
       const { kind, mayEndTransaction } = classified
       this.note({ actor, kind })
-      if (kind !== "rollback") this.#assertAdmitted(actor)
+      const refusal = kind === "rollback" ? undefined : this.#refusalOf(actor)
+      if (refusal) return this.refuse(refusal)
       if (session.is("E") && text !== undefined) {
         const exit = kind === "several" ? exitOf(text) : undefined
         if (!exit) return session.submit(query, escort)
@@ -300,34 +326,19 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     })
   }
 
+  /** Why everything of an actor is refused, if it is, as far as is known. */
   #refusalOf(actor: Actor): Error | undefined {
+    if (this.isStartingUp) return undefined
     try {
-      this.#assertAdmitted(actor)
+      this.fence.assertAdmitted(actor)
       return undefined
     } catch (error) {
       return error as Error
     }
   }
 
-  #actor(): Actor {
-    try {
-      return this.#enforcement.actor()
-    } catch (error) {
-      throw this.refused(error)
-    }
-  }
-
   get #isBlind(): boolean {
     return this.fence.isBlind && !this.isReplica
-  }
-
-  #assertAdmitted(actor: Actor): void {
-    if (this.isStartingUp) return
-    try {
-      this.fence.assertAdmitted(actor)
-    } catch (error) {
-      throw this.refused(error)
-    }
   }
 }
 

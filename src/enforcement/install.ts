@@ -13,6 +13,7 @@ import type { StateStore } from "../state/state-store"
 import { Watch } from "../state/watch"
 import { pipelinedQueryClass } from "../wire/pipelined-query"
 import type { WireClient } from "../wire/protocol"
+import { EarlyRefusals } from "./early-refusal"
 import { Fence } from "./fence"
 import { FencedConnection, type Enforcement } from "./fenced-connection"
 import { clientFactory, clientsOf, hostDriver, type HostDriver, type Obtained } from "./host"
@@ -44,6 +45,7 @@ export class Installation {
   readonly #enforcement: Enforcement
   readonly #waitingRoom: WaitingRoom
   readonly #places: Places
+  readonly #earlyRefusals = new EarlyRefusals()
   readonly #events: InstallationEvents
   readonly #connections = new Map<WireClient, FencedConnection>()
   /** The connections to replicas: there somebody else's backend may have the same process id here. */
@@ -87,11 +89,10 @@ export class Installation {
       },
       backends: (status) => this.#backends(status),
     })
-    this.#waitingRoom = new WaitingRoom(
-      options,
-      () => this.#watch.expected,
-      (error) => this.refused(error),
-    )
+    this.#waitingRoom = new WaitingRoom(options, () => this.#watch.expected, {
+      refused: (error) => this.refused(error),
+      refuse: (error) => this.#refuse(error),
+    })
     this.#places = new Places({
       // Not only what is known to be current: where that is in doubt for a moment, not all are to come in at once.
       latest: () => this.#watch.latest,
@@ -107,6 +108,7 @@ export class Installation {
       PipelinedQuery: pipelinedQueryClass(this.#driver.postgres.Query),
       actor: () => currentActor(options),
       refused: (error) => this.refused(error),
+      refuse: (error) => this.#refuse(error),
       isPooled: () => this.#watch.isPooled,
       changesOn: (client) => this.#changesOn(client),
     }
@@ -356,7 +358,12 @@ export class Installation {
   }
 
   async #inBoundedPlace(obtain: () => Promise<Obtained>): Promise<Obtained> {
-    const actor = this.#enforcement.actor()
+    let actor: Actor
+    try {
+      actor = this.#enforcement.actor()
+    } catch (error) {
+      return this.#refuse(error)
+    }
     const taken = await this.#places.place(actor).catch((error: unknown) => {
       throw this.refused(error)
     })
@@ -372,13 +379,18 @@ export class Installation {
     }
   }
 
+  /** Rejects with an error of who has no connection, and tells of it, if it is a refusal. */
+  #refuse(error: unknown): Promise<never> {
+    return this.#earlyRefusals.reject(this.refused(error))
+  }
+
   /** What is to be waited for before a connection is taken. */
   #admission(isStartingUp: boolean): Promise<void> | undefined {
     if (isStartingUp || currentPolicy(this.options) !== "wait") return undefined
     try {
       return this.#waitingRoom.admission(this.#enforcement.actor())
     } catch (error) {
-      return Promise.reject(error)
+      return this.#refuse(error)
     }
   }
 
@@ -388,9 +400,7 @@ export class Installation {
     connection.isStartingUp = false
     if (session.isGivenUp) session.destroy()
     const giveBack = (fault?: Error) => {
-      connection.isLent = false
-      // Who has it next may be somebody else.
-      connection.lastActor = undefined
+      connection.givenBack()
       release(fault)
       this.#places.letIn()
     }

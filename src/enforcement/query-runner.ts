@@ -57,15 +57,15 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
 
     override connect(): Promise<unknown> {
       if (this.#isUnfenced) return super.connect().then((client) => context.connectionOf(client)?.unfenced)
-      const refusal = this.databaseConnection ? undefined : this.#refusal()
-      if (refusal) return Promise.reject(refusal)
+      const refused = this.databaseConnection ? undefined : this.#refused()
+      if (refused) return refused
       if (this.databaseConnection) return super.connect()
       return super.connect().then((connection) => (this.isReleased ? this.#refuseReleased() : connection))
     }
 
     override query(query: string, parameters?: unknown[], useStructuredResult = false): Promise<unknown> {
-      const refusal = this.#refusal(query)
-      if (refusal) return Promise.reject(refusal)
+      const refused = this.#refused(query)
+      if (refused) return refused
       return super.query(query, parameters, useStructuredResult).then(
         (result) => {
           this.#queried()
@@ -81,8 +81,8 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
     override startTransaction(
       ...isolation: Parameters<PostgresQueryRunner["startTransaction"]>
     ): Promise<void> {
-      const refusal = this.#refusal()
-      if (refusal) return Promise.reject(refusal)
+      const refused = this.#refused()
+      if (refused) return refused
       if (this.isTransactionActive) this.#changesBefore.push(new Map(this.#changes))
       else this.#forgetTransaction()
       return super.startTransaction(...isolation)
@@ -158,8 +158,8 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
       }
     }
 
-    /** Why this is refused at once, if it is. */
-    #refusal(query?: string): Error | undefined {
+    /** Rejects if this is refused before anything is sent; undefined if it is not. */
+    #refused(query?: string): Promise<never> | undefined {
       if (context.fence.isOpen || this.#isUnfenced || this.isReleased) return undefined
       if (!this.databaseConnection && context.isWaiting()) return undefined
       let actor: Actor | undefined
@@ -169,11 +169,11 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
         return undefined
       } catch (error) {
         const fenced = this.#fenced
-        if (!fenced) return context.refused(error) as Error
+        if (!fenced) return context.refuse(error)
         const kind = query === undefined ? "control" : classify(query, false).kind
         if (kind === "rollback") return undefined
         if (actor) fenced.note({ actor, kind })
-        return fenced.refused(error) as Error
+        return fenced.refuse(error)
       }
     }
 

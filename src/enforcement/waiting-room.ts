@@ -8,6 +8,14 @@ export interface WaitingRoomOptions {
   readonly maxWaiting: number
 }
 
+/** Whom it tells of refusals. */
+export interface RefusalTeller {
+  /** Returns the error, to be thrown. */
+  refused(error: unknown): unknown
+  /** Rejects with the error of who did not wait. */
+  refuse(error: unknown): Promise<never>
+}
+
 interface Waiting {
   readonly actor: Actor
   /** Lets it in, if it is admitted by now; returns whether it does not wait any more. */
@@ -27,7 +35,7 @@ const releaseWithinMs = 1000
 export class WaitingRoom {
   readonly #options: WaitingRoomOptions
   readonly #known: () => MaintenanceStatus | undefined
-  readonly #refused: (error: unknown) => unknown
+  readonly #teller: RefusalTeller
   #waiting: Waiting[] = []
   #next: NodeJS.Timeout | undefined
   readonly #notice = new WaitingNotice<Waiting>(({ actor }) => this.#said(actor))
@@ -35,11 +43,11 @@ export class WaitingRoom {
   constructor(
     options: WaitingRoomOptions,
     known: () => MaintenanceStatus | undefined,
-    refused: (error: unknown) => unknown,
+    teller: RefusalTeller,
   ) {
     this.#options = options
     this.#known = known
-    this.#refused = refused
+    this.#teller = teller
   }
 
   /** Resolves when the actor is admitted; undefined if it is, or if it is not known. Rejects with the refusal. */
@@ -48,8 +56,8 @@ export class WaitingRoom {
     if (!restricted) return undefined
     const { maxWaiting, maxWaitMs } = this.#options
     if (this.#waiting.length >= maxWaiting) {
-      return Promise.reject(
-        this.#refusal(restricted, `as many wait for its end already as may (maxWaiting: ${maxWaiting})`),
+      return this.#teller.refuse(
+        refusalOf(restricted, `as many wait for its end already as may (maxWaiting: ${maxWaiting})`),
       )
     }
     return new Promise<void>((resolve, reject) => {
@@ -128,8 +136,10 @@ export class WaitingRoom {
   }
 
   #refusal(status: MaintenanceStatus, why: string): Error {
-    const refusal = (status.mode === "exclusive" ? accessRefused : notLetIn)(factsOf(status), why)
-    this.#refused(refusal)
-    return refusal
+    return this.#teller.refused(refusalOf(status, why)) as Error
   }
+}
+
+function refusalOf(status: MaintenanceStatus, why: string): Error {
+  return (status.mode === "exclusive" ? accessRefused : notLetIn)(factsOf(status), why)
 }
