@@ -24,6 +24,16 @@ export function runTask<T>(user: string, task: string, work: () => T): T {
   return shared.context.run({ ...shared.context.getStore(), user, task: { id: task, user } }, work)
 }
 
+/** Runs the listeners of a pool, and all that they start, as what sets up a connection. */
+export function runSettingUp<T>(client: object, work: () => T): T {
+  return shared.context.run({ ...shared.context.getStore(), setsUp: client }, work)
+}
+
+/** Whether the running code sets up this connection. */
+export function isSettingUp(client: object): boolean {
+  return shared.context.getStore()?.setsUp === client
+}
+
 /** The task of this user that the running code belongs to. */
 export function currentTask(user: string | undefined): string | undefined {
   const task = shared.context.getStore()?.task

@@ -12,6 +12,8 @@ export interface Context {
   readonly onRefused?: RefusalPolicy
   /** The innermost `during`, and whose it is. */
   readonly task?: { readonly id: string; readonly user: string } | undefined
+  /** The connection that a listener of the pool sets up for whoever gets it. */
+  readonly setsUp?: object
 }
 
 /** A watch, for the others of the process. */

@@ -12,6 +12,8 @@ export interface CheckpointOwner {
   readonly fence: Fence
   /** The ORM's changes of the running transaction. */
   readonly changes: readonly RefusedChange[]
+  /** Whether what runs may read in every mode. */
+  readonly isStartingUp: boolean
   /** What a transaction of somebody must pass last. */
   lastCheck(actor: Actor): Step
   /** The same, which needs no privilege but to call the fence, and that only when it is bound. */

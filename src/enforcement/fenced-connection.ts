@@ -1,4 +1,5 @@
-import type { RefusedChange } from "../errors"
+import { MaintenanceError, type RefusedChange } from "../errors"
+import { isSettingUp } from "../identity"
 import type { Actor } from "../mode/mode"
 import { rawClientKey } from "../state/migration"
 import type { Escort } from "../wire/accompanied-query"
@@ -51,8 +52,11 @@ const forgetting = /deallocate|discard/i
 export class FencedConnection implements CheckpointOwner, SessionOwner {
   readonly session: Session
   readonly fence: Fence
-  /** Whether TypeORM is looking at the server as it starts, for which every mode allows it to read. */
-  isStartingUp = false
+  /** Whether the pool has listeners of others, who may set up this connection. */
+  hasListeners = false
+  #isStartingUp = false
+  /** Whether what runs is of a listener of the pool, which may read in every mode, too: for whoever has the connection next. */
+  #isSettingUp = false
   /** Whom the last statement acted for; undefined before the first of who has it. */
   lastActor: Actor | undefined
   /** Whom the first statement of the running transaction acted for; undefined outside, and before that. */
@@ -94,13 +98,23 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     const givenCallback = callbackOf(values, callback, statement)
     // Made now, so that what is sent in its turn is what was classified.
     const query = this.session.statement(statement, typeof values === "function" ? undefined : values)
-    const result = this.#request(query)
+    const isSetUp = this.#isSetUp()
+    const result = isSetUp ? this.#handled(this.#request(query, isSetUp)) : this.#request(query, isSetUp)
     if (!givenCallback) return result
     result.then(
       (value) => process.nextTick(givenCallback, null, value),
       (error) => process.nextTick(givenCallback, error),
     )
     return undefined
+  }
+
+  /** Whether TypeORM is looking at the server as it starts, for which every mode allows it to read. */
+  get isStartingUp(): boolean {
+    return this.#isStartingUp || this.#isSettingUp
+  }
+
+  set isStartingUp(isStartingUp: boolean) {
+    this.#isStartingUp = isStartingUp
   }
 
   /** The connection past the fence, for what brings the fence. */
@@ -191,7 +205,26 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     return session.inTurn(() => session.rollBack())
   }
 
-  #request(query: PipelinedQuery): Promise<Result> {
+  /** Whether the running code is a listener of the pool that sets up this connection. */
+  #isSetUp(): boolean {
+    return this.hasListeners && isSettingUp(this.#client)
+  }
+
+  /** A turn begins; where everybody may read, a listener needs no leave of its own. */
+  #setUpOrNot(isSetUp: boolean): void {
+    this.#isSettingUp = isSetUp && (this.fence.isBlind || !this.fence.isOpen)
+  }
+
+  /** A listener seldom waits for what it asks: that it is refused must not end the process. */
+  #handled(result: Promise<Result>): Promise<Result> {
+    const handled: Promise<Result> = result.catch((error: unknown) => {
+      if (error instanceof MaintenanceError) handled.catch(() => undefined)
+      throw error
+    })
+    return handled
+  }
+
+  #request(query: PipelinedQuery, isSetUp: boolean): Promise<Result> {
     const { session } = this
     // pg allows to ask by name alone for what it has parsed under that.
     query.text ??= session.textOf(query) as string
@@ -206,7 +239,10 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     } catch (error) {
       return this.refuse(error)
     }
-    return session.inTurn(() => this.#run({ query, actor, ...classified }))
+    return session.inTurn(() => {
+      this.#setUpOrNot(isSetUp)
+      return this.#run({ query, actor, ...classified })
+    })
   }
 
   #run(request: Request): Promise<Result> {
@@ -266,7 +302,7 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
       if (kind === "several") return this.#selfCommitting.run(request)
       const as = request.end && !query.isExtended ? session.step(request.end) : undefined
       const check =
-        mayPrepare(query.text) && !this.isStartingUp && !this.isReplica
+        mayPrepare(query.text) && !this.#isStartingUp && !this.isReplica
           ? this.fence.checkToPrepare(actor)
           : this.lastCheck(actor)
       return this.#checkpoint.send(query, { before: [check], as }, actor)
@@ -296,8 +332,10 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
       return this.refuse(error)
     }
     const escort: Escort = { refuse: () => this.refused(this.#refusalOf(actor)) as Error | undefined }
+    const isSetUp = this.#isSetUp()
     await this.session.inTurn(async () => {
       const { session } = this
+      this.#setUpOrNot(isSetUp)
       // In its turn, just before it is sent: the object is the caller's, and may have changed.
       const text = session.textOf(query) ?? query.cursor?.text
       const classified = text === undefined ? unknownText : classify(text, false)

@@ -18,6 +18,7 @@ import { Fence } from "./fence"
 import { FencedConnection, type Enforcement } from "./fenced-connection"
 import { clientFactory, clientsOf, hostDriver, type HostDriver, type Obtained } from "./host"
 import { Places } from "./places"
+import { watchPoolListeners } from "./pool-listeners"
 import { fencedQueryRunnerClass, type RunnerContext } from "./query-runner"
 import type { RecordingBroadcaster } from "./recorded-changes"
 import { replaceMethod, type Undo } from "./replace-method"
@@ -325,6 +326,12 @@ export class Installation {
         pool.prependListener(event, listener)
         this.#poolUndos.push(() => pool.removeListener(event, listener))
       }
+      this.#poolUndos.push(
+        watchPoolListeners(pool, (client, isNew) => {
+          fenceOff(client as WireClient, isNew)
+          this.#fenceOff(client as WireClient).hasListeners = true
+        }),
+      )
       for (const client of clientsOf(pool)) fenceOff(client, false)
     }
   }

@@ -43,7 +43,8 @@ export class SelfCommitting {
   /** Holds the gate from before the statement until after it. */
   async #hold(request: Request): Promise<Result> {
     const { session } = this.#owner
-    if (!(await this.#checkpoint.hold(request.actor))) return this.#runAsReader(request)
+    const mayCommit = !this.#owner.isStartingUp && (await this.#checkpoint.hold(request.actor))
+    if (!mayCommit) return this.#runAsReader(request)
     const result = await session.send(request.query)
     await session.ready()
     // Not as the first query of a transaction just begun: SET TRANSACTION would come too late after it.
