@@ -1,3 +1,4 @@
+import { inspect, type InspectOptions } from "node:util"
 import { TypeORMError } from "typeorm"
 import type { Blocker } from "./drain/blocker"
 import type { Mode } from "./mode/mode"
@@ -36,57 +37,134 @@ export interface RefusalFacts {
 
 /** The base of all errors of this package, for `catch` clauses that treat them alike. */
 export abstract class MaintenanceError extends TypeORMError {
+  /** Literal in each class: bundlers rename classes. */
+  abstract override get name(): string
   /** Stable, for programs: does not change with the message. */
   abstract readonly code: string
   /** The mode that refused, if a window did. */
-  readonly mode: Mode | undefined
+  declare readonly mode: Mode | undefined
   /** Who holds the window. */
-  readonly maintainer: string | undefined
+  declare readonly maintainer: string | undefined
   /** Why the window was opened. */
-  readonly reason: string | undefined
+  declare readonly reason: string | undefined
   /** When the window was opened, on the database's clock. */
-  readonly since: Date | undefined
+  declare readonly since: Date | undefined
   /** When the window ends by itself, on the database's clock; undefined if it does not. */
-  readonly expiresAt: Date | undefined
+  declare readonly expiresAt: Date | undefined
   /** How many milliseconds after the refusal that is, as for the header `Retry-After`; undefined if it is not known. */
-  readonly retryAfterMs: number | undefined
+  declare readonly retryAfterMs: number | undefined
   /** Whom the code acted for when the refused transaction began, and when it was refused; undefined if that is the same. */
-  readonly actedFor: ActedFor | undefined
-  override readonly cause: unknown
+  declare readonly actedFor: ActedFor | undefined
+  declare readonly cause: unknown
 
   constructor(message: string, facts: RefusalFacts = {}) {
     super(message)
-    this.mode = facts.mode
-    this.maintainer = facts.maintainer
-    this.reason = facts.reason
-    this.since = facts.since
-    this.expiresAt = facts.expiresAt
-    this.retryAfterMs = facts.retryAfterMs
-    this.actedFor = facts.actedFor
-    this.cause = facts.cause
+    const { mode, maintainer, reason, since, expiresAt, retryAfterMs, actedFor, cause } = facts
+    const known = Object.entries({ mode, maintainer, reason, since, expiresAt, retryAfterMs, actedFor })
+    Object.assign(this, Object.fromEntries(known.filter(([, value]) => value !== undefined)))
+    if (cause !== undefined) hide(this, { cause })
+  }
+
+  /** The name, the message and all that is known, for logs; not the cause. */
+  toJSON(): object {
+    return Object.assign({ name: this.name, message: this.message }, this)
+  }
+}
+
+/**
+ * Refusals of what other users do. Frameworks for HTTP take `statusCode`, `headers` and `message` (Fastify), or `stack` (Express)
+ * from an error that nobody handles, and send them to whoever asked. So message and stack tell neither the maintainer nor the reason;
+ * `detailedMessage`, the string and what is printed of the error do.
+ */
+export abstract class RefusalError extends MaintenanceError {
+  /** The message with the maintainer, the reason and the refused changes: for logs, and for those who run the system. */
+  declare readonly detailedMessage: string
+
+  constructor(message: string, facts: RefusalFacts & { detailedMessage?: string | undefined } = {}) {
+    super(message, facts)
+    hide(this, { detailedMessage: facts.detailedMessage ?? message })
+  }
+
+  /** The HTTP status: Service Unavailable. */
+  get status(): 503 {
+    return 503
+  }
+
+  /** The same, as most frameworks call it. */
+  get statusCode(): 503 {
+    return this.status
+  }
+
+  /** Headers of a response: `retry-after`, in seconds, where it is known when the window ends. */
+  get headers(): { readonly "retry-after": string } | undefined {
+    if (this.retryAfterMs === undefined) return undefined
+    return { "retry-after": String(Math.max(1, Math.ceil(this.retryAfterMs / 1000))) }
+  }
+
+  /** Whether the message is meant for the client, as `http-errors` calls it. */
+  get expose(): false {
+    return false
+  }
+
+  override toString(): string {
+    return `${this.name}: ${this.detailedMessage}`
+  }
+
+  /** A few lines: the application's frames, if the stack has any, and what is known of the window. */
+  [inspect.custom](_depth: number, options: InspectOptions): string {
+    const frames = this.stack?.split("\n").filter((line) => /^\s+at /.test(line)) ?? []
+    const ofApplication = frames.filter((frame) => !/node_modules|node:/.test(frame))
+    const shown = (ofApplication.length > 0 ? ofApplication : frames).slice(0, maxFrames)
+    const facts = inspect({ ...this }, { ...options, breakLength: Number.POSITIVE_INFINITY, compact: true })
+    return [String(this).replaceAll(/\s+/g, " "), ...shown, `  ${facts}`].join("\n")
+  }
+}
+
+/** How many frames of a refusal's stack are printed. */
+const maxFrames = 6
+
+/** Sets what a reader finds by name, and what loggers are not to print. */
+function hide(error: Error, properties: Record<string, unknown>): void {
+  for (const [name, value] of Object.entries(properties)) {
+    Object.defineProperty(error, name, { value, enumerable: false, writable: true, configurable: true })
   }
 }
 
 /** Somebody else's change was rolled back, because the system is in concurrent maintenance. */
-export class WriteVetoedError extends MaintenanceError {
+export class WriteVetoedError extends RefusalError {
   readonly code = "MAINTENANCE_WRITE_VETOED"
   /** The changes that the ORM made in the refused transaction; empty where it was plain SQL. */
   readonly changes: readonly RefusedChange[]
 
-  constructor(message: string, facts: RefusalFacts & { changes?: readonly RefusedChange[] } = {}) {
+  constructor(
+    message: string,
+    facts: RefusalFacts & { detailedMessage?: string; changes?: readonly RefusedChange[] } = {},
+  ) {
     super(message, facts)
     this.changes = facts.changes ?? []
+  }
+
+  override get name(): string {
+    return "WriteVetoedError"
   }
 }
 
 /** Somebody else asked for anything at all, while the system is in exclusive maintenance. */
-export class AccessRefusedError extends MaintenanceError {
+export class AccessRefusedError extends RefusalError {
   readonly code = "MAINTENANCE_ACCESS_REFUSED"
+
+  override get name(): string {
+    return "AccessRefusedError"
+  }
 }
 
 /** Somebody who is neither the maintainer nor an emergency user tried to change the mode. */
 export class NotMaintainerError extends MaintenanceError {
   readonly code = "MAINTENANCE_NOT_MAINTAINER"
+
+  override get name(): string {
+    return "NotMaintainerError"
+  }
 }
 
 /** A mode was not entered, because others had something running when the time was over; the mode is what it was before. */
@@ -99,6 +177,10 @@ export class DrainTimeoutError extends MaintenanceError {
     super(message, facts)
     this.blockers = facts.blockers ?? []
   }
+
+  override get name(): string {
+    return "DrainTimeoutError"
+  }
 }
 
 /**
@@ -107,19 +189,35 @@ export class DrainTimeoutError extends MaintenanceError {
  */
 export class EnteringInterruptedError extends MaintenanceError {
   readonly code = "MAINTENANCE_ENTERING_INTERRUPTED"
+
+  override get name(): string {
+    return "EnteringInterruptedError"
+  }
 }
 
 /** The state could not be read or changed for a moment, and nothing was done: the database did not answer. Retry later. */
 export class StateUnavailableError extends MaintenanceError {
   readonly code = "MAINTENANCE_STATE_UNAVAILABLE"
+
+  override get name(): string {
+    return "StateUnavailableError"
+  }
 }
 
 /** Something is wrong with the installation: the DataSource, a version, the schema, a privilege, an option. */
 export class MaintenanceSetupError extends MaintenanceError {
   readonly code = "MAINTENANCE_SETUP"
+
+  override get name(): string {
+    return "MaintenanceSetupError"
+  }
 }
 
 /** A call that makes no sense as it stands; nothing was changed. */
 export class MaintenanceInputError extends MaintenanceError {
   readonly code = "MAINTENANCE_INPUT"
+
+  override get name(): string {
+    return "MaintenanceInputError"
+  }
 }

@@ -1,4 +1,5 @@
 import { expect } from "chai"
+import { inspect } from "node:util"
 import { type DataSource, QueryFailedError, type QueryRunner, TypeORMError } from "typeorm"
 import {
   AccessRefusedError,
@@ -276,6 +277,80 @@ describe("Errors", () => {
     })
   }
 
+  it("are named by literals, whatever a bundler makes of the classes", () => {
+    for (const { Class, name } of Object.values(classes)) {
+      const Renamed = { Jg: class extends Class {} }.Jg
+      expect(new Renamed("a message")).to.include({ name })
+    }
+  })
+
+  const refusals = { WriteVetoedError, AccessRefusedError }
+  const retryAfterMs = 1500
+  const serverError = Object.assign(new Error("raised"), {
+    code: "MM001",
+    where: "PL/pgSQL",
+    routine: "exec",
+  })
+
+  for (const [name, Refusal] of Object.entries(refusals)) {
+    it(`${name} has what frameworks read of an error`, () => {
+      expect(new Refusal("a message", { retryAfterMs })).to.deep.include({
+        status: 503,
+        statusCode: 503,
+        expose: false,
+        headers: { "retry-after": "2" },
+      })
+      expect(new Refusal("a message").headers).to.equal(undefined)
+      expect(new Refusal("a message", { retryAfterMs: 0 }).headers).to.deep.equal({ "retry-after": "1" })
+    })
+
+    it(`${name} as JSON is what is known of the window`, () => {
+      const { since, ...window } = facts
+      const error = new Refusal("a message", { ...facts, cause: serverError })
+      const changes = error instanceof WriteVetoedError ? { changes: [] } : {}
+      const { cause: _, ...known } = { ...window, since: since.toISOString() }
+      expect(JSON.parse(JSON.stringify(error))).to.deep.equal({
+        name,
+        message: "a message",
+        code: error.code,
+        ...known,
+        ...changes,
+      })
+      expect(Object.keys(new Refusal("a message")).sort()).to.deep.equal(
+        ["code", ...Object.keys(changes)].sort(),
+      )
+    })
+
+    it(`${name} is printed in a few lines, with its details, its callers and what is known, and no other`, () => {
+      const detailedMessage = "a message\nby alice"
+      const error = (function aCaller() {
+        return new Refusal("a message", {
+          ...facts,
+          reason: "in\ntwo lines",
+          cause: serverError,
+          detailedMessage,
+        })
+      })()
+      for (const printed of [
+        inspect(error),
+        inspect({ error }, { depth: 5 }),
+        inspect(new Error("x", { cause: error })),
+      ]) {
+        expect(printed).to.include(`${name}: a message by alice`).and.include("test/errors.test.ts")
+        expect(printed).to.include("maintainer: 'alice'").and.include("in\\ntwo lines")
+        expect(printed).not.to.match(/undefined|routine|where|PL\/pgSQL/)
+      }
+      expect(inspect(error).split("\n")).to.have.length.below(10)
+    })
+
+    it(`${name} tells its details as a string, and not in its message or stack`, () => {
+      const error = new Refusal("a message", { ...facts, detailedMessage: "a message by alice" })
+      expect(String(error)).to.equal(`${name}: a message by alice`)
+      expect(`${error.message} ${error.stack}`).not.to.include("alice")
+      expect(error.stack).to.match(new RegExp(`^${name}: a message\n +at `))
+    })
+  }
+
   it("WriteVetoedError names changes, and none by default", () => {
     const changes = [{ entity: "Item", operation: "insert" }] as const
     expect(new WriteVetoedError("a message", { changes }).changes).to.deep.equal(changes)
@@ -303,8 +378,13 @@ describe("Errors", () => {
       it(`a veto is a WriteVetoedError with all facts through ${layer}`, async () => {
         const { error, since } = await refused("concurrent", write, "rebuild the catalog")
         expectExactly(error, WriteVetoedError)
-        expect(error.message).to.match(/^Write vetoed( \([^)]+\))?: the system is in concurrent maintenance /)
-        expect(error.message).to.include(
+        const detailed = /^Write vetoed( \([^)]+\))?: the system is in concurrent maintenance /
+        expect(error.detailedMessage).to.match(detailed)
+        expect(error.message).to.equal(
+          `Write vetoed: the system is in concurrent maintenance since ${since?.toISOString()}; others may only read. ` +
+            "Nothing was stored. Try again when the maintenance is over.",
+        )
+        expect(error.detailedMessage).to.include(
           ` since ${since?.toISOString()} by alice (rebuild the catalog); others may only read.`,
         )
         expect(error).to.deep.include({
@@ -336,7 +416,9 @@ describe("Errors", () => {
       const { error, since } = await refused("concurrent", (d) => d.query(insertion))
       expectExactly(error, WriteVetoedError)
       expect(error.reason).to.equal(undefined)
-      expect(error.message).to.include(` since ${since?.toISOString()} by alice; others may only read.`)
+      expect(error.detailedMessage).to.include(
+        ` since ${since?.toISOString()} by alice; others may only read.`,
+      )
     })
 
     it("a refusal on a connection from before the window is an AccessRefusedError", async () => {
@@ -369,7 +451,7 @@ describe("Errors", () => {
         const { error } = await refused("concurrent", work)
         expectExactly(error, WriteVetoedError)
         expect(error.changes).to.deep.equal(changes)
-        if (says) expect(error.message.startsWith(says), error.message).to.equal(true)
+        if (says) expect(error.detailedMessage.startsWith(says), error.detailedMessage).to.equal(true)
       })
     }
 
@@ -435,6 +517,10 @@ function expectExactly<E extends Error>(
 function expectRefusal(error: unknown, since: Date | undefined): void {
   expectExactly(error, AccessRefusedError)
   expect(error.message).to.equal(
+    `Access refused: the system is in exclusive maintenance since ${since?.toISOString()}; ` +
+      "only the maintainer gets a connection. Try again when the maintenance is over.",
+  )
+  expect(error.detailedMessage).to.equal(
     `Access refused: the system is in exclusive maintenance since ${since?.toISOString()} by alice ` +
       `(rebuild the catalog); only the maintainer gets a connection. Try again when the maintenance is over.`,
   )

@@ -2,7 +2,7 @@ import { expect } from "chai"
 import { finished } from "node:stream/promises"
 import { Query } from "pg"
 import type { DataSource, QueryRunner } from "typeorm"
-import { AccessRefusedError, maintenanceSchemaSql, type MaintenanceError } from "../src"
+import { AccessRefusedError, maintenanceSchemaSql } from "../src"
 import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
 import { Item } from "./support/entities"
@@ -84,10 +84,12 @@ describe("Exclusive mode", () => {
   it("tells a stranger who holds it, since when and why", async () => {
     const { dataSource, maintenance } = installed.current
     const { since } = await maintenance.enter("exclusive", { as: "alice", reason: "failover" })
-    const refusal = (await dataSource.query("select 1").catch((error: unknown) => error)) as MaintenanceError
+    const refusal = (await dataSource
+      .query("select 1")
+      .catch((error: unknown) => error)) as AccessRefusedError
     expect(refusal).to.include({ mode: "exclusive", maintainer: "alice", reason: "failover" })
     expect(refusal.since).to.deep.equal(since)
-    expect(refusal.message).to.equal(
+    expect(refusal.detailedMessage).to.equal(
       `Access refused: the system is in exclusive maintenance since ${since?.toISOString()} by alice (failover); ` +
         "only the maintainer gets a connection. Try again when the maintenance is over.",
     )

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, 
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { expect } from "chai"
+import { buildSync } from "esbuild"
 
 const root = join(__dirname, "..", "..")
 /** The folder of the TypeORM that the tests run on; to the project it is "typeorm". */
@@ -70,6 +71,23 @@ console.log(
     isTypeormError: new byRequire.WriteVetoedError("x") instanceof typeormByImport.TypeORMError,
   }),
 )
+`
+
+const errorNames = [
+  "AccessRefusedError",
+  "DrainTimeoutError",
+  "EnteringInterruptedError",
+  "MaintenanceInputError",
+  "MaintenanceSetupError",
+  "NotMaintainerError",
+  "WriteVetoedError",
+]
+
+const printingNames = `
+import { ${errorNames.join(", ")} } from "typeorm-maintenance-mode"
+
+const names = [${errorNames.join(", ")}].map((Class) => new Class("x").name)
+console.log(JSON.stringify(names))
 `
 
 const typed = `
@@ -153,6 +171,7 @@ describe("The package", () => {
       "esm.mjs": esm,
       "cjs.cjs": cjs,
       "both.mjs": both,
+      "names.mjs": printingNames,
       "typed.mts": typed,
       "typed.cts": typed,
       "standard.json": JSON.stringify({ compilerOptions, files: ["typed.mts", "typed.cts"] }),
@@ -191,6 +210,21 @@ describe("The package", () => {
     expect(printed).to.deep.equal({ different: [], sameInModules: true, isTypeormError: true })
   })
 
+  it("names its errors in a minified bundle as everywhere", () => {
+    const outfile = join(project, "bundle.cjs")
+    const external = ["typeorm", "typeorm/*", "pg", "reflect-metadata"]
+    buildSync({
+      entryPoints: [join(project, "names.mjs")],
+      bundle: true,
+      minify: true,
+      platform: "node",
+      external,
+      outfile,
+    })
+    const printed: unknown = JSON.parse(run(process.execPath, [outfile], project))
+    expect(printed).to.deep.equal(errorNames)
+  })
+
   for (const kind of ["standard", "legacy"]) {
     it(`has types that resolve from .mts and .cts, with ${kind} decorators`, () => {
       const tsc = join(root, "node_modules", "typescript", "bin", "tsc")
@@ -206,12 +240,39 @@ describe("The package", () => {
     for (const condition of Object.values(entries["."])) {
       for (const file of Object.values(condition)) expect(existsSync(join(folder, file)), file).to.equal(true)
     }
-    const links = readFileSync(join(folder, "README.md"), "utf8").matchAll(/\]\((docs\/[\w./-]+)\)/g)
-    const documents = [...links].map(([, file]) => file as string)
+    const text = readFileSync(join(folder, "README.md"), "utf8")
+    const links = [...text.matchAll(/\]\(([^)]+)\)/g)].map(([, link]) => link as string)
+    // npm shows the README on a page of its own, where a relative link leads nowhere.
+    const home = "https://github.com/typeorm-maintenance-mode/typeorm-maintenance-mode/blob/main/"
+    const documents = links.map((link) => {
+      expect(link.startsWith(home), link).to.equal(true)
+      return link.slice(home.length)
+    })
     expect(documents).to.include("docs/operating.md")
     for (const file of documents) expect(existsSync(join(folder, file)), file).to.equal(true)
     expect(existsSync(join(folder, "src"))).to.equal(false)
     expect(existsSync(join(folder, "test"))).to.equal(false)
+  })
+})
+
+describe("The package's description", () => {
+  const description = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+    homepage: string
+    bugs: string
+    repository: { type: string; url: string }
+    peerDependencies: Record<string, string>
+  }
+  const home = "https://github.com/typeorm-maintenance-mode/typeorm-maintenance-mode"
+
+  it("says where its home is, and where to report", () => {
+    expect(description).to.include({ homepage: `${home}#readme`, bugs: `${home}/issues` })
+    expect(description.repository).to.deep.equal({ type: "git", url: `git+${home}.git` })
+  })
+
+  it("has the README install every peer, for installers that do not", () => {
+    const readme = readFileSync(join(root, "README.md"), "utf8")
+    const [, installed = ""] = /^npm install typeorm-maintenance-mode(.*)$/m.exec(readme) ?? []
+    expect(installed.trim().split(" ").sort()).to.deep.equal(Object.keys(description.peerDependencies).sort())
   })
 })
 

@@ -259,7 +259,7 @@ describe("Readers that are bounded", () => {
       other.maintenance.on("refused", (error) => (told = error))
       const error = (await errorOf(other.dataSource.query("select 1"))) as AccessRefusedError
       expect(error).to.be.instanceOf(AccessRefusedError)
-      expect(error.message)
+      expect(error.detailedMessage)
         .to.match(/^No connection: the system is in concurrent maintenance since .* by alice \(rebuild\), /)
         .and.include("others may use 1 connection of a process, and none was given back for 500 ms.")
       expect(error).to.include({ mode: "concurrent", maintainer: "alice", reason: "rebuild" })

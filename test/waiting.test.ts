@@ -90,7 +90,7 @@ describe("Whoever is restricted, and waits", () => {
       const first = errorOf(write(dataSource))
       const second = await errorOf(write(dataSource))
       expect(second).to.be.instanceOf(AccessRefusedError)
-      expect((second as Error).message).to.include(
+      expect((second as AccessRefusedError).detailedMessage).to.include(
         ". As many wait for its end already as may (maxWaiting: 1).",
       )
       expect(await first).to.be.instanceOf(AccessRefusedError)
@@ -98,7 +98,7 @@ describe("Whoever is restricted, and waits", () => {
       await maintenance.enter("concurrent", { as: "alice" })
       const read = await errorOf(dataSource.query("select 1"))
       expect(read).to.be.instanceOf(AccessRefusedError).and.to.include({ mode: "concurrent" })
-      expect((read as Error).message).to.match(
+      expect((read as AccessRefusedError).detailedMessage).to.match(
         /^Not let in: the system is in concurrent maintenance since \S+ by alice; waited 20 ms for its end \(maxWaitMs\)\. Nothing was sent\. /,
       )
       const written = maintenance.whenRefused("throw", () => write(dataSource))

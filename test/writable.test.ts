@@ -87,11 +87,11 @@ describe("Whether one may write", () => {
       const window = `Not writable: the system is in ${mode} maintenance since ${since?.toISOString()} by alice (rebuild); ${others}.`
       const [asked, waited] = [maintenance.assertWritable(), maintenance.whenWritable({ timeoutMs: 20 })]
       expect(await errorOf(asked)).to.have.property(
-        "message",
+        "detailedMessage",
         `${window} Try again when the maintenance is over.`,
       )
       expect(await errorOf(waited)).to.have.property(
-        "message",
+        "detailedMessage",
         `${window} Waited 20 ms (timeoutMs). Try again when the maintenance is over.`,
       )
     }

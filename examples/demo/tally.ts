@@ -31,7 +31,7 @@ export function countFailure(tally: Tally, error: unknown, microseconds: number)
   else if ((error as { driverError?: { code?: string } }).driverError?.code === "40001") tally.givenUp++
   else throw error
   if (error instanceof AccessRefusedError || error instanceof WriteVetoedError)
-    tally.firstMessage ??= error.message
+    tally.firstMessage ??= error.detailedMessage
 }
 
 /** The tallies of several processes over the same time as one. */

@@ -141,7 +141,8 @@ export class Fence {
   translate(error: unknown, changes: readonly RefusedChange[]): unknown {
     const translated = translateStateError(error, this.#schema)
     if (!(translated instanceof WriteVetoedError)) return translated
-    return writeVetoed(translated, changes, (error as { hint?: string }).hint)
+    const { hint } = error as { hint?: string }
+    return writeVetoed({ ...factsOf(translated), cause: translated.cause }, changes, hint)
   }
 
   /** The veto of a statement that cannot be undone at commit, from the veto that its check got. */

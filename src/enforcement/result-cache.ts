@@ -27,7 +27,8 @@ export function keepReadsFromWriting(dataSource: DataSource, mayWrite: () => boo
 
 function keepCacheFromWriting(dataSource: DataSource, mayWrite: () => boolean): Undo {
   const cache = dataSource.queryResultCache
-  if (cache?.constructor.name !== "DbQueryResultCache") return () => undefined
+  // Not told by the name of its class, which bundlers change.
+  if (!cache || !("queryResultCacheTable" in cache)) return () => undefined
   return replaceMethod(cache, "storeInCache", (storeInCache) => async (options, savedCache, queryRunner) => {
     if (!mayWrite()) return
     const store = (runner?: QueryRunner) => storeInCache.call(cache, options, savedCache, runner)

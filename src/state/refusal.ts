@@ -6,6 +6,7 @@ import {
   MaintenanceInputError,
   MaintenanceSetupError,
   NotMaintainerError,
+  type RefusalError,
   type RefusalFacts,
   type RefusedChange,
   WriteVetoedError,
@@ -29,26 +30,46 @@ export function describeWindow({ maintainer, reason, since, expiresAt }: Refusal
     .join(" ")
 }
 
+/**
+ * A refusal in two wordings. Its message may reach anybody, so it tells neither who holds the window nor why; the detailed one is for
+ * those who run the system. `say` gets "the system is in concurrent maintenance since ...".
+ */
+function inTwoWordings<E extends RefusalError, Facts extends RefusalFacts>(
+  Refusal: new (message: string, facts: Facts & { detailedMessage: string }) => E,
+  facts: Facts,
+  say: (system: string, isDetailed: boolean) => string,
+): E {
+  const { mode, since, expiresAt } = facts
+  const system = (window: string) =>
+    ["the system is in", mode, "maintenance", window].filter(Boolean).join(" ")
+  const detailedMessage = say(system(describeWindow(facts)), true)
+  return new Refusal(say(system(describeWindow({ since, expiresAt })), false), { ...facts, detailedMessage })
+}
+
 /** The veto of a write in concurrent mode; `why` is a sentence for what is refused though it may only read. */
 export function writeVetoed(
   facts: RefusalFacts,
   changes: readonly RefusedChange[] = [],
   why?: string,
 ): WriteVetoedError {
-  const what = changes.map(({ operation, entity }) => `${operation} ${entity}`).join(", ")
-  return new WriteVetoedError(
-    `Write vetoed${what && ` (${what})`}: the system is in concurrent maintenance ${describeWindow(facts)}; ` +
-      `others may only read. ${why ? `${why} ` : ""}Nothing was stored. Try again when the maintenance is over.`,
+  const names = changes.map(({ operation, entity }) => `${operation} ${entity}`).join(", ")
+  return inTwoWordings(
+    WriteVetoedError,
     { ...facts, changes },
+    (system, isDetailed) =>
+      `Write vetoed${isDetailed && names ? ` (${names})` : ""}: ${system}; others may only read. ` +
+      `${why ? `${why} ` : ""}Nothing was stored. Try again when the maintenance is over.`,
   )
 }
 
 /** The refusal of any access in exclusive mode; `why` is a clause for who has waited. */
 export function accessRefused(facts: RefusalFacts, why?: string): AccessRefusedError {
-  return new AccessRefusedError(
-    `Access refused: the system is in exclusive maintenance ${describeWindow(facts)}; ` +
-      `only the maintainer gets a connection. ${why ? `${capitalized(why)}. ` : ""}Try again when the maintenance is over.`,
+  return inTwoWordings(
+    AccessRefusedError,
     facts,
+    (system) =>
+      `Access refused: ${system}; only the maintainer gets a connection. ` +
+      `${why ? `${capitalized(why)}. ` : ""}Try again when the maintenance is over.`,
   )
 }
 
@@ -58,49 +79,53 @@ export function withActors(refusal: unknown, actedFor: ActedFor, isCommit: boole
   const sentence =
     `The code acted for ${first} when the transaction began, and for ${last} ` +
     (isCommit ? "when it committed: the user at the commit counts." : "when this was refused.")
-  const told = (error: MaintenanceError) => ({ ...factsOf(error), actedFor, cause: error.cause })
+  const told = (error: RefusalError) => ({
+    ...factsOf(error),
+    actedFor,
+    cause: error.cause,
+    detailedMessage: `${error.detailedMessage} ${sentence}`,
+  })
   if (refusal instanceof WriteVetoedError)
-    return new WriteVetoedError(`${refusal.message} ${sentence}`, {
-      ...told(refusal),
-      changes: refusal.changes,
-    })
-  if (refusal instanceof AccessRefusedError)
-    return new AccessRefusedError(`${refusal.message} ${sentence}`, told(refusal))
+    return new WriteVetoedError(refusal.message, { ...told(refusal), changes: refusal.changes })
+  if (refusal instanceof AccessRefusedError) return new AccessRefusedError(refusal.message, told(refusal))
   return refusal
 }
 
 /** The refusal of a connection to who waits for the end of a window in which he could read. */
 export function notLetIn(facts: RefusalFacts, why: string): AccessRefusedError {
-  return new AccessRefusedError(
-    `Not let in: the system is in concurrent maintenance ${describeWindow(facts)}; ${why}. Nothing was sent. ` +
-      'Try again when the maintenance is over; for what only reads, onRefused: "throw" does not wait.',
+  return inTwoWordings(
+    AccessRefusedError,
     facts,
+    (system) =>
+      `Not let in: ${system}; ${why}. Nothing was sent. ` +
+      'Try again when the maintenance is over; for what only reads, onRefused: "throw" does not wait.',
   )
 }
 
 /** The refusal of a connection, where a window bounds how many there are for others. */
 export function noPlace(
-  facts: RefusalFacts & { readers?: number | undefined },
+  { readers, ...facts }: RefusalFacts & { readers?: number | undefined },
   waitedMs: number,
 ): AccessRefusedError {
-  return new AccessRefusedError(
-    `No connection: the system is in concurrent maintenance ${describeWindow(facts)}, in which others may use ` +
-      `${facts.readers} connection${facts.readers === 1 ? "" : "s"} of a process, and none was given back for ${waitedMs} ms. ` +
-      "Try again.",
+  return inTwoWordings(
+    AccessRefusedError,
     factsOf(facts),
+    (system) =>
+      `No connection: ${system}, in which others may use ${readers} connection${readers === 1 ? "" : "s"} of a process, ` +
+      `and none was given back for ${waitedMs} ms. Try again.`,
   )
 }
 
 /** The answer to who asks whether he may write, and may not; with the time that was given, if he has waited for so long. */
 export function notWritable(window: RefusalFacts, timeoutMs?: number): WriteVetoedError | AccessRefusedError {
-  const { mode } = window
-  const RefusalError = mode === "exclusive" ? AccessRefusedError : WriteVetoedError
-  const others = mode === "exclusive" ? "only the maintainer gets a connection" : "others may only read"
+  const Refusal = window.mode === "exclusive" ? AccessRefusedError : WriteVetoedError
+  const others =
+    window.mode === "exclusive" ? "only the maintainer gets a connection" : "others may only read"
   const waited = timeoutMs === undefined ? "" : `Waited ${timeoutMs} ms (timeoutMs). `
-  return new RefusalError(
-    `Not writable: the system is in ${mode} maintenance ${describeWindow(window)}; ${others}. ${waited}` +
-      "Try again when the maintenance is over.",
+  return inTwoWordings<WriteVetoedError | AccessRefusedError, RefusalFacts>(
+    Refusal,
     factsOf(window),
+    (system) => `Not writable: ${system}; ${others}. ${waited}Try again when the maintenance is over.`,
   )
 }
 
