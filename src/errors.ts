@@ -170,12 +170,12 @@ export class NotMaintainerError extends MaintenanceError {
 /** A mode was not entered, because others had something running when the time was over; the mode is what it was before. */
 export class DrainTimeoutError extends MaintenanceError {
   readonly code = "MAINTENANCE_DRAIN_TIMEOUT"
-  /** Who was in the way; the oldest first. */
-  readonly blockers: readonly Blocker[]
+  /** Who was in the way; the oldest first. Not printed: the message names them, without their SQL. */
+  declare readonly blockers: readonly Blocker[]
 
   constructor(message: string, facts: RefusalFacts & { blockers?: readonly Blocker[] } = {}) {
     super(message, facts)
-    this.blockers = facts.blockers ?? []
+    hide(this, { blockers: facts.blockers ?? [] })
   }
 
   override get name(): string {

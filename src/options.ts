@@ -39,6 +39,11 @@ export interface MaintenanceOptions {
   maxWaitMs?: number | undefined
   /** How many may wait at most. Who comes then gets an AccessRefusedError at once. Default: 1000. */
   maxWaiting?: number | undefined
+  /**
+   * Whether warnings and error messages show the SQL of the sessions that `enter()` waits for: its first 200 characters, with all literals.
+   * `query` of the blockers has it in any case. Default: `false`.
+   */
+  showsQueries?: boolean | undefined
 }
 
 /** The options with every default in place. */
@@ -51,6 +56,7 @@ export interface ResolvedOptions {
   readonly onRefused: RefusalPolicy
   readonly maxWaitMs: number
   readonly maxWaiting: number
+  readonly showsQueries: boolean
 }
 
 const refusalPolicies: readonly unknown[] = ["throw", "wait"] satisfies RefusalPolicy[]
@@ -70,6 +76,7 @@ const known = new Set([
   "onRefused",
   "maxWaitMs",
   "maxWaiting",
+  "showsQueries",
 ])
 
 /** Checks the options and fills in the defaults; throws MaintenanceSetupError. */
@@ -91,6 +98,7 @@ export function resolveOptions(options: MaintenanceOptions): ResolvedOptions {
     onRefused = "throw",
     maxWaitMs = 300_000,
     maxWaiting = 1000,
+    showsQueries = false,
   } = options
   if (typeof currentUser !== "function") {
     throw new MaintenanceSetupError(
@@ -104,7 +112,7 @@ export function resolveOptions(options: MaintenanceOptions): ResolvedOptions {
     const fault = faultOfUser(user)
     if (fault) throw new MaintenanceSetupError(`The option emergencyUsers holds a user that ${fault}.`)
   }
-  for (const [name, value] of Object.entries({ migrate, preparedStatements })) {
+  for (const [name, value] of Object.entries({ migrate, preparedStatements, showsQueries })) {
     if (typeof value !== "boolean")
       throw new MaintenanceSetupError(`The option ${name} must be true or false.`)
   }
@@ -128,6 +136,7 @@ export function resolveOptions(options: MaintenanceOptions): ResolvedOptions {
     onRefused,
     maxWaitMs,
     maxWaiting,
+    showsQueries,
   })
 }
 

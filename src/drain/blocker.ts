@@ -37,8 +37,8 @@ export interface Sight {
   readonly ownHolders: readonly number[]
 }
 
-/** One line for the operator. */
-export function describeBlocker(blocker: Blocker): string {
+/** One line for the operator; its SQL, which holds the data of others, only where that is wanted. */
+export function describeBlocker(blocker: Blocker, showsQueries: boolean): string {
   const { pid, transaction, application, user, clientAddress, ageMs, state, hasWritten, instance } = blocker
   const who = pid === undefined ? `prepared transaction ${transaction}` : `backend ${pid}`
   const facts = [
@@ -52,5 +52,5 @@ export function describeBlocker(blocker: Blocker): string {
     blocker.isHidden && "hidden: this role is no member of pg_read_all_stats",
     blocker.cannotEnd && `not ended: ${blocker.cannotEnd}`,
   ].filter(Boolean)
-  return `${who} (${facts.join(", ")})${blocker.query ? `: ${blocker.query}` : ""}`
+  return `${who} (${facts.join(", ")})${showsQueries && blocker.query ? `: ${blocker.query}` : ""}`
 }

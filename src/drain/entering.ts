@@ -20,6 +20,7 @@ import {
   stillCommitting,
   stillOpen,
   stillWaiting,
+  type Told,
   type Waited,
 } from "./failure"
 import type { Tenure } from "./fate"
@@ -92,7 +93,7 @@ export class Entering {
   async handedOver(store: StateStore, opened: Opened, waited: Waited, withinMs?: number): Promise<void> {
     const plan = commitsOnly(withinMs)
     const left = await this.#drain(store, opened, { waited, plan, inform: () => Promise.resolve() })
-    if (left.length > 0) throw stillCommitting(left, plan, waited)
+    if (left.length > 0) throw stillCommitting(left, this.#told(plan), waited)
   }
 
   /**
@@ -108,7 +109,7 @@ export class Entering {
     try {
       const { inform } = this.#acknowledged(store, epoch, acknowledgeMs, over.signal)
       const left = await this.#drain(store, opened, { waited, plan, inform })
-      if (left.length > 0) throw stillOpen(left, plan, waited)
+      if (left.length > 0) throw stillOpen(left, this.#told(plan), waited)
     } catch (error) {
       if (error instanceof DrainTimeoutError) throw error
       if (!isLost(error)) throw interrupted(error)
@@ -152,12 +153,16 @@ export class Entering {
           waited.tell(draining)
           if (isSaid || draining.waitedMs < sayAfterMs) return
           isSaid = true
-          this.#events.warn(stillWaiting(draining, waited, plan))
+          this.#events.warn(stillWaiting(draining, waited, this.#told(plan)))
         },
       },
       plan,
       signal,
     )
+  }
+
+  #told(plan: DrainPlan): Told {
+    return { ...plan, showsQueries: this.#installation.options.showsQueries }
   }
 
   /** Resolves when what is announced is to begin. Throws NotMaintainerError if it is not, MaintenanceSetupError if it is destroyed. */
@@ -209,7 +214,7 @@ export class Entering {
       const call = opening.task === undefined ? "enter()" : "during()"
       const waited = { ...opening, call, tell }
       const left = await this.#drain(store, opened, { waited, plan, inform, signal })
-      if (left.length > 0) throw drainTimedOut(left, plan, opening)
+      if (left.length > 0) throw drainTimedOut(left, this.#told(plan), opening)
       const unacknowledged = await acknowledged
       signal?.throwIfAborted()
       await store.switching.end(opened, signal)

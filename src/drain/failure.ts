@@ -6,6 +6,7 @@ import {
 } from "../errors"
 import { type Blocker, describeBlocker } from "./blocker"
 import type { MaintenanceStatus } from "../mode/mode"
+import type { ResolvedOptions } from "../options"
 import { capitalized, describeAnnounced, factsOf } from "../state/refusal"
 import type { Opening } from "../state/switching"
 import { type Draining, type DrainOutcome, type DrainPlan, graceMs } from "./drain"
@@ -25,13 +26,16 @@ export interface Waited extends Wanted {
   readonly tell: Tell
 }
 
+/** How it is waited, and whether a message shows the SQL of those who are in the way. */
+export type Told = DrainPlan & Pick<ResolvedOptions, "showsQueries">
+
 /** What is said of a mode that is being entered for a while. */
-export function stillWaiting(draining: Draining, waited: Waited, plan: DrainPlan): string {
+export function stillWaiting(draining: Draining, waited: Waited, plan: Told): string {
   const { mode, actor, reason, call } = waited
   const who = `${actor.user}${reason ? `: ${reason}` : ""}`
   return (
     `${capitalized(mode)} mode (${who}) holds; ${call} has waited ${howLong(draining, plan)}, for:` +
-    linesOf(draining.blockers)
+    linesOf(draining.blockers, plan.showsQueries)
   )
 }
 
@@ -70,12 +74,12 @@ function inWords(ms: number): string {
 /** The error for a mode that was not entered, because of who is left. */
 export function drainTimedOut(
   blockers: readonly Blocker[],
-  plan: DrainPlan,
+  plan: Told,
   { mode, actor, reason }: Wanted,
 ): DrainTimeoutError {
   return new DrainTimeoutError(
     `Mode not changed: ${actor.user} was entering ${mode} mode${reason ? ` (${reason})` : ""}, but ${whoIsLeft(blockers, plan)}; ` +
-      `the mode is what it was before.${linesOf(blockers)}\n${adviceOn(blockers, plan.outcome)}`,
+      `the mode is what it was before.${linesOf(blockers, plan.showsQueries)}\n${adviceOn(blockers, plan.outcome)}`,
     { mode, maintainer: actor.user, reason, blockers },
   )
 }
@@ -83,12 +87,12 @@ export function drainTimedOut(
 /** The error for a window that was handed over, when commits of its former maintainer are under way still. */
 export function stillCommitting(
   blockers: readonly Blocker[],
-  plan: DrainPlan,
+  plan: Told,
   { mode, actor, reason }: Wanted,
 ): DrainTimeoutError {
   return new DrainTimeoutError(
     `${actor.user} holds the ${mode} maintenance now${reason ? ` (${reason})` : ""}, but ${whoIsLeft(blockers, plan)}.` +
-      `${linesOf(blockers)}\nEnd ${them(blockers)}, or enter ${mode} mode again as ${actor.user}, which waits for ${them(blockers)}.`,
+      `${linesOf(blockers, plan.showsQueries)}\nEnd ${them(blockers)}, or enter ${mode} mode again as ${actor.user}, which waits for ${them(blockers)}.`,
     { mode, maintainer: actor.user, reason, blockers },
   )
 }
@@ -96,12 +100,12 @@ export function stillCommitting(
 /** The error for a task that is done, when others have what they began during it open still, and a stricter mode is back. */
 export function stillOpen(
   blockers: readonly Blocker[],
-  plan: DrainPlan,
+  plan: Told,
   { mode, actor, reason }: Wanted,
 ): DrainTimeoutError {
   return new DrainTimeoutError(
     `The task is done, and ${mode} mode of ${actor.user}${reason ? ` (${reason})` : ""} is in force again, but ` +
-      `${whoIsLeft(blockers, plan)}. What the task has committed is stored.${linesOf(blockers)}\n` +
+      `${whoIsLeft(blockers, plan)}. What the task has committed is stored.${linesOf(blockers, plan.showsQueries)}\n` +
       `End ${them(blockers)}, or enter ${mode} mode again as ${actor.user}, with drain.then: "terminate", or "proceed", ` +
       `which leaves ${them(blockers)} to be refused.`,
     { mode, maintainer: actor.user, reason, blockers },
@@ -182,8 +186,8 @@ function isEnding(outcome: DrainOutcome): outcome is "cancel" | "terminate" {
   return outcome === "cancel" || outcome === "terminate"
 }
 
-function linesOf(blockers: readonly Blocker[]): string {
-  const named = blockers.slice(0, maxNamed).map((blocker) => `\n- ${describeBlocker(blocker)}`)
+function linesOf(blockers: readonly Blocker[], showsQueries: boolean): string {
+  const named = blockers.slice(0, maxNamed).map((blocker) => `\n- ${describeBlocker(blocker, showsQueries)}`)
   const more = blockers.length > maxNamed ? `\n- and ${blockers.length - maxNamed} more` : ""
   return `${named.join("")}${more}`
 }

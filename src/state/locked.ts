@@ -11,14 +11,14 @@ export function isLocked(error: unknown): boolean {
 /** Who has locked the state, or its table, for longer than it takes to look at it: backends, and prepared transactions. */
 const holders = (schema: string, hold: number) => `
   select coalesce('backend ' || l.pid, 'prepared transaction ' || x.gid) as name, a.application_name as application,
-    a.state, left(a.query, 200) as query
+    a.state
   from pg_catalog.pg_locks l
     left join pg_catalog.pg_stat_activity a on a.pid = l.pid
     left join pg_catalog.pg_prepared_xacts x on l.virtualtransaction = '-1/' || x.transaction
   where l.granted and l.pid is distinct from pg_backend_pid()
     and (l.locktype = 'relation' and l.relation = '"${schema}".state'::regclass and l.mode <> 'AccessShareLock'
       or l.locktype = 'advisory' and l.classid = 0 and l.objid = ${hold} and l.objsubid = 1)
-  group by 1, 2, 3, 4`
+  group by 1, 2, 3`
 
 /** The error for what cannot be done because others have locked the state, who are named. */
 export async function stateLocked(functions: StateFunctions, what: string, cause: unknown): Promise<Error> {
@@ -26,13 +26,13 @@ export async function stateLocked(functions: StateFunctions, what: string, cause
   const awaited = await standbyAwaited((text) => functions.read(text))
   if (awaited !== undefined) return new MaintenanceSetupError(`${what}: ${awaited}`, { cause })
   const rows = await functions
-    .read<{ name: string; application: string | null; state: string | null; query: string | null }>(
+    .read<{ name: string; application: string | null; state: string | null }>(
       holders(schema, lockKeys(schema).hold),
     )
     .catch(() => [])
-  const named = rows.map(({ name, application, state, query }) => {
+  const named = rows.map(({ name, application, state }) => {
     const facts = [application && `application ${application}`, state].filter(Boolean).join(", ")
-    return `\n- ${name}${facts && ` (${facts})`}${query ? `: ${query}` : ""}`
+    return `\n- ${name}${facts && ` (${facts})`}`
   })
   return new MaintenanceSetupError(
     `${what}: others have locked the state in "${schema}".state, which nothing but this package should do.` +
