@@ -3,6 +3,7 @@ import type { DataSource, QueryRunner } from "typeorm"
 import { AccessRefusedError, type Mode, WriteVetoedError } from "../src"
 import { useMaintenance } from "./support/data-source"
 import { useDatabase } from "./support/database"
+import { errorOf } from "./support/error-of"
 import { openShop, restock } from "./support/shop"
 import { notWaiting } from "./support/window"
 
@@ -123,5 +124,23 @@ describe("A transaction that began before the switch", () => {
       await maintenance.leave()
     })
     expect(await crates()).to.equal(1)
+  })
+
+  it("is not waited for if it has prepared a statement by SQL, and does not commit", async () => {
+    const { dataSource, maintenance } = installed.current
+    const runner = await begin(dataSource, "READ COMMITTED")
+    await runner.query("insert into item (name) values ('crate')")
+    for (const text of [
+      "prepare p as select 1",
+      "prepare /* a */ q (int) as select $1",
+      "PREPARE transactions as select 2",
+    ])
+      await runner.query(text)
+    await maintenance.enter("concurrent", { as: "alice" })
+    expect(await errorOf(runner.commitTransaction())).to.be.instanceOf(WriteVetoedError)
+    await runner.query("deallocate all")
+    await runner.release()
+    await maintenance.leave({ as: "alice" })
+    expect(await crates()).to.equal(0)
   })
 })

@@ -69,7 +69,9 @@ export function classify(text: string, isExtended: boolean): Classified {
   if (typeof end === "object" && end.rest === "") return kindOfEnd(end)
   if (!isExtended && statement.includes(";")) return kindOfSeveral(statement, end)
   const kind = kindOfOne(statement)
-  const mayEndTransaction = kind === "other" && mayBeginWithEnd
+  // PREPARE of a statement runs nothing.
+  const isPreparing = end === undefined && word?.toLowerCase() === "prepare"
+  const mayEndTransaction = kind === "other" && mayBeginWithEnd && !isPreparing
   const looksAtomic = kind === "other" && looksLikeAtomicDo(statement)
   return { kind, mayEndTransaction, looksAtomic }
 }
