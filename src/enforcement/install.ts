@@ -18,6 +18,7 @@ import { Fence } from "./fence"
 import { FencedConnection, type Enforcement } from "./fenced-connection"
 import { clientFactory, clientsOf, hostDriver, type HostDriver, type Obtained } from "./host"
 import { Places } from "./places"
+import { callBackAsCaller } from "./pool-callbacks"
 import { watchPoolListeners } from "./pool-listeners"
 import { fencedQueryRunnerClass, type RunnerContext } from "./query-runner"
 import type { RecordingBroadcaster } from "./recorded-changes"
@@ -316,6 +317,7 @@ export class Installation {
     const { master, slaves } = this.#driver
     for (const pool of [master, ...slaves]) {
       if (!pool) continue
+      this.#poolUndos.push(callBackAsCaller(pool))
       const fenceOff = (client: WireClient, isNew: boolean) => {
         if (pool !== master) this.#elsewhere.add(client)
         this.#fenceOff(client, isNew)
