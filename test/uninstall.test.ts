@@ -23,8 +23,8 @@ function portrait(dataSource: DataSource): object {
     runner: [own(dataSource.createQueryRunner()), dataSource.createQueryRunner().constructor.name],
     broadcaster: own(dataSource.createQueryRunner().broadcaster),
     subscribers: dataSource.subscribers.length,
-    pool: master && listeners(master),
-    clients: master?._clients.map((client) => listeners(client.connection)),
+    pool: master && [own(master), listeners(master)],
+    clients: master?._clients.map(({ connection }) => [own(connection), listeners(connection)]),
   }
 }
 

@@ -41,6 +41,9 @@ const unknownText: Classified = {
 }
 const nobody: Actor = { user: undefined, isEmergency: false }
 
+/** How long a query object that was given up may take to end. */
+const closeWithinMs = 1000
+
 /** Texts after which a session may have forgotten what it had prepared. */
 const forgetting = /deallocate|discard/i
 
@@ -118,8 +121,8 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
   }
 
   /** The connection past the fence, for what brings the fence. */
-  get unfenced(): { query: WireClient["query"] } {
-    return { query: this.session.rawQuery }
+  get unfenced(): { query(statement: Statement, values?: unknown): Promise<Result> } {
+    return { query: (statement, values) => this.session.sendAsIs(statement, values) }
   }
 
   get isPrepared(): boolean {
@@ -200,9 +203,14 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
   clean(): Promise<void> | undefined {
     const { session } = this
     if (!session.isBusy && session.is("I")) return undefined
-    if (session.isForeignActive)
-      return Promise.reject(new Error("A query object was abandoned on this connection."))
-    return session.inTurn(() => session.rollBack())
+    if (!session.isForeignActive) return session.inTurn(() => session.rollBack())
+    const abandoned = new Error("A query object was abandoned on this connection.")
+    if (!session.isForeignEnding) return Promise.reject(abandoned)
+    return within(
+      closeWithinMs,
+      session.inTurn(() => session.rollBack()),
+      abandoned,
+    )
   }
 
   /** Whether the running code is a listener of the pool that sets up this connection. */
@@ -353,7 +361,8 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
       const isToPass = kind === "control" || kind === "rollback" || (kind === "commit" && session.is("I"))
       if (isToPass) return session.submit(query, {})
       if (session.is("I") && kind === "atomic") {
-        const translate = (error: Error) => this.#checkpoint.refuse(error, actor) as Error
+        const translate = (error: Error, isOfStep: boolean) =>
+          isOfStep ? (this.#checkpoint.refuse(error, actor) as Error) : error
         return session.submit(query, { ...escort, step: this.lastCheck(actor), translate })
       }
       if (!session.is("I") && !mayEndTransaction) {
@@ -383,6 +392,14 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
 /** Whether a text may be PREPARE TRANSACTION. */
 function mayPrepare(text: string): boolean {
   return /\bprepare\b/i.test(text) && /\btransaction\b/i.test(text)
+}
+
+/** Rejects with the error if the work takes longer. */
+function within(ms: number, work: Promise<void>, error: Error): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(error), ms)
+    work.then(resolve, reject).finally(() => clearTimeout(timer))
+  })
 }
 
 function isForeign(statement: object | string): statement is ForeignQuery {

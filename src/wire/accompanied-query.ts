@@ -1,28 +1,26 @@
-import { AsyncLocalStorage } from "node:async_hooks"
+import { AsyncResource } from "node:async_hooks"
+import type { EventEmitter } from "node:events"
+import { allowCopies, type Copyable, handlers, isCommented, rewritten } from "./copies"
 import { holdEnd } from "./held-end"
 import { Packet } from "./packet"
 import type { ForeignQuery, ProtocolConnection, Step } from "./protocol"
+import type { Passage } from "./seal"
 
 type Handler = (...args: unknown[]) => void
+type Listen = (event: string | symbol, listener: (...args: unknown[]) => void) => unknown
 
-/** What pg's client calls with the server's answers, besides `submit` and `handleError`. */
-const handlers = [
-  "handleRowDescription",
-  "handleDataRow",
-  "handlePortalSuspended",
-  "handleEmptyQuery",
-  "handleCommandComplete",
-  "handleCopyInResponse",
-  "handleCopyData",
-  "handleReadyForQuery",
-] as const
+/**
+ * What pg's client and tracing read of a query object, or set: pg its timer of `query_timeout` around the callback and, in
+ * `_result`, the client's parsers of values; tracing the end of a span.
+ */
+const shown = ["text", "name", "values", "cursor", "read", "binary", "_result", "callback"] as const
 
 /** What goes with a caller's query object. */
 export interface Escort {
   /** Sent before its Sync. */
   readonly step?: Step | undefined
-  /** What the object is told in the place of an error. */
-  translate?(error: Error): Error
+  /** What the object is told in the place of an error, of which it is known whether it is the step's. */
+  translate?(error: Error, isOfStep: boolean): Error
   /** Asked before each portion of rows; an error ends the object with it. */
   refuse?(): Error | undefined
   /** Done when the server is done with the object, before that is told so; what it rejects with is the object's error. */
@@ -34,18 +32,23 @@ export interface Escort {
  * fails: as its own error, before it has reported its end. Its text must be one statement; a simple query is sent as
  * an extended one.
  */
-export class AccompaniedQuery {
+export class AccompaniedQuery implements Copyable {
+  declare text?: string
+  declare binary?: unknown
+  declare callback?: unknown
   readonly #query: ForeignQuery & { [name in (typeof handlers)[number]]?: Handler }
   readonly #step: Step | undefined
   readonly #escort: Escort
+  readonly #passage: Passage
   /** The events of a connection come in the context that opened it; the caller's code is to run in the caller's own. */
-  readonly #inContext = AsyncLocalStorage.snapshot()
+  readonly #context = new AsyncResource("QueryObject")
   #real: ProtocolConnection | undefined
   /** The connection as the query object sees it. */
   #connection: ProtocolConnection | undefined
   /** How many Execute messages the server has yet to answer. */
   #unanswered = 0
   #isStepSent = false
+  #isStepPassed = false
   /** A second Sync would bring a second ReadyForQuery, which would end somebody else's query. */
   #isSynced = false
   /** The statement's own CommandComplete, kept back until the step has passed. */
@@ -55,33 +58,77 @@ export class AccompaniedQuery {
   #hasFailed = false
   /** Whether the server has given its last answer to an object that has failed. */
   #isOver = false
+  #isTaken = false
+  #isSent = false
+  #refused: () => void = () => undefined
+  /** Resolves when it has been told an error without having been sent. */
+  readonly refused = new Promise<void>((resolve) => (this.#refused = resolve))
+  /** Another text, set by what patches pg's client. */
+  #rewrittenText: string | undefined
 
-  constructor(query: ForeignQuery, escort: Escort) {
+  /** `passage` is what sends past the seal of the connection. */
+  constructor(query: ForeignQuery, escort: Escort, passage: Passage) {
     this.#query = query
     this.#step = escort.step
     this.#escort = escort
+    this.#passage = passage
     if (escort.conclude) this.#letEnd = holdEnd(query)
     for (const name of handlers) {
       if (query[name as keyof ForeignQuery] === undefined) continue
       Object.defineProperty(this, name, {
+        configurable: true,
         value: (...args: unknown[]) => this.#inContext(() => this.#answered(name, args)),
       })
     }
+    for (const name of shown) this.#show(name)
+    allowCopies(this)
   }
 
-  /** pg puts its timer of `query_timeout` around this. */
-  get callback(): ForeignQuery["callback"] {
-    return this.#query.callback
+  /** Whether pg has had it sent, or has told it why it does not. */
+  get isTaken(): boolean {
+    return this.#isTaken
   }
 
-  set callback(callback: ForeignQuery["callback"]) {
-    this.#query.callback = callback
+  /** Whether it is at its end: it has asked for the server's last answer. */
+  get isEnding(): boolean {
+    return this.#isSynced
+  }
+
+  /** Also to who reads it of something that inherits from this, or of a proxy. */
+  #show(name: (typeof shown)[number]): void {
+    const query: { -readonly [shown in keyof ForeignQuery]: unknown } = this.#query
+    Object.defineProperty(this, name, {
+      configurable: true,
+      // A copy is to have it.
+      enumerable: name === "callback",
+      get: () => query[name],
+      set: (value: never) => {
+        if (name === "text") this.#rewrittenText = value
+        else query[name] = value
+      },
+    })
+  }
+
+  /** For tracing that ends its span by an event. */
+  on(...args: Parameters<Listen>): this {
+    this.#listen("on", args)
+    return this
+  }
+
+  once(...args: Parameters<Listen>): this {
+    this.#listen("once", args)
+    return this
   }
 
   submit(connection: ProtocolConnection): Error | null | undefined | void {
+    this.#isTaken = true
+    const text = this.#rewrittenText
+    if (text !== undefined && !isCommented(text, this.#query.text ?? "")) return rewritten(text)
     this.#real = connection
     this.#connection = this.#intercept(connection)
-    return this.#query.submit(this.#connection)
+    const error = this.#query.submit(this.#connection)
+    this.#isSent = !error
+    return error
   }
 
   /** Concludes the object, which has been told nothing of its end yet; to be called when the server is ready. */
@@ -97,12 +144,21 @@ export class AccompaniedQuery {
   }
 
   handleError(error: Error): void {
+    // It was told already that it is not sent, and may not bear to be told again.
+    if (this.#hasFailed && !this.#isSent) return
     this.#hasFailed = true
+    this.#isTaken = true
     // The step's Sync is sent already: the server's last answer comes before the object can wait for it.
     if (this.#isSynced) this.#real?.once("readyForQuery", () => (this.#isOver = true))
     this.#letEnd?.(true)
-    const told = this.#escort.translate?.(error) ?? error
+    const isOfStep = this.#isStepSent && this.#unanswered === 0 && !this.#isStepPassed
+    const told = this.#escort.translate?.(error, isOfStep) ?? error
     this.#inContext(() => this.#query.handleError(told, this.#connection as ProtocolConnection))
+    if (!this.#isSent) this.#refused()
+  }
+
+  #inContext(work: () => void): void {
+    this.#context.runInAsyncScope(work)
   }
 
   #answered(name: (typeof handlers)[number], args: unknown[]): void {
@@ -114,6 +170,7 @@ export class AccompaniedQuery {
       name === "handleCommandComplete" || name === "handlePortalSuspended" || name === "handleEmptyQuery"
     if (this.#step && (isCompletion || name === "handleDataRow")) {
       if (this.#isStepSent && this.#unanswered === 0) {
+        if (isCompletion) this.#isStepPassed = true
         if (isCompletion && this.#keptBack) this.#forward("handleCommandComplete", this.#keptBack)
         return
       }
@@ -128,6 +185,11 @@ export class AccompaniedQuery {
     this.#forward(name, args)
   }
 
+  #listen(method: "on" | "once", args: Parameters<Listen>): void {
+    const emitter = this.#query as unknown as Partial<EventEmitter>
+    emitter[method]?.(...args)
+  }
+
   #forward(name: (typeof handlers)[number], [message]: unknown[]): void {
     const takesConnectionOnly =
       name === "handlePortalSuspended" || name === "handleEmptyQuery" || message === undefined
@@ -137,7 +199,7 @@ export class AccompaniedQuery {
 
   /** Parsed anew each time: the object may have any state of its own. */
   #sendStep({ text, values }: Step): void {
-    const packet = new Packet(this.#real as ProtocolConnection)
+    const packet = new Packet(this.#real as ProtocolConnection, this.#passage)
     packet.addStep({ text, values }, new Map())
     packet.send()
   }
@@ -161,7 +223,7 @@ export class AccompaniedQuery {
       }
       connection.sync()
     }
-    if (!step) return withMethods(connection, { execute, sync })
+    if (!step) return withMethods(connection, { ...this.#passage, execute, sync })
     const once = (event: string, listener: () => void) => {
       if (event === "readyForQuery" && this.#isOver) setImmediate(listener)
       else connection.once(event, listener)
@@ -171,13 +233,13 @@ export class AccompaniedQuery {
       if (message.type === "S" || !this.#isSynced) connection.close(message)
     }
     const query = (text: string) => {
-      connection.parse({ text })
-      connection.bind({ values: [] })
+      this.#passage.parse.call(connection, { text })
+      this.#passage.bind.call(connection, { values: [] })
       connection.describe({ type: "P", name: "" })
       execute({})
       sync()
     }
-    return withMethods(connection, { execute, sync, once, close, query })
+    return withMethods(connection, { ...this.#passage, execute, sync, once, close, query })
   }
 }
 

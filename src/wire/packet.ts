@@ -1,4 +1,5 @@
 import type { PreparedStatements, ProtocolConnection, Step } from "./protocol"
+import type { Passage } from "./seal"
 
 /** What binds a step to a portal looks like on the wire, by the portal; it is the same each time. */
 const bindings = new Map<string, WeakMap<Step, Buffer>>()
@@ -12,10 +13,16 @@ export class Packet {
   readonly #connection: ProtocolConnection
   #chunks: Buffer[] = []
 
-  constructor(connection: ProtocolConnection) {
+  constructor(connection: ProtocolConnection, { query, parse, bind }: Passage) {
     this.#connection = connection
     const stream = { writable: true, write: (chunk: Buffer) => this.#chunks.push(chunk) }
-    this.messages = Object.create(connection, { stream: { value: stream } }) as ProtocolConnection
+    const own = {
+      stream: { value: stream },
+      query: { value: query },
+      parse: { value: parse },
+      bind: { value: bind },
+    }
+    this.messages = Object.create(connection, own) as ProtocolConnection
   }
 
   /** Adds a statement without describing it: its rows, if any, arrive unannounced and are to be dropped. */

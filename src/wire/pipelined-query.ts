@@ -1,3 +1,4 @@
+import { allowCopies, isCommented, rewritten } from "./copies"
 import type { Packet } from "./packet"
 import type {
   Field,
@@ -7,6 +8,7 @@ import type {
   QueryLike,
   Statement,
   Step,
+  WireClient,
 } from "./protocol"
 import { RowShapes } from "./row-shapes"
 
@@ -36,6 +38,8 @@ export interface PipelinedQuery extends QueryLike {
   readonly isExtended: boolean
   /** Has it sent by the extended protocol, with companions; to be called before it is handed to pg. */
   accompany(companions: Companions, prepared: PreparedStatements): void
+  /** Hands it to pg by this function; what has rewritten it by the time pg wants it sent, has it fail. */
+  hand(query: WireClient["query"], callback: NonNullable<QueryLike["callback"]>): void
   /** Has it sent without its name, under which the session might run something else. */
   forgetName(): void
   /** The same statement, to be sent once more. */
@@ -78,7 +82,8 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
     #bindsLate = false
     #prepared: PreparedStatements | undefined
     #name: string | undefined
-    #isSubmitting = false
+    /** The text as it was handed to pg. */
+    #text: string | undefined
     /** How many of the parts the server has completed: the steps before, the statement, the steps after. */
     #completed = 0
     /** How many the server had bound before. */
@@ -96,6 +101,7 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
       // Decided once: a text that was taken for one statement must not be sent as several, whatever changes.
       this.isExtended = super.requiresPreparation()
       if (this.name !== undefined) this.#hideName()
+      allowCopies(this)
     }
 
     accompany(
@@ -107,6 +113,22 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
       this.#as = as
       this.#bindsLate = bindsLate
       this.#prepared = prepared
+    }
+
+    hand(query: WireClient["query"], callback: NonNullable<QueryLike["callback"]>): void {
+      this.#text = this.text
+      this.callback = callback
+      const handed = query(this)
+      if (handed !== this) void this.#failWith(handed)
+    }
+
+    /** Fails with the promise that something which pg's client was patched with has made of it. */
+    async #failWith(handed: unknown): Promise<void> {
+      try {
+        await handed
+      } catch (error) {
+        this.callback?.(error as Error, undefined as never)
+      }
     }
 
     forgetName(): void {
@@ -126,14 +148,13 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
     }
 
     override submit(): Error | null {
-      this.#isSubmitting = true
+      if (this.text !== this.#text && !isCommented(this.text, this.#text ?? "")) return rewritten(this.text)
       this.#boundBefore = this.#packet.bound
       try {
         const error = super.submit(this.#packet.messages)
         this.isSent = !error
         return error
       } finally {
-        this.#isSubmitting = false
         this.#packet.send()
       }
     }
@@ -165,11 +186,13 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
 
     override handleRowDescription(message: { fields: Field[] }): void {
       if (!this.#isAtStatement) return
+      // Without the comments of tracing, which are others each time.
+      const text = this.#text
       // The second statement of a text has a result of its own.
-      if (this._result.command !== null || typeof this.text !== "string")
+      if (this._result.command !== null || typeof text !== "string")
         return super.handleRowDescription(message)
-      if (rowShapes.describe(this._result, message.fields, this.text)) this._accumulateRows = true
-      else rowShapes.learn(this._result, message.fields, this.text, () => super.handleRowDescription(message))
+      if (rowShapes.describe(this._result, message.fields, text)) this._accumulateRows = true
+      else rowShapes.learn(this._result, message.fields, text, () => super.handleRowDescription(message))
     }
 
     override handleDataRow(message: object): void {
@@ -190,16 +213,18 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
 
     override handleError(error: Error, connection: ProtocolConnection): void {
       // pg takes it for parsed from when it is sent.
-      if (this.#name !== undefined) delete connection.submittedNamedStatements?.[this.#name]
+      if (this.#name !== undefined) delete connection?.submittedNamedStatements?.[this.#name]
       this.failure = this.#isAtStatement ? (this.#unbound ?? "statement") : this.#part
       super.handleError(error, connection)
+      // Elastic APM ends its span by that.
+      if (this.listenerCount("error") > 0) this.emit("error", error)
     }
 
     /** pg takes every ParseComplete for the statement's, also those of the steps. */
     #hideName(): void {
       this.#name = this.name
       Object.defineProperty(this, "name", {
-        get: () => (this.#isSubmitting || (this.#isAtStatement && !this.#unbound) ? this.#name : undefined),
+        get: () => (!this.isSent || (this.#isAtStatement && !this.#unbound) ? this.#name : undefined),
       })
     }
 

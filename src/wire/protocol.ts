@@ -19,13 +19,19 @@ export type PreparedStatements = Map<string, string>
 
 /** As much of pg's protocol connection as this layer speaks to (pg 8.11 to 8.23, `lib/connection.js`). */
 export interface ProtocolConnection extends EventEmitter {
+  /** Sends a simple query. */
+  query(text: string): void
   parse(message: { text: string; name?: string; types?: number[] }): void
   bind(message: { portal?: string; statement?: string; values: unknown[] }): void
   close(message: { type: "P" | "S"; name: string }): void
   describe(message: { type: "P" | "S"; name: string }): void
   execute(message: { portal?: string; rows?: number }): void
   flush(): void
-  readonly stream: { readonly writable: boolean; write(chunk: Buffer | undefined): unknown; destroy(): void }
+  readonly stream: {
+    readonly writable: boolean
+    write(chunk: Buffer | undefined): unknown
+    destroy(error?: Error): void
+  }
   sync(): void
   /** The statements that were sent under a name, and not answered yet; pg 8.16 and later. */
   readonly submittedNamedStatements?: Record<string, string>
@@ -50,7 +56,11 @@ export interface WireClient extends EventEmitter {
 export interface ForeignQuery {
   readonly text?: string
   readonly name?: string
+  readonly values?: unknown
   readonly cursor?: { readonly text?: string }
+  readonly read?: unknown
+  readonly _result?: unknown
+  binary?: unknown
   callback?: ((error: Error | undefined, result?: unknown) => void) | undefined
   submit(connection: ProtocolConnection): Error | null | undefined | void
   handleError(error: Error, connection: ProtocolConnection): void

@@ -1,4 +1,5 @@
 import { AccompaniedQuery, type Escort } from "./accompanied-query"
+import { notOurs, notSent } from "./copies"
 import { Packet } from "./packet"
 import type { Companions, PipelinedQuery, PipelinedQueryClass } from "./pipelined-query"
 import type {
@@ -11,6 +12,7 @@ import type {
   WireClient,
 } from "./protocol"
 import { plainValues } from "./plain-values"
+import { Seal } from "./seal"
 import { transactionStart } from "./transaction-start"
 
 /** What a session needs of its owner. */
@@ -44,6 +46,7 @@ export class Session {
   readonly #PipelinedQuery: PipelinedQueryClass
   readonly #owner: SessionOwner
   readonly #packet: Packet
+  readonly #seal: Seal
   readonly #prepared: PreparedStatements = new Map()
   #status: TransactionStatus = "I"
   /** Whether that is what the server has said, and nothing is under way that was sent past this. */
@@ -54,12 +57,17 @@ export class Session {
   #isBeginning = false
   #endsItself = false
   readonly #waiting: (() => void)[] = []
-  #isForeignActive = false
+  /** The caller's query object that runs. */
+  #foreign: AccompaniedQuery | undefined
   #isGivenUp = false
   /** What starts the transaction that has begun for the caller, but not yet for the server. */
   #postponed: Step | undefined
   /** The start that is sent with the statement that runs. */
   #starting: Step | undefined
+  /** Why the connection was closed, if it was for what reached pg past this package. */
+  #intrusion: Error | undefined
+  /** Has the query that runs fail. */
+  #fail: ((error: Error) => void) | undefined
   readonly #fixed = new Map<string, Step>()
   readonly #onReady = ({ status }: { status: TransactionStatus }) => {
     // Nobody asked for this: what belongs to what is not certain any more, so the connection is given up.
@@ -78,7 +86,9 @@ export class Session {
     this.#query = raw.query.bind(raw)
     this.#PipelinedQuery = PipelinedQuery
     this.#owner = owner
-    this.#packet = new Packet(raw.connection)
+    this.#seal = new Seal(raw.connection, (text) => this.#intruded(notOurs(text)))
+    if (this.#isStatusKnown) this.#seal.close()
+    this.#packet = new Packet(raw.connection, this.#seal.passage)
     // Before pg's own listener, which calls back and may at once ask for the next statement.
     raw.connection.prependListener("readyForQuery", this.#onReady)
     raw.connection.on("bindComplete", this.#onBound)
@@ -107,7 +117,12 @@ export class Session {
 
   /** Whether a query object of the caller runs, which may not end before the caller has it end. */
   get isForeignActive(): boolean {
-    return this.#isForeignActive
+    return this.#foreign !== undefined
+  }
+
+  /** Whether that is about to end: it waits for the server's last answer. */
+  get isForeignEnding(): boolean {
+    return this.#foreign?.isEnding === true
   }
 
   /** Whether pg has given up waiting for an answer (`query_timeout`) that has not come yet. */
@@ -135,10 +150,10 @@ export class Session {
     return query.name === undefined ? undefined : parsedStatements?.[query.name]
   }
 
-  /** Ends the connection at once; PostgreSQL gives back what its session held. */
-  destroy(): void {
+  /** Ends the connection at once, with an error for what runs; PostgreSQL gives back what its session held. */
+  destroy(error?: Error): void {
     this.#isEnded = true
-    this.connection.stream.destroy()
+    this.connection.stream.destroy(error)
   }
 
   /** Leaves no listener on the client. */
@@ -146,6 +161,7 @@ export class Session {
     this.connection.removeListener("readyForQuery", this.#onReady)
     this.connection.removeListener("bindComplete", this.#onBound)
     this.#raw.removeListener("end", this.#onEnd)
+    this.#seal.dispose()
   }
 
   /**
@@ -236,25 +252,36 @@ export class Session {
    */
   async run<Row>({ text, values }: Step): Promise<Row[]> {
     if (this.#postponed) await this.#start()
-    const query = { text, values: [...values], types: plainValues }
-    return ((await this.#query(query)) as { rows: Row[] }).rows
+    const query = { text, values: [...values], types: plainValues } as Statement
+    return ((await this.sendAsIs(query)) as unknown as { rows: Row[] }).rows
+  }
+
+  /** Sends a statement by itself, as it is given. */
+  sendAsIs(statement: Statement, values?: unknown): Promise<Result> {
+    return this.#submit(this.statement(statement, values), undefined, resolved).catch((error) =>
+      rethrow(atCaller(error)),
+    )
   }
 
   /** Hands a query object of the caller to pg; resolves when the server is done with it. */
   async submit(query: ForeignQuery, escort: Escort): Promise<void> {
     if (this.#postponed) await this.#start()
-    this.#isForeignActive = true
+    const translate = (error: Error, isOfStep: boolean) => {
+      this.#foreign = undefined
+      return escort.translate?.(error, isOfStep) ?? error
+    }
+    const accompanied = new AccompaniedQuery(query, { ...escort, translate }, this.#seal.passage)
+    this.#foreign = accompanied
     try {
-      const translate = (error: Error) => {
-        this.#isForeignActive = false
-        return escort.translate?.(error) ?? error
-      }
-      const accompanied = new AccompaniedQuery(query, { ...escort, translate })
-      this.#query(accompanied)
+      // A promise is that of something that pg's client was patched with.
+      await Promise.resolve(this.#query(accompanied)).catch(() => undefined)
+      await Promise.race([this.ready(), accompanied.refused])
       await this.ready()
+      if (!accompanied.isTaken)
+        accompanied.handleError(this.#intrusion ?? this.#intruded(notSent(query.text)))
       await accompanied.conclude()
     } finally {
-      this.#isForeignActive = false
+      this.#foreign = undefined
     }
   }
 
@@ -263,7 +290,7 @@ export class Session {
     this.#postponed = undefined
     await this.ready()
     if (this.#isEnded || this.#status === "I") return
-    await this.#query("ROLLBACK")
+    await this.sendAsIs("ROLLBACK")
     await this.ready()
   }
 
@@ -281,6 +308,7 @@ export class Session {
     await this.run({ text: "", values: [] })
     await this.ready()
     this.#isStatusKnown = true
+    this.#seal.close()
   }
 
   #take<T>(work: () => Promise<T>): Promise<T> {
@@ -339,15 +367,16 @@ export class Session {
     this.#isGivenUp = false
     if (companions) query.accompany(companions, this.#prepared)
     return new Promise<Result>((resolve, reject) => {
-      query.callback = (error, result) => {
+      this.#fail = reject
+      query.hand(this.#query, (error, result) => {
+        if (!error && !query.isSent) return reject(this.#intruded(notSent(query.text)))
         if (!error) return resolve(done(result))
         this.#isGivenUp = !("code" in error)
         // pg has refused it: the transaction that it was to start begins with the next.
         if (start && start === this.#starting && !query.isSent) this.#postponed = start
         if (wasIdle && isForgotten(query, error)) resolve(this.#sendAnew(query, companions, done))
         else reject(error)
-      }
-      this.#query(query)
+      })
     })
   }
 
@@ -371,8 +400,16 @@ export class Session {
   async #start(): Promise<void> {
     const { text } = this.#postponed as Step
     this.#postponed = undefined
-    await this.#query(text)
+    await this.sendAsIs(text)
     await this.ready()
+  }
+
+  /** Closes the connection for what reached pg past this package, or did not reach it: what runs fails of it. */
+  #intruded(error: Error): Error {
+    this.#intrusion = error
+    this.destroy(error)
+    this.#fail?.(error)
+    return error
   }
 
   #resultOf(tag: string): Result {

@@ -1,7 +1,11 @@
+import { once } from "node:events"
+import type { Readable } from "node:stream"
 import { expect } from "chai"
+import { Barrier } from "../support/barrier"
 import { useMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { nothingStray, stray } from "../support/pool"
+import type { DataSource } from "typeorm"
 import { openShop } from "../support/shop"
 import { abandon, rowsOf, withRunner } from "./door"
 
@@ -42,5 +46,64 @@ describe("A stream of a stranger that writes, abandoned in concurrent mode,", ()
     const { dataSource } = installed.current
     const again = () => withRunner(dataSource, async (runner) => abandon(await runner.stream(reading), 10))
     expect(await forTenTimes(again)).to.deep.equal(["10"])
+  })
+})
+
+describe("A stream that is given up early", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database, { poolSize: 1 })
+
+  const ways: Record<string, (stream: Readable) => Promise<void>> = {
+    "by leaving the loop over it": async (stream) => {
+      for await (const _ of stream) break
+    },
+    "by destroying it": async (stream) => {
+      await once(stream, "readable")
+      stream.destroy()
+    },
+  }
+  const backends = async (dataSource: DataSource, giveUp: (stream: Readable) => Promise<void>) => {
+    const pids = new Set<unknown>()
+    for (let count = 0; count < 10; count++) {
+      await withRunner(dataSource, async (runner) => giveUp(await runner.stream(reading)))
+      pids.add((await dataSource.query("select pg_backend_pid() as pid"))[0].pid)
+    }
+    return pids.size
+  }
+
+  for (const [way, giveUp] of Object.entries(ways)) {
+    it(`${way} gives its connection back`, async () => {
+      expect(await backends(installed.current.dataSource, giveUp)).to.equal(1)
+    })
+
+    it(`${way} in a transaction gives its connection back`, async () => {
+      const { dataSource } = installed.current
+      const pids = new Set<unknown>()
+      for (let count = 0; count < 10; count++) {
+        await withRunner(dataSource, async (runner) => {
+          await runner.startTransaction()
+          await giveUp(await runner.stream(reading))
+        })
+        pids.add((await dataSource.query("select pg_backend_pid() as pid"))[0].pid)
+      }
+      expect(pids.size).to.equal(1)
+      expect(await stray(dataSource, database.current)).to.deep.equal(nothingStray)
+    })
+  }
+
+  it("while the server cannot answer costs its connection, and the next gets another", async () => {
+    const { dataSource } = installed.current
+    const barrier = await Barrier.close(database.current.url)
+    const waits = `select g, case when g > 150 then pg_advisory_lock(${barrier.key}) end from generate_series(1, 250) g`
+    await withRunner(dataSource, async (runner) => {
+      const stream = await runner.stream(waits)
+      // The first portion has come, and the second is waited for.
+      await once(stream, "readable")
+      while (stream.read() !== null);
+      await barrier.waiting()
+      stream.destroy()
+    })
+    expect(await dataSource.query("select 1 as one")).to.deep.equal([{ one: 1 }])
+    await barrier.open()
   })
 })

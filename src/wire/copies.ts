@@ -1,0 +1,126 @@
+import { MaintenanceSetupError } from "../errors"
+import type { ProtocolConnection } from "./protocol"
+
+/** What pg's client calls with the server's answers, besides `submit` and `handleError`. */
+export const handlers = [
+  "handleRowDescription",
+  "handleDataRow",
+  "handlePortalSuspended",
+  "handleEmptyQuery",
+  "handleCommandComplete",
+  "handleCopyInResponse",
+  "handleCopyData",
+  "handleReadyForQuery",
+] as const
+
+/** Leads from a copy of a query object to the object. */
+const originKey = Symbol("origin")
+/** Marks a copy whose handlers lead to the object. */
+const linkedKey = Symbol("linked")
+
+/** A query object that pg can be handed a copy of. */
+export interface Copyable {
+  text?: string | undefined
+  binary?: unknown
+  callback?: unknown
+  submit(connection: ProtocolConnection): Error | null | undefined | void
+  handleError(error: Error, connection: ProtocolConnection): void
+}
+
+type Copy = Copyable & { [originKey]?: Copyable; [name: string]: unknown }
+type Handler = (...args: unknown[]) => unknown
+
+/**
+ * Lets a copy of a query object be handed to pg in the place of the object. Tracing makes copies of an object's own
+ * properties with another text (`{ ...query, text }`). Such a copy lacks what the class brings, and pg would run it as a
+ * plain query, without what the object sends besides its text. So what pg calls first, and the way back to the object,
+ * are own properties.
+ */
+export function allowCopies(query: Copyable): void {
+  const own = query as Copy
+  own[originKey] = query
+  own.submit = submitOrigin
+  own.handleError = handleErrorOfOrigin
+}
+
+/** Whether a text is another one with a comment before or behind it, as tracing adds it. */
+export function isCommented(text: string, original: string): boolean {
+  if (text.startsWith(original)) return comment.test(text.slice(original.length))
+  return text.endsWith(original) && comment.test(text.slice(0, -original.length))
+}
+
+/** Without `;`, so that it cannot make several statements of one, whatever it is put behind. */
+const comment = /^\s*\/\*(?:(?!\*\/|\/\*)[^;])*\*\/\s*$/
+
+/** The error for a query object that reached pg with a text that is not its own. */
+export function rewritten(text: unknown): MaintenanceSetupError {
+  return new MaintenanceSetupError(
+    `A statement was not sent, because something between this package and pg has rewritten it to ${quoted(text)}. ` +
+      "Only the statement as it was given has been checked. Have what patches pg's client (tracing, an APM agent, a client " +
+      "class) add comments only, or change the statement before it reaches the connection.",
+  )
+}
+
+/** The error for what reached pg as a query of its own, past this package. */
+export function notOurs(text: unknown): MaintenanceSetupError {
+  return new MaintenanceSetupError(
+    `A statement was not sent, and its connection was closed, because it reached pg past the maintenance mode: ${quoted(text)}. ` +
+      "Something that patches pg's client (tracing, an APM agent, a client class) has made a new query of the query object " +
+      "that it was handed, or sends statements itself. Have it hand on that object, or a copy with all of its properties, " +
+      "and nothing else.",
+  )
+}
+
+/** The error for what was answered and never sent. */
+export function notSent(text: unknown): MaintenanceSetupError {
+  return new MaintenanceSetupError(
+    `A statement was answered without having been sent, and its connection was closed: ${quoted(text)}. ` +
+      "Something that patches pg's client (tracing, an APM agent, a client class) has not handed on the query object that it " +
+      "was handed. Whether the statement has run elsewhere is not known. Have it hand on that object to the same client.",
+  )
+}
+
+const maxQuoted = 100
+
+function quoted(text: unknown): string {
+  if (typeof text !== "string") return "a statement without a text"
+  return JSON.stringify(text.length > maxQuoted ? `${text.slice(0, maxQuoted)}...` : text)
+}
+
+function submitOrigin(this: Copy, connection: ProtocolConnection): Error | null | undefined | void {
+  const origin = this[originKey] as Copyable
+  if (this !== origin) link(this, origin)
+  return methodsOf(origin).submit.call(origin, connection)
+}
+
+function handleErrorOfOrigin(this: Copy, error: Error, connection: ProtocolConnection): void {
+  const origin = this[originKey] as Copyable
+  if (this !== origin) link(this, origin)
+  methodsOf(origin).handleError.call(origin, error, connection)
+}
+
+function methodsOf(origin: Copyable): Copyable {
+  return Object.getPrototypeOf(origin) as Copyable
+}
+
+/** Has pg call on the copy what it would call on the object, and gives the object what was set on the copy. */
+function link(copy: Copy, origin: Copyable): void {
+  if (Object.hasOwn(copy, linkedKey)) return
+  Object.defineProperty(copy, linkedKey, { value: true })
+  for (const name of handlers) {
+    const handle = (origin as Copy)[name] as Handler | undefined
+    if (handle) Object.defineProperty(copy, name, { value: handle.bind(origin), configurable: true })
+  }
+  // What is defined on a proxy of the object is defined on the object.
+  if (Object.hasOwn(origin, linkedKey)) return
+  if (copy.callback) origin.callback = copy.callback
+  if (copy.binary) origin.binary = copy.binary
+  if (copy.text !== undefined && copy.text !== origin.text) origin.text = copy.text
+  Object.defineProperty(copy, "callback", {
+    configurable: true,
+    get: () => origin.callback,
+    set: (callback) => {
+      origin.callback = callback
+    },
+  })
+}

@@ -1,0 +1,177 @@
+import { expect } from "chai"
+import * as pg from "pg"
+import { to as copyTo } from "pg-copy-streams"
+import Cursor from "pg-cursor"
+import type { DataSource } from "typeorm"
+import { useMaintenance, withMaintenance, withPlainDataSource } from "../support/data-source"
+import { useDatabase } from "../support/database"
+import { openShop } from "../support/shop"
+import { onRawClient, type RawClient, rowsOf, type Site, withRunner } from "./door"
+import { outcomeOf } from "./outcome"
+
+const none = {} as Site
+
+/** A query object of pg's, by itself; resolves with its rows. */
+function submitted(client: RawClient, query: pg.Query): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    query.on("end", ({ rows }: pg.QueryResult) => resolve(rows)).on("error", reject)
+    client.query(query as never)
+  })
+}
+
+/** The error of each attempt, or what it resolves with. */
+async function each(...attempts: (() => Promise<unknown>)[]): Promise<unknown[]> {
+  const shown: unknown[] = []
+  for (const attempt of attempts) shown.push(await attempt().catch((error: unknown) => error))
+  return shown
+}
+
+/** The ways to have a text run by a query object. */
+const ways: Record<string, (dataSource: DataSource, text: string) => Promise<unknown>> = {
+  "a stream": (d, text) => withRunner(d, async (runner) => rowsOf(await runner.stream(text))),
+  "a stream in a transaction": (d, text) =>
+    d.transaction(async ({ queryRunner }) => rowsOf((await queryRunner?.stream(text)) as never)),
+  "a cursor": (d, text) =>
+    onRawClient(async (client) => {
+      const cursor = client.query(new Cursor(text))
+      const [rows] = await each(() => cursor.read(2))
+      return [rows, await client.query("select 1 as one")]
+    })(d, none),
+  "pg's own Query": (d, text) => onRawClient((client) => submitted(client, new pg.Query(text)))(d, none),
+  "pg's own Query with values": (d, text) =>
+    onRawClient((client) => submitted(client, new pg.Query(`${text} where $1 = 1`, [1])))(d, none),
+  "COPY TO": (d, text) =>
+    onRawClient(async (client) => (await rowsOf(client.query(copyTo(`copy (${text}) to stdout`)))).length)(
+      d,
+      none,
+    ),
+}
+
+/** What PostgreSQL has against a statement, by the codes that it has for a schema that is not there, too. */
+const errors: Record<string, string> = {
+  "42703": "select nope from item",
+  "42P01": "select 1 from nope",
+  "42883": "select nope() from item",
+  "3F000": "select nope.nope() from item",
+  "42704": "select 1::nope from item",
+  "42804": "select case when true then 1 else now() end from item",
+  "42601": "select from from item",
+  "22012": "select 1 / (id - id) from item",
+}
+
+describe("A query object", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  before(async () => {
+    await openShop(database.current)
+    await database.current.sql(`
+      create table late (id int);
+      create function fail_late() returns trigger language plpgsql as 'begin perform 1 from nope; return null; end';
+      create constraint trigger fail_late after insert on late deferrable initially deferred
+        for each row execute function fail_late()`)
+  })
+
+  const inBoth = async (run: (dataSource: DataSource) => Promise<unknown>) => [
+    await outcomeOf(() => run(installed.current.dataSource)),
+    await withPlainDataSource(database.current.url, {}, (plain) => outcomeOf(() => run(plain))),
+  ]
+
+  for (const [way, run] of Object.entries(ways))
+    for (const [code, text] of Object.entries(errors)) {
+      it(`gets its own error ${code} as in plain TypeORM: ${way}`, async () => {
+        const [fenced, plain] = await inBoth((dataSource) => run(dataSource, text))
+        expect(fenced).to.deep.equal(plain)
+      })
+    }
+
+  it("gets its own error in concurrent mode, too", async () => {
+    const { maintenance, dataSource } = installed.current
+    await maintenance.enter("concurrent", { as: "alice" })
+    const outcome = await outcomeOf(() =>
+      withRunner(dataSource, async (runner) => rowsOf(await runner.stream("select nope from item"))),
+    )
+    await maintenance.leave({ as: "alice" })
+    expect(outcome.refusedBy).to.equal("DatabaseError")
+    expect(outcome.shown).to.include("  code: '42703',")
+  })
+
+  it("gets the error that a deferred trigger has at its end", async () => {
+    const [fenced, plain] = await inBoth((dataSource) =>
+      onRawClient((client) => submitted(client, new pg.Query("insert into late values (1)")))(
+        dataSource,
+        none,
+      ),
+    )
+    expect(fenced).to.deep.equal(plain)
+  })
+
+  it("with a name that has failed once can be used again under it", async () => {
+    const named = (client: RawClient, text: string) => () =>
+      submitted(client, new pg.Query({ name: "named", text }))
+    const [fenced, plain] = await inBoth(
+      onRawClient(async (client) => {
+        const first = await each(named(client, "select id from planned"))
+        await client.query("create table if not exists planned as select 7 as id")
+        return [
+          first,
+          ...(await each(named(client, "select id from planned"), named(client, "select id from planned"))),
+          // The name is taken, as far as pg knows.
+          ...(await each(named(client, "select 2"))).map(String),
+          await client.query("drop table planned"),
+        ]
+      }) as never,
+    )
+    expect(fenced).to.deep.equal(plain)
+  })
+
+  it("that pg refuses to send leaves the connection to the next", async () => {
+    const [fenced, plain] = await inBoth(
+      onRawClient(async (client) => [
+        await each(() => submitted(client, new pg.Query("select 1", 5 as never))),
+        await client.query("select 1 as one"),
+      ]) as never,
+    )
+    expect(fenced).to.deep.equal(plain)
+  })
+
+  it("reads values by the parsers of its client", async () => {
+    const point = 600
+    const types = {
+      getTypeParser: (type: number, format: "text") =>
+        type === point ? (value: string) => `<${value}>` : pg.types.getTypeParser(type, format),
+    }
+    const options = { extra: { types } }
+    const read = (dataSource: DataSource) =>
+      withRunner(dataSource, async (runner) => [
+        await rowsOf(await runner.stream("select point '(1,2)' as one")),
+        await submitted((await runner.connect()) as RawClient, new pg.Query("select point '(3,4)' as two")),
+      ])
+    const { url } = database.current
+    const plain = await withPlainDataSource(url, options, read)
+    const fenced = await withMaintenance(url, options, ({ dataSource }) => read(dataSource))
+    expect(fenced).to.deep.equal(plain)
+    expect(plain).to.deep.equal([[{ one: "<(1,2)>" }], [{ two: "<(3,4)>" }]])
+  })
+})
+
+describe("A statement with a name", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+
+  it("can be the first of a transaction whose start the session has forgotten", async () => {
+    const { dataSource } = installed.current
+    const named = { name: "named", text: "select 1 as one" }
+    await withRunner(dataSource, async (runner) => {
+      const client = (await runner.connect()) as RawClient
+      await client.query("begin")
+      await client.query("select 1")
+      await client.query("commit")
+      // In a form that is not seen from outside.
+      await client.query("do $$ begin execute 'deallo' || 'cate all'; end $$")
+      await client.query("begin")
+      expect(await client.query(named)).to.deep.include({ rows: [{ one: 1 }] })
+      await client.query("commit")
+      expect(await client.query(named)).to.deep.include({ rows: [{ one: 1 }] })
+    })
+  })
+})
