@@ -184,4 +184,16 @@ describe("A failed transaction", () => {
       await client.query("commit")
       expect(await loot()).to.deep.equal(["old"])
     }))
+
+  it("is none where a text goes on after a DO with a BEGIN: that transaction stands", () =>
+    onClient(
+      async (client) => {
+        await client.query("rollback")
+        await client.query(`do $$ begin ${insert("by a do")}; end $$; begin; ${insert("x")}`)
+        expect(await statusOf(client)).to.equal("in a transaction")
+        await client.query("commit")
+        expect(await loot()).to.deep.equal(["by a do", "x"])
+      },
+      { failed: false },
+    ))
 })

@@ -8,7 +8,7 @@ import { endless, Side, type Transcript } from "./side"
 import { objects } from "./statements"
 import { isText, lineOf, type Step } from "./step"
 
-const sequences = Number(process.env["FUZZ_SEQUENCES"] ?? 250)
+const sequences = Number(process.env["FUZZ_SEQUENCES"] ?? 300)
 const seed = Number(process.env["FUZZ_SEED"] ?? Math.floor(Math.random() * 1e9))
 /** How many sequences that are not as they should be are shrunk and shown. */
 const maxShown = 3

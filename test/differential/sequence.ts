@@ -24,7 +24,7 @@ const doorsForSeveral = { runner: 5, client: 5, object: 2, burst: 1 }
 const uncertain: ReadonlySet<string> = new Set(["prepare transaction 'GID'", "commit and", "rollback to"])
 /** In a COPY pg waits for ever by the extended protocol, and a cursor throws where nobody catches it. */
 const inText = /^copy/
-/** A read of pg-cursor's goes on for ever if the statement fails as its transaction ends. */
+/** A read of a cursor goes on for ever if the statement fails as its transaction ends. */
 const inNoCursor = /^(?:insert into part|declare c cursor with hold)/
 const isolations = ["SERIALIZABLE", "REPEATABLE READ"] as const
 /** How a sequence begins: mostly in a transaction that has written, and in half of them has failed. */
@@ -47,7 +47,15 @@ function openingOf(dice: Dice): Step[] {
   const write: Step = { door: "client", statements: [dice.pick(statements.write)] }
   const savepoint: Step[] = dice.chance(0.5) ? [{ door: "client", statements: ["savepoint a"] }] : []
   const failing: Step[] = opening === "failed" ? [{ door: "client", statements: ["select 1 / 0"] }] : []
-  return [begin, ...mode, write, ...savepoint, ...failing]
+  const escape: Step[] = dice.chance(0.4) ? [escapeOf(dice)] : []
+  return [begin, ...mode, write, ...savepoint, ...failing, ...escape]
+}
+
+/** A text that ends the transaction, or goes back in it, and then writes and commits. */
+function escapeOf(dice: Dice): Step {
+  const first = dice.pick<string>(statements[dice.pick<Subject>(["end", "savepoint"])])
+  const rest = [dice.pick<string>(statements.write), dice.pick(["commit", "end; begin", "commit and chain"])]
+  return { door: dice.weighted(doorsForSeveral), statements: [first, ...rest] }
 }
 
 function stepOf(dice: Dice): Step {
@@ -63,7 +71,8 @@ function stepOf(dice: Dice): Step {
   if (dice.chance(0.4)) return severalOf(dice)
   const statement = statementOf(dice)
   const door = dice.weighted(doors)
-  const isToBePlain = inText.test(statement) || (door === "cursor" && inNoCursor.test(statement))
+  const isToBePlain =
+    inText.test(statement) || ((door === "cursor" || door === "stream") && inNoCursor.test(statement))
   return { door: isToBePlain ? "client" : door, statements: [statement] }
 }
 
