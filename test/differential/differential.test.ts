@@ -51,7 +51,7 @@ function shown(steps: readonly Step[], transcripts: Readonly<Record<string, Tran
 }
 
 /** Refusals, and what PostgreSQL itself says. */
-const isError = /^(?:MAINTENANCE_WRITE_VETOED|MAINTENANCE_ACCESS_REFUSED|[0-9A-Z]{5}|missing)$/
+const isError = /^(?:MAINTENANCE_WRITE_VETOED|MAINTENANCE_ACCESS_REFUSED|[0-9A-Z]{5})$/
 
 /** Whether a step of a stranger failed by something else. */
 function isOdd(step: Step, outcome: unknown): boolean {

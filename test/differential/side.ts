@@ -141,17 +141,13 @@ function burst({ statements }: TextStep, client: ClientBase, name: string): Prom
   return Promise.all(asked)
 }
 
-/** Query objects are told as a fault of the set-up what is missing: what is only known is that it is. */
-const ofMissing = new Set(["42P01", "MAINTENANCE_SETUP"])
-
 async function outcomeOf(work: () => Promise<unknown>): Promise<unknown> {
   try {
     return await work()
   } catch (error) {
     const { driverError = error } = error as { driverError?: unknown }
     const { code, name, message, position } = driverError as Error & { code?: string; position?: string }
-    if (code === undefined) return { error: `${name}: ${message}` }
-    return ofMissing.has(code) ? { error: "missing" } : { error: code, position }
+    return code === undefined ? { error: `${name}: ${message}` } : { error: code, position }
   }
 }
 
