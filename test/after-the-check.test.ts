@@ -2,6 +2,8 @@ import { finished } from "node:stream/promises"
 import { expect } from "chai"
 import * as pg from "pg"
 import { to as copyTo } from "pg-copy-streams"
+import Cursor from "pg-cursor"
+import QueryStream from "pg-query-stream"
 import type { DataSource } from "typeorm"
 import { WriteVetoedError } from "../src"
 import { withMaintenance } from "./support/data-source"
@@ -46,6 +48,22 @@ const copied = (text: string) => async (client: Client) => {
   await finished(stream)
 }
 
+/** Reads a pg-cursor to its end. */
+const portioned = (text: string) => async (client: Client) => {
+  const portions = client.query(new Cursor(text))
+  try {
+    while ((await portions.read(10)).length > 0);
+  } finally {
+    await portions.close()
+  }
+}
+
+const streamed = (text: string) => async (client: Client) => {
+  const stream = client.query(new QueryStream(text))
+  stream.resume()
+  await finished(stream)
+}
+
 const cursor = (reads: string) => `declare h cursor with hold for select ${reads}`
 const lob = "lo_from_bytea(0, 'gold')"
 
@@ -72,6 +90,10 @@ const doors: Record<string, (client: Client) => Promise<unknown>> = {
     "commit",
   ),
   "a cursor WITH HOLD by a query object": submitted(cursor("take()")),
+  "a cursor WITH HOLD by pg-cursor": portioned(cursor("take()")),
+  "a cursor WITH HOLD by pg-query-stream": streamed(cursor("take()")),
+  "a procedure by pg-cursor": portioned("call take_object()"),
+  "a procedure by pg-query-stream": streamed("call take_object()"),
   "a cursor WITH HOLD over a large object": texts(cursor(lob)),
   "a procedure by a query object": submitted("call take_object()"),
   "a DO by a query object": submitted(`do $$ begin perform ${lob}; end $$`),
@@ -130,6 +152,23 @@ describe("What is done after the check, or passes READ ONLY", () => {
       })
     }
   }
+
+  it("goes well by pg-cursor and pg-query-stream, if it only reads", async () => {
+    await withMaintenance(database.current.url, { poolSize: 1 }, async ({ dataSource, maintenance }) => {
+      await maintenance.enter("concurrent", { as: "alice" })
+      await onClient(dataSource, async (client) => {
+        await client.query("prepare reading (int) as select $1 as one")
+        const plan = client.query(new Cursor("explain (costs off) select 1"))
+        expect(await plan.read(1)).to.deep.equal([{ "QUERY PLAN": "Result" }])
+        expect(await plan.read(10)).to.deep.equal([])
+        await plan.close()
+        const rows: unknown[] = []
+        for await (const row of client.query(new QueryStream("execute reading(1)"))) rows.push(row)
+        expect(rows).to.deep.equal([{ one: 1 }])
+      })
+      await maintenance.leave({ as: "alice" })
+    })
+  })
 
   it("is told with what to do instead, if it is a cursor WITH HOLD, be it one that reads", async () => {
     await withMaintenance(database.current.url, { poolSize: 1 }, async ({ dataSource, maintenance }) => {

@@ -51,7 +51,7 @@ export class AccompaniedQuery implements Copyable {
   #isStepPassed = false
   /** A second Sync would bring a second ReadyForQuery, which would end somebody else's query. */
   #isSynced = false
-  /** The statement's own CommandComplete, kept back until the step has passed. */
+  /** The statement's own CommandComplete, kept back until the step has passed, or until it is concluded. */
   #keptBack: unknown[] | undefined
   /** Has the object end, where its end is kept back until what concludes it is done. */
   readonly #letEnd: ((hasFailed: boolean) => void) | undefined
@@ -137,10 +137,18 @@ export class AccompaniedQuery implements Copyable {
     try {
       await this.#escort.conclude?.()
     } catch (error) {
+      // The server has given its last answer, and is to be asked for no other.
+      this.#isSynced = this.#isOver = true
       return this.handleError(error as Error)
     }
     this.#letEnd(false)
-    this.#inContext(() => this.#forward("handleReadyForQuery", []))
+    this.#inContext(() => {
+      const completion = this.#keptBack
+      this.#isSynced = true
+      if (completion) this.#forward("handleCommandComplete", completion)
+      this.#isSynced = false
+      this.#forward("handleReadyForQuery", [])
+    })
   }
 
   handleError(error: Error): void {
@@ -149,7 +157,7 @@ export class AccompaniedQuery implements Copyable {
     this.#hasFailed = true
     this.#isTaken = true
     // The step's Sync is sent already: the server's last answer comes before the object can wait for it.
-    if (this.#isSynced) this.#real?.once("readyForQuery", () => (this.#isOver = true))
+    if (this.#isSynced && !this.#isOver) this.#real?.once("readyForQuery", () => (this.#isOver = true))
     this.#letEnd?.(true)
     const isOfStep = this.#isStepSent && this.#unanswered === 0 && !this.#isStepPassed
     const told = this.#escort.translate?.(error, isOfStep) ?? error
@@ -165,6 +173,12 @@ export class AccompaniedQuery implements Copyable {
     if (name === "handleReadyForQuery") {
       this.#isSynced = false
       if (this.#letEnd && !this.#hasFailed) return
+    }
+    if (name === "handleCommandComplete" && this.#letEnd && !this.#hasFailed) {
+      this.#keptBack = args
+      // What takes its rows in portions synchronizes when it hears of that.
+      if (this.#unanswered > 0) this.#connection?.sync()
+      return
     }
     const isCompletion =
       name === "handleCommandComplete" || name === "handlePortalSuspended" || name === "handleEmptyQuery"
@@ -223,7 +237,7 @@ export class AccompaniedQuery implements Copyable {
       }
       connection.sync()
     }
-    if (!step) return withMethods(connection, { ...this.#passage, execute, sync })
+    if (!step && !this.#letEnd) return withMethods(connection, { ...this.#passage, execute, sync })
     const once = (event: string, listener: () => void) => {
       if (event === "readyForQuery" && this.#isOver) setImmediate(listener)
       else connection.once(event, listener)
@@ -232,6 +246,7 @@ export class AccompaniedQuery implements Copyable {
       // A portal is gone by its Sync.
       if (message.type === "S" || !this.#isSynced) connection.close(message)
     }
+    if (!step) return withMethods(connection, { ...this.#passage, execute, sync, once, close })
     const query = (text: string) => {
       this.#passage.parse.call(connection, { text })
       this.#passage.bind.call(connection, { values: [] })
