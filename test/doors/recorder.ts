@@ -1,7 +1,11 @@
 import type { EntitySubscriberInterface, Logger } from "typeorm"
+import { inNoOrder, textInNoOrder } from "./catalog-order"
 import { lines } from "./outcome"
 
-/** All that a DataSource tells its logger and its subscribers, in order. */
+/**
+ * All that a DataSource tells its logger and its subscribers, in order. The rows of the catalog are put into an order of
+ * their own, because PostgreSQL returns them in any.
+ */
 export class Recorder {
   #lines: string[] = []
 
@@ -45,7 +49,7 @@ export class Recorder {
   )
 
   #add(...line: unknown[]): void {
-    this.#lines.push(...lines(line))
+    this.#lines.push(...lines(line.map((part) => (typeof part === "string" ? textInNoOrder(part) : part))))
   }
 }
 
@@ -57,7 +61,7 @@ function factsOf(event: object): unknown {
   >
   const told = { connection, dataSource, queryRunner, manager }
   return {
-    ...facts,
+    ...inNoOrder(facts),
     updatedColumns: namesOf(facts["updatedColumns"]),
     updatedRelations: namesOf(facts["updatedRelations"]),
     entityName: (metadata as { name?: string } | undefined)?.name,
