@@ -1,6 +1,5 @@
 import { execFileSync } from "node:child_process"
-import { mkdtempSync, readFileSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { readFileSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { expect } from "chai"
 import {
@@ -15,6 +14,7 @@ import {
 import { newDataSource, useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase } from "./support/database"
 import { Item } from "./support/entities"
+import { temporaryFolder } from "./support/watchdog"
 
 type Services = typeof import("./standard-decorators/services")
 
@@ -484,7 +484,7 @@ describe("Decorators", () => {
 function useStandardBuild(): () => string {
   let folder: string | undefined
   before(() => {
-    folder = mkdtempSync(join(tmpdir(), "maintenance-standard-decorators-"))
+    folder = temporaryFolder("maintenance-standard-decorators-")
     const tsc = join(root, "node_modules", "typescript", "bin", "tsc")
     const project = join(root, "test", "standard-decorators")
     execFileSync(process.execPath, [tsc, "-p", project, "--outDir", folder], {

@@ -1,13 +1,13 @@
 import { expect } from "chai"
 import { execFile } from "node:child_process"
-import { mkdtempSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { promisify } from "node:util"
 import * as publicFace from "../src"
 import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
 import { errorOf } from "./support/error-of"
+import { temporaryFolder } from "./support/watchdog"
 
 const root = resolve(__dirname, "../..")
 const readme = readFileSync(join(root, "README.md"), "utf8")
@@ -24,7 +24,7 @@ describe("The README's program", () => {
   const database = useDatabase()
 
   it("prints what the README says", async () => {
-    const project = mkdtempSync(join(tmpdir(), "maintenance-readme-"))
+    const project = temporaryFolder("maintenance-readme-")
     try {
       mkdirSync(join(project, "node_modules"))
       for (const peer of ["typeorm", "pg", "reflect-metadata"]) {

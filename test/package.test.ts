@@ -1,9 +1,9 @@
 import { execFileSync } from "node:child_process"
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { expect } from "chai"
 import { buildSync } from "esbuild"
+import { temporaryFolder } from "./support/watchdog"
 
 const root = join(__dirname, "..", "..")
 /** The folder of the TypeORM that the tests run on; to the project it is "typeorm". */
@@ -153,7 +153,7 @@ describe("The package", () => {
 
   before(() => {
     expect(existsSync(join(root, "dist", "index.js")), "npm run build has been run").to.equal(true)
-    project = mkdtempSync(join(tmpdir(), "maintenance-package-"))
+    project = temporaryFolder("maintenance-package-")
     const [{ filename }] = JSON.parse(
       run("npm", ["pack", "--ignore-scripts", "--json", "--pack-destination", project], root),
     ) as [{ filename: string }]

@@ -4,6 +4,7 @@ import { Barrier } from "../support/barrier"
 import { withMaintenance, withPlainDataSource } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { inventory, stock } from "../support/inventory"
+import { withTimersOf } from "../support/long-timers"
 import { nothingStray, stray } from "../support/pool"
 import { openShop, restock } from "../support/shop"
 import { insertSql, withRunner } from "./door"
@@ -13,12 +14,19 @@ describe("A query_timeout", () => {
   const database = useDatabase()
   before(() => openShop(database.current))
 
-  const extra = { query_timeout: 200 }
+  // Its time is over when the server waits at the barrier, however slow the machine is.
+  const queryTimeoutMs = 50_001
+  const extra = { query_timeout: queryTimeoutMs }
   const waiting = "insert into audit (note) select 'x' from (select pg_advisory_xact_lock(4711)) waited"
 
   const timedOut = async (dataSource: DataSource, work: (dataSource: DataSource) => Promise<unknown>) => {
     const barrier = await Barrier.close(database.current.url)
-    const outcome = await outcomeOf(() => work(dataSource))
+    const outcome = await withTimersOf(queryTimeoutMs, async (elapse) => {
+      const coming = outcomeOf(() => work(dataSource))
+      await barrier.waiting()
+      elapse()
+      return coming
+    })
     await barrier.open()
     return outcome
   }

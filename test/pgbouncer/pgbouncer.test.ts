@@ -1,16 +1,17 @@
 import { expect } from "chai"
 import type { DataSource } from "typeorm"
 import { AccessRefusedError, DrainTimeoutError, MaintenanceSetupError, WriteVetoedError } from "../../src"
+import { describeUnless } from "../support/columns"
 import { withMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { Item, Tag } from "../support/entities"
 import { errorOf } from "../support/error-of"
-import { PgBouncer } from "../support/pgbouncer"
+import { PgBouncer, pgbouncerMissing } from "../support/pgbouncer"
 import { openShop, restock } from "../support/shop"
 
 const plugin = { preparedStatements: false }
 
-describe("Behind a pgbouncer", () => {
+describeUnless(pgbouncerMissing(), "Behind a pgbouncer", () => {
   const database = useDatabase()
   before(() => openShop(database.current))
   beforeEach(() => restock(database.current))

@@ -2,6 +2,7 @@ import { DataSource, type DataSourceOptions } from "typeorm"
 import { installMaintenance, type Maintenance, type MaintenanceOptions } from "../../src"
 import type { TestDatabase } from "./database"
 import { entities } from "./entities"
+import { isKnown } from "./sockets"
 
 type PostgresOptions = Extract<DataSourceOptions, { type: "postgres" }>
 
@@ -22,7 +23,7 @@ export async function withPlainDataSource<T>(
 
 /** A DataSource that is not initialized yet. */
 export function newDataSource(url: string, options: Partial<PostgresOptions> = {}): DataSource {
-  return new DataSource({ type: "postgres", url, entities, poolSize: 4, ...options })
+  return isKnown(new DataSource({ type: "postgres", url, entities, poolSize: 4, ...options }))
 }
 
 /** What a test with the plugin works on. */

@@ -9,6 +9,9 @@ export function serverUrl(): string {
 
 let count = 0
 
+/** The databases that there are for tests of this process. */
+export const liveDatabases = new Set<{ readonly url: string }>()
+
 /** A database of its own for a test file (or a test): created, and dropped by its undo. */
 export class TestDatabase {
   readonly url: string
@@ -26,12 +29,14 @@ export class TestDatabase {
     const database = new TestDatabase(`maintenance_test_${process.pid}_${++count}`)
     const like = encoding === "UTF8" ? "" : ` encoding '${encoding}' locale 'C' template template0`
     await withClient(serverUrl(), (client) => client.query(`create database "${database.#name}"${like}`))
+    liveDatabases.add(database)
     return database
   }
 
   /** Closes what was opened for the tests, and drops the database; fails if a test left a connection open. */
   async drop(): Promise<void> {
     for (const close of this.#closers.splice(0).reverse()) await close()
+    liveDatabases.delete(this)
     await withClient(serverUrl(), async (client) => {
       const dropped = client.query(`drop database "${this.#name}"`)
       await dropped.catch(async (error: unknown) => {

@@ -6,7 +6,6 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
-  rmSync,
   statSync,
   writeFileSync,
 } from "node:fs"
@@ -16,6 +15,7 @@ import { setTimeout as pause } from "node:timers/promises"
 import { basename, dirname, join } from "node:path"
 import { withClient } from "./database"
 import type { Server } from "./server"
+import { Watched } from "./watchdog"
 
 /** The user that PostgreSQL runs as: it refuses to run as root. Undefined when we are nobody special. */
 interface Runner {
@@ -44,9 +44,10 @@ export function postgresVersion(): keyof typeof packages {
   throw new Error(`MAINTENANCE_TEST_POSTGRES is ${JSON.stringify(version)}; it must be ${known}.`)
 }
 
-/** What ends this process without its "exit" event, unless it is heard. */
-const endings = ["SIGINT", "SIGTERM", "SIGHUP"] as const
-const end = () => process.exit(130)
+/** What the servers of this package are called. */
+export function embeddedDescription(): string {
+  return `embedded PostgreSQL ${postgresVersion()}`
+}
 
 /** A server that can be treated badly. */
 export interface EmbeddedServer extends Server {
@@ -89,15 +90,17 @@ interface Home {
   readonly runner: Runner | undefined
   readonly options: SpawnOptions
   readonly shortage: Shortage
+  readonly watched: Watched
 }
 
 function makeHome(shortage: Shortage = {}): Home {
   const runner = process.getuid?.() === 0 ? unprivilegedUser() : undefined
   const path = mkdtempSync(join(tmpdir(), "maintenance-postgres-"))
+  const watched = Watched.folder(path)
   if (runner) chownSync(path, runner.uid, runner.gid)
   chmodSync(path, 0o755)
   const options = { ...runner, cwd: path, env: { ...process.env, LC_ALL: "C" } }
-  return { path, data: join(path, "data"), bin: binaries(path, runner), runner, options, shortage }
+  return { path, data: join(path, "data"), bin: binaries(path, runner), runner, options, shortage, watched }
 }
 
 /** Starts the server of a home, whose data is made first. */
@@ -106,46 +109,40 @@ async function serve(
   makeData: (home: Home) => void | Promise<void>,
   settingsOfItsOwn: readonly string[] = [],
 ): Promise<EmbeddedServer> {
-  const remove = () => rmSync(home.path, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 })
-  let child: ChildProcess | undefined
-  // On the way out, Ctrl-C included: an immediate shutdown, for the data is thrown away.
-  const onExit = () => {
-    child?.kill("SIGQUIT")
-    remove()
-  }
-  process.once("exit", onExit)
-  for (const signal of endings) process.once(signal, end)
   await makeData(home)
   const port = await freePort()
-  const start = () =>
-    launch(
+  const start = async () => {
+    const launched = launch(
       inShortage(home.shortage, [
         join(home.bin, "postgres"),
         ...["-D", home.data, "-p", String(port), ...embeddedSettings, ...settingsOfItsOwn],
       ]),
       home.options,
     )
-  child = await start()
+    home.watched.runs(launched.pid)
+    await ready(launched)
+    return launched
+  }
+  let child = await start()
   const exited = async (signal: NodeJS.Signals) => {
-    if (!child || child.exitCode !== null || child.signalCode !== null) return
-    const exit = new Promise((resolve) => child?.once("exit", resolve))
+    if (child.exitCode !== null || child.signalCode !== null) return
+    const exit = new Promise((resolve) => child.once("exit", resolve))
     child.kill(signal)
     await exit
+    home.watched.runs(undefined)
   }
   const url = `postgres://postgres@127.0.0.1:${port}/postgres`
   return {
     url,
-    description: `embedded PostgreSQL ${postgresVersion()}`,
+    description: embeddedDescription(),
     async crash({ isForGood = false } = {}) {
       await exited("SIGQUIT")
       if (!isForGood) child = await start()
     },
     startStandby: () => startStandby(url, home.data),
     async stop() {
-      process.removeListener("exit", onExit)
-      for (const signal of endings) process.removeListener(signal, end)
       await exited("SIGINT")
-      remove()
+      home.watched.remove()
     },
   }
 }
@@ -187,7 +184,6 @@ async function startStandby(primary: string, dataOfPrimary: string): Promise<Sta
   )
   return {
     ...server,
-    description: `${server.description}, a standby`,
     caughtUp: async () => {
       const written = "select pg_current_wal_lsn() as lsn"
       const { rows } = await withClient(primary, (client) => client.query<{ lsn: string }>(written))
@@ -207,15 +203,9 @@ function inShortage({ largestFileBytes }: Shortage, command: string[]): string[]
   return ["/bin/sh", "-c", `ulimit -f ${largestFileBytes / 512} && exec "$0" "$@"`, ...command]
 }
 
-async function launch([command, ...args]: string[], options: SpawnOptions): Promise<ChildProcess> {
+function launch([command, ...args]: string[], options: SpawnOptions): ChildProcess {
   // Detached, so that Ctrl-C reaches the tests, which stop it in their time.
-  const child = spawn(command as string, args, {
-    ...options,
-    detached: true,
-    stdio: ["ignore", "ignore", "pipe"],
-  })
-  await ready(child)
-  return child
+  return spawn(command as string, args, { ...options, detached: true, stdio: ["ignore", "ignore", "pipe"] })
 }
 
 /** Whom to run as where root is not allowed to. */

@@ -1,4 +1,4 @@
-const { setTimeout: setTimer } = globalThis
+const { setTimeout: setTimer, clearTimeout: clearTimer } = globalThis
 
 /** How long a timer is to be for it to be shortened, in milliseconds: that of patience with a network, for one. */
 const longMs = 10_000
@@ -11,5 +11,31 @@ export async function withShortenedTimers<T>(work: () => Promise<T>): Promise<T>
     return await work()
   } finally {
     globalThis.setTimeout = setTimer
+  }
+}
+
+/** Keeps the timers of one length that are set while the work is done, so that it can let their time be over at once. */
+export async function withTimersOf<T>(ms: number, work: (elapse: () => void) => Promise<T>): Promise<T> {
+  const waiting = new Map<unknown, () => void>()
+  globalThis.setTimeout = ((listener: () => void, delay = 0, ...args: []) => {
+    const timer = setTimer(listener, delay, ...args)
+    if (delay === ms) waiting.set(timer, listener)
+    return timer
+  }) as typeof setTimeout
+  globalThis.clearTimeout = (timer) => {
+    waiting.delete(timer)
+    clearTimer(timer)
+  }
+  try {
+    return await work(() => {
+      for (const [timer, listener] of waiting) {
+        clearTimer(timer as NodeJS.Timeout)
+        listener()
+      }
+      waiting.clear()
+    })
+  } finally {
+    globalThis.setTimeout = setTimer
+    globalThis.clearTimeout = clearTimer
   }
 }

@@ -1,25 +1,43 @@
 import { type ChildProcess, spawn } from "node:child_process"
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { accessSync, chmodSync, constants, mkdtempSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { freePort, unprivilegedUser } from "./embedded-server"
+import { Watched } from "./watchdog"
+
+/** Where Debian puts it is not everybody's path. */
+const path = `${process.env["PATH"]}:/usr/sbin`
+
+/** Why there can be no pgbouncer here; undefined if there can. */
+export function pgbouncerMissing(): string | undefined {
+  const isThere = path.split(":").some((folder) => {
+    try {
+      accessSync(join(folder, "pgbouncer"), constants.X_OK)
+      return true
+    } catch {
+      return false
+    }
+  })
+  return isThere ? undefined : "the program pgbouncer is not installed"
+}
 
 /** A real pgbouncer before a server; the program must be installed (Debian's package pgbouncer). */
 export class PgBouncer {
   readonly url: string
   readonly #process: ChildProcess
-  readonly #home: string
+  readonly #watched: Watched
 
-  private constructor(url: string, process: ChildProcess, home: string) {
+  private constructor(url: string, process: ChildProcess, watched: Watched) {
     this.url = url
     this.#process = process
-    this.#home = home
+    this.#watched = watched
   }
 
   /** Starts one, which gives every transaction, or every session, a connection of its own. */
   static async start(target: string, mode: "transaction" | "session"): Promise<PgBouncer> {
     const { hostname, port, pathname, username } = new URL(target)
     const home = mkdtempSync(join(tmpdir(), "maintenance-pgbouncer-"))
+    const watched = Watched.folder(home)
     chmodSync(home, 0o755)
     const config = join(home, "pgbouncer.ini")
     const ownPort = await freePort()
@@ -33,8 +51,9 @@ export class PgBouncer {
     const child = spawn("pgbouncer", [config], {
       ...runner,
       stdio: ["ignore", "ignore", "pipe"],
-      env: { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin` },
+      env: { ...process.env, PATH: path },
     })
+    watched.runs(child.pid)
     await new Promise<void>((resolve, reject) => {
       let log = ""
       child.stderr.on("data", (chunk: Buffer) => {
@@ -44,13 +63,13 @@ export class PgBouncer {
       child.once("error", reject)
       child.once("exit", (code) => reject(new Error(`pgbouncer exited with ${code}:\n${log}`)))
     })
-    return new PgBouncer(`postgres://${username}@127.0.0.1:${ownPort}${pathname}`, child, home)
+    return new PgBouncer(`postgres://${username}@127.0.0.1:${ownPort}${pathname}`, child, watched)
   }
 
   async stop(): Promise<void> {
     const exit = new Promise((resolve) => this.#process.once("exit", resolve))
     this.#process.kill("SIGTERM")
     await exit
-    rmSync(this.#home, { recursive: true, force: true })
+    this.#watched.remove()
   }
 }

@@ -1,6 +1,7 @@
 import { connect, createServer, type Server, type Socket } from "node:net"
 import { Hold, type Step } from "./hold"
 import { clientMessages, letterOf, serverMessages } from "./messages"
+import { isForOthers } from "./sockets"
 
 /** What a proxy does from the start. */
 export interface ProxyOptions {
@@ -43,7 +44,7 @@ export class Proxy {
     server.on("connection", (client) => {
       const { hostname, port } = proxy.#target
       if (proxy.#isRefusing) client.destroy()
-      else proxy.#serve(client, connect(Number(port), hostname))
+      else proxy.#serve(client, isForOthers(connect(Number(port), hostname)))
     })
     return proxy
   }

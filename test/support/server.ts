@@ -1,5 +1,5 @@
 import { connect } from "node:net"
-import { postgresVersion, settings, startEmbeddedServer } from "./embedded-server"
+import { embeddedDescription, postgresVersion, settings, startEmbeddedServer } from "./embedded-server"
 
 /** A PostgreSQL server to make databases on. */
 export interface Server {
@@ -9,12 +9,21 @@ export interface Server {
   stop(): Promise<void>
 }
 
+/** The URL of the server that is named for all tests, if one is. */
+export const sharedUrl = process.env["MAINTENANCE_TEST_URL"]
+
 /** The server that the tests run on: the one that is named, else a container, else an embedded one. */
 export async function startServer(): Promise<Server> {
-  const url = process.env["MAINTENANCE_TEST_URL"]
-  if (url) return { url, description: "MAINTENANCE_TEST_URL", stop: async () => undefined }
+  if (sharedUrl) return { url: sharedUrl, description: await describeServer(), stop: async () => undefined }
   if (await containerEngineAnswers()) return startContainer()
   return startEmbeddedServer()
+}
+
+/** What `startServer` starts, in words. */
+export async function describeServer(): Promise<string> {
+  if (sharedUrl) return "MAINTENANCE_TEST_URL"
+  if (await containerEngineAnswers()) return `PostgreSQL ${postgresVersion()} in a container`
+  return embeddedDescription()
 }
 
 async function startContainer(): Promise<Server> {
@@ -24,7 +33,7 @@ async function startContainer(): Promise<Server> {
     .start()
   return {
     url: container.getConnectionUri(),
-    description: `PostgreSQL ${postgresVersion()} in a container`,
+    description: await describeServer(),
     stop: async () => void (await container.stop()),
   }
 }

@@ -9,3 +9,15 @@ export function warning(text: RegExp): Promise<string> {
     process.on("warning", listen)
   })
 }
+
+const ownType = "MaintenanceWarning"
+
+/** Keeps the package's own warnings, which tests provoke by the hundred, out of the output; those of the processes started, too. */
+export function silenceOwnWarnings(): void {
+  process.env["NODE_OPTIONS"] = `${process.env["NODE_OPTIONS"] ?? ""} --disable-warning=${ownType}`
+  const printers = process.listeners("warning")
+  process.removeAllListeners("warning")
+  process.on("warning", (warning) => {
+    if (warning.name !== ownType) for (const print of printers) print(warning)
+  })
+}
