@@ -482,6 +482,7 @@ describe("Bad input", () => {
         { plugin: { schema: "s".repeat(40) } },
         async ({ maintenance }) => {
           expect(await maintenance.enter("concurrent", { as: "alice" })).to.include({ mode: "concurrent" })
+          await maintenance.leave({ as: "alice" })
         },
       )
     })

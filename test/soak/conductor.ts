@@ -142,7 +142,7 @@ class Conductor {
     const endAt = Date.now() + this.#settings.durationMs
     let inspectAt = Date.now() + inspectEveryMs
     let progressAt = Date.now() + progressEveryMs
-    while (Date.now() < endAt && !(this.#settings.isBroken && this.#findings.count("leak") > 0)) {
+    while (Date.now() < endAt && !this.#isDone()) {
       await pause(auditEveryMs)
       await this.#auditor.audit()
       await this.#lookForOutage()
@@ -157,8 +157,16 @@ class Conductor {
     }
   }
 
+  #isDone(): boolean {
+    const { isBroken, isEnough } = this.#settings
+    if (isBroken && this.#findings.count("leak") > 0) return true
+    return (
+      isEnough?.({ windows: this.#auditor.windows, done: this.#tally.outcomes.get("done") ?? 0 }) ?? false
+    )
+  }
+
   async #conclude(): Promise<void> {
-    await pause(calmMs)
+    if (this.#settings.hasFaults) await pause(calmMs)
     // The maintainers first: an application may be waiting for the end of a window.
     for (const role of ["maintainer", "application"] as const)
       await Promise.all(this.#workers.filter((one) => one.role === role).map((worker) => worker.stop()))

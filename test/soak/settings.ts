@@ -6,6 +6,8 @@ export interface Settings {
   /** Whether enter() is broken, so that it does not wait for commits under way; then the soak ends with the first leak. */
   readonly isBroken: boolean
   readonly hasFaults: boolean
+  /** Whether so much has been seen that it may end before its time. Default: never. */
+  readonly isEnough?: (seen: { readonly windows: number; readonly done: number }) => boolean
 }
 
 const longestMinutes = 7 * 24 * 60

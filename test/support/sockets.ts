@@ -26,6 +26,8 @@ export function isKnown(dataSource: DataSource): DataSource {
 
 /** What is open at a moment. */
 export interface Moment {
+  /** As `performance.now()` tells it. */
+  readonly at: number
   readonly sockets: ReadonlySet<Socket>
   readonly dataSources: readonly DataSource[]
 }
@@ -36,7 +38,7 @@ export function now(): Moment {
     if (!dataSource) dataSources.delete(reference)
     return dataSource?.isInitialized ? [dataSource] : []
   })
-  return { sockets: new Set(open()), dataSources: initialized }
+  return { at: performance.now(), sockets: new Set(open()), dataSources: initialized }
 }
 
 /** The sockets that were opened since, are open still, and belong to no pool that there was before. */

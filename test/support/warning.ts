@@ -17,7 +17,7 @@ export function silenceOwnWarnings(): void {
   process.env["NODE_OPTIONS"] = `${process.env["NODE_OPTIONS"] ?? ""} --disable-warning=${ownType}`
   const printers = process.listeners("warning")
   process.removeAllListeners("warning")
-  process.on("warning", (warning) => {
-    if (warning.name !== ownType) for (const print of printers) print(warning)
+  process.on("warning", (given) => {
+    if (given.name !== ownType) for (const print of printers) print(given)
   })
 }
