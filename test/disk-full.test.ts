@@ -27,7 +27,7 @@ const promiseSql = `
 `
 
 describe("A disk that is full", function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
   let server: EmbeddedServer
   let outsider: Outsider
   before(async () => {

@@ -157,7 +157,7 @@ describe("An entering that is disturbed", () => {
   })
 
   it("goes on when the server cannot be reached for a while", async function () {
-    this.timeout(30_000)
+    this.timeout(180_000)
     const proxy = await Proxy.start(database.current.url)
     await withMaintenance(proxy.url, {}, async ({ maintenance }) => {
       await withBystander(async (rollBack) => {

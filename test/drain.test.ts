@@ -398,7 +398,7 @@ describe("Entering a mode while others have something running", () => {
   }
 
   it("names a prepared transaction, which it cannot end", async function () {
-    this.timeout(30_000)
+    this.timeout(180_000)
     const { maintenance } = installed.current
     const name = `drain_${process.pid}`
     await database.current.sql("insert into audit (note) values ('prepared')")
@@ -509,13 +509,14 @@ describe("Entering a mode while others have something running", () => {
       await maintenance.enter("concurrent", { as: "alice" })
       await maintenance.leave({ as: "alice" })
       const told = firstDraining(maintenance, 1)
-      await maintenance.enter("concurrent", { as: "alice", drain: { withinMs: 500 } })
+      // Long enough for one look, on a slow machine, too.
+      await maintenance.enter("concurrent", { as: "alice", drain: { withinMs: 1500 } })
       expect(pidsOf((await told).blockers)).to.deep.equal([pid])
     })
   })
 
   it("says what the role may not see, and may not end", async function () {
-    this.timeout(30_000)
+    this.timeout(180_000)
     const { dataSource } = installed.current
     const url = new URL(database.current.url)
     url.username = "drainer"

@@ -13,7 +13,7 @@ import { windowOf } from "./support/window"
 const forever = { withinMs: 2 ** 31 - 1 }
 
 describe("A fault", function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
   let server: EmbeddedServer
   before(async () => {
     server = await startEmbeddedServer()

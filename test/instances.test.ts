@@ -157,7 +157,7 @@ describe("The instances", () => {
   })
 
   it("may be two hundred", async function () {
-    this.timeout(60_000)
+    this.timeout(180_000)
     const own = await TestDatabase.create()
     const enterAmong = async (count: number): Promise<void> => {
       if (count > 0) {

@@ -40,7 +40,7 @@ describe("The state", () => {
   afterEach(() => database.drop())
 
   it("is installed by twenty processes at once", async function () {
-    this.timeout(120_000)
+    this.timeout(180_000)
     const found = await Promise.all(Array.from({ length: 20 }, () => startProcess(database.url)))
     expect(found.map(({ mode, epoch }) => ({ mode, epoch }))).to.deep.equal(
       Array.from({ length: 20 }, () => ({ mode: "normal", epoch: 1 })),
@@ -179,7 +179,7 @@ describe("The state", () => {
 })
 
 describe("The state on a server of its own", function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
 
   /** A try to connect that began while the server was down may fail what is asked when it is up again. */
   const answered = async <T>(ask: () => Promise<T>): Promise<T> => {
@@ -296,7 +296,7 @@ describe("The watch", () => {
   })
 
   it("reads the state of a read replica again and again, and listens when that is promoted", async function () {
-    this.timeout(60_000)
+    this.timeout(180_000)
     const primary = await startEmbeddedServer()
     const servers = [primary]
     try {

@@ -121,7 +121,7 @@ describe("What TypeORM takes for a replica", () => {
 })
 
 describe("A streaming replica", function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
   let primary: EmbeddedServer
   let standby: Standby
   before(async () => {

@@ -1,4 +1,8 @@
+import { setTimeout as pause } from "node:timers/promises"
 import { Client } from "pg"
+
+/** Between two looks, so that what is waited for has the processor. */
+const betweenMs = 2
 
 /** A lock that statements of others wait for, until it is opened: what happens meanwhile is certain to be in their middle. */
 export class Barrier {
@@ -26,6 +30,7 @@ export class Barrier {
         "select pid from pg_locks where locktype = 'advisory' and not granted and pg_backend_pid() = any (pg_blocking_pids(pid))",
       )
       if (rows.length >= count) return rows.map(({ pid }) => pid)
+      await pause(betweenMs)
     }
   }
 

@@ -3,10 +3,10 @@ import { Client } from "pg"
 import { leftBehind } from "./leftovers"
 import { describeServer, type Server, sharedUrl, startServer } from "./server"
 import { now } from "./sockets"
-import { silenceOwnWarnings } from "./warning"
+import { silenceProvokedWarnings } from "./warning"
 
 process.setSourceMapsEnabled(true)
-silenceOwnWarnings()
+silenceProvokedWarnings()
 // Ctrl-C ends a test in its middle; what it has started ends with this process.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(130))
 
