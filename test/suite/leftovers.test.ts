@@ -17,7 +17,7 @@ describe("The root hooks", () => {
 
   const messages = {
     "a connection": /^The test has left behind the connection .*select 'mine'/,
-    "a transaction": /^The test has left behind .*the transaction "idle in transaction: begin"/,
+    "a transaction": /^The test has left behind .*the transaction idle in transaction: begin/,
     "a lock": /^The test has left behind .*the advisory lock 0 1 of backend \d+\.$/,
     "a DataSource": /^The test has left behind the connection /,
     "a mode": /^The test has left behind the concurrent mode of alice\.$/,

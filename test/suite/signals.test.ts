@@ -13,7 +13,6 @@ const endings = [
   { start: "npx", mode: "no-parallel", signal: "SIGTERM", to: "process" },
   { start: "shell", mode: "parallel", signal: "SIGTERM", to: "process" },
   { start: "node", mode: "parallel", signal: "SIGKILL", to: "process" },
-  { start: "node", mode: "no-parallel", signal: "SIGKILL", to: "process" },
 ] as const
 
 const mocha = [

@@ -10,7 +10,7 @@ export function serverUrl(): string {
 let count = 0
 
 /** The databases that there are for tests of this process. */
-export const liveDatabases = new Set<{ readonly url: string }>()
+export const liveDatabases = new Set<TestDatabase>()
 
 /** A database of its own for a test file (or a test): created, and dropped by its undo. */
 export class TestDatabase {
