@@ -6,6 +6,7 @@ import { useMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
 import { openShop } from "./support/shop"
 import type { FromScript, Plan } from "./support/script"
+import { warningEnvironment } from "./support/warning"
 
 const signals = ["SIGINT", "SIGTERM"] as const
 const exclusive = { mode: "exclusive", options: { as: "alice", leaveOnSignal: true } } as const
@@ -20,6 +21,7 @@ class Script {
   constructor(url: string, plan: Plan) {
     this.#process = fork(join(__dirname, "support/script.js"), [url, JSON.stringify(plan)], {
       execArgv: [],
+      env: warningEnvironment(),
       silent: true,
     })
     this.#process.stderr?.on("data", (text: Buffer) => (this.stderr += text.toString()))

@@ -12,6 +12,13 @@ export const streamDoors: Doors = {
   "stream of many rows": {
     run: (d) => withRunner(d, async (runner) => rowsOf(await runner.stream(writing))),
   },
+  "stream that declares a cursor WITH HOLD over a writing function": {
+    run: (d) =>
+      withRunner(d, async (runner) => [
+        await rowsOf(await runner.stream("declare held cursor with hold for select write_audit('x')")),
+        await runner.query("close held"),
+      ]),
+  },
   "stream of an insert": {
     run: (d) => withRunner(d, async (runner) => rowsOf(await runner.stream(`${insertSql} returning name`))),
   },

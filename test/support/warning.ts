@@ -11,16 +11,22 @@ export function warning(text: RegExp): Promise<string> {
 }
 
 const ownType = "MaintenanceWarning"
+const disabling = ` --disable-warning=${ownType}`
 /** Of pg, about several calls at once on one client, which tests make on purpose. */
 const ofSeveralCalls = /^Calling client\.query\(\) when the client is already executing a query is deprecated/
 
 /** Keeps the warnings that tests provoke, by the hundred, out of the output; of the processes started, the package's own. */
 export function silenceProvokedWarnings(): void {
-  process.env["NODE_OPTIONS"] = `${process.env["NODE_OPTIONS"] ?? ""} --disable-warning=${ownType}`
+  process.env["NODE_OPTIONS"] = `${process.env["NODE_OPTIONS"] ?? ""}${disabling}`
   const printers = process.listeners("warning")
   process.removeAllListeners("warning")
   process.on("warning", (given) => {
     const isProvoked = given.name === ownType || ofSeveralCalls.test(given.message)
     if (!isProvoked) for (const print of printers) print(given)
   })
+}
+
+/** The environment for a process that is to print the package's own warnings. */
+export function warningEnvironment(): NodeJS.ProcessEnv {
+  return { ...process.env, NODE_OPTIONS: process.env["NODE_OPTIONS"]?.replaceAll(disabling, "") }
 }
