@@ -32,7 +32,7 @@ describe("Who commits", () => {
     const [[written]] = await Promise.all([once(child, "message"), once(child, "exit")])
     expect(written.committedByAlice).to.equal("stored")
     expect(written.committedByNobody.actedFor).to.deep.equal({ first: "alice" })
-    expect(written.committedByNobody.message).to.match(
+    expect(written.committedByNobody.detailedMessage).to.match(
       /The code acted for alice when the transaction began, and for nobody when it committed: the user at the commit counts\.$/,
     )
     expect(await database.current.sql("select note from audit")).to.deep.equal([{ note: "committedByAlice" }])
@@ -54,7 +54,7 @@ describe("Who commits", () => {
         const refusal = await errorOf(maintenance.runAs("bob", () => runner.commitTransaction()))
         expect(refusal).to.be.instanceOf(RefusalError)
         expect(refusal).to.have.deep.property("actedFor", { first: "alice", last: "bob" })
-        expect((refusal as Error).message).to.include(
+        expect((refusal as WriteVetoedError).detailedMessage).to.include(
           "The code acted for alice when the transaction began, and for bob when it committed: the user at the commit counts.",
         )
         await runner.rollbackTransaction().catch(() => undefined)
@@ -73,7 +73,7 @@ describe("Who commits", () => {
       })
       const refusal = await errorOf(runner.query("select 1"))
       expect(refusal).to.have.deep.property("actedFor", { first: "alice", last: undefined })
-      expect((refusal as Error).message).to.match(
+      expect((refusal as WriteVetoedError).detailedMessage).to.match(
         /The code acted for alice when the transaction began, and for nobody when this was refused\.$/,
       )
       await runner.rollbackTransaction()
@@ -103,7 +103,9 @@ describe("Who commits", () => {
       for (const refusal of refusals) {
         expect(refusal).to.be.instanceOf(WriteVetoedError)
         expect(refusal).to.have.property("actedFor", undefined)
-        expect((refusal as Error).message).to.match(/Try again when the maintenance is over\.$/)
+        expect((refusal as WriteVetoedError).detailedMessage).to.match(
+          /Try again when the maintenance is over\.$/,
+        )
       }
       await maintenance.enter("exclusive", { as: "alice", drain: notWaiting })
       await maintenance.runAs("alice", async () => {

@@ -10,7 +10,7 @@ import { AsMaintainer, installMaintenance, WriteVetoedError } from "../../src"
 import { newDataSource } from "./data-source"
 
 /** What became of a write: that it was stored, or the refusal. */
-export type Written = "stored" | Pick<WriteVetoedError, "message" | "actedFor">
+export type Written = "stored" | Pick<WriteVetoedError, "detailedMessage" | "actedFor">
 
 async function main(url: string): Promise<void> {
   initializeTransactionalContext()
@@ -39,7 +39,7 @@ async function main(url: string): Promise<void> {
   for (const method of ["committedByNobody", "committedByAlice"] as const) {
     written[method] = await notes[method](method).then(
       () => "stored" as const,
-      ({ message, actedFor }: WriteVetoedError) => ({ message, actedFor }),
+      ({ detailedMessage, actedFor }: WriteVetoedError) => ({ detailedMessage, actedFor }),
     )
   }
   await maintenance.leave({ as: "alice" })
