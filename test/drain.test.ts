@@ -437,7 +437,7 @@ describe("Entering a mode while others have something running", () => {
         const error = await entered
         expect(error).to.be.instanceOf(NotMaintainerError)
         expect((error as Error).message).to.equal(
-          "The maintenance was over before it was entered to its end: it was ended by leave(). The mode is normal.",
+          "The maintenance was over before it was entered to its end: it was ended. The mode is normal.",
         )
       })
       expect(await maintenance.status()).to.include({ mode: "normal", state: "normal" })

@@ -51,7 +51,5 @@ function whyGone({ was, at }: Tenure, is: MaintenanceStatus): string {
   }
   if (graceMs !== undefined)
     return `it was ended, or it ended because nothing was heard of this process for ${graceMs} ms`
-  return is.mode === "normal" || is.maintainer === maintainer
-    ? "it was ended by leave()"
-    : "it was ended or taken over"
+  return is.mode === "normal" || is.maintainer === maintainer ? "it was ended" : "it was ended or taken over"
 }

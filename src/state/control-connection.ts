@@ -192,12 +192,16 @@ export class ControlConnection {
     })
     const { stream } = client.connection
     client.ref()
+    let isSilent = false
     const givingUp = setTimeout(() => {
+      isSilent = true
       this.#silences++
       stream.destroy()
     }, withinMs)
     try {
       return await client.query<Row>(text, values)
+    } catch (error) {
+      throw isSilent ? unanswered(withinMs, error) : error
     } finally {
       clearTimeout(givingUp)
       // Node keeps a listener of each such call on a socket that is closed.
@@ -266,6 +270,14 @@ export function mayHaveRun(error: unknown): boolean {
   const { code = "" } = error as { code?: string }
   const isRefused = /^[0-9A-Z]{5}$/.test(code) && !code.startsWith("57P")
   return error instanceof Error && !unsent.has(error) && !isRefused
+}
+
+function unanswered(withinMs: number, cause: unknown): StateUnavailableError {
+  return new StateUnavailableError(
+    `The database has not answered for ${withinMs} ms, so its connection was given up. Whether it has done what it was asked ` +
+      "to is not known. Try again.",
+    { cause },
+  )
 }
 
 /** How long an end may take before the socket is closed without one. */

@@ -43,7 +43,29 @@ function inTwoWordings<E extends RefusalError, Facts extends RefusalFacts>(
   const system = (window: string) =>
     ["the system is in", mode, "maintenance", window].filter(Boolean).join(" ")
   const detailedMessage = say(system(describeWindow(facts)), true)
-  return new Refusal(say(system(describeWindow({ since, expiresAt })), false), { ...facts, detailedMessage })
+  const message = say(system(describeWindow({ since, expiresAt })), false)
+  const refusal = withLongStack(() => new Refusal(message, { ...facts, detailedMessage }))
+  leadToCaller(refusal, facts.cause)
+  return refusal
+}
+
+/** How many frames the stack of a refusal has, for it is made far from the code of the application. */
+const maxFrames = 40
+
+function withLongStack<E extends Error>(make: () => E): E {
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = Math.max(stackTraceLimit, maxFrames)
+  try {
+    return make()
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
+  }
+}
+
+/** Gives a refusal the frames of the error underneath, if there is one: those lead to the code that asked for the statement. */
+function leadToCaller(refusal: Error, cause: unknown): void {
+  const frames = /\n\s+at [^]*$/.exec((cause as Error | undefined)?.stack ?? "")?.[0]
+  if (frames) refusal.stack = `${refusal.name}: ${refusal.message}${frames}`
 }
 
 /** The veto of a write in concurrent mode; `why` is a sentence for what is refused though it may only read. */
