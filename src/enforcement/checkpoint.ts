@@ -92,7 +92,9 @@ export class Checkpoint {
       await session.rollBack()
       // What is run in its place may leave a block that the caller has begun.
       this.#isInBlock = false
-      if (query.failure === "statement" || codeOf(error) === noPortal) return failed(error)
+      if (query.failure === "statement") return failed(error)
+      // It has closed all portals by a function, and with them those of what follows it.
+      if (codeOf(error) === noPortal) return failed(error)
       if (query.failure === check) throw this.refuse(error, actor)
       return this.#endFailed(actor, error)
     })

@@ -339,14 +339,18 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     } catch (error) {
       return this.refuse(error)
     }
-    const escort: Escort = { refuse: () => this.refused(this.#refusalOf(actor)) as Error | undefined }
+    const isExtended = isExtendedObject(query)
+    const escort: Escort = {
+      isExtended,
+      refuse: () => this.refused(this.#refusalOf(actor)) as Error | undefined,
+    }
     const isSetUp = this.#isSetUp()
     await this.session.inTurn(async () => {
       const { session } = this
       this.#setUpOrNot(isSetUp)
       // In its turn, just before it is sent: the object is the caller's, and may have changed.
       const text = session.textOf(query) ?? query.cursor?.text
-      const classified = text === undefined ? unknownText : classify(text, false)
+      const classified = text === undefined ? unknownText : classify(text, isExtended)
       const { kind, mayEndTransaction } = classified
       this.note({ actor, kind })
       const refusal = kind === "rollback" ? undefined : this.#refusalOf(actor)
@@ -359,7 +363,7 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
       }
       // Outside a transaction a COMMIT does nothing.
       const isToPass = kind === "control" || kind === "rollback" || (kind === "commit" && session.is("I"))
-      if (isToPass) return session.submit(query, {})
+      if (isToPass) return session.submit(query, { isExtended })
       if (session.is("I") && kind === "atomic") {
         const translate = (error: Error, isOfStep: boolean) =>
           isOfStep ? (this.#checkpoint.refuse(error, actor) as Error) : error
@@ -400,6 +404,16 @@ function within(ms: number, work: Promise<void>, error: Error): Promise<void> {
     const timer = setTimeout(() => reject(error), ms)
     work.then(resolve, reject).finally(() => clearTimeout(timer))
   })
+}
+
+/** Whether a query object sends its text by the extended protocol, in which PostgreSQL takes one statement only. */
+function isExtendedObject(query: ForeignQuery): boolean {
+  const { read, cursor, requiresPreparation } = query as ForeignQuery & {
+    requiresPreparation?: () => boolean
+  }
+  const isPortioned = typeof ((cursor as { read?: unknown } | undefined) ?? { read }).read === "function"
+  const isQuery = typeof requiresPreparation === "function"
+  return isQuery ? requiresPreparation.call(query) : isPortioned && "_portal" in (cursor ?? query)
 }
 
 function isForeign(statement: object | string): statement is ForeignQuery {

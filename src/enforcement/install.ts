@@ -1,3 +1,4 @@
+import { AsyncResource } from "node:async_hooks"
 import type { DataSource } from "typeorm"
 import { AccessRefusedError, MaintenanceSetupError, type RefusedChange, WriteVetoedError } from "../errors"
 import { currentActor, currentPolicy } from "../identity"
@@ -7,6 +8,7 @@ import { mayInstallSchema } from "../state/migration"
 import { notWritable } from "../state/refusal"
 import { briefMs, persistently } from "../state/persistence"
 import type { Backend } from "../state/fleet"
+import { shared } from "../shared"
 import { isLocked } from "../state/locked"
 import { SharedQuestion } from "../state/shared-question"
 import type { StateStore } from "../state/state-store"
@@ -18,7 +20,7 @@ import { Fence } from "./fence"
 import { FencedConnection, type Enforcement } from "./fenced-connection"
 import { clientFactory, clientsOf, hostDriver, type HostDriver, type Obtained } from "./host"
 import { Places } from "./places"
-import { callBackAsCaller } from "./pool-callbacks"
+import { callBackAsCaller, openIn } from "./pool-callbacks"
 import { watchPoolListeners } from "./pool-listeners"
 import { fencedQueryRunnerClass, type RunnerContext } from "./query-runner"
 import type { RecordingBroadcaster } from "./recorded-changes"
@@ -42,6 +44,8 @@ export class Installation {
   readonly dataSource: DataSource
   readonly options: ResolvedOptions
   readonly #driver: HostDriver
+  /** That of the code which has installed the plugin: in it connections are opened. */
+  readonly #context = shared.context.exit(() => new AsyncResource("MaintenanceConnections"))
   readonly #watch: Watch
   readonly #fence: Fence
   readonly #enforcement: Enforcement
@@ -317,7 +321,7 @@ export class Installation {
     const { master, slaves } = this.#driver
     for (const pool of [master, ...slaves]) {
       if (!pool) continue
-      this.#poolUndos.push(callBackAsCaller(pool))
+      this.#poolUndos.push(callBackAsCaller(pool), openIn(this.#context, pool))
       const fenceOff = (client: WireClient, isNew: boolean) => {
         if (pool !== master) this.#elsewhere.add(client)
         this.#fenceOff(client, isNew)

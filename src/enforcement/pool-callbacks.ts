@@ -19,6 +19,22 @@ export function callBackAsCaller(pool: Pool): Undo {
   )
 }
 
+/**
+ * Has a pool open its connections in a context: pg emits what it hears on a connection (notifications, notices, its end)
+ * in the context in which that was opened, whoever has it then. Otherwise a listener would act for the user whose code
+ * happened to need a new connection.
+ */
+export function openIn(context: AsyncResource, pool: Pool): Undo {
+  const host = pool as unknown as { newClient: (...args: unknown[]) => unknown }
+  return replaceMethod(
+    host,
+    "newClient",
+    (newClient) =>
+      (...args) =>
+        context.runInAsyncScope(() => newClient.apply(pool, args)),
+  )
+}
+
 /** As AsyncResource.bind(), which takes a hundred times as long (Node 20). */
 function asCaller(callback: Callback): Callback {
   const context = new AsyncResource("PoolCallback")

@@ -1,3 +1,4 @@
+import { MaintenanceSetupError } from "../errors"
 import { mayLackValues, noCompany, type Companions } from "../wire/pipelined-query"
 import type { Escort } from "../wire/accompanied-query"
 import type { ForeignQuery, Result } from "../wire/protocol"
@@ -18,6 +19,9 @@ import type { Classified } from "./statement-kind"
 const needsNoBlock = new Set(["25001", "2D000"])
 const severalStatements =
   "A text of several statements that may end a transaction cannot be checked: send them one by one."
+const preparesUnseen =
+  "PREPARE TRANSACTION as one of several statements in a text is not run: what it prepares would be in nobody's sight, and " +
+  "could be committed in a window. Send it by itself."
 const commitsItself = "This statement commits by itself, so it could not be undone."
 
 /** Runs what may commit by itself, past a check at its end. */
@@ -32,10 +36,13 @@ export class SelfCommitting {
 
   /** Runs a statement. */
   run(request: Request): Promise<Result> {
-    const { query, actor, looksAtomic } = request
+    const { query, actor, kind, looksAtomic } = request
+    if (kind === "several" && mayPrepareTransaction(query.text))
+      return Promise.reject(new MaintenanceSetupError(preparesUnseen))
     if (!looksAtomic || !this.#owner.session.is("I") || mayLackValues(query)) return this.#hold(request)
     return this.#checkpoint.sendInBlock(query, actor, (error) => {
-      if (!isOfSeveral(error) && codeOf(error) !== noPortal) throw error
+      const isToHold = query.failure === "statement" ? isOfSeveral(error) : codeOf(error) === noPortal
+      if (!isToHold) throw error
       return this.#hold({ ...request, query: query.renew() })
     })
   }
@@ -59,6 +66,8 @@ export class SelfCommitting {
     escort: Escort,
   ): Promise<void> {
     const { session } = this.#owner
+    if (kind === "several" && mayPrepareTransaction(session.textOf(query) ?? query.cursor?.text ?? ""))
+      throw new MaintenanceSetupError(preparesUnseen)
     if (await this.#checkpoint.hold(actor)) return session.submit(query, escort)
     if (kind === "several" || !session.is("I")) {
       throw this.#owner.refused(await this.#checkpoint.veto(actor, severalStatements))
@@ -129,6 +138,11 @@ export class SelfCommitting {
       throw this.#owner.refused(await this.#checkpoint.veto(request.actor, severalStatements, error))
     }
   }
+}
+
+/** Whether a text holds the two words with nothing but white space, or what begins with a comment, between them. */
+function mayPrepareTransaction(text: string): boolean {
+  return /\bprepare(?:\s+|\s*(?:\/\*|--)[^]*?)transaction\b/i.test(text)
 }
 
 /** Whether PostgreSQL has refused a statement because of the block that it runs in, which may only read. */

@@ -21,6 +21,8 @@ export interface Escort {
   readonly step?: Step | undefined
   /** What the object is told in the place of an error, of which it is known whether it is the step's. */
   translate?(error: Error, isOfStep: boolean): Error
+  /** Whether all that it sends is to go by the extended protocol, which takes one statement only. */
+  readonly isExtended?: boolean
   /** Asked before each portion of rows; an error ends the object with it. */
   refuse?(): Error | undefined
   /** Done when the server is done with the object, before that is told so; what it rejects with is the object's error. */
@@ -237,7 +239,9 @@ export class AccompaniedQuery implements Copyable {
       }
       connection.sync()
     }
-    if (!step && !this.#letEnd) return withMethods(connection, { ...this.#passage, execute, sync })
+    const { isExtended = false } = this.#escort
+    if (!step && !this.#letEnd && !isExtended)
+      return withMethods(connection, { ...this.#passage, execute, sync })
     const once = (event: string, listener: () => void) => {
       if (event === "readyForQuery" && this.#isOver) setImmediate(listener)
       else connection.once(event, listener)
@@ -246,7 +250,7 @@ export class AccompaniedQuery implements Copyable {
       // A portal is gone by its Sync.
       if (message.type === "S" || !this.#isSynced) connection.close(message)
     }
-    if (!step) return withMethods(connection, { ...this.#passage, execute, sync, once, close })
+    if (!step && !isExtended) return withMethods(connection, { ...this.#passage, execute, sync, once, close })
     const query = (text: string) => {
       this.#passage.parse.call(connection, { text })
       this.#passage.bind.call(connection, { values: [] })

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto"
 import { allowCopies, isCommented, rewritten } from "./copies"
 import type { Packet } from "./packet"
 import type {
@@ -55,9 +56,12 @@ export type PipelinedQueryClass = new (
 
 const none: readonly Step[] = []
 
+/** Random, for a cursor of the application may have any name that is certain. */
+const portalPrefix = `maintenance ${randomUUID()}`
+
 /** The name of the portal of a step that runs after the statement. */
 function portalOf(index: number): string {
-  return `maintenance ${index}`
+  return `${portalPrefix} ${index}`
 }
 
 /**
@@ -164,6 +168,8 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
      * that shows.
      */
     override prepare(connection: ProtocolConnection): void {
+      // By itself it would be sent by the simple protocol, which knows texts only.
+      if (!this.isExtended) this.binary = false
       for (const step of this.#before) this.#packet.addStep(step, this.#prepared as PreparedStatements)
       if (!this.#bindsLate) this.#bindAfter()
       if (this.#as) this._getRows(connection)

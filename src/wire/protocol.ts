@@ -100,6 +100,7 @@ export interface QueryLike extends EventEmitter {
   submit(connection: ProtocolConnection): Error | null
   callback?: (error: Error | undefined, result: Result) => void
   portal: string
+  binary?: unknown
   prepare(connection: ProtocolConnection): void
   _getRows(connection: ProtocolConnection, rows: number | undefined): void
   requiresPreparation(): boolean
