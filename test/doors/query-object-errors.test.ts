@@ -127,7 +127,8 @@ describe("A query object", () => {
   it("that pg refuses to send leaves the connection to the next", async () => {
     const [fenced, plain] = await inBoth(
       onRawClient(async (client) => [
-        await each(() => submitted(client, new pg.Query("select 1", 5 as never))),
+        // In plain TypeORM the stack is shorter, and so leads further.
+        ...(await each(() => submitted(client, new pg.Query("select 1", 5 as never)))).map(String),
         await client.query("select 1 as one"),
       ]) as never,
     )
