@@ -1,8 +1,8 @@
 import { setTimeout as pause } from "node:timers/promises"
-import { Client, type QueryResult } from "pg"
+import type { Client } from "pg"
 import { lockKeys } from "../../src/state/schema"
 import { shared } from "../../src/shared"
-import { liveDatabases, type TestDatabase, withClient } from "./database"
+import { liveDatabases, withClient } from "./database"
 import { type Moment, openedSince } from "./sockets"
 
 /** How long the server may take to notice what has ended: looked at again only where something is found. */
@@ -35,7 +35,7 @@ async function connections(moment: Moment): Promise<string[]> {
       const look = `select application_name, state, query from pg_stat_activity where client_port = ${localPort}`
       return (await client.query<{ application_name: string; state: string; query: string }>(look)).rows
     })
-    if (!session || session.application_name === inspectorName) continue
+    if (!session) continue
     // A watch that has come back; it is of a DataSource that there was before.
     if (session.application_name === "typeorm-maintenance-mode" && moment.dataSources.length > 0) continue
     found.push(`the connection ${JSON.stringify(session)}`)
@@ -50,76 +50,27 @@ function urlOf(port: number | undefined): string | undefined {
 
 async function inDatabases({ at }: Moment): Promise<string[]> {
   const found: string[] = []
-  for (const database of liveDatabases) {
-    const inspector = inspectors.get(database) ?? new Inspector(database)
-    inspectors.set(database, inspector)
-    found.push(...(await inspector.find(at)))
-  }
+  for (const { url } of liveDatabases)
+    found.push(...(await withClient(url, (client) => inDatabase(client, at))))
   return found
 }
 
-const inspectors = new WeakMap<TestDatabase, Inspector>()
-const inspectorName = "leftovers"
-
-/** Looks for what was left behind in a database, by one session for all its tests. */
-class Inspector {
-  readonly #url: string
-  #client: Client | undefined
-  /** Where the plugin is installed, as it was seen last. */
-  #schemas = ""
-
-  constructor(database: TestDatabase) {
-    this.#url = database.url
-    database.beforeDrop(() => this.#close())
-  }
-
-  async find(at: number): Promise<string[]> {
-    const [schemas, found] = await this.#ask(at)
-    const names = (schemas.rows[0] as { names: string[] }).names
-    if (names.join() === this.#schemas) return found.rows.map(({ left }) => left as string)
-    this.#schemas = names.join()
-    return this.find(at)
-  }
-
-  /** Asks in one round trip; a second time, if a test has ended the session, or removed a schema. */
-  async #ask(at: number, isAgain = false): Promise<[QueryResult, QueryResult]> {
-    try {
-      const client = (this.#client ??= await this.#connect())
-      return (await client.query(`${schemasSql}; ${leftSql(at, this.#schemas)}`)) as unknown as never
-    } catch (error) {
-      await this.#close()
-      this.#schemas = ""
-      if (isAgain) throw error
-      return this.#ask(at, true)
-    }
-  }
-
-  async #close(): Promise<void> {
-    await this.#client?.end().catch(() => undefined)
-    this.#client = undefined
-  }
-
-  async #connect(): Promise<Client> {
-    const client = new Client({ connectionString: this.#url, application_name: inspectorName })
-    client.on("error", () => (this.#client = undefined))
-    await client.connect()
-    return client
-  }
+/** Looks at one database, by a session that ends then: tests may wait until there is none. */
+async function inDatabase(client: Client, at: number): Promise<string[]> {
+  const installed = (await client.query<{ name: string }>(schemasSql)).rows.map(({ name }) => name)
+  return (await client.query<{ left: string }>(leftSql(at, installed))).rows.map(({ left }) => left)
 }
 
-const schemasSql = `select array(
-    select nspname::text from pg_proc join pg_namespace n on n.oid = pronamespace
-    where proname = 'status' and exists (select from pg_class c where c.relnamespace = n.oid and relname = 'state')
-    order by 1
-  ) as names`
+/** Where the plugin is installed. */
+const schemasSql = `select nspname as name from pg_proc join pg_namespace n on n.oid = pronamespace
+  where proname = 'status' and exists (select from pg_class c where c.relnamespace = n.oid and relname = 'state')`
 
-function leftSql(at: number, schemas: string): string {
-  const names = schemas === "" ? [] : schemas.split(",")
+function leftSql(at: number, schemas: readonly string[]): string {
   const isSince = (column: string) =>
     `${column} > clock_timestamp() - ${performance.now() - at} * interval '1 ms'`
   // Instances are known to live by such a lock each.
-  const presences = names.map((schema) => lockKeys(schema).presence)
-  const windows = names.map(
+  const presences = schemas.map((schema) => lockKeys(schema).presence)
+  const windows = schemas.map(
     (schema) => `union all select concat_ws(' ', 'the', mode, 'mode of', maintainer) from "${schema}".status()
       where mode <> 'normal' and ${isSince("since")}`,
   )
