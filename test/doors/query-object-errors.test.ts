@@ -60,6 +60,10 @@ const errors: Record<string, string> = {
 }
 
 describe("A query object", () => {
+  const { stackTraceLimit } = Error
+  // The plugin adds its own frames.
+  before(() => void (Error.stackTraceLimit = 50))
+  after(() => void (Error.stackTraceLimit = stackTraceLimit))
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(async () => {
