@@ -57,7 +57,7 @@ const losses: Loss[] = [
   {
     name: "was left",
     lose: (maintenance) => maintenance.leave({ as: "break-glass" }),
-    says: "it was ended by leave\\(\\)\\. The mode is normal\\.",
+    says: "it was ended\\. The mode is normal\\.",
   },
   {
     name: "was left, and was tied to the process",
@@ -131,7 +131,7 @@ describe("A window that is gone", () => {
       const isTakenOver = (await statusOf(maintenance)).maintainer === "break-glass"
       const leave = ({ maintenance: other }: Installed) => other.leave({ as: "break-glass" })
       if (isTakenOver) await withMaintenance(database.current.url, {}, leave)
-      const over = isTakenOver ? "it was ended by leave\\(\\)\\. The mode is normal\\." : says
+      const over = isTakenOver ? "it was ended\\. The mode is normal\\." : says
       expect(await warned).to.match(new RegExp(`^The maintenance by alice \\(rebuild\\) is over: ${over}$`))
     })
   }
