@@ -2,6 +2,8 @@ import { once } from "node:events"
 import { expect } from "chai"
 import type { Client, Notification } from "pg"
 import * as pg from "pg"
+import { to as copyTo } from "pg-copy-streams"
+import Cursor from "pg-cursor"
 import QueryStream from "pg-query-stream"
 import type { DataSource } from "typeorm"
 import { MaintenanceSetupError, WriteVetoedError } from "../src"
@@ -62,6 +64,56 @@ describe("What is told by a connection that the maintainer's code has opened", (
         await maintenance.leave({ as })
       })
       expect(await database.current.sql("select from loot")).to.have.length(0)
+    })
+  }
+})
+
+describe("What a query object tells", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database, { poolSize: 2 })
+  before(() => database.current.sql("create table loot (name text)"))
+
+  /** Calls back when the object tells something. */
+  const tellers: Record<string, (client: Client, told: () => void) => unknown> = {
+    "the data of COPY": async (client, told) => {
+      const data = client.query(copyTo("copy (select 1) to stdout")).once("data", told)
+      await once(data, "end")
+    },
+    "the end of COPY": async (client, told) => {
+      const data = client.query(copyTo("copy (select 1) to stdout")).once("end", told).resume()
+      await once(data, "end")
+    },
+    "a row of a stream": async (client, told) => {
+      const rows = client.query(new QueryStream("select 1")).once("data", told)
+      await once(rows, "end")
+    },
+    "a cursor that is closed": async (client, told) => {
+      const cursor = client.query(new Cursor("select 1"))
+      await cursor.read(1)
+      await new Promise<void>((closed) => cursor.close(() => closed(told())))
+    },
+    "a cursor that is closed within a transaction": async (client, told) => {
+      await client.query("begin")
+      const cursor = client.query(new Cursor("select 1"))
+      await cursor.read(1)
+      await new Promise<void>((closed) => cursor.close(() => closed(told())))
+      await client.query("commit")
+    },
+  }
+  for (const [name, tell] of Object.entries(tellers)) {
+    it(`is heard by the user who has asked it: ${name}`, async () => {
+      const { dataSource, maintenance } = installed.current
+      await maintenance.enter("concurrent", { as })
+      await maintenance.runAs(as, () =>
+        onClient(dataSource, async (client) => {
+          const written = new Promise((resolve) => {
+            const write = () => resolve(dataSource.query("insert into loot values ('gold')"))
+            void tell(client, write)
+          })
+          await written
+        }),
+      )
+      await maintenance.leave({ as })
     })
   }
 })

@@ -1,5 +1,6 @@
 import { AsyncResource } from "node:async_hooks"
 import type { EventEmitter } from "node:events"
+import type { Readable } from "node:stream"
 import { allowCopies, type Copyable, handlers, isCommented, rewritten } from "./copies"
 import { holdEnd } from "./held-end"
 import { Packet } from "./packet"
@@ -74,6 +75,7 @@ export class AccompaniedQuery implements Copyable {
     this.#step = escort.step
     this.#escort = escort
     this.#passage = passage
+    pushInContext(query, this.#context)
     if (escort.conclude) this.#letEnd = holdEnd(query)
     for (const name of handlers) {
       if (query[name as keyof ForeignQuery] === undefined) continue
@@ -240,12 +242,12 @@ export class AccompaniedQuery implements Copyable {
       connection.sync()
     }
     const { isExtended = false } = this.#escort
-    if (!step && !this.#letEnd && !isExtended)
-      return withMethods(connection, { ...this.#passage, execute, sync })
-    const once = (event: string, listener: () => void) => {
+    const once = (event: string, listener: Handler) => {
       if (event === "readyForQuery" && this.#isOver) setImmediate(listener)
-      else connection.once(event, listener)
+      else connection.once(event, asCaller(listener))
     }
+    if (!step && !this.#letEnd && !isExtended)
+      return withMethods(connection, { ...this.#passage, execute, sync, once })
     const close = (message: { type: "P" | "S"; name: string }) => {
       // A portal is gone by its Sync.
       if (message.type === "S" || !this.#isSynced) connection.close(message)
@@ -260,6 +262,21 @@ export class AccompaniedQuery implements Copyable {
     }
     return withMethods(connection, { ...this.#passage, execute, sync, once, close, query })
   }
+}
+
+/** Has a stream that reads the socket itself (pg-copy-streams) emit its data in a context. */
+function pushInContext(query: ForeignQuery, context: AsyncResource): void {
+  const stream = query as Partial<Pick<Readable, "push">> & { readonly handleDataRow?: Handler }
+  const { push } = stream
+  if (typeof push !== "function" || stream.handleDataRow) return
+  stream.push = (chunk, encoding) => context.runInAsyncScope(push, query, chunk, encoding)
+}
+
+/** A listener that hears in the context of who listens; it can be removed as itself. */
+function asCaller(listener: Handler): Handler {
+  const context = new AsyncResource("QueryObjectListener")
+  const inContext = (...args: unknown[]) => context.runInAsyncScope(listener, undefined, ...args)
+  return Object.assign(inContext, { listener })
 }
 
 function withMethods(
