@@ -126,7 +126,7 @@ export class Checkpoint {
     for (let attempt = 1; ; attempt++) {
       await this.unhold()
       try {
-        const [row] = await session.run<{ epoch: string | null }>(fence.hold(actor))
+        const [row] = await session.runAhead<{ epoch: string | null }>(fence.hold(actor))
         const epoch = row?.epoch ?? undefined
         this.#heldEpoch = epoch === undefined ? undefined : Number(epoch)
         return this.#heldEpoch !== undefined
@@ -136,7 +136,7 @@ export class Checkpoint {
         this.#heldEpoch = null
         await session.ready()
         // The state changed while it was read, under a default isolation level above READ COMMITTED.
-        const isStale = codeOf(error) === "40001" && session.is("I")
+        const isStale = codeOf(error) === "40001" && !session.is("E")
         if (!isStale || attempt === maxHoldAttempts) throw this.refuse(error, actor)
       }
     }
@@ -149,7 +149,7 @@ export class Checkpoint {
     const step = fence.unhold(this.#heldEpoch)
     this.#heldEpoch = undefined
     try {
-      const rows = await session.run<{ is_unlocked: string }>(step)
+      const rows = await session.runAhead<{ is_unlocked: string }>(step)
       if (rows.some((row) => row.is_unlocked !== "true")) session.destroy()
     } catch {
       session.destroy()

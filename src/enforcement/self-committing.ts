@@ -17,6 +17,8 @@ import type { Classified } from "./statement-kind"
 
 /** PostgreSQL's codes for a statement that does not run inside a transaction block. */
 const needsNoBlock = new Set(["25001", "2D000"])
+/** Texts that may end a transaction and start the next at once. */
+const chains = /\band\s+chain\b/i
 const severalStatements =
   "A text of several statements that may end a transaction cannot be checked: send them one by one."
 const preparesUnseen =
@@ -55,7 +57,9 @@ export class SelfCommitting {
     const result = await session.send(request.query)
     await session.ready()
     // Not as the first query of a transaction just begun: SET TRANSACTION would come too late after it.
-    if (session.is("T") && !startsTransaction([result].flat().slice(-1))) await this.#checkpoint.unhold()
+    const last = [result].flat().slice(-1)
+    if (session.is("T") && !startsTransaction(last) && !chains.test(request.query.text))
+      await this.#checkpoint.unhold()
     return result
   }
 

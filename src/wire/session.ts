@@ -246,12 +246,18 @@ export class Session {
     this.#prepared.clear()
   }
 
-  /**
-   * Sends one statement of ours, and returns its rows, as `plainValues` reads them; they are to be text, for the application
-   * may have its own values sent in binary.
-   */
-  async run<Row>({ text, values }: Step): Promise<Row[]> {
+  /** As `runAhead`, in the transaction that has begun for the caller. */
+  async run<Row>(step: Step): Promise<Row[]> {
     if (this.#postponed) await this.#start()
+    return this.runAhead(step)
+  }
+
+  /**
+   * Sends one statement of ours, ahead of a postponed start: as the first query of the transaction it would have SET TRANSACTION
+   * come too late. Returns its rows, as `plainValues` reads them; they are to be text, for the application may have its own
+   * values sent in binary.
+   */
+  async runAhead<Row>({ text, values }: Step): Promise<Row[]> {
     const query = { text, values: [...values], types: plainValues } as Statement
     return ((await this.sendAsIs(query)) as unknown as { rows: Row[] }).rows
   }

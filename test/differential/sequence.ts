@@ -1,5 +1,5 @@
 import { Dice } from "../soak/dice"
-import { modes, statements, withValues } from "./statements"
+import { statements, withValues } from "./statements"
 import { methods, type Step, type TextStep } from "./step"
 
 type Subject = keyof typeof statements
@@ -7,6 +7,7 @@ type Subject = keyof typeof statements
 const subjects: Readonly<Record<Subject, number>> = {
   begin: 5,
   end: 9,
+  mode: 2,
   savepoint: 5,
   prepared: 3,
   twoPhase: 1,
@@ -26,6 +27,7 @@ const uncertain: ReadonlySet<string> = new Set(["prepare transaction 'GID'", "co
 const inText = /^copy/
 /** A read of a cursor goes on for ever if the statement fails as its transaction ends. */
 const inNoCursor = /^(?:insert into part|declare c cursor with hold)/
+const modes: ReadonlySet<string> = new Set(statements.mode)
 const isolations = ["SERIALIZABLE", "REPEATABLE READ"] as const
 /** How a sequence begins: mostly in a transaction that has written, and in half of them has failed. */
 const openings: Readonly<Record<string, number>> = { none: 2, open: 2, failed: 4 }
@@ -43,12 +45,15 @@ function openingOf(dice: Dice): Step[] {
   const begin: Step = dice.chance(0.3)
     ? { door: "startTransaction", ...(dice.chance(0.5) ? { isolation: dice.pick(isolations) } : {}) }
     : { door: "client", statements: ["begin"] }
-  const mode: Step[] = dice.chance(0.2) ? [{ door: "client", statements: [dice.pick(modes)] }] : []
-  const write: Step = { door: "client", statements: [dice.pick(statements.write)] }
+  const mode = dice.chance(0.2) ? [dice.pick(statements.mode)] : []
+  const write = dice.pick<string>(statements.write)
+  const work: Step[] = dice.chance(0.5)
+    ? [...mode, write].map((statement) => ({ door: "client", statements: [statement] }))
+    : [{ door: "client", statements: [...mode, write, ...(dice.chance(0.5) ? ["commit; begin"] : [])] }]
   const savepoint: Step[] = dice.chance(0.5) ? [{ door: "client", statements: ["savepoint a"] }] : []
   const failing: Step[] = opening === "failed" ? [{ door: "client", statements: ["select 1 / 0"] }] : []
   const escape: Step[] = dice.chance(0.4) ? [escapeOf(dice)] : []
-  return [begin, ...mode, write, ...savepoint, ...failing, ...escape]
+  return [begin, ...work, ...savepoint, ...failing, ...escape]
 }
 
 /** A text that ends the transaction, or goes back in it, and then writes and commits. */
@@ -84,6 +89,8 @@ function severalOf(dice: Dice): TextStep {
   const others = Array.from({ length: dice.between(1, 3) }, () => statementOf(dice))
   const begun = first ?? statementOf(dice)
   const all = [begun, ...others].filter((one) => !uncertain.has(one))
+  // In a transaction that has begun on the server this package asks something before such a text.
+  if (modes.has(begun)) all.shift()
   return { door: dice.weighted(doorsForSeveral), statements: dice.chance(0.1) ? ["", ...all] : all }
 }
 

@@ -105,6 +105,11 @@ export const statements = {
     "lock table thing in share mode",
     "set constraints all deferred",
   ],
+  mode: [
+    "set transaction isolation level repeatable read",
+    "set transaction read only",
+    "set transaction isolation level serializable, read only, deferrable",
+  ],
   procedure: [
     "do $$ begin insert into thing values (6, 'by do'); end $$",
     "do $$ begin insert into thing values (7, 'by do'); commit; end $$",
@@ -118,16 +123,6 @@ export const statements = {
     "drop index if exists made_index",
   ],
 } as const
-
-/**
- * Modes of a transaction that has just begun; not of one that has begun in a text of several, for the plugin asks the
- * server something before and after that.
- */
-export const modes = [
-  "set transaction isolation level repeatable read",
-  "set transaction read only",
-  "set transaction isolation level serializable, read only, deferrable",
-] as const
 
 /** Statements that take a value. */
 export const withValues = [

@@ -67,6 +67,12 @@ export const transactionControlDoors: Doors = {
       await runner.query(insertSql),
     ]),
   },
+  "SET TRANSACTION in a text of several": {
+    run: texts("begin", `set transaction isolation level serializable; ${insertSql}; commit`),
+  },
+  "SET TRANSACTION after COMMIT AND CHAIN in a text of several": {
+    run: texts("begin", "select 1; commit and chain", "set transaction read write", insertSql, "commit"),
+  },
   "SET TRANSACTION READ WRITE": {
     run: texts("begin read only", "set transaction read write", insertSql, "commit"),
   },
