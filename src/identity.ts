@@ -66,9 +66,11 @@ function askApplication({ currentUser }: ResolvedOptions): string | undefined {
   try {
     user = currentUser()
   } catch (cause) {
-    throw new MaintenanceSetupError("The option currentUser threw, so it is not known who is asking.", {
-      cause,
-    })
+    throw new MaintenanceSetupError(
+      `The option currentUser threw (${messageOf(cause)}), so it is not known who is asking, and the statement was not sent. ` +
+        "Have it return undefined where there is no user.",
+      { cause },
+    )
   }
   if (user === undefined || user === null || user === "") return undefined
   const name = nameOf(user)
@@ -93,12 +95,17 @@ function noUser(user: unknown, fault: string): MaintenanceSetupError {
         "Look the user up when the request begins, and keep it in an AsyncLocalStorage, or run the request by runAs().",
     )
   }
-  const what = typeof user === "string" ? `user that ${fault}` : describeValue(user)
+  const what = typeof user === "string" ? `a user that ${fault}` : describeValue(user)
   return new MaintenanceSetupError(
-    `The option currentUser returned a ${what}; a user is a string of 1 to ${maxUserLength} characters, or an integer.`,
+    `The option currentUser returned ${what}; a user is a string of 1 to ${maxUserLength} characters, or an integer.`,
   )
 }
 
 function describeValue(value: unknown): string {
-  return typeof value === "number" ? `number that is no safe integer (${value})` : typeof value
+  if (typeof value === "number") return `a number that is no safe integer (${value})`
+  return typeof value === "object" ? "an object" : `a ${typeof value}`
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }

@@ -604,7 +604,7 @@ describe("Bad input", () => {
         currentUser: () => {
           throw outage
         },
-        says: ["The option currentUser threw", "it is not known who is asking"],
+        says: ["The option currentUser threw (", "it is not known who is asking"],
         cause: outage,
       },
       "returns a number beyond 2^53": {
@@ -617,7 +617,7 @@ describe("Bad input", () => {
       },
       "returns an object": {
         currentUser: () => ({ id: 7 }),
-        says: ["The option currentUser returned a object", "a user is a string"],
+        says: ["The option currentUser returned an object", "a user is a string"],
       },
       "returns a promise": {
         currentUser: async () => "alice",

@@ -74,10 +74,10 @@ export class StateStore {
   /** The error for a schema that is not there and may not be created. */
   missingSchema(): MaintenanceSetupError {
     return new MaintenanceSetupError(
-      `The schema "${this.#schema}" is not in this database, and migrate is false. Add MaintenanceMigration to the ` +
+      `The schema "${this.#schema}" of this package is not in this database, and migrate is false. Add MaintenanceMigration to the ` +
         "DataSource's migrations and run them as a role that may create objects, or have such a role run what this prints, " +
         "with the role of the application:\n" +
-        `  node -p 'require("typeorm-maintenance-mode").maintenanceSchemaSql({ schema: "${this.#schema}", role: "..." })' | psql`,
+        `  node -p 'require("typeorm-maintenance-mode").maintenanceSchemaSql({ schema: "${this.#schema}", role: "..." })' | psql -v ON_ERROR_STOP=1`,
     )
   }
 

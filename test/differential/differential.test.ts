@@ -8,8 +8,10 @@ import { endless, Side, type Transcript } from "./side"
 import { objects } from "./statements"
 import { isText, lineOf, type Step } from "./step"
 
-const sequences = Number(process.env["FUZZ_SEQUENCES"] ?? 300)
-const seed = Number(process.env["FUZZ_SEED"] ?? Math.floor(Math.random() * 1e9))
+const { FUZZ_SEQUENCES: asked, FUZZ_SEED: given } = process.env
+const sequences = Number(asked ?? 300)
+/** The same sequences each time, unless more are asked for. */
+const seed = Number(given ?? (asked === undefined ? 1 : Math.floor(Math.random() * 1e9)))
 /** How many sequences that are not as they should be are shrunk and shown. */
 const maxShown = 3
 

@@ -27,6 +27,11 @@ const uncertain: ReadonlySet<string> = new Set(["prepare transaction 'GID'", "co
 const inText = /^copy/
 /** A read of a cursor goes on for ever if the statement fails as its transaction ends. */
 const inNoCursor = /^(?:insert into part|declare c cursor with hold)/
+const transactionControl: ReadonlySet<string> = new Set([
+  ...statements.begin,
+  ...statements.end,
+  ...statements.savepoint,
+])
 const modes: ReadonlySet<string> = new Set(statements.mode)
 const isolations = ["SERIALIZABLE", "REPEATABLE READ"] as const
 /** How a sequence begins: mostly in a transaction that has written, and in half of them has failed. */
@@ -36,7 +41,18 @@ const openings: Readonly<Record<string, number>> = { none: 2, open: 2, failed: 4
 export function sequenceOf(seed: number): Step[] {
   const dice = new Dice(seed)
   const steps = Array.from({ length: dice.between(2, 7) }, () => stepOf(dice))
-  return [...openingOf(dice), ...steps]
+  const all = [...openingOf(dice), ...steps]
+  return all.some(forgets) ? all.map(withoutName) : all
+}
+
+function forgets(step: Step): boolean {
+  return "statements" in step && step.statements.includes("deallocate all")
+}
+
+/** What starts or ends a transaction is sent without its name, so that it goes well though the session has forgotten that. */
+function withoutName(step: Step): Step {
+  const isNamed = step.door === "named" && transactionControl.has(step.statements[0] as string)
+  return isNamed ? { ...step, door: "client" } : step
 }
 
 function openingOf(dice: Dice): Step[] {
