@@ -4,10 +4,10 @@ import { methods, type Step, type TextStep } from "./step"
 
 type Subject = keyof typeof statements
 
-const subjects: Readonly<Record<Subject, number>> = {
+/** Not the modes of a transaction: where that has begun on the server, this package asks something before a text of several. */
+const subjects: Readonly<Record<Exclude<Subject, "mode">, number>> = {
   begin: 5,
   end: 9,
-  mode: 2,
   savepoint: 5,
   prepared: 3,
   twoPhase: 1,
@@ -32,7 +32,6 @@ const transactionControl: ReadonlySet<string> = new Set([
   ...statements.end,
   ...statements.savepoint,
 ])
-const modes: ReadonlySet<string> = new Set(statements.mode)
 const isolations = ["SERIALIZABLE", "REPEATABLE READ"] as const
 /** How a sequence begins: mostly in a transaction that has written, and in half of them has failed. */
 const openings: Readonly<Record<string, number>> = { none: 2, open: 2, failed: 4 }
@@ -105,8 +104,6 @@ function severalOf(dice: Dice): TextStep {
   const others = Array.from({ length: dice.between(1, 3) }, () => statementOf(dice))
   const begun = first ?? statementOf(dice)
   const all = [begun, ...others].filter((one) => !uncertain.has(one))
-  // In a transaction that has begun on the server this package asks something before such a text.
-  if (modes.has(begun)) all.shift()
   return { door: dice.weighted(doorsForSeveral), statements: dice.chance(0.1) ? ["", ...all] : all }
 }
 
