@@ -128,9 +128,9 @@ describe("When the state cannot be read", () => {
     ).catch((failure: unknown) => failure)
     expect(error).to.be.instanceOf(MaintenanceSetupError)
     const { message } = error as Error
-    expect(message).to.have.length.below(500)
+    expect(message).to.have.length.below(520)
     // What it says to run prints what mends it.
-    const [, command = ""] = /node -p '(.*)' \| psql$/.exec(message) ?? []
+    const [, command = ""] = /node -p '(.*)' \| psql -v ON_ERROR_STOP=1$/.exec(message) ?? []
     const root = JSON.stringify(resolve(__dirname, "../.."))
     const script = command.replace('"typeorm-maintenance-mode"', root).replace('"..."', '"clerk"')
     await database.sql(execFileSync(process.execPath, ["-p", script], { encoding: "utf8" }))
