@@ -24,10 +24,12 @@ export interface RefusalFacts {
   readonly mode?: Mode | undefined
   readonly maintainer?: string | undefined
   readonly reason?: string | undefined
+  /** What the maintainer has the public be told. */
+  readonly publicMessage?: string | undefined
   readonly since?: Date | undefined
   /** When the window ends by itself, on the database's clock. */
   readonly expiresAt?: Date | undefined
-  /** How many milliseconds after the refusal that was. */
+  /** How many milliseconds after the refusal that was; or else, for how long it was planned to go on. */
   readonly retryAfterMs?: number | undefined
   /** Whom the code acted for, where that has changed within the transaction. */
   readonly actedFor?: ActedFor | undefined
@@ -45,13 +47,18 @@ export abstract class MaintenanceError extends TypeORMError {
   declare readonly mode: Mode | undefined
   /** Who holds the window. */
   declare readonly maintainer: string | undefined
-  /** Why the window was opened. */
+  /** Why the window was opened: for those who run the system. */
   declare readonly reason: string | undefined
+  /** What the maintainer has the public be told (the option `message` of `enter`). */
+  declare readonly publicMessage: string | undefined
   /** When the window was opened, on the database's clock. */
   declare readonly since: Date | undefined
   /** When the window ends by itself, on the database's clock; undefined if it does not. */
   declare readonly expiresAt: Date | undefined
-  /** How many milliseconds after the refusal that is, as for the header `Retry-After`; undefined if it is not known. */
+  /**
+   * How many milliseconds after the refusal that is, or else the maintainer expects to be done, as for the header `Retry-After`; undefined
+   * if neither is known.
+   */
   declare readonly retryAfterMs: number | undefined
   /** Whom the code acted for when the refused transaction began, and when it was refused; undefined if that is the same. */
   declare readonly actedFor: ActedFor | undefined
@@ -59,8 +66,9 @@ export abstract class MaintenanceError extends TypeORMError {
 
   constructor(message: string, facts: RefusalFacts = {}) {
     super(message)
-    const { mode, maintainer, reason, since, expiresAt, retryAfterMs, actedFor, cause } = facts
-    const known = Object.entries({ mode, maintainer, reason, since, expiresAt, retryAfterMs, actedFor })
+    const { mode, maintainer, reason, publicMessage, since, expiresAt, retryAfterMs, actedFor, cause } = facts
+    const window = { mode, maintainer, reason, publicMessage, since, expiresAt, retryAfterMs }
+    const known = Object.entries({ ...window, actedFor })
     Object.assign(this, Object.fromEntries(known.filter(([, value]) => value !== undefined)))
     if (cause !== undefined) hide(this, { cause })
   }

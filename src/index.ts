@@ -31,7 +31,9 @@ export type {
   Instance,
   MaintenanceReport,
   MaintenanceStatus,
+  MaintenanceWindow,
   Mode,
+  OpenWindow,
 } from "./mode/mode"
 export type { MaintenanceOptions } from "./options"
 export type { RefusalPolicy } from "./shared"

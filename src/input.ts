@@ -44,6 +44,21 @@ export function checkReason(reason: unknown): string | undefined {
   return reason as string
 }
 
+/** The longest message for the public, in characters. */
+const maxMessageLength = 2000
+
+/** A message for the public as given by a caller, or none; throws MaintenanceInputError. */
+export function checkMessage(message: unknown): string | undefined {
+  if (message === undefined) return undefined
+  const fault = faultOfText(message, maxMessageLength)
+  if (fault) {
+    throw new MaintenanceInputError(
+      `A message is a string of 1 to ${maxMessageLength} characters; this one ${fault}.`,
+    )
+  }
+  return message as string
+}
+
 /** A mode as given by a caller; throws MaintenanceInputError. */
 export function checkMode(mode: unknown): Mode {
   if (!modes.includes(mode as Mode)) {

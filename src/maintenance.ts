@@ -94,6 +94,8 @@ export interface TransactionOptions {
 export interface MaintenanceEvents {
   /** The mode was changed, by any process. */
   change: (status: MaintenanceStatus) => void
+  /** A window stands for longer than planned (`plannedForMs`): once, in every process. */
+  overdue: (status: MaintenanceStatus) => void
   /** A mode is being entered by this DataSource, and others are in the way: when that changes, and every second. */
   draining: (draining: Draining) => void
   /** Something was refused in this process. */
@@ -110,6 +112,7 @@ export class Maintenance {
   readonly #installation: Installation
   readonly #listeners: { [Event in keyof MaintenanceEvents]: Set<MaintenanceEvents[Event]> } = {
     change: new Set(),
+    overdue: new Set(),
     draining: new Set(),
     refused: new Set(),
   }
@@ -135,6 +138,7 @@ export class Maintenance {
         this.#signalled?.changed(status)
         this.#emit("change", status)
       },
+      overdue: (status) => this.#emit("overdue", status),
       refused: (error) => this.#emit("refused", error),
       stopped: () => {
         this.#held = undefined

@@ -37,7 +37,7 @@ const isAnnounced = ({ announced }: MaintenanceStatus) => announced !== undefine
 const isNotAnnounced = (status: MaintenanceStatus) => !isAnnounced(status)
 /** Has what is announced begin at another time, as if so much time had passed. */
 const beginsAt = (time: string) =>
-  `update maintenance.announced set starts_at = ${time}; select pg_notify('${channelOf("maintenance")}', 'announced')`
+  `update maintenance.window set starts_at = ${time} where position = 'announced'; select pg_notify('${channelOf("maintenance")}', 'announced')`
 
 describe("A window that is announced", () => {
   const database = useDatabase()
@@ -91,7 +91,7 @@ describe("A window that is announced", () => {
         const events = await Promise.all(heard)
         const read = await Promise.all([maintenance.status(), other.maintenance.status()])
         for (const { announced, ...status } of [...events, ...read]) {
-          const { startsAt, startsInMs, ...window } = announced as Exclude<typeof announced, undefined>
+          const { id, startsAt, startsInMs, ...window } = announced as Exclude<typeof announced, undefined>
           expect(window).to.deep.equal({
             mode: "exclusive",
             maintainer: "alice",
@@ -99,6 +99,7 @@ describe("A window that is announced", () => {
             expiresInMs: 5000,
             isInterrupted: false,
           })
+          expect(id).to.match(/^[0-9a-f-]{36}$/)
           expect(startsAt).to.be.instanceOf(Date)
           expect(Number(startsAt) - Number(before)).to.be.within(3_590_000, 3_600_000)
           expect(startsInMs).to.be.within(3_590_000, 3_600_000)

@@ -299,7 +299,7 @@ const reasons: Record<string, BadCall> = {
 }
 
 const noRetries = (shown: string) => ["retries", "a whole number from 0 up", `this one is ${shown}.`]
-const noEvent = (shown: string) => [`Unknown event "${shown}"`, "change, draining, refused"]
+const noEvent = (shown: string) => [`Unknown event "${shown}"`, "change, overdue, draining, refused"]
 const others: Record<string, BadCall> = {
   "negative retries": {
     call: (m) => m.transaction(untouchedTransaction, { retries: -1 }),

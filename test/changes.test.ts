@@ -8,7 +8,7 @@ describe("The names of the changes of the mode", () => {
 
   const note = (count: number, at: string) =>
     database.current.sql(
-      `insert into maintenance.change (name, at) select '${at} ' || i, now() + $1::interval from generate_series(1, $2::int) i`,
+      `insert into maintenance.change (kind, name, at) select 'left', '${at} ' || i, now() + $1::interval from generate_series(1, $2::int) i`,
       [at, count],
     )
   const old = async () => {

@@ -51,23 +51,23 @@ describe("A disk that is full", function () {
     for (const change of changes)
       assertFull(await errorOf(outsider.sql("call repeat_for_ever($1)", [change])))
   }
-  /** Runs while the table of the state cannot grow, and what it had before is kept for an old snapshot. */
-  const whileStateIsFull = async (work: () => Promise<void>): Promise<void> => {
+  /** Runs while a table cannot grow of which a change is to make a row longer; what it had before is kept for an old snapshot. */
+  const whileFull = async (table: "state" | "window", work: () => Promise<void>): Promise<void> => {
     await withClient(server.url, async (old) => {
       await old.query("begin isolation level repeatable read; select 1")
       const [{ reason } = { reason: null }] = await outsider.sql<{ reason: string | null }>(
-        "select reason from maintenance.state",
+        `select reason from maintenance.${table} order by ctid desc limit 1`,
       )
-      const change = (to: string) => `update maintenance.state set reason = ${to}`
+      const change = (to: string) => `update maintenance.${table} set reason = ${to}`
       await fill(change("repeat('x', 1000)"), change(reason === null ? "null" : `'${reason}'`))
       await work()
     })
-    await outsider.sql("vacuum maintenance.state")
+    await outsider.sql(`vacuum maintenance.${table}`)
   }
 
   it("has enter() fail, and the mode is what it was", async () => {
     await withMaintenance(server.url, {}, async ({ dataSource, maintenance }) => {
-      await whileStateIsFull(async () => {
+      await whileFull("state", async () => {
         const before = await maintenance.status()
         assertFull(await errorOf(maintenance.enter("concurrent", { as })))
         expect(await maintenance.status()).to.deep.equal(before)
@@ -84,7 +84,7 @@ describe("A disk that is full", function () {
   it("has leave() fail, and the window stands", async () => {
     await withMaintenance(server.url, {}, async ({ dataSource, maintenance }) => {
       const before = await maintenance.enter("concurrent", { as, reason: "rebuild" })
-      await whileStateIsFull(async () => {
+      await whileFull("window", async () => {
         const rows = await posted(outsider)
         for (const who of [as, "break-glass"]) assertFull(await errorOf(maintenance.leave({ as: who })))
         expect(windowOf(await maintenance.status())).to.deep.equal(windowOf(before))

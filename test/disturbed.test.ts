@@ -243,11 +243,7 @@ describe("An entering that is disturbed", () => {
   it("is not begun late, if it is asked again and refused, because somebody else has entered meanwhile", async () => {
     const proxy = await Proxy.start(database.current.url)
     const voided = async () =>
-      (
-        await database.current.sql(
-          "select from maintenance.change where epoch is null and name not like '% of %'",
-        )
-      ).length
+      (await database.current.sql("select from maintenance.change where kind = 'void'")).length
     const before = await voided()
     await withMaintenance(proxy.url, {}, async ({ maintenance }) => {
       await maintenance.status()
@@ -267,7 +263,9 @@ describe("An entering that is disturbed", () => {
     const { maintenance } = installed.current
     const error = errorOf(maintenance.enter("concurrent", { as: "alice", startsInMs: 3_600_000 }))
     while (!(await maintenance.status()).announced);
-    await database.current.sql("select maintenance.void(array(select entry from maintenance.announced))")
+    await database.current.sql(
+      "select maintenance.void(array(select id from maintenance.window where position = 'announced'))",
+    )
     expect(await error).to.be.instanceOf(NotMaintainerError)
     expect(await maintenance.status()).not.to.have.property("announced")
   })
@@ -379,14 +377,19 @@ describe("An entering that is disturbed", () => {
       const error = errorOf(maintenance.enter("exclusive", { as: "alice", drain }))
       await told
       const { epoch } = await maintenance.status()
-      const bobs =
-        "'concurrent', 'bob', false, null, null, null, null, false, null, null, null, null, 3600000"
+      const bobs = {
+        id: "bobs",
+        mode: "concurrent",
+        acting_user: "bob",
+        is_emergency: false,
+        within_ms: 3_600_000,
+      }
       await withClient(database.current.url, async (client) => {
-        await client.query("begin; delete from maintenance.entering")
+        await client.query("begin; delete from maintenance.window")
         await client.query(
-          "update maintenance.state set (epoch, mode, maintainer, since, made_by) = (epoch - 1, 'normal', null, null, 'before')",
+          "update maintenance.state set (epoch, mode, maintainer, since, window_id, made_by) = (epoch - 1, 'normal', null, null, null, 'before')",
         )
-        const { rows } = await client.query(`select maintenance.start_entering('bobs', ${bobs}) as epoch`)
+        const { rows } = await client.query("select maintenance.start_entering($1::jsonb) as epoch", [bobs])
         expect(rows).to.deep.equal([{ epoch }])
         await client.query("commit")
       })

@@ -1,3 +1,4 @@
+import { enterSql } from "./support/enter-sql"
 import { expect } from "chai"
 import { Client } from "pg"
 import {
@@ -98,7 +99,7 @@ describe("A window that ends by itself", () => {
     const own = await TestDatabase.create()
     try {
       await withMaintenance(own.url, { synchronize: true }, () => Promise.resolve())
-      await own.sql("select maintenance.enter('exclusive', 'alice', false, null, null, null, 1000)")
+      await own.sql(enterSql({ id: "a", mode: "exclusive", acting_user: "alice", expires_in_ms: 1000 }))
       const client = new Client({ connectionString: own.url })
       await client.connect()
       const write = async () => {

@@ -27,9 +27,9 @@ const lateMishaps: Record<string, string> = {
     "alter function maintenance.fence owner to clerk; revoke select on maintenance.state from clerk",
 }
 const window =
-  "update maintenance.state set epoch = epoch + 1, mode = 'concurrent', maintainer = 'alice', since = now()"
+  "update maintenance.state set epoch = epoch + 1, mode = 'concurrent', maintainer = 'alice', since = now(), window_id = 'silent'"
 const noWindow =
-  "update maintenance.state set epoch = epoch + 1, mode = 'normal', maintainer = null, since = null"
+  "update maintenance.state set epoch = epoch + 1, mode = 'normal', maintainer = null, since = null, window_id = null"
 
 describe("When the state cannot be read", () => {
   let database: TestDatabase

@@ -4,6 +4,7 @@ import { hostname } from "node:os"
 import { type MaintenanceReport, NotMaintainerError } from "../src"
 import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
+import { enterSql } from "./support/enter-sql"
 import { errorOf } from "./support/error-of"
 import { Member } from "./support/members"
 import { openShop } from "./support/shop"
@@ -137,16 +138,17 @@ describe("A during() whose process is gone", () => {
     const { maintenance } = installed.current
     await withMaintenance(database.current.url, {}, async (other) => {
       const secondOne = beside()
+      const move = "update maintenance.window set instance"
       await other.maintenance.during("exclusive", { as: "alice", reason: "first" }, async () => {
         // As if its watch had been lost, and its process had not noticed yet.
         const [task] = await database.current.sql<{ instance: number }>(
-          "select instance from maintenance.task",
+          "select instance from maintenance.window where task is not null and position = 'standing'",
         )
-        await database.current.sql("update maintenance.task set instance = -1")
+        await database.current.sql(`${move} = -1`)
         expect(await maintenance.status()).to.include({ isInterrupted: true })
         const next = secondOne()
         await database.current.sql("select pg_sleep(0.6)")
-        await database.current.sql("update maintenance.task set instance = $1", [task?.instance])
+        await database.current.sql(`${move} = $1`, [task?.instance])
         expect(await next).to.be.instanceOf(NotMaintainerError)
         expect(await maintenance.status()).to.include({
           mode: "exclusive",
@@ -160,13 +162,11 @@ describe("A during() whose process is gone", () => {
   it("is taken over with the one around it, whose process is gone, too: what was before both is there again", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("exclusive", { as: "alice", reason: "move" })
-    const start = (task: string, within: string | null, reason: string) =>
-      database.current.sql(
-        "select maintenance.start_entering($1, 'concurrent', 'alice', false, $2, $1, $3, null, false, null, null, null, -1, 0)",
-        [task, reason, within],
-      )
-    await start("outer", null, "outer")
-    await start("inner", "outer", "inner")
+    const alices = { mode: "concurrent", acting_user: "alice", instance: -1 } as const
+    await database.current.sql(enterSql({ ...alices, id: "one", task: "outer", reason: "outer" }))
+    await database.current.sql(
+      enterSql({ ...alices, id: "other", task: "inner", within_task: "outer", reason: "inner" }),
+    )
     expect(await maintenance.status()).to.include({ reason: "inner", isInterrupted: true })
     await database.current.sql("select maintenance.give_up(-1)")
     await maintenance.during("concurrent", { as: "alice" }, async () => {
@@ -182,7 +182,7 @@ describe("A during() whose process is gone", () => {
 
   it("is not known to be gone where its instance is not known", async () => {
     await database.current.sql(
-      "select maintenance.start_entering('call', 'concurrent', 'alice', false, null, 'task', null, null, false, null, null, null, null, 0)",
+      enterSql({ id: "call", mode: "concurrent", acting_user: "alice", task: "task" }),
     )
     await database.current.sql("select maintenance.end_entering(epoch, 'call') from maintenance.state")
     expect(await installed.current.maintenance.status()).to.include({
@@ -190,6 +190,8 @@ describe("A during() whose process is gone", () => {
       isInterrupted: false,
     })
     await database.current.sql("select maintenance.finish('task')")
-    expect(await database.current.sql("select from maintenance.task")).to.deep.equal([])
+    expect(
+      await database.current.sql("select from maintenance.window where position <> 'over'"),
+    ).to.deep.equal([])
   })
 })

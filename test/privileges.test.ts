@@ -16,7 +16,7 @@ const nothing = () => Promise.resolve()
 const changes = [
   "select maintenance.enter('exclusive', 'mallory', true, null)",
   "select maintenance.leave('mallory', true)",
-  "select maintenance.put_state(null)",
+  "select maintenance.project()",
   "select maintenance.register('h', 1, 'v', 1)",
   "select maintenance.void(array['x'])",
   "select maintenance.status()",
@@ -99,8 +99,7 @@ describe("The privileges", () => {
     })
     const read = "select * from maintenance.status(), maintenance.holders(1)"
     for (const role of ["monitoring", "on_call"]) await as(role, read)
-    for (const name of ["instances", "entering", "announced"])
-      await as("monitoring", `select * from maintenance.${name}()`)
+    for (const name of ["instances", "windows"]) await as("monitoring", `select * from maintenance.${name}()`)
     for (const change of changes.slice(0, -1)) {
       expect(await codeOf(as("monitoring", change)), change).to.have.property("code", "42501")
     }

@@ -4,11 +4,15 @@ import { type MaintenanceStatus, NotMaintainerError } from "../src"
 import { useMaintenance, withMaintenance } from "./support/data-source"
 import { TestDatabase, useDatabase, withClient } from "./support/database"
 import { Item } from "./support/entities"
+import { enterSql } from "./support/enter-sql"
 import { errorOf } from "./support/error-of"
 import { openShop } from "./support/shop"
 
 /** A window that is tied to this process, and ends soon without it. */
 const tied = { as: "alice", heldWhile: "alive", graceMs: 1000 } as const
+
+const alice = { acting_user: "alice" }
+const emergency = { acting_user: "break-glass", is_emergency: true }
 
 describe("A window that is put back after another", () => {
   const database = useDatabase()
@@ -167,7 +171,7 @@ describe("A window that is put back after another", () => {
     await maintenance.enter("concurrent", { as: "alice", reason: "rebuild" })
     // As a process that dies during it.
     await database.current.sql(
-      "select maintenance.start_entering('a', 'exclusive', 'break-glass', true, null, 't', null, 1000, false, null, null, null, null, 0)",
+      enterSql({ ...emergency, id: "a", mode: "exclusive", task: "t", expires_in_ms: 1000 }),
     )
     const { expiresAt } = await status()
     await sleepUntil(expiresAt)
@@ -287,11 +291,8 @@ describe("A window that is put back after another", () => {
     })
     afterEach(() => own.drop())
 
-    const start = (entry: string, who: string, task: string, expiresInMs = "null") =>
-      own.sql(
-        `select maintenance.start_entering('${entry}', 'exclusive', ${who}, '${entry}', ${task}, null, ${expiresInMs}, ` +
-          "false, null, null, null, null, 0)",
-      )
+    const start = (id: string, who: typeof alice | typeof emergency, task?: string, expiresInMs?: number) =>
+      own.sql(enterSql({ ...who, id, mode: "exclusive", reason: id, task, expires_in_ms: expiresInMs }))
     const expire = () => own.sql("select pg_sleep_until(expires_at) from maintenance.state")
     const window = async () => {
       const [row] = await own.sql(
@@ -306,8 +307,8 @@ describe("A window that is put back after another", () => {
         ["transfer('alice', false, 'bob')", { maintainer: "bob", reason: "outer", ends: false }],
         ["leave('alice', false)", { maintainer: null, reason: null, ends: false }],
       ] as const) {
-        await start("outer", "'alice', false", "null")
-        await start("inner", "'break-glass', true", "'task'", "1000")
+        await start("outer", alice)
+        await start("inner", emergency, "task", 1000)
         await expire()
         await own.sql(`select maintenance.${change}`)
         expect(await window()).to.deep.equal(after)
@@ -315,39 +316,38 @@ describe("A window that is put back after another", () => {
         expect(row).to.deep.equal({ epoch: null })
         expect(await window()).to.deep.equal(after)
         if (after.maintainer) await own.sql(`select maintenance.leave('${after.maintainer}', false)`)
-        await own.sql("delete from maintenance.change")
+        await own.sql("delete from maintenance.change; delete from maintenance.window")
       }
     })
 
     it("is interrupted, if it was", async () => {
-      await start("outer", "'alice', false", "null")
-      await own.sql("select maintenance.interrupt_entering(epoch, entry) from maintenance.entering")
-      await start("inner", "'break-glass', true", "'task'", "1000")
+      await start("outer", alice)
+      await own.sql("select maintenance.interrupt_entering('outer')")
+      await start("inner", emergency, "task", 1000)
       await expire()
       await own.sql("select maintenance.mend()")
       expect(await window()).to.deep.equal({ maintainer: "alice", reason: "outer", ends: false })
-      expect(await own.sql("select is_live from maintenance.entering()")).to.deep.equal([{ is_live: false }])
+      expect(await own.sql("select is_interrupted from maintenance.windows()")).to.deep.equal([
+        { is_interrupted: true },
+      ])
     })
 
     it("is not there for a task that was over before it was begun, as when that was given up", async () => {
       await own.sql("select maintenance.finish('task')")
-      expect(await errorOf(start("late", "'alice', false", "'task'"))).to.have.property("code", "MM006")
+      expect(await errorOf(start("late", alice, "task"))).to.have.property("code", "MM006")
       await own.sql("select maintenance.void('{late, leaving}')")
-      await start("late", "'alice', false", "null")
+      await start("late", alice)
       expect(await window()).to.include({ maintainer: null })
-      await start("window", "'alice', false", "null")
+      await start("window", alice)
       await own.sql("select maintenance.leave('alice', false, 'leaving')")
       expect(await window()).to.include({ maintainer: "alice" })
     })
 
     it("is not extended, nor entered, for less than a second", async () => {
-      await start("outer", "'alice', false", "null")
-      for (const call of [
-        "extend('alice', false, -5)",
-        "extend('alice', false, 999)",
-        "enter('exclusive', 'alice', false, null, null, null, 0)",
-      ])
+      await start("outer", alice)
+      for (const call of ["extend('alice', false, -5)", "extend('alice', false, 999)"])
         expect(await errorOf(own.sql(`select maintenance.${call}`))).to.have.property("code", "22023")
+      expect(await errorOf(start("again", alice, undefined, 0))).to.have.property("code", "22023")
       expect(await window()).to.deep.equal({ maintainer: "alice", reason: "outer", ends: false })
     })
   })

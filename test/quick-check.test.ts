@@ -19,7 +19,7 @@ interface Pool {
 const insert = "insert into loot (name) values ('gold')"
 /** As enter() does, but with nobody notified. */
 const silently = (epoch: string) =>
-  `update maintenance.state set mode = 'concurrent', maintainer = 'alice', since = now(), epoch = ${epoch}`
+  `update maintenance.state set mode = 'concurrent', maintainer = 'alice', since = now(), window_id = 'silent', epoch = ${epoch}`
 
 describe("A process that has not heard of a window", () => {
   const database = useDatabase()

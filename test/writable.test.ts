@@ -199,13 +199,13 @@ describe("Whether one may write", () => {
     ) => {
       const { current } = database
       const [{ result } = { result: "" }] = await current.sql<{ result: string }>(
-        "select pg_get_function_result('maintenance.state_and_announced()'::regprocedure) as result",
+        "select pg_get_function_result('maintenance.read_state()'::regprocedure) as result",
       )
       await current.sql(`
         create sequence maintenance.asked;
-        alter function maintenance.state_and_announced() rename to read_state;
-        create function maintenance.state_and_announced() returns ${result} language sql security definer as
-          'select nextval(''maintenance.asked''), pg_sleep(${answerAfterMs / 1000}); select * from maintenance.read_state()'`)
+        alter function maintenance.read_state() rename to original_read_state;
+        create function maintenance.read_state() returns ${result} language sql security definer as
+          'select nextval(''maintenance.asked''), pg_sleep(${answerAfterMs / 1000}); select * from maintenance.original_read_state()'`)
       try {
         await work(async () => {
           const [row] = await current.sql<{ asked: number }>(
@@ -215,8 +215,8 @@ describe("Whether one may write", () => {
         })
       } finally {
         await current.sql(`
-          drop function maintenance.state_and_announced();
-          alter function maintenance.read_state() rename to state_and_announced;
+          drop function maintenance.read_state();
+          alter function maintenance.original_read_state() rename to read_state;
           drop sequence maintenance.asked`)
       }
     }

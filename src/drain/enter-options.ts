@@ -20,8 +20,15 @@ export interface DrainOptions {
 export interface EnterOptions {
   /** The maintainer. Default: whom the running code acts for. */
   as?: string | undefined
-  /** Shown to everybody who is refused; at most 1000 characters. Default: none, or what was said before. */
+  /** For those who run the system, and their logs; at most 1000 characters. Default: none, or what was said before. */
   reason?: string | undefined
+  /** For the public: what frameworks for HTTP send of a refusal; at most 2000 characters. Default: none, or what was said before. */
+  message?: string | undefined
+  /**
+   * In how many milliseconds the maintainer expects to be done; from 1000 up, and not later than `expiresInMs`. Nothing ends then: it is
+   * what others are told to wait for (`retryAfterMs`), where there is no expiry. Default: not known, or as was said before.
+   */
+  plannedForMs?: number | undefined
   /**
    * How many milliseconds to wait for the instances to say that they know the new mode. One that does not is named in the
    * result, and in a process warning. Default: 5000.
@@ -69,6 +76,8 @@ export interface EnterOptions {
 export const enterOptionNames = [
   "as",
   "reason",
+  "message",
+  "plannedForMs",
   "expiresInMs",
   "heldWhile",
   "graceMs",

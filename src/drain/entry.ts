@@ -5,6 +5,7 @@ import type { Actor, Mode } from "../mode/mode"
 import {
   checkExpiry,
   checkFlag,
+  checkMessage,
   checkOptions,
   checkReason,
   checkSignal,
@@ -59,10 +60,12 @@ export function entryOf(
       mode,
       actor,
       reason: checkReason(options.reason),
+      message: checkMessage(options.message),
       task,
       withinTask,
       terms: {
         expiresInMs,
+        plannedInMs: plannedIn(options.plannedForMs, expiresInMs),
         lease: graceMs === undefined ? undefined : lease,
         graceMs,
         unties: options.heldWhile !== undefined && graceMs === undefined,
@@ -87,6 +90,17 @@ export function startOf({ startsAt, startsInMs }: EnterOptions): Start | undefin
   if (startsAt === undefined) return undefined
   if (startsAt instanceof Date && !Number.isNaN(startsAt.getTime())) return { at: startsAt }
   throw new MaintenanceInputError(`The option startsAt is a valid Date; this one is ${inspect(startsAt)}.`)
+}
+
+/** In how many milliseconds the maintainer expects to be done, or undefined; throws MaintenanceInputError. */
+function plannedIn(plannedForMs: unknown, expiresInMs: number | undefined): number | undefined {
+  const ms = checkExpiry(plannedForMs, "plannedForMs")
+  if (ms !== undefined && expiresInMs !== undefined && ms > expiresInMs) {
+    throw new MaintenanceInputError(
+      `The option plannedForMs (${ms}) is longer than expiresInMs (${expiresInMs}): the window would end before its work is done.`,
+    )
+  }
+  return ms
 }
 
 /** How long others are waited for, in milliseconds. */

@@ -1,6 +1,6 @@
 import { WriteVetoedError, type RefusedChange } from "../errors"
 import { isAdmitted, type Actor, type StampedState } from "../mode/mode"
-import { accessRefused, factsOf, translateStateError, writeVetoed } from "../state/refusal"
+import { accessRefused, adviceIn, factsOf, translateStateError, writeVetoed } from "../state/refusal"
 import type { ResolvedOptions } from "../options"
 import { lockKeys } from "../state/schema"
 import type { Step } from "../wire/protocol"
@@ -52,10 +52,12 @@ export class Fence {
     const now = performance.now()
     // What has expired by the clock of this process is left to the clock of the database.
     if (state.endsAt !== undefined && state.endsAt <= now) return
-    const { retryAfterMs } = state.status
-    const leftMs =
-      retryAfterMs === undefined ? undefined : Math.max(0, Math.ceil(retryAfterMs - (now - state.readAt)))
-    throw accessRefused(factsOf({ ...state.status, retryAfterMs: leftMs }))
+    const { retryAfterMs = Number.NaN, expiresAt } = state.status
+    const leftMs = Math.ceil(retryAfterMs - (now - state.readAt))
+    // A plan that is overdue tells nothing any more.
+    const isTold = leftMs > 0 || (leftMs <= 0 && expiresAt !== undefined)
+    const left = isTold ? Math.max(0, leftMs) : undefined
+    throw accessRefused(factsOf({ ...state.status, retryAfterMs: left }))
   }
 
   /**
@@ -141,8 +143,7 @@ export class Fence {
   translate(error: unknown, changes: readonly RefusedChange[]): unknown {
     const translated = translateStateError(error, this.#schema)
     if (!(translated instanceof WriteVetoedError)) return translated
-    const { hint } = error as { hint?: string }
-    return writeVetoed({ ...factsOf(translated), cause: translated.cause }, changes, hint)
+    return writeVetoed({ ...factsOf(translated), cause: translated.cause }, changes, adviceIn(error))
   }
 
   /** The veto of a statement that cannot be undone at commit, from the veto that its check got. */

@@ -34,6 +34,7 @@ const installedKey = Symbol.for("typeorm-maintenance-mode.installed")
 /** What an installation tells its owner. */
 export interface InstallationEvents {
   changed(status: MaintenanceStatus): void
+  overdue(status: MaintenanceStatus): void
   refused(error: WriteVetoedError | AccessRefusedError): void
   /** The DataSource is being destroyed, or the plugin uninstalled. */
   stopped(): void
@@ -93,6 +94,7 @@ export class Installation {
         this.#places.letIn()
         events.changed(status)
       },
+      overdue: (status) => events.overdue(status),
       backends: (status) => this.#backends(status),
     })
     this.#waitingRoom = new WaitingRoom(options, () => this.#watch.expected, {

@@ -15,11 +15,20 @@ export interface MaintenanceStatus {
   readonly maintainer?: string
   /** Why, as the maintainer said on entering. */
   readonly reason?: string
-  /** When the window began, on the database's clock; absent in normal mode. */
+  /** What the public is told, as the maintainer said on entering. */
+  readonly message?: string
+  /** When the maintenance began, on the database's clock; absent in normal mode. */
   readonly since?: Date
+  /** When the maintainer expects to be done, on the database's clock; absent if nothing was said of that. */
+  readonly plannedUntil?: Date
+  /** Whether that is past; absent in normal mode, and if nothing was said of it. */
+  readonly isOverdue?: boolean
   /** When the window ends by itself, on the database's clock; absent if it does not. */
   readonly expiresAt?: Date
-  /** How many milliseconds after this was read that is, as for the header `Retry-After`; absent if it does not. */
+  /**
+   * In how many milliseconds after this was read the window ends by itself, or else is planned to end, as for the header `Retry-After`;
+   * absent if neither is known, or the plan is overdue.
+   */
   readonly retryAfterMs?: number
   /**
    * How many milliseconds the window goes on when nothing is heard of the process that it is tied to (`heldWhile: "alive"`);
@@ -28,7 +37,7 @@ export interface MaintenanceStatus {
   readonly graceMs?: number
   /** How many connections of each instance others than the maintainer may use; absent if that is not bounded. */
   readonly readers?: number
-  /** The window that is to begin later; absent if there is none. */
+  /** The window that is to begin next; absent if there is none. */
   readonly announced?: AnnouncedWindow
   /** Counts the changes of the state; a larger number is a later state. */
   readonly epoch: number
@@ -36,10 +45,14 @@ export interface MaintenanceStatus {
 
 /** A window that is to begin later. It restricts nobody yet. */
 export interface AnnouncedWindow {
+  /** Names it to `cancel()`. */
+  readonly id: string
   readonly mode: Exclude<Mode, "normal">
   /** Who will hold it. */
   readonly maintainer: string
   readonly reason?: string
+  /** What the public is told. */
+  readonly message?: string
   /** When it begins, on the database's clock. */
   readonly startsAt: Date
   /** How many milliseconds after this was read that is. */
@@ -49,6 +62,40 @@ export interface AnnouncedWindow {
   /** Whether the process that announced it is gone, for ever or for a moment: if it is not there at the time, nothing begins. */
   readonly isInterrupted: boolean
 }
+
+/** A window that has begun, and is not over. Windows lie over one another: the last is in force, what it lies over is when it ends. */
+export interface OpenWindow {
+  /** Names it. */
+  readonly id: string
+  /** `entering` while what others had running is waited for. */
+  readonly position: "entering" | "standing"
+  readonly mode: Exclude<Mode, "normal">
+  readonly maintainer: string
+  readonly reason?: string
+  /** What the public is told. */
+  readonly message?: string
+  /** When the maintenance began that it is a part of, on the database's clock. */
+  readonly since: Date
+  /** When this window began, on the database's clock. */
+  readonly begunAt: Date
+  /** When nothing of others was waited for any more, on the database's clock; absent while it is. */
+  readonly enteredAt?: Date
+  /** When the maintainer expects to be done, on the database's clock; absent if nothing was said of that. */
+  readonly plannedUntil?: Date
+  /** When it ends by itself, on the database's clock; absent if it does not. */
+  readonly expiresAt?: Date
+  /** How many milliseconds it goes on when nothing is heard of the process that it is tied to; absent if it is tied to none. */
+  readonly graceMs?: number
+  /** How many connections of each instance others may use; absent if that is not bounded. */
+  readonly readers?: number
+  /** Whether it is that of a `during()`. */
+  readonly isTask: boolean
+  /** Whether who enters it does not wait any more, or the process of its `during()` is gone, for ever or for a moment. */
+  readonly isInterrupted: boolean
+}
+
+/** A window that is not over: one that has begun, or is announced. */
+export type MaintenanceWindow = OpenWindow | (AnnouncedWindow & { readonly position: "announced" })
 
 /** A process in which the plugin is installed; several, if it is in several of its DataSources. */
 export interface Instance {
@@ -80,6 +127,8 @@ export interface MaintenanceReport extends MaintenanceStatus {
    * running still. Or whether the process of the `during()` whose window this is, is gone, for ever or for a moment.
    */
   readonly isInterrupted: boolean
+  /** All windows that are not over: those that have begun, the one in force last, then those that are announced. */
+  readonly windows: readonly MaintenanceWindow[]
   /** The processes whose watch is connected. None are known to a read replica. */
   readonly instances: readonly Instance[]
 }
@@ -96,6 +145,7 @@ export interface Entered extends MaintenanceStatus {
 /** A state that was read, and the name that the database has for it among all that ever were. */
 export interface StampedState {
   readonly status: MaintenanceStatus
+  readonly windows: readonly MaintenanceWindow[]
   /**
    * Digits. No other state ever has the same. Undefined if it is not what transactions see: then they are to read the
    * state itself.
@@ -103,6 +153,8 @@ export interface StampedState {
   readonly stamp: string | undefined
   /** When it was read, as `performance.now()` tells the time. */
   readonly readAt: number
+  /** When it will be overdue, by that time; undefined if it is, or will not be. */
+  readonly overdueAt: number | undefined
   /** When the window ends by itself, by that time, at the earliest; undefined if it does not. */
   readonly endsAt: number | undefined
   /** The same on the database's clock, in milliseconds since 1970. */

@@ -16,6 +16,7 @@ import {
 interface ServerError extends Error {
   readonly code?: string
   readonly detail?: string
+  readonly hint?: string
 }
 
 /** "since 2026-01-31T02:00:00.000Z by alice (rebuild the catalog)", as far as it is known. */
@@ -43,7 +44,8 @@ function inTwoWordings<E extends RefusalError, Facts extends RefusalFacts>(
   const system = (window: string) =>
     ["the system is in", mode, "maintenance", window].filter(Boolean).join(" ")
   const detailedMessage = say(system(describeWindow(facts)), true)
-  const message = say(system(describeWindow({ since, expiresAt })), false)
+  const anonymous = say(system(describeWindow({ since, expiresAt })), false)
+  const message = [anonymous, facts.publicMessage].filter(Boolean).join(" ")
   const refusal = withLongStack(() => new Refusal(message, { ...facts, detailedMessage }))
   leadToCaller(refusal, facts.cause)
   return refusal
@@ -214,28 +216,34 @@ export function perhapsChanged(cause: unknown, awaited: string | undefined): Ent
 }
 
 /** What a state, or the error of a refusal, tells of the window. */
-export function factsOf({
-  mode,
-  maintainer,
-  reason,
-  since,
-  expiresAt,
-  retryAfterMs,
-}: RefusalFacts): RefusalFacts {
-  return { mode, maintainer, reason, since, expiresAt, retryAfterMs }
+export function factsOf(told: RefusalFacts & { readonly message?: string }): RefusalFacts {
+  const { mode, maintainer, reason, since, expiresAt, retryAfterMs } = told
+  // That of an error is its own.
+  const publicMessage =
+    told instanceof MaintenanceError ? told.publicMessage : (told.publicMessage ?? told.message)
+  return { mode, maintainer, reason, publicMessage, since, expiresAt, retryAfterMs }
 }
 
 function factsIn(error: ServerError): RefusalFacts {
-  const { mode, maintainer, reason, since, expires_at, retry_after_ms } = JSON.parse(error.detail ?? "{}")
+  const { mode, maintainer, reason, message, since, expires_at, retry_after_ms } = JSON.parse(
+    error.detail ?? "{}",
+  )
   return {
     mode,
     maintainer: maintainer ?? undefined,
     reason: reason ?? undefined,
+    publicMessage: message ?? undefined,
     since: typeof since === "number" ? new Date(since) : undefined,
     expiresAt: typeof expires_at === "number" ? new Date(expires_at) : undefined,
     retryAfterMs: typeof retry_after_ms === "number" ? Math.max(0, retry_after_ms) : undefined,
     cause: error,
   }
+}
+
+/** What the server says is to be done instead of what a window refused, where it is no plain write. */
+export function adviceIn(error: unknown): string | undefined {
+  const { detail = "{}", hint } = error as ServerError
+  return JSON.parse(detail).is_cursor ? hint : undefined
 }
 
 /** The process of a task that was not there when it was looked for. */

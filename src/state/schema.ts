@@ -28,7 +28,7 @@ export function channelOf(schema: string): string {
   return `typeorm_maintenance_${schema}`
 }
 
-/** The SQL of one step for a schema; it is to be run in a transaction. */
+/** The SQL of one version for a schema; it is to be run in a transaction. */
 function renderStep(schema: string, { version, sql }: { version: number; sql: string }): string {
   const { gate, hold, presence } = lockKeys(schema)
   return (

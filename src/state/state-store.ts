@@ -1,6 +1,6 @@
 import type { QueryResult, QueryResultRow } from "pg"
 import { MaintenanceSetupError } from "../errors"
-import type { AnnouncedWindow, MaintenanceStatus, Mode, StampedState } from "../mode/mode"
+import type { MaintenanceStatus, StampedState } from "../mode/mode"
 import type { ControlConnection } from "./control-connection"
 import { Fleet } from "./fleet"
 import { installAloud } from "./installation-notice"
@@ -8,34 +8,12 @@ import { stateLocked } from "./locked"
 import { persistently } from "./persistence"
 import { installSchema, isUpToDate, lookAtSchema } from "./schema"
 import { StateFunctions } from "./state-functions"
+import { stateIn, type StateRow } from "./state-row"
 import { Switching } from "./switching"
 import type { Priority } from "./turns"
 
 /** How long installing may take, others before included. */
 const installWithinMs = 300_000
-
-/** A row of the function state_and_announced(). */
-interface StatusRow {
-  mode: Mode
-  maintainer: string | null
-  reason: string | null
-  since_ms: number | null
-  epoch: number
-  expires_at_ms: number | null
-  retry_after_ms: number | null
-  grace_ms: number | null
-  ends_in_ms: number | null
-  ends_at_ms: number | null
-  readers: number | null
-  stamp: string | null
-  announced_mode: "concurrent" | "exclusive" | null
-  announced_maintainer: string
-  announced_reason: string | null
-  announced_start_ms: number
-  announced_start_in_ms: number
-  announced_expires_in_ms: number | null
-  announced_is_interrupted: boolean
-}
 
 /** The state in the database: the run-time SQL of everything but the fence. */
 export class StateStore {
@@ -89,31 +67,12 @@ export class StateStore {
   /** The state as it is now. Throws MaintenanceSetupError if it cannot be read. */
   async read(priority?: Priority): Promise<StampedState> {
     const readAt = performance.now()
-    const [row] = await this.#functions.rows<StatusRow>("state_and_announced", [], { priority })
+    const [row] = await this.#functions.rows<StateRow>("read_state", [], { priority })
     if (!row)
       throw new MaintenanceSetupError(
         `The table "${this.#schema}".state has no row: install the schema anew.`,
       )
-    const { mode, epoch, stamp } = row
-    const retryAfterMs = row.retry_after_ms === null ? null : Math.max(0, Math.ceil(row.retry_after_ms))
-    return {
-      status: {
-        mode,
-        epoch,
-        ...given({ maintainer: row.maintainer, reason: row.reason, since: dateOf(row.since_ms) }),
-        ...given({
-          expiresAt: dateOf(row.expires_at_ms),
-          retryAfterMs,
-          graceMs: row.grace_ms,
-          readers: row.readers,
-        }),
-        ...given({ announced: announcedIn(row) }),
-      },
-      stamp: stamp ?? undefined,
-      readAt,
-      endsAt: row.ends_in_ms === null ? undefined : readAt + row.ends_in_ms,
-      endsAtMs: row.ends_at_ms ?? undefined,
-    }
+    return stateIn(row, readAt)
   }
 
   /** The error for a state that cannot even be read, because others have locked it, with their names. */
@@ -126,17 +85,6 @@ export class StateStore {
     await this.#functions.rows("mend")
   }
 
-  /** The window that is being entered, if there is one, and whether who enters it is there. */
-  async entering(): Promise<{ readonly epoch: number; readonly is_live: boolean } | undefined> {
-    return (await this.#functions.rows<{ epoch: number; is_live: boolean }>("entering"))[0]
-  }
-
-  /** The epoch of the state, if its window is that of a task whose process is gone. */
-  async interruptedTask(): Promise<number | undefined> {
-    const [row] = await this.#functions.rows<{ interrupted_task: number | null }>("interrupted_task")
-    return row?.interrupted_task ?? undefined
-  }
-
   /** Runs a statement that looks, or can be run twice; again, if the connection is lost. */
   look<Row extends QueryResultRow>(
     text: string,
@@ -145,31 +93,6 @@ export class StateStore {
   ): Promise<QueryResult<Row>> {
     return persistently(() => this.#control.query<Row>(text, values), { signal, isAbandonable: true })
   }
-}
-
-function announcedIn(row: StatusRow): AnnouncedWindow | null {
-  if (row.announced_mode === null) return null
-  return {
-    mode: row.announced_mode,
-    maintainer: row.announced_maintainer,
-    ...given({ reason: row.announced_reason }),
-    startsAt: dateOf(row.announced_start_ms) as Date,
-    startsInMs: Math.max(0, Math.ceil(row.announced_start_in_ms)),
-    ...given({ expiresInMs: row.announced_expires_in_ms }),
-    isInterrupted: row.announced_is_interrupted,
-  }
-}
-
-/** The last moment that a Date can be; PostgreSQL's go some thousand years further. */
-const lastMs = 8.64e15
-
-function dateOf(unixMs: number | null): Date | null {
-  return unixMs === null ? null : new Date(Math.min(unixMs, lastMs))
-}
-
-/** What of it is not null. */
-function given<T extends object>(facts: T): { [K in keyof T]?: NonNullable<T[K]> } {
-  return Object.fromEntries(Object.entries(facts).filter(([, fact]) => fact !== null)) as never
 }
 
 /** Throws MaintenanceSetupError for a version of PostgreSQL, as `server_version_num` has it, that is too old. */

@@ -13,6 +13,8 @@ import type { StateFunctions } from "./state-functions"
 /** How long a window stands, and what it leaves to others. */
 export interface WindowTerms {
   readonly expiresInMs: number | undefined
+  /** When the maintainer expects to be done. */
+  readonly plannedInMs: number | undefined
   /** The name of the process that it is tied to, and how long it goes on without that. */
   readonly lease: string | undefined
   readonly graceMs: number | undefined
@@ -29,6 +31,7 @@ export interface Opening {
   readonly mode: Mode
   readonly actor: Actor
   readonly reason: string | undefined
+  readonly message: string | undefined
   /** The `during` that it opens the window for, and the one that it is called within. */
   readonly task: string | undefined
   readonly withinTask: string | undefined
@@ -66,12 +69,10 @@ export class Switching {
    * user whose process does not come back is taken over. Throws EnteringInterruptedError if it cannot be told whether that was done.
    */
   async start(opening: Opening, isAnnounced: boolean, signal?: AbortSignal): Promise<Opened> {
-    const { id, mode, actor, reason, task, withinTask, terms, instance, withinMs } = opening
-    const { expiresInMs, unties, lease, graceMs, readers } = terms
-    const name = isAnnounced ? "start_announced" : "start_entering"
-    const who = [id, mode, knownUser(actor), actor.isEmergency, reason, task ?? withinTask, withinTask]
-    const values = [...who, expiresInMs, unties, lease, graceMs, readers, instance, withinMs]
-    const begin = () => this.#change(id, () => this.#functions.value<number>(name, values), { signal })
+    const { id } = opening
+    const request = { ...requestOf(opening), is_announced: isAnnounced }
+    const begin = () =>
+      this.#change(id, () => this.#functions.value<number>("start_entering", [request]), { signal })
     const epoch = await awaitingTask(begin, { giveUp: (gone) => this.#giveUp(gone), signal })
     return { epoch, id }
   }
@@ -88,8 +89,8 @@ export class Switching {
   }
 
   /** Says that nobody waits any more, and the window stands. */
-  async interrupt({ epoch, id }: Opened): Promise<void> {
-    await this.#functions.rows("interrupt_entering", [epoch, id])
+  async interrupt({ id }: Opened): Promise<void> {
+    await this.#functions.rows("interrupt_entering", [id])
   }
 
   /** Puts back what there was before the window that is being entered. */
@@ -156,11 +157,10 @@ export class Switching {
   }
 
   /** Says that a window will begin; returns in how many milliseconds. */
-  announce({ id, mode, actor, reason, terms, instance }: Opening, start: Start): Promise<number> {
-    const [at, inMs] = "at" in start ? [start.at, undefined] : [undefined, start.inMs]
-    const who = [id, mode, knownUser(actor), actor.isEmergency, reason]
-    const values = [...who, at, inMs, terms.expiresInMs, instance]
-    return this.#change(id, () => this.#functions.value("announce", values))
+  announce(opening: Opening, start: Start): Promise<number> {
+    const time = "at" in start ? { starts_at_ms: start.at.getTime() } : { starts_in_ms: start.inMs }
+    const request = { ...requestOf(opening), ...time }
+    return this.#change(opening.id, () => this.#functions.value("announce", [request]))
   }
 
   /** In how many milliseconds what a call has announced is to begin; null if it was withdrawn. */
@@ -179,7 +179,7 @@ export class Switching {
   }
 
   #withdraw(id: string | null, actor: Actor, name?: string): Promise<boolean> {
-    return this.#functions.value("withdraw", [id, knownUser(actor), actor.isEmergency, name])
+    return this.#functions.value("cancel", [id, knownUser(actor), actor.isEmergency, name])
   }
 
   /** Has the changes not be made any more that were given up: a network that comes back may bring them still. */
@@ -224,6 +224,29 @@ export class Switching {
   /** What a change waits for that has no answer, if that is a standby. */
   #standbyAwaited(): Promise<string | undefined> {
     return standbyAwaited((text) => this.#functions.readElsewhere(text))
+  }
+}
+
+/** What the database is asked for, as its function start_entering() takes it. */
+function requestOf(opening: Opening): object {
+  const { id, mode, actor, task, withinTask, terms, instance, withinMs } = opening
+  return {
+    id,
+    mode,
+    acting_user: knownUser(actor),
+    is_emergency: actor.isEmergency,
+    reason: opening.reason,
+    message: opening.message,
+    task: task ?? withinTask,
+    within_task: withinTask,
+    expires_in_ms: terms.expiresInMs,
+    planned_in_ms: terms.plannedInMs,
+    unties: terms.unties,
+    lease: terms.lease,
+    grace_ms: terms.graceMs,
+    readers: terms.readers,
+    instance,
+    within_ms: withinMs,
   }
 }
 

@@ -43,6 +43,8 @@ type News = "notified" | "polled" | "none"
 export interface WatchOwner {
   /** Told of every new state. */
   changed(status: MaintenanceStatus): void
+  /** Told once of a window that stands for longer than planned. */
+  overdue(status: MaintenanceStatus): void
   /** Whether sessions keep statements prepared. */
   readonly isPrepared: boolean
   /** What the others are to know of the pools, in a state. */
@@ -60,6 +62,7 @@ export class Watch implements SharedWatch {
   readonly #channel: string
   readonly #hearing: Hearing
   readonly #onChange: WatchOwner["changed"]
+  readonly #onOverdue: WatchOwner["overdue"]
   readonly #backends: WatchOwner["backends"]
   readonly #isPrepared: boolean
   #known: StampedState | undefined
@@ -67,6 +70,8 @@ export class Watch implements SharedWatch {
   #changes = 0
   /** What was read last, be it current or not. */
   #last: MaintenanceStatus | undefined
+  /** The plan of which it was told last that it is overdue. */
+  #overdue: string | undefined
   #news: News = "none"
   #retryMs = firstRetryMs
   #isStandby = false
@@ -97,7 +102,11 @@ export class Watch implements SharedWatch {
   #isLockSaid = false
   #stopping = new AbortController()
 
-  constructor(createClient: ClientFactory, schema: string, { changed, backends, isPrepared }: WatchOwner) {
+  constructor(
+    createClient: ClientFactory,
+    schema: string,
+    { changed, overdue, backends, isPrepared }: WatchOwner,
+  ) {
     this.#control = new ControlConnection(createClient, {
       notification: (notification) => this.#notified(notification),
       lost: () => this.#lost(),
@@ -107,6 +116,7 @@ export class Watch implements SharedWatch {
     this.#channel = channelOf(schema)
     this.#hearing = new Hearing(this.#control, this.#channel)
     this.#onChange = changed
+    this.#onOverdue = overdue
     this.#backends = backends
     this.#isPrepared = isPrepared
   }
@@ -159,6 +169,10 @@ export class Watch implements SharedWatch {
 
   /** Reads the state now, and tells the listener if it is new. */
   async refresh(): Promise<MaintenanceStatus> {
+    return (await this.#readAnew()).status
+  }
+
+  async #readAnew(): Promise<StampedState> {
     // All reads go over one connection, one after the other: what was read last is the latest.
     const changes = this.#changes
     let state = await this.store.read()
@@ -175,23 +189,23 @@ export class Watch implements SharedWatch {
     const last = this.#last
     this.#last = status
     if (last && isAnother(status, last)) this.#onChange(status)
+    this.#tellOverdue(status)
     this.#tell()
     this.#lookAgain(state)
     // The watch is not to wait for who has locked the state: if it fails, it is done after the next look.
     this.store.switching.voidDoubtful().catch(() => undefined)
-    return status
+    return state
   }
 
-  /** As `refresh`, with the instances, and whether the mode is being entered. */
+  /** As `refresh`, with the windows and the instances, and whether the mode is being entered. */
   async report(): Promise<MaintenanceReport> {
-    const status = await this.refresh()
-    const entering = await this.store.entering()
+    const { status, windows } = await this.#readAnew()
     // A standby has none of what is not logged.
     const instances = this.#isStandby ? [] : await this.store.fleet.instances()
-    const isCurrent = entering?.epoch === status.epoch
-    const state = isCurrent && entering.is_live ? "entering" : status.mode
-    const isTaskGone = status.mode !== "normal" && (await this.store.interruptedTask()) === status.epoch
-    return { ...status, state, isInterrupted: (isCurrent && !entering.is_live) || isTaskGone, instances }
+    const inForce = windows.findLast(({ position }) => position !== "announced")
+    const isEntering = inForce?.position === "entering" && !inForce.isInterrupted
+    const state = isEntering ? "entering" : status.mode
+    return { ...status, state, isInterrupted: inForce?.isInterrupted ?? false, windows, instances }
   }
 
   /** Takes back what is announced here: nobody waits for its time any more. */
@@ -294,7 +308,7 @@ export class Watch implements SharedWatch {
    * Reads the state when the window has expired, which ends it for everybody, and when one that was announced should have begun; of
    * many, some later than others.
    */
-  #lookAgain({ status, stamp, endsAt }: StampedState): void {
+  #lookAgain({ status, stamp, overdueAt, endsAt }: StampedState): void {
     clearTimeout(this.#looking)
     if (!this.#isRunning) return
     const { announced } = status
@@ -305,8 +319,16 @@ export class Watch implements SharedWatch {
       (status.mode === "normal" ? lookAgainIdleMs : lookAgainMs) * (0.5 + Math.random() / 2),
       stamp === undefined && !this.#isStandby ? mendAgainMs : undefined,
       endsAt && Math.max(0, endsAt - performance.now()) + spreadMs,
+      overdueAt && Math.max(0, overdueAt - performance.now()) + spreadMs,
     ].filter((ms) => ms !== undefined)
     this.#looking = setTimeout(() => this.#read(), Math.min(...waits)).unref()
+  }
+
+  #tellOverdue(status: MaintenanceStatus): void {
+    const plan = `${status.since?.getTime()} ${status.plannedUntil?.getTime()}`
+    if (!status.isOverdue || plan === this.#overdue) return
+    this.#overdue = plan
+    this.#onOverdue(status)
   }
 
   /** Tells the others what this instance knows, and has refused, if that is new. */

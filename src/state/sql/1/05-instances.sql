@@ -1,4 +1,32 @@
--- Can be run again, to put back what was lost. Who runs the plugin. {presence} is the lock key of those who do.
+-- Can be run again, to put back what was lost. How changes are committed, and who runs the plugin.
+
+create or replace function {schema}.flush_on_commit() returns void
+  language sql
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select set_config('synchronous_commit', 'on', true)
+    where current_setting('synchronous_commit') in ('off', 'local');
+  end;
+comment on function {schema}.flush_on_commit is
+  'A change of mode must outlive a crash, also where the application commits asynchronously.';
+
+create or replace function {schema}.await_no_standby() returns void
+  language sql
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select set_config('synchronous_commit', 'local', true);
+  end;
+comment on function {schema}.await_no_standby is
+  'Has the commit be durable here, and not wait for a synchronous standby: for what nobody is promised, and what is done again if a failover loses it. While a standby is missing, it would never be done, and what waits for that would not either.';
+
+create or replace function {schema}.wait_briefly() returns void
+  language sql
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select set_config('lock_timeout', '250', true);
+  end;
+comment on function {schema}.wait_briefly is
+  'Has the transaction give up what it waits for longer (55P03): who asked can look who is in the way, and ask again.';
 
 -- Not that of the table, which would be unlogged, too: PostgreSQL 18 has a bad magic number in those of a promoted standby.
 create sequence if not exists {schema}.instance_id as integer cycle;
@@ -47,15 +75,11 @@ begin
   insert into {schema}.instance (id, host, pid, version, epoch) values (new_id, new_host, new_pid, new_version, known_epoch);
   -- Before anybody sees the row, so that nobody takes it for a dead one.
   perform pg_advisory_lock({presence}, new_id);
-  update {schema}.task set instance = new_id, host = new_host, pid = new_pid where name = any (entries);
-  update {schema}.entering set instance = new_id where entry = any (entries);
-  update {schema}.announced set instance = new_id where entry = any (entries);
-  if found then
-    perform pg_notify({channel}, 'announced');
-  end if;
+  update {schema}.window set instance = new_id, host = new_host, pid = new_pid
+  where position <> 'over' and (id = any (entries) or task = any (entries));
   return new_id;
 end $$;
-comment on function {schema}.register is 'Makes the session the watch of an instance, until it ends; returns the id. entries are its calls that are entering a mode, or have announced one, and its tasks. former_id is what it was before: the server may not have noticed yet that this connection is gone.';
+comment on function {schema}.register is 'Makes the session the watch of an instance, until it ends; returns the id. entries are its calls that are entering a mode, and its tasks. former_id is what it was before: the server may not have noticed yet that this connection is gone.';
 
 create or replace function {schema}.acknowledge(
   own_id integer, known_epoch integer, refusal_count bigint,
@@ -122,26 +146,10 @@ create or replace function {schema}.instances()
   end;
 comment on function {schema}.instances is 'The live instances.';
 
-create or replace function {schema}.is_gone(of_task text) returns boolean
-  language sql stable security definer
+create or replace function {schema}.is_gone(found {schema}.window) returns boolean
+  language sql stable
   set search_path = pg_catalog, pg_temp
-  begin atomic
-    -- A replica has no locks of theirs.
-    select not pg_is_in_recovery() and not exists (
-      select from {schema}.task t where t.name = of_task and (t.instance is null or t.instance in (select {schema}.live()))
-    );
-  end;
+  -- A replica has no locks of theirs.
+  return (found).instance is not null and not pg_is_in_recovery() and (found).instance not in (select {schema}.live());
 comment on function {schema}.is_gone is
-  'Whether the process of a task is gone, for ever or for a moment. Where instances are not known, nobody can tell, and it is not.';
-
-create or replace function {schema}.facts_of(of_task text) returns jsonb
-  language sql stable security definer
-  set search_path = pg_catalog, pg_temp
-  begin atomic
-    select coalesce((
-      select jsonb_build_object('task_instance', t.instance, 'task_host', t.host, 'task_pid', t.pid,
-        'task_since', floor(extract(epoch from t.since) * 1000), 'task_is_gone', {schema}.is_gone(t.name))
-      from {schema}.task t where t.name = of_task
-    ), '{}');
-  end;
-comment on function {schema}.facts_of is 'Which process a task runs in, since when, and whether that is gone, for who is refused because of it.';
+  'Whether the process that enters a window, or runs its task, is gone, for ever or for a moment. Where instances are not known, nobody can tell, and it is not.';

@@ -1,0 +1,157 @@
+-- Can be run again, to put back what was lost. How the state is read, and what is said of it.
+
+create or replace function {schema}.unix_ms(at timestamptz) returns bigint
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+  return floor(extract(epoch from at) * 1000)::bigint;
+comment on function {schema}.unix_ms is
+  'A time in milliseconds since 1970, as processes are told it: how a timestamp is written depends on the DateStyle and TimeZone of the session.';
+
+create or replace function {schema}.in_force() returns {schema}.window
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select w.* from {schema}.window w
+    where w.position in ('entering', 'standing') and (w.expires_at is null or w.expires_at > clock_timestamp())
+    order by w.place desc limit 1;
+  end;
+comment on function {schema}.in_force is 'The window that is in force; null if none is.';
+
+create or replace function {schema}.state_in(state {schema}.state, found {schema}.window) returns {schema}.state
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  state.mode := coalesce(found.mode, 'normal');
+  state.maintainer := found.maintainer;
+  state.reason := found.reason;
+  state.message := found.message;
+  state.since := found.since;
+  state.planned_at := found.planned_at;
+  state.expires_at := found.expires_at;
+  state.latest := found.latest;
+  state.lease := found.lease;
+  state.grace_ms := found.grace_ms;
+  state.readers := case found.mode when 'concurrent' then found.readers end;
+  state.window_id := found.id;
+  return state;
+end $$;
+comment on function {schema}.state_in is 'The state when this window (null: none) is in force.';
+
+create or replace function {schema}.as_of_now(state {schema}.state) returns {schema}.state
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if state.mode is null then
+    raise exception using errcode = 'MM009', message = 'the maintenance state has no row';
+  elsif state.expires_at <= clock_timestamp() then
+    return {schema}.state_in(state, {schema}.in_force());
+  end if;
+  return state;
+end $$;
+comment on function {schema}.as_of_now is
+  'A window that has expired is none, also while nobody has projected that yet: what it lay over is in force again. Raises MM009 for a state without a row.';
+
+create or replace function {schema}.is_admitted(state {schema}.state, acting_user text, is_emergency boolean) returns boolean
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+  return (state).mode = 'normal' or is_emergency or coalesce(acting_user = (state).maintainer, false);
+comment on function {schema}.is_admitted is
+  'Whether the window leaves this user unrestricted: there is none, it is the user''s own, or the user is an emergency user.';
+
+create or replace function {schema}.latest_end_of(state {schema}.state) returns timestamptz
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+  return case when (state).lease is null then (state).expires_at else (state).latest end;
+comment on function {schema}.latest_end_of is 'When the window ends by itself, however long a process lives that it is tied to.';
+
+create or replace function {schema}.retry_after_ms(state {schema}.state) returns double precision
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+  return extract(epoch from coalesce(
+    {schema}.latest_end_of(state), case when (state).planned_at > clock_timestamp() then (state).planned_at end
+  ) - clock_timestamp())::double precision * 1000;
+comment on function {schema}.retry_after_ms is
+  'In how many milliseconds the window ends by itself, or else, as long as that is not past, when the maintainer expects to be done; null if neither is known.';
+
+create or replace function {schema}.refuse(state {schema}.state, cause text, more jsonb default '{}') returns void
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  holder text := format('%s maintenance by %s', state.mode, state.maintainer);
+begin
+  raise exception using
+    errcode = case cause when 'stranger' then 'MM003' when 'normal' then 'MM004' when 'busy' then 'MM005' when 'lost' then 'MM006'
+      when 'past' then 'MM007' when 'far' then 'MM007' when 'announced' then 'MM008'
+      else case state.mode when 'exclusive' then 'MM002' else 'MM001' end end,
+    message = case cause
+      when 'stranger' then format('maintenance is held by %s', state.maintainer)
+      when 'normal' then 'the mode is normal: there is no maintenance'
+      when 'busy' then format('a task of %s is running', state.maintainer)
+      when 'lost' then 'the maintenance was ended or taken over meanwhile'
+      when 'past' then format('it is %s already', clock_timestamp())
+      when 'far' then format('it is only %s, and a window begins within a year', clock_timestamp())
+      when 'announced' then format('maintenance by %s is announced for %s', state.maintainer, state.since)
+      else holder end,
+    detail = (jsonb_build_object('mode', state.mode, 'maintainer', state.maintainer, 'reason', state.reason, 'message', state.message,
+      'since', {schema}.unix_ms(state.since), 'epoch', state.epoch, 'window', state.window_id,
+      'expires_at', {schema}.unix_ms({schema}.latest_end_of(state)),
+      'retry_after_ms', ceil({schema}.retry_after_ms(state)), 'is_cursor', cause = 'cursor') || more)::text,
+    hint = case cause
+      when 'stranger' then format('Only %s or an emergency user may change the mode.', state.maintainer)
+      when 'normal' then 'Look at status().'
+      when 'busy' then 'Wait for it, or run this as another user.'
+      when 'lost' then 'Look at journal().'
+      when 'past' then 'Name a later time.'
+      when 'far' then 'Name an earlier time.'
+      when 'announced' then format('Only %s or an emergency user may cancel it.', state.maintainer)
+      when 'cursor' then
+        'A cursor WITH HOLD is run by the COMMIT, when nobody can check any more what it does: read it without HOLD, in a transaction.'
+      else 'Try again when the maintenance is over.' end;
+end $$;
+comment on function {schema}.refuse is
+  'Raises the refusal: MM001 a write in concurrent mode, MM002 an access in exclusive mode, MM003 a change of mode by somebody else, MM004 a change of a window that is not there, MM005 a second task of the maintainer at once, MM006 a window that is gone, MM007 a start that is past, or too far, MM008 a window beside one that is announced.';
+
+create or replace function {schema}.share_state() returns {schema}.state
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  shared_state {schema}.state;
+begin
+  -- Shares of a row can follow one another without an end, and a switch would wait for ever. So a switch asks for this lock
+  -- first, and who shares the row comes after it.
+  if current_setting('transaction_isolation') not in ('repeatable read', 'serializable') then
+    perform pg_advisory_xact_lock_shared({hold}::bigint);
+  elsif not pg_try_advisory_xact_lock_shared({hold}::bigint) then
+    -- The switch changes the row, and this snapshot would not show it.
+    raise exception using errcode = '40001', message = 'could not serialize access due to a change of the maintenance mode';
+  end if;
+  select * into shared_state from {schema}.state for share;
+  return shared_state;
+end $$;
+comment on function {schema}.share_state is
+  'The state, which nobody can change until the transaction ends; raises 40001 if it has changed, or is being changed, since a snapshot that is older than this statement. No window that is entering or standing changes without it.';
+
+create or replace function {schema}.current_state() returns {schema}.state
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  found_state {schema}.state;
+begin
+  select * into found_state from {schema}.state;
+  -- A snapshot that is older than this statement may show a state that has changed since. If the stamp is another one,
+  -- locking the row makes PostgreSQL raise 40001 then, and the transaction is to be retried. A window that has expired may
+  -- just be being extended.
+  if current_setting('transaction_isolation') in ('repeatable read', 'serializable')
+      and found_state.stamp is distinct from pg_sequence_last_value('{schema}.stamp')
+      or found_state.expires_at <= clock_timestamp() then
+    found_state := {schema}.share_state();
+  end if;
+  return {schema}.as_of_now(found_state);
+end $$;
+comment on function {schema}.current_state is
+  'The state as committed now, whatever the isolation level; 40001 if it changed since the snapshot was taken.';

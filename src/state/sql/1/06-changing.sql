@@ -1,0 +1,161 @@
+-- Can be run again, to put back what was lost. What every change of a window is made of.
+
+create or replace function {schema}.made(change_name text) returns boolean
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select exists (select from {schema}.change where name = change_name);
+  end;
+comment on function {schema}.made is 'Whether a change was made already, or is not to be made any more.';
+
+create or replace function {schema}.epoch_of(change_name text) returns integer
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select epoch from {schema}.change where name = change_name;
+  end;
+comment on function {schema}.epoch_of is 'The epoch that a change has made.';
+
+create or replace function {schema}.note_change(
+  change_name text, change_kind text, of_window text default null, new_epoch integer default null,
+  acting_user text default null, as_emergency boolean default null
+)
+  returns void
+  language sql
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    insert into {schema}.change (name, kind, window_id, epoch, made_by, is_emergency, instance, host, pid)
+    select coalesce(change_name, gen_random_uuid()::text), change_kind, of_window, new_epoch, acting_user, as_emergency,
+      w.id, coalesce(w.host, inet_client_addr()::text), coalesce(w.pid, pg_backend_pid())
+    -- The instance of which this session is the watch.
+    from (values (1)) as one left join (
+      select i.* from {schema}.instance i join pg_locks l on l.objid::bigint = i.id
+      where l.locktype = 'advisory' and l.classid = {presence} and l.objsubid = 2 and l.pid = pg_backend_pid()
+    ) as w on true
+    limit 1
+    on conflict do nothing;
+  end;
+comment on function {schema}.note_change is 'Says that a change was made, by whom, and from where.';
+
+create or replace function {schema}.project(change_name text default null, is_counted boolean default true) returns integer
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  current {schema}.state;
+  last_window text;
+  new_epoch integer;
+begin
+  select * into current from {schema}.state;
+  last_window := current.window_id;
+  current := {schema}.state_in(current, {schema}.in_force());
+  is_counted := is_counted or current.window_id is distinct from last_window;
+  update {schema}.state s set
+    epoch = s.epoch + is_counted::integer, mode = current.mode, maintainer = current.maintainer, reason = current.reason,
+    message = current.message, since = current.since, planned_at = current.planned_at, expires_at = current.expires_at,
+    latest = current.latest, lease = current.lease, grace_ms = current.grace_ms, readers = current.readers,
+    window_id = current.window_id,
+    made_by = case when is_counted then coalesce(change_name, gen_random_uuid()::text) else s.made_by end
+  returning s.epoch into new_epoch;
+  perform pg_notify({channel}, case when is_counted then new_epoch::text else 'stamp' end);
+  return new_epoch;
+end $$;
+comment on function {schema}.project is
+  'Makes the window that is in force the state, under the next epoch, or, if only windows have changed that are not, the same; returns the epoch. After lock_state(), in the transaction of each change of windows that are entering or standing.';
+
+create or replace function {schema}.end_expired(state {schema}.state) returns {schema}.state
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update {schema}.window set
+    position = 'over', ended_at = expires_at,
+    ended_because = case when lease is null or expires_at >= latest then 'expired' else 'lost' end
+  where position in ('entering', 'standing') and expires_at <= clock_timestamp();
+  if state.expires_at <= clock_timestamp() then
+    perform {schema}.project();
+    select * into state from {schema}.state;
+  end if;
+  return {schema}.as_of_now(state);
+end $$;
+comment on function {schema}.end_expired is
+  'Has the windows be over that have expired, and projects that; returns the state. As as_of_now(), for who holds the row.';
+
+create or replace function {schema}.lock_state() returns {schema}.state
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state {schema}.state;
+begin
+  perform {schema}.flush_on_commit();
+  perform {schema}.wait_briefly();
+  perform pg_advisory_xact_lock({hold}::bigint);
+  select * into state from {schema}.state for update;
+  return {schema}.end_expired(state);
+end $$;
+comment on function {schema}.lock_state is
+  'The state as it is now, to be changed by who calls: nobody else can until the transaction ends. Windows that have expired are over then. Raises 55P03 if others hold it for long.';
+
+create or replace function {schema}.lock_window(acting_user text, is_emergency boolean) returns {schema}.state
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state {schema}.state;
+begin
+  if acting_user is null or is_emergency is null then
+    raise exception using errcode = '22004', message = 'the acting user must be given';
+  end if;
+  state := {schema}.lock_state();
+  if state.mode = 'normal' then
+    perform {schema}.refuse(state, 'normal');
+  elsif not {schema}.is_admitted(state, acting_user, is_emergency) then
+    perform {schema}.refuse(state, 'stranger');
+  end if;
+  return state;
+end $$;
+comment on function {schema}.lock_window is 'As lock_state(), for who changes the window that is in force; raises MM004 if none is, MM003 if it is somebody else''s.';
+
+create or replace function {schema}.close(ids text[], because text, by_user text, at timestamptz default clock_timestamp())
+  returns boolean
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update {schema}.window set position = 'over', ended_at = at, ended_because = because, ended_by = by_user
+  where position <> 'over' and id = any (ids);
+  return found;
+end $$;
+comment on function {schema}.close is 'Has windows be over; returns whether there was one. To be projected.';
+
+create or replace function {schema}.mend() returns void
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state {schema}.state;
+begin
+  if exists (select from {schema}.state s where s.expires_at <= clock_timestamp()) then
+    -- Every commit shares the state until this is done, so that one could not get in between by trying.
+    perform {schema}.wait_briefly();
+    perform pg_advisory_xact_lock({hold}::bigint);
+  elsif not pg_try_advisory_xact_lock({hold}::bigint) then
+    -- A switch that is being made has set the stamp already, and not committed yet: it is waited for by looking again later.
+    return;
+  end if;
+  -- What it does follows from the rows and the clock, and is done again if it is lost.
+  perform {schema}.await_no_standby();
+  select * into state from {schema}.state for update skip locked;
+  if state.expires_at <= clock_timestamp() then
+    perform {schema}.end_expired(state);
+    return;
+  end if;
+  update {schema}.state s set epoch = s.epoch
+  where s.epoch = state.epoch and stamp is distinct from pg_sequence_last_value('{schema}.stamp');
+  if found then
+    perform pg_notify({channel}, 'stamp');
+  end if;
+end $$;
+comment on function {schema}.mend is
+  'Has a window be over that has expired; gives the state a new stamp, if it has lost its own. Does nothing while others hold the state; raises 55P03 if they hold it for long and it has expired.';

@@ -1,0 +1,299 @@
+-- Can be run again, to put back what was lost. How a mode is entered: what was running is waited for.
+
+create or replace function {schema}.check_duration(ms double precision) returns void
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if ms < 1000 then
+    raise exception using errcode = '22023', message = format('a window stands for 1000 ms or more, not for %s', ms);
+  end if;
+end $$;
+comment on function {schema}.check_duration is 'Raises 22023 for a time that makes no sense for a window.';
+
+create or replace function {schema}.end_in(latest timestamptz, grace_ms double precision) returns timestamptz
+  language sql
+  set search_path = pg_catalog, pg_temp
+  return least(latest, clock_timestamp() + grace_ms * interval '1 millisecond');
+comment on function {schema}.end_in is 'When a window ends by itself if nothing is heard of its process from now on.';
+
+create or replace function {schema}.facts_of(found {schema}.window) returns jsonb
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+  return jsonb_build_object('task_instance', (found).instance, 'task_host', (found).host, 'task_pid', (found).pid,
+    'task_since', {schema}.unix_ms((found).begun_at), 'task_is_gone', {schema}.is_gone(found));
+comment on function {schema}.facts_of is 'Which process a task runs in, since when, and whether that is gone, for who is refused because of it.';
+
+create or replace function {schema}.without_gone(state {schema}.state, acting_user text, is_new_task boolean, within_task text)
+  returns {schema}.state
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  found_window {schema}.window;
+  has_ended boolean := false;
+begin
+  -- A task that goes on after all finds that it has ended. Others see none of the states between.
+  loop
+    found_window := {schema}.in_force();
+    exit when found_window.task is null or found_window.task = within_task or found_window.maintainer <> acting_user
+      or not (found_window.is_given_up or not is_new_task and {schema}.is_gone(found_window));
+    perform {schema}.close(array[found_window.id], 'lost', acting_user);
+    perform {schema}.note_change('end of ' || found_window.task, 'taken over', found_window.id, null, acting_user);
+    has_ended := true;
+  end loop;
+  return case when has_ended then {schema}.state_in(state, found_window) else state end;
+end $$;
+comment on function {schema}.without_gone is
+  'Ends the windows of tasks of this user that were given up, or, if no task begins, whose process is gone; returns the state without them, to be projected.';
+
+create or replace function {schema}.interrupt(entered_id text) returns void
+  language sql
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    update {schema}.window set is_awaited = false where id = entered_id and position = 'entering';
+  end;
+comment on function {schema}.interrupt is 'Says that nobody waits any more for what was running when a window began.';
+
+create or replace function {schema}.start_entering(request jsonb) returns integer
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  asked record;
+  state {schema}.state;
+  below {schema}.window;
+  entered {schema}.window;
+  is_new_task boolean;
+  is_own boolean;
+  has_terms boolean;
+begin
+  select * into asked from jsonb_to_record(request) as r (
+    id text, mode text, acting_user text, is_emergency boolean, reason text, message text, task text, within_task text,
+    expires_in_ms double precision, planned_in_ms double precision, unties boolean, lease text, grace_ms double precision,
+    readers integer, instance integer, within_ms double precision, is_announced boolean
+  );
+  is_new_task := asked.task is distinct from asked.within_task;
+  has_terms := asked.expires_in_ms is not null or asked.lease is not null or coalesce(asked.unties, false);
+  if asked.mode is null or asked.mode not in ('concurrent', 'exclusive') then
+    raise exception using errcode = '22023', message = format('unknown mode %L', asked.mode);
+  elsif asked.acting_user is null or asked.is_emergency is null then
+    raise exception using errcode = '22004', message = 'the acting user must be given';
+  end if;
+  perform {schema}.check_duration(asked.expires_in_ms);
+  state := {schema}.lock_state();
+  if {schema}.made(asked.id) then
+    return {schema}.epoch_of(asked.id);
+  elsif is_new_task and {schema}.made('end of ' || asked.task) then
+    perform {schema}.refuse(state, 'lost');
+  elsif asked.is_announced then
+    delete from {schema}.window w where w.id = asked.id and w.position = 'announced' and w.starts_at > clock_timestamp() - interval '1 minute';
+    if not found then
+      perform {schema}.refuse(state, 'lost');
+    end if;
+  end if;
+
+  state := {schema}.without_gone(state, asked.acting_user, is_new_task, asked.within_task);
+  if not {schema}.is_admitted(state, asked.acting_user, asked.is_emergency) then
+    perform {schema}.refuse(state, 'stranger');
+  end if;
+  below := {schema}.in_force();
+  -- Of two tasks of one user side by side, the first to end would end the other's window.
+  if is_new_task and below.maintainer = asked.acting_user and below.task is distinct from asked.within_task and below.task is not null then
+    perform {schema}.refuse(state, 'busy', {schema}.facts_of(below));
+  end if;
+  if below.position = 'entering' then
+    if below.is_awaited and below.instance in (select {schema}.live()) then
+      -- That enters nothing any more, as it will find, and is nothing to go back to.
+      perform {schema}.close(array[below.id], case when below.maintainer = asked.acting_user then 'switched' else 'taken over' end,
+        asked.acting_user);
+    else
+      perform {schema}.interrupt(below.id);
+    end if;
+  end if;
+
+  -- What it replaces is over when it is entered: a task lies over all, what is entered within one replaces the windows of that task, and
+  -- of those within it.
+  if not is_new_task then
+    select array_agg(w.id) into entered.replaces from {schema}.window w
+    where w.position in ('entering', 'standing') and w.place >= coalesce((
+      select min(t.place) from {schema}.window t where t.task = asked.task and t.position in ('entering', 'standing')
+    ), 0);
+  end if;
+  if not is_new_task and asked.task is not null then
+    select w.* into below from {schema}.window w
+    where w.position in ('entering', 'standing') and (w.expires_at is null or w.expires_at > clock_timestamp())
+    order by w.task = asked.task desc nulls last, w.place desc limit 1;
+  end if;
+  is_own := coalesce(below.maintainer = asked.acting_user, false);
+  if not is_own then
+    below := null;
+  end if;
+  -- What it was called within may be over by now, or the task of another schema.
+  entered.task := case when is_new_task or below.task = asked.task
+    or not {schema}.made('end of ' || asked.task) and exists (select from {schema}.window w where w.task = asked.task)
+    then asked.task end;
+
+  entered.id := asked.id;
+  entered.reason := coalesce(asked.reason, below.reason);
+  entered.message := coalesce(asked.message, below.message);
+  entered.since := coalesce(below.since, clock_timestamp());
+  entered.planned_at := coalesce(clock_timestamp() + asked.planned_in_ms * interval '1 millisecond', below.planned_at);
+  entered.readers := coalesce(asked.readers, below.readers);
+  -- A task has terms of its own, if it has any; else what is not said is as before.
+  entered.lease := case when has_terms and (is_new_task or asked.lease is not null or asked.unties) then asked.lease else below.lease end;
+  entered.grace_ms := case when has_terms and (is_new_task or asked.lease is not null or asked.unties) then asked.grace_ms else below.grace_ms end;
+  entered.latest := case
+    when asked.expires_in_ms is not null then clock_timestamp() + asked.expires_in_ms * interval '1 millisecond'
+    when not (has_terms and is_new_task) then case when below.lease is null then below.expires_at else below.latest end
+  end;
+  entered.expires_at := case when has_terms then {schema}.end_in(entered.latest, entered.grace_ms) else below.expires_at end;
+  if not has_terms then
+    entered.latest := below.latest;
+  end if;
+  entered.terms := case when has_terms or not is_own then asked.id else below.terms end;
+
+  insert into {schema}.window (id, position, mode, maintainer, reason, message, task, since, begun_at, planned_at, terms, expires_at,
+    latest, lease, grace_ms, readers, replaces, instance, host, pid, is_awaited, deadline)
+  select asked.id, 'entering', asked.mode, asked.acting_user, entered.reason, entered.message, entered.task, entered.since,
+    clock_timestamp(), entered.planned_at, entered.terms, entered.expires_at, entered.latest, entered.lease, entered.grace_ms,
+    entered.readers, coalesce(entered.replaces, '{}'), asked.instance, i.host, i.pid, true,
+    clock_timestamp() + asked.within_ms * interval '1 millisecond'
+  from (values (1)) as one left join {schema}.instance i on i.id = asked.instance;
+  state.epoch := {schema}.project(asked.id);
+  perform {schema}.note_change(asked.id, 'entered', asked.id, state.epoch, asked.acting_user, asked.is_emergency);
+  return state.epoch;
+end $$;
+comment on function {schema}.start_entering is
+  'Opens a window, or switches the mode of one''s own, or (an emergency user) takes it over; says that what was running is waited for; returns the epoch. The request has an id, a mode, acting_user and is_emergency, and may have a reason, a message, the task that it is for and the one that it is called within, expires_in_ms, planned_in_ms, whether it unties the window from a process, lease and grace_ms, readers, the instance that waits and within_ms, and whether it was announced. The caller commits, waits, and calls end_entering() or abandon().';
+
+create or replace function {schema}.stands(entered_epoch integer, change_name text) returns boolean
+  language sql security definer
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select coalesce(s.epoch = entered_epoch and s.made_by = change_name and s.mode <> 'normal' and not coalesce(s.expires_at <= clock_timestamp(), false), false)
+    from {schema}.state s;
+  end;
+comment on function {schema}.stands is
+  'Whether the window of this epoch, by this change, is there, and has not been changed since. The epoch alone would not tell after a failover that lost it.';
+
+create or replace function {schema}.assert_stands(entered_epoch integer, change_name text) returns void
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not {schema}.stands(entered_epoch, change_name) then
+    perform {schema}.refuse({schema}.as_of_now(s), 'lost') from {schema}.state s;
+  end if;
+end $$;
+comment on function {schema}.assert_stands is 'Raises MM006 if the window of this epoch, by this change, is gone, or was changed.';
+
+create or replace function {schema}.waited_for(entered_epoch integer, change_name text) returns setof integer
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform {schema}.assert_stands(entered_epoch, change_name);
+  return query select {schema}.holders(entered_epoch);
+end $$;
+comment on function {schema}.waited_for is 'As holders(), as long as the window of this epoch stands; raises MM006 if it does not.';
+
+create or replace function {schema}.end_replaced(entered {schema}.window, by_user text) returns boolean
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update {schema}.window set
+    position = 'over', ended_at = entered.begun_at, ended_by = by_user,
+    ended_because = case when maintainer = entered.maintainer then 'switched' else 'taken over' end
+  where position <> 'over' and id = any (entered.replaces);
+  return found;
+end $$;
+comment on function {schema}.end_replaced is 'Has the windows be over that another replaces; returns whether there was one. To be projected.';
+
+create or replace function {schema}.settle(entered_id text, by_user text) returns void
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  entered {schema}.window;
+begin
+  update {schema}.window set position = 'standing', entered_at = clock_timestamp() where id = entered_id and position = 'entering'
+  returning * into entered;
+  if entered.id is not null and {schema}.end_replaced(entered, by_user) then
+    perform {schema}.project(null, false);
+  end if;
+end $$;
+comment on function {schema}.settle is 'Says that a window is entered to its end: what it replaces is over.';
+
+create or replace function {schema}.end_entering(entered_epoch integer, entered_id text) returns void
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state {schema}.state := {schema}.lock_state();
+begin
+  if exists (select from {schema}.window w where w.id = entered_id and w.position = 'standing') then
+    return;
+  end if;
+  perform {schema}.assert_stands(entered_epoch, entered_id);
+  perform {schema}.settle(entered_id, state.maintainer);
+end $$;
+comment on function {schema}.end_entering is
+  'Says that nothing of what was running is left to wait for; raises MM006 if the window is gone.';
+
+create or replace function {schema}.interrupt_entering(entered_id text) returns void
+  language sql security definer
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select {schema}.interrupt(entered_id);
+  end;
+comment on function {schema}.interrupt_entering is 'Says that nobody waits any more, and the window stands.';
+
+create or replace function {schema}.abandon(entered_epoch integer, entered_id text, acting_user text, is_emergency boolean) returns integer
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state {schema}.state := {schema}.lock_state();
+begin
+  if not {schema}.stands(entered_epoch, entered_id)
+      or not exists (select from {schema}.window w where w.id = entered_id and w.position = 'entering') then
+    perform {schema}.refuse(state, 'lost');
+  elsif not {schema}.is_admitted(state, acting_user, is_emergency) then
+    perform {schema}.refuse(state, 'stranger');
+  end if;
+  perform {schema}.close(array[entered_id], 'abandoned', acting_user);
+  state.epoch := {schema}.project();
+  perform {schema}.note_change(null, 'abandoned', entered_id, state.epoch, acting_user, is_emergency);
+  return state.epoch;
+end $$;
+comment on function {schema}.abandon is 'Has the window that is being entered be over: what it lies over is in force again.';
+
+create or replace function {schema}.is_interrupted(found {schema}.window) returns boolean
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+  return case (found).position
+    when 'entering' then not (found).is_awaited or {schema}.is_gone(found)
+      -- Where instances are not known, and on a replica, which has no locks of theirs.
+      or ((found).instance is null or pg_is_in_recovery()) and clock_timestamp() > (found).deadline
+    when 'standing' then (found).task is not null and ((found).is_given_up or {schema}.is_gone(found))
+    else {schema}.is_gone(found)
+  end;
+comment on function {schema}.is_interrupted is
+  'Whether who enters a window is not there to wait any more, for ever or for a moment, or the process of its task is gone, or that of who has announced it.';
+
+create or replace function {schema}.enter(new_mode text, acting_user text, is_emergency boolean, new_reason text default null) returns integer
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  id text := gen_random_uuid();
+  new_epoch integer := {schema}.start_entering(jsonb_build_object('id', id, 'mode', new_mode, 'acting_user', acting_user, 'is_emergency', is_emergency,
+    'reason', new_reason, 'within_ms', 0));
+begin
+  perform {schema}.settle(id, acting_user);
+  return new_epoch;
+end $$;
+comment on function {schema}.enter is
+  'As start_entering(), by hand: nobody waits. Look at holders() afterwards.';

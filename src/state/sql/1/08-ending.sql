@@ -1,0 +1,159 @@
+-- Can be run again, to put back what was lost. How windows end, or go on.
+
+create or replace function {schema}.leave(acting_user text, is_emergency boolean, change_name text default null) returns integer
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state {schema}.state;
+begin
+  perform {schema}.lock_state();
+  if {schema}.made(change_name) then
+    return {schema}.epoch_of(change_name);
+  end if;
+  state := {schema}.lock_window(acting_user, is_emergency);
+  perform {schema}.close(array(select w.id from {schema}.window w where w.position in ('entering', 'standing')), 'left', acting_user);
+  state.epoch := {schema}.project(change_name);
+  perform {schema}.note_change(change_name, 'left', state.window_id, state.epoch, acting_user, is_emergency);
+  return state.epoch;
+end $$;
+comment on function {schema}.leave is 'Ends the window that is in force, and those that it lies over; returns the epoch.';
+
+create or replace function {schema}.finish(done_task text) returns integer
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state {schema}.state := {schema}.lock_state();
+  own {schema}.window := {schema}.in_force();
+  end_of_task text := 'end of ' || done_task;
+  has_ended boolean;
+begin
+  if {schema}.made(end_of_task) then
+    return {schema}.epoch_of(end_of_task);
+  end if;
+  has_ended := {schema}.close(
+    array(select w.id from {schema}.window w where w.task = done_task and w.position in ('entering', 'standing')), 'left', own.maintainer);
+  state.epoch := null;
+  if own.task = done_task then
+    state.epoch := {schema}.project(end_of_task);
+  elsif has_ended then
+    -- It was taken over, and will not be put back.
+    perform {schema}.project(null, false);
+  end if;
+  perform {schema}.note_change(end_of_task, 'left', own.id, state.epoch, own.maintainer, false);
+  return state.epoch;
+end $$;
+comment on function {schema}.finish is
+  'Ends the windows of a task: what it lay over is in force again; returns the epoch; null if its window was ended or taken over before.';
+
+create or replace function {schema}.give_up(of_instance integer) returns void
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform {schema}.lock_state();
+  update {schema}.window w set is_given_up = true
+  where w.instance = of_instance and w.task is not null and w.position <> 'over' and {schema}.is_gone(w);
+end $$;
+comment on function {schema}.give_up is
+  'Says that the tasks of an instance that is gone will not come back: the next task of the same user is not refused because of them, but ends their windows.';
+
+create or replace function {schema}.extend(
+  acting_user text, is_emergency boolean, expires_in_ms double precision, change_name text default null
+)
+  returns void
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state {schema}.state;
+  new_end timestamptz := clock_timestamp() + expires_in_ms * interval '1 millisecond';
+begin
+  perform {schema}.check_duration(expires_in_ms);
+  perform {schema}.lock_state();
+  if {schema}.made(change_name) then
+    return;
+  end if;
+  state := {schema}.lock_window(acting_user, is_emergency);
+  update {schema}.window set expires_at = new_end, latest = new_end, lease = null, grace_ms = null
+  where position in ('entering', 'standing') and terms = (select w.terms from {schema}.window w where w.id = state.window_id);
+  -- Not by project(): the stamp stays if the window is only to stand for longer.
+  update {schema}.state set expires_at = new_end, latest = new_end, lease = null, grace_ms = null;
+  perform {schema}.note_change(change_name, 'extended', state.window_id, state.epoch, acting_user, is_emergency);
+  perform pg_notify({channel}, 'expiry');
+end $$;
+comment on function {schema}.extend is 'Has the window end by itself so much later than now, or (null) not at all, whoever lives.';
+
+create or replace function {schema}.renew(held_lease text) returns boolean
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform {schema}.wait_briefly();
+  -- A renewal that waits is not seen, and the window ends though its process lives. One that a failover loses is made up for by
+  -- the next, which comes within a third of the time.
+  perform {schema}.await_no_standby();
+  if exists (select from {schema}.state s where s.expires_at <= clock_timestamp()) then
+    perform {schema}.mend();
+  end if;
+  -- Without the lock of a switch, which others would wait for.
+  perform from {schema}.state for update;
+  update {schema}.window w set expires_at = {schema}.end_in(w.latest, w.grace_ms)
+  where w.lease = held_lease and w.position in ('entering', 'standing') and w.expires_at > clock_timestamp()
+    and w.expires_at < {schema}.end_in(w.latest, w.grace_ms);
+  update {schema}.state s set expires_at = w.expires_at from {schema}.window w
+  where w.id = s.window_id and s.lease = held_lease and s.expires_at > clock_timestamp() and s.expires_at < w.expires_at;
+  return exists (select from {schema}.window w where w.position in ('entering', 'standing'));
+end $$;
+comment on function {schema}.renew is
+  'Puts off the end of the windows that are tied to a process, by that process; false if there is no window.';
+
+create or replace function {schema}.transfer(
+  acting_user text, is_emergency boolean, new_maintainer text, change_name text default null
+)
+  returns integer
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state {schema}.state;
+  handed {schema}.window;
+begin
+  perform {schema}.lock_state();
+  if {schema}.made(change_name) then
+    return {schema}.epoch_of(change_name);
+  end if;
+  state := {schema}.lock_window(acting_user, is_emergency);
+  handed := {schema}.in_force();
+  perform {schema}.close(array(select w.id from {schema}.window w where w.position in ('entering', 'standing')), 'handed over', acting_user);
+  insert into {schema}.window (id, position, mode, maintainer, reason, message, since, begun_at, entered_at, planned_at, terms, expires_at,
+    latest, readers)
+  select i.id, handed.position, handed.mode, new_maintainer, handed.reason, handed.message, handed.since, clock_timestamp(),
+    handed.entered_at, handed.planned_at, i.id, i.expires_at, i.expires_at, handed.readers
+  from (select coalesce(change_name, gen_random_uuid()::text) as id,
+    case when handed.lease is null then handed.expires_at else handed.latest end as expires_at) as i
+  returning id into handed.id;
+  state.epoch := {schema}.project(handed.id);
+  perform {schema}.note_change(handed.id, 'handed over', handed.id, state.epoch, acting_user, is_emergency);
+  return state.epoch;
+end $$;
+comment on function {schema}.transfer is
+  'Hands the window to another maintainer, also one that nobody has waited for yet. The caller commits, then waits for holders() to be empty.';
+
+create or replace function {schema}.void(names text[]) returns void
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform {schema}.lock_state();
+  -- A watch that is connected again does this first of all.
+  perform {schema}.await_no_standby();
+  perform {schema}.note_change(n, 'void') from unnest(names) as n;
+  delete from {schema}.window where id = any (names) and position = 'announced';
+  if found then
+    perform pg_notify({channel}, 'announced');
+  end if;
+end $$;
+comment on function {schema}.void is
+  'Has changes by these names not be made any more, if they have not been yet: who asked for them has given them up, and they may still be on their way. Takes back what they have announced.';

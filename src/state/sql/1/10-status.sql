@@ -1,0 +1,74 @@
+-- Can be run again, to put back what was lost. What is told of the state, and of the windows that are not over.
+
+create or replace function {schema}.status()
+  returns table (
+    mode text, maintainer text, reason text, since timestamptz, epoch integer, expires_at timestamptz,
+    retry_after_ms double precision, grace_ms double precision, readers integer, ends_in_ms double precision,
+    ends_at_ms double precision, stamp text, message text, planned_at timestamptz, window_id text
+  )
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select n.mode, n.maintainer, n.reason, n.since, n.epoch, {schema}.latest_end_of(n), {schema}.retry_after_ms(n), n.grace_ms, n.readers,
+      extract(epoch from n.expires_at - clock_timestamp())::double precision * 1000,
+      floor(extract(epoch from n.expires_at)::double precision * 1000),
+      case
+        when s.stamp = pg_sequence_last_value('{schema}.stamp') and not coalesce(s.expires_at <= clock_timestamp(), false)
+        then s.stamp::text
+      end,
+      n.message, n.planned_at, n.window_id
+    from {schema}.state s, {schema}.as_of_now(s) n;
+  end;
+comment on function {schema}.status is
+  'The state, for everybody: expires_at is when the window ends whoever lives, grace_ms how long it goes on without the process that it is tied to, ends_in_ms when it does if nothing is heard of that, as ends_at_ms since 1970, planned_at when the maintainer expects to be done; without its stamp if that is not what transactions see, as after a switch that was rolled back, and if it has expired: then mend() is to be called.';
+
+create or replace function {schema}.windows()
+  returns table (
+    id text, "position" text, mode text, maintainer text, reason text, message text, starts_at timestamptz, since timestamptz,
+    begun_at timestamptz, entered_at timestamptz, planned_at timestamptz, expires_at timestamptz, expires_in_ms double precision,
+    grace_ms double precision, readers integer, is_task boolean, is_interrupted boolean, instance integer, host text, pid integer
+  )
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select w.id, w.position, w.mode, w.maintainer, w.reason, w.message, w.starts_at, w.since, w.begun_at, w.entered_at, w.planned_at,
+      case when w.lease is null then w.expires_at else w.latest end, (w.request ->> 'expires_in_ms')::double precision,
+      w.grace_ms, w.readers, w.task is not null, coalesce({schema}.is_interrupted(w), false), w.instance, w.host, w.pid
+    from {schema}.window w
+    where case w.position
+      when 'over' then false
+      when 'announced' then w.starts_at > clock_timestamp()
+      else w.expires_at is null or w.expires_at > clock_timestamp()
+    end
+    order by w.starts_at nulls first, w.place;
+  end;
+comment on function {schema}.windows is
+  'The windows that are not over, for everybody: those that lie over one another, of which the last is in force, then those that are announced. is_interrupted says that who enters it is not there to wait any more, that the process of its task is gone, or that of who has announced it.';
+
+create or replace function {schema}.read_state()
+  returns table (
+    mode text, maintainer text, reason text, message text, since_ms bigint, epoch integer, planned_at_ms bigint,
+    planned_in_ms double precision, expires_at_ms bigint,
+    retry_after_ms double precision, grace_ms double precision, readers integer, ends_in_ms double precision,
+    ends_at_ms double precision, stamp text, window_id text, windows text
+  )
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select s.mode, s.maintainer, s.reason, s.message, {schema}.unix_ms(s.since), s.epoch, {schema}.unix_ms(s.planned_at),
+      extract(epoch from s.planned_at - clock_timestamp())::double precision * 1000, {schema}.unix_ms(s.expires_at), s.retry_after_ms, s.grace_ms, s.readers, s.ends_in_ms, s.ends_at_ms, s.stamp, s.window_id,
+      (
+        select jsonb_agg(jsonb_build_object(
+          'id', w.id, 'position', w.position, 'mode', w.mode, 'maintainer', w.maintainer, 'reason', w.reason, 'message', w.message,
+          'starts_at_ms', {schema}.unix_ms(w.starts_at), 'starts_in_ms', extract(epoch from w.starts_at - clock_timestamp()) * 1000,
+          'since_ms', {schema}.unix_ms(w.since), 'begun_at_ms', {schema}.unix_ms(w.begun_at),
+          'entered_at_ms', {schema}.unix_ms(w.entered_at), 'planned_at_ms', {schema}.unix_ms(w.planned_at),
+          'expires_at_ms', {schema}.unix_ms(w.expires_at), 'expires_in_ms', w.expires_in_ms, 'grace_ms', w.grace_ms,
+          'readers', w.readers, 'is_task', w.is_task, 'is_interrupted', w.is_interrupted
+        ))::text
+        from {schema}.windows() w
+      )
+    from {schema}.status() s;
+  end;
+comment on function {schema}.read_state is
+  'All that an instance is to know: status() and, as JSON (null if there are none), windows(); times in milliseconds since 1970, for how a timestamp is written depends on the session.';

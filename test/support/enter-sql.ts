@@ -1,0 +1,15 @@
+/** What enters a mode by the function that a process calls; what is not given is as usual. */
+export function enterSql(request: {
+  readonly id: string
+  readonly mode: "concurrent" | "exclusive"
+  readonly acting_user: string
+  readonly is_emergency?: boolean
+  readonly reason?: string
+  readonly task?: string | undefined
+  readonly within_task?: string | undefined
+  readonly expires_in_ms?: number | undefined
+  readonly instance?: number
+}): string {
+  const json = JSON.stringify({ is_emergency: false, within_ms: 0, ...request })
+  return `select maintenance.start_entering('${json.replaceAll("'", "''")}'::jsonb) as epoch`
+}
