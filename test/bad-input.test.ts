@@ -292,6 +292,22 @@ const reasons: Record<string, BadCall> = {
     call: (m) => m.enter("concurrent", { as: "alice", reason: null as never }),
     says: noReason("is no string (null)"),
   },
+  "a message of 2001 characters": {
+    call: (m) => m.enter("concurrent", { as: "alice", message: "m".repeat(2001) }),
+    says: ["A message is a string of 1 to 2000 characters", "this one is longer than 2000 characters."],
+  },
+  "an empty message": {
+    call: (m) => m.enter("concurrent", { as: "alice", message: "" }),
+    says: ["A message is a string of 1 to 2000 characters", "this one is empty."],
+  },
+  "a plan beyond the expiry": {
+    call: (m) => m.enter("concurrent", { as: "alice", plannedForMs: 5000, expiresInMs: 4000 }),
+    says: ["plannedForMs (5000) is longer than expiresInMs (4000)"],
+  },
+  "a plan of no time": {
+    call: (m) => m.enter("concurrent", { as: "alice", plannedForMs: 0 }),
+    says: ["The option plannedForMs is a number of milliseconds from 1000 to"],
+  },
   "a reason of 1001 characters in during": {
     call: (m) => m.during("concurrent", { as: "alice", reason: "r".repeat(1001) }, untouched),
     says: noReason("is longer than 1000 characters"),

@@ -111,6 +111,13 @@ describe("An application without a handler for errors", () => {
       }
     }
 
+    if (name === "Fastify 5")
+      it(`tells what the maintainer has the public be told: ${name}`, async () => {
+        const { text } = await answer(framework, "production", "exclusive", { message: "Back at nine." })
+        expect(text)
+          .to.include("Back at nine.")
+          .and.not.to.match(/alice|rebuild/)
+      })
     if (name === "Nest 12") continue
     it(`says when to try again, where it is known: ${name}`, async () => {
       const { headers } = await answer(framework, "production", "exclusive", { expiresInMs: 60_000 })
