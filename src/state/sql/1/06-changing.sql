@@ -26,7 +26,7 @@ create or replace function {schema}.note_change(
   begin atomic
     insert into {schema}.change (name, kind, window_id, epoch, made_by, is_emergency, instance, host, pid)
     select coalesce(change_name, gen_random_uuid()::text), change_kind, of_window, new_epoch, acting_user, as_emergency,
-      w.id, coalesce(w.host, inet_client_addr()::text), coalesce(w.pid, pg_backend_pid())
+      w.id, coalesce(w.host, host(inet_client_addr())), coalesce(w.pid, pg_backend_pid())
     -- The instance of which this session is the watch.
     from (values (1)) as one left join (
       select i.* from {schema}.instance i join pg_locks l on l.objid::bigint = i.id
