@@ -214,3 +214,17 @@ describe("What the check brings with it", () => {
     await maintenance.leave({ as })
   })
 })
+
+describe("A query object that pg does not send", () => {
+  const database = useDatabase()
+
+  it("is told why, as by pg, and its connection goes on: in pipeline mode", async () => {
+    await withMaintenance(database.current.url, { extra: { pipeline: true } }, ({ dataSource }) =>
+      onClient(dataSource, async (client) => {
+        const error = await errorOf(rowsOf(client.query(new QueryStream("select 1"))))
+        expect(error).to.have.property("message").that.includes("not supported in pipeline mode")
+        expect((await client.query("select 2 as two")).rows).to.deep.equal([{ two: 2 }])
+      }),
+    )
+  })
+})

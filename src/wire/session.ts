@@ -283,6 +283,8 @@ export class Session {
       await Promise.resolve(this.#query(accompanied)).catch(() => undefined)
       await Promise.race([this.ready(), accompanied.refused])
       await this.ready()
+      // pg says a tick later why it does not send it, as in its pipeline mode.
+      if (!accompanied.isTaken) await new Promise(setImmediate)
       if (!accompanied.isTaken)
         accompanied.handleError(this.#intrusion ?? this.#intruded(notSent(query.text)))
       await accompanied.conclude()
