@@ -1,7 +1,7 @@
 import { expect } from "chai"
 import { execFileSync } from "node:child_process"
 import { resolve } from "node:path"
-import { maintenanceSchemaSql, MaintenanceSetupError } from "../src"
+import { maintenanceSchemaSql, MaintenanceSetupError, WriteVetoedError } from "../src"
 import { withMaintenance } from "./support/data-source"
 import { TestDatabase } from "./support/database"
 import { Item } from "./support/entities"
@@ -120,6 +120,21 @@ describe("When the state cannot be read", () => {
       })
     })
   }
+
+  it("because the row was lost in a window: mended, it is as the window says", async () => {
+    await withMaintenance(database.url, {}, async ({ maintenance }) => {
+      await maintenance.enter("concurrent", { as: "alice", reason: "rebuild" })
+      await database.sql("delete from maintenance.state")
+      await database.sql(maintenanceSchemaSql())
+      await withMaintenance(database.url, {}, async (other) => {
+        expect(await other.maintenance.status()).to.include({ mode: "concurrent", reason: "rebuild" })
+        expect(await errorOf(other.dataSource.getRepository(Item).insert({ name: "x" }))).to.be.instanceOf(
+          WriteVetoedError,
+        )
+      })
+      await maintenance.leave({ as: "alice" })
+    })
+  })
 
   it("at the start, because the schema is not there and migrate is false: initialize() says what to run", async () => {
     await database.sql("drop schema maintenance cascade")

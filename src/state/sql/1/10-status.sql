@@ -72,3 +72,6 @@ create or replace function {schema}.read_state()
   end;
 comment on function {schema}.read_state is
   'All that an instance is to know: status() and, as JSON (null if there are none), windows(); times in milliseconds since 1970, for how a timestamp is written depends on the session.';
+
+-- A state whose row was lost comes back as its windows say. Without windows it stays as it is: nobody is let in for what was lost.
+select {schema}.project() from {schema}.state s, {schema}.in_force() w where w.id is not null and w.id is distinct from s.window_id;
