@@ -320,6 +320,21 @@ describe("A window that is put back after another", () => {
       }
     })
 
+    it("is read by no snapshot that is older than what has changed below", async () => {
+      await own.sql("create table loot (name text)")
+      await start("outer", alice, "outer task")
+      await start("inner", emergency, "task", 1000)
+      await withClient(own.url, async (client) => {
+        await client.query("begin isolation level repeatable read; select 1")
+        await own.sql("select maintenance.finish('outer task')")
+        await expire()
+        await client.query("insert into loot values ('gold')")
+        const error = await errorOf(client.query("select maintenance.fence('alice', false)"))
+        expect(error).to.have.property("code", "40001")
+        await client.query("rollback")
+      })
+    })
+
     it("is interrupted, if it was", async () => {
       await start("outer", alice)
       await own.sql("select maintenance.interrupt_entering('outer')")

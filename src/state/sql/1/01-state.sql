@@ -39,11 +39,15 @@ declare
   new_stamp bigint := floor(random() * 9007199254740991) + 1;
   but_for_expiry {schema}.state;
 begin
-  if tg_op = 'UPDATE' and new.expires_at > old.expires_at then
-    -- A window that is only to stand for longer admits nobody who was not admitted before.
+  if tg_op = 'UPDATE' then
     but_for_expiry := new;
     but_for_expiry.expires_at := old.expires_at;
-    if but_for_expiry is not distinct from old then
+    -- A window that is only to stand for longer admits nobody who was not admitted before; nor does the same state, as when windows have
+    -- changed that are not in force: but the row is another, so that no older snapshot can share it.
+    if but_for_expiry is not distinct from old and (
+      new.expires_at > old.expires_at
+      or new.expires_at is not distinct from old.expires_at and old.stamp = pg_sequence_last_value('{schema}.stamp')
+    ) then
       return new;
     end if;
   end if;
