@@ -193,6 +193,17 @@ describe("A window that is put back after another", () => {
     await stands()
   })
 
+  it("is there again after what a task has entered when its own window had ended", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice", reason: "outer" })
+    await maintenance.during("exclusive", { as: "alice", expiresInMs: 1000 }, async () => {
+      await sleepUntil((await status()).expiresAt)
+      expect(await maintenance.enter("exclusive")).to.include({ mode: "exclusive" })
+    })
+    expect(await status()).to.include({ mode: "concurrent", maintainer: "alice", reason: "outer" })
+    expect(await isVetoed()).to.equal(true)
+  })
+
   it("has its own end again, if a task in between has ended while another was in force", async () => {
     const { maintenance } = installed.current
     for (const inner of [{}, { expiresInMs: 2000 }]) {

@@ -112,14 +112,6 @@ begin
     end if;
   end if;
 
-  -- What it replaces is over when it is entered: a task lies over all, what is entered within one replaces the windows of that task, and
-  -- of those within it.
-  if not is_new_task then
-    select array_agg(w.id) into entered.replaces from {schema}.window w
-    where w.position in ('entering', 'standing') and w.place >= coalesce((
-      select min(t.place) from {schema}.window t where t.task = asked.task and t.position in ('entering', 'standing')
-    ), 0);
-  end if;
   if not is_new_task and asked.task is not null then
     select w.* into below from {schema}.window w
     where w.position in ('entering', 'standing') and (w.expires_at is null or w.expires_at > clock_timestamp())
@@ -133,6 +125,15 @@ begin
   entered.task := case when is_new_task or below.task = asked.task
     or not {schema}.made('end of ' || asked.task) and exists (select from {schema}.window w where w.task = asked.task)
     then asked.task end;
+
+  -- What it replaces is over when it is entered: a task lies over all, and so does what is entered within one of which no window is left;
+  -- what is entered within one that has a window replaces the windows of that task, and of those within it; anything else replaces all.
+  if not is_new_task then
+    select array_agg(w.id) into entered.replaces from {schema}.window w
+    where w.position in ('entering', 'standing') and w.place >= coalesce((
+      select min(t.place) from {schema}.window t where t.task = asked.task and t.position in ('entering', 'standing')
+    ), case when entered.task is null then 0 end);
+  end if;
 
   entered.id := asked.id;
   entered.reason := coalesce(asked.reason, below.reason);
