@@ -9,6 +9,9 @@ export interface SqlRunner {
   query(text: string, values?: unknown[]): Promise<{ rows: Record<string, unknown>[] }>
 }
 
+/** The SQL of one version. */
+export type SchemaStep = (typeof schemaSteps)[number]
+
 /** The newest step that this version knows. */
 export const schemaVersion = schemaSteps.length
 
@@ -29,7 +32,7 @@ export function channelOf(schema: string): string {
 }
 
 /** The SQL of one version for a schema; it is to be run in a transaction. */
-function renderStep(schema: string, { version, sql }: { version: number; sql: string }): string {
+function renderStep(schema: string, { version, sql }: SchemaStep): string {
   const { gate, hold, presence } = lockKeys(schema)
   return (
     (version > 1 ? "" : foundation(schema)) +
@@ -79,10 +82,17 @@ comment on table "${schema}".schema_version is 'The steps that were run, and whe
 `
 }
 
-/** The SQL that brings a schema from a version to the newest. Nobody but its owner may call its functions without a grant. */
-export function upgradeSql(schema: string, fromVersion: number): string {
-  const steps = schemaSteps.slice(fromVersion).map((step) => renderStep(schema, step))
-  return [...steps, closing(schema)].join("\n")
+/**
+ * The SQL that brings a schema from a version to the newest of the steps, which are by default those of this package. Nobody but its
+ * owner may call its functions without a grant.
+ */
+export function upgradeSql(
+  schema: string,
+  fromVersion: number,
+  steps: readonly SchemaStep[] = schemaSteps,
+): string {
+  const texts = steps.slice(fromVersion).map((step) => renderStep(schema, step))
+  return [...texts, closing(schema)].join("\n")
 }
 
 /** The SQL that leaves the functions to their owner, and to whom they were granted to. Others' are none of its business. */
@@ -140,8 +150,13 @@ export interface SchemaSight {
   readonly isComplete: boolean
 }
 
-/** Looks what there is of the schema; throws MaintenanceSetupError if it is too new or not readable. */
-export async function lookAtSchema(runner: SqlRunner, schema: string): Promise<SchemaSight> {
+/** Looks what there is of the schema; throws MaintenanceSetupError if it is too new for these steps, or not readable. */
+export async function lookAtSchema(
+  runner: SqlRunner,
+  schema: string,
+  steps: readonly SchemaStep[] = schemaSteps,
+): Promise<SchemaSight> {
+  const functionNames = functionNamesOf(steps)
   const catalog = await readJson<CatalogRow>(runner, catalogQuery(schema))
   const { server_version: serverVersion } = catalog
   if (!catalog.is_installed) return { serverVersion, version: undefined, isComplete: false }
@@ -149,15 +164,15 @@ export async function lookAtSchema(runner: SqlRunner, schema: string): Promise<S
   const hasFunctions = functionNames.every((name) => found.has(name))
   const isOpen = catalog.open_names?.split(" ").some((name) => functionNames.includes(name)) ?? false
   const contents = await readJson<ContentsRow>(runner, contentsQuery(schema, hasFunctions), [
-    schemaVersion,
+    steps.length,
   ]).catch((error: unknown) => {
     throw translateStateError(error, schema)
   })
   const version = contents.version ?? 0
-  if (version > schemaVersion && contents.is_breaking) {
+  if (version > steps.length && contents.is_breaking) {
     throw new MaintenanceSetupError(
       `The schema "${schema}" is at version ${version}, and this version of typeorm-maintenance-mode ` +
-        `understands ${schemaVersion}: upgrade the package in this application.`,
+        `understands ${steps.length}: upgrade the package in this application.`,
     )
   }
   return { serverVersion, version, isComplete: hasFunctions && contents.is_sound && !isOpen }
@@ -177,13 +192,11 @@ interface ContentsRow {
 }
 
 /** The functions that the steps make. */
-const functionNames = [
-  ...new Set(
-    schemaSteps.flatMap(({ sql }) =>
-      [...sql.matchAll(/create or replace function \{schema\}\.(\w+)/g)].map(([, name]) => name as string),
-    ),
-  ),
-]
+function functionNamesOf(steps: readonly SchemaStep[]): string[] {
+  const named = /create or replace function \{schema\}\.(\w+)/g
+  const names = steps.flatMap(({ sql }) => [...sql.matchAll(named)].map(([, name]) => name as string))
+  return [...new Set(names)]
+}
 
 /**
  * What the catalog tells, whatever there is; simple, for a new session takes long to plan. Not by to_regclass(): it may answer from a
@@ -212,16 +225,21 @@ async function readJson<Row>(runner: SqlRunner, text: string, values: unknown[] 
 
 /**
  * Creates or upgrades the schema, or puts back what of it was lost. Safe from many processes at once: one works, the
- * others wait and find it done. Throws MaintenanceSetupError if the role may not do it, or it holds what is another's.
+ * others wait and find it done. The steps are by default those of this package. Throws MaintenanceSetupError if the role may not do it,
+ * or it holds what is another's.
  */
-export async function installSchema(runner: SqlRunner, schema: string): Promise<void> {
+export async function installSchema(
+  runner: SqlRunner,
+  schema: string,
+  steps: readonly SchemaStep[] = schemaSteps,
+): Promise<void> {
   await runner.query("begin isolation level read committed")
   try {
     await runner.query("set local lock_timeout = 0")
     await runner.query("select pg_advisory_xact_lock($1::bigint)", [lockKeys(schema).gate])
-    const { version = 0, isComplete } = await lookAtSchema(runner, schema)
-    if (version < schemaVersion) await runner.query(upgradeSql(schema, version))
-    else if (!isComplete) await runner.query(upgradeSql(schema, 0))
+    const { version = 0, isComplete } = await lookAtSchema(runner, schema, steps)
+    if (version < steps.length) await runner.query(upgradeSql(schema, version, steps))
+    else if (!isComplete) await runner.query(upgradeSql(schema, 0, steps))
     await runner.query("commit")
   } catch (error) {
     await runner.query("rollback").catch(() => undefined)

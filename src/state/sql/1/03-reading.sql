@@ -11,7 +11,8 @@ create or replace function {schema}.in_force() returns {schema}.window
   language sql stable
   set search_path = pg_catalog, pg_temp
   begin atomic
-    select w.* from {schema}.window w
+    -- Not "w.*", which would be the columns of today for ever.
+    select w from {schema}.window w
     where w.position in ('entering', 'standing') and (w.expires_at is null or w.expires_at > clock_timestamp())
     order by w.place desc limit 1;
   end;
