@@ -1,0 +1,56 @@
+/** A mistake in the SQL: a line of a function's text, and what it is replaced with. */
+export interface Variant {
+  readonly name: string
+  readonly function: string
+  readonly line: string
+  readonly instead: string
+}
+
+/** Mistakes that a comparison with the rules is to find. */
+export const variants: readonly Variant[] = [
+  {
+    name: "finish() that ends all windows",
+    function: "finish",
+    line: "where w.task = done_task and w.position in",
+    instead: "where w.position in",
+  },
+  {
+    name: "extend() that forgets the windows with the same terms",
+    function: "extend",
+    line: "terms = (select w.terms from maintenance.window w where w.id = state.window_id)",
+    instead: "id = state.window_id",
+  },
+  {
+    name: "a task that does not remember what it lies over",
+    function: "start_entering",
+    line: "if not is_new_task then\n    select array_agg",
+    instead:
+      "entered.replaces := array(select w.id from maintenance.window w where w.position in ('entering', 'standing'));\n" +
+      "  if not is_new_task then\n    select array_agg",
+  },
+  {
+    name: "a second task that is not refused",
+    function: "start_entering",
+    line: "if is_new_task and below.maintainer = asked.acting_user",
+    instead: "if false and below.maintainer = asked.acting_user",
+  },
+  {
+    name: "leave() that is made twice if it is asked for twice",
+    function: "leave",
+    line: "if maintenance.made(change_name) then",
+    instead: "if false then",
+  },
+  {
+    name: "a window that stands beyond its end until somebody looks",
+    function: "as_of_now",
+    line: "elsif state.expires_at <= clock_timestamp() then",
+    instead: "elsif false then",
+  },
+]
+
+/** The SQL that makes the mistake; throws if there is no such line in the function, which is given as it is. */
+export function mistaken(definition: string, { line, instead, name }: Variant): string {
+  const quoted = definition.replaceAll('"maintenance".', "maintenance.")
+  if (!quoted.includes(line)) throw new Error(`There is no line to replace for ${name}.`)
+  return quoted.replace(line, () => instead)
+}

@@ -1,0 +1,72 @@
+import { isEmergency, users } from "./actions"
+import type { Model, Window } from "./model"
+import type { Row, Snapshot } from "./snapshot"
+
+/** How what the database says differs from the rules; undefined if it does not. `before` is what it said before a call. */
+export function difference(model: Model, after: Snapshot, before: Snapshot | undefined): string | undefined {
+  const current = model.inForce()
+  const rows = model.windows().map((window) => rowOf(window, model.now))
+  const { mode, maintainer, reason } = current ?? { mode: "normal", maintainer: null, reason: null }
+  const fence = users.map((user) => {
+    const isAdmitted = model.isAdmitted({ user, isEmergency: isEmergency(user) })
+    return [user, isAdmitted ? null : mode === "exclusive" ? "MM002" : "MM001"]
+  })
+  return (
+    unequal("windows", rows, after.windows ?? []) ??
+    unequal("what is in force", { mode, maintainer, reason }, after.status) ??
+    unequal("who is refused", Object.fromEntries(fence), after.fence) ??
+    overDifference(model, after) ??
+    (after.isProjected ? undefined : "the state is not the projection of what is in force") ??
+    (before && changeDifference(before, after))
+  )
+}
+
+function rowOf(window: Window, now: number): Row {
+  const { id, mode, maintainer, reason, task, lease, grace, instance } = window
+  const fromNow = (time: number | null) => (time === null ? null : time - now)
+  return {
+    ...{
+      id,
+      position: window.isEntering ? "entering" : "standing",
+      mode,
+      maintainer,
+      reason,
+      task,
+      since: window.since - now,
+    },
+    ...{ expires: fromNow(window.expires), latest: fromNow(window.latest), lease, grace, instance },
+  }
+}
+
+/** What has ended stays so, and says why; what has only expired may not have been written yet. */
+function overDifference(model: Model, { over: found }: Snapshot): string | undefined {
+  const over = new Map(Object.entries(found ?? {}))
+  for (const [id, because] of over)
+    if (model.over.get(id) !== because)
+      return `"${id}" is over (${because}), by the rules ${model.over.get(id)}`
+  for (const [id, because] of model.over)
+    if (because !== "expired" && because !== "lost" && !over.has(id))
+      return `"${id}" is not over (${because})`
+  return undefined
+}
+
+/** The epoch counts what is in force, the stamp names the state: it stays only if the window is merely to stand for longer. */
+function changeDifference({ state: old }: Snapshot, { state }: Snapshot): string | undefined {
+  const isOther = old.window_id !== state.window_id
+  if (isOther !== state.epoch > old.epoch || state.epoch < old.epoch)
+    return `the epoch was ${old.epoch} for "${old.window_id}", and is ${state.epoch} for "${state.window_id}"`
+  const { stamp: oldStamp, expires_at: oldEnd, ...oldRest } = old
+  const { stamp, expires_at: end, ...rest } = state
+  const isLonger = oldEnd !== null && end !== null && new Date(oldEnd) < new Date(end)
+  const isSame = JSON.stringify(oldRest) === JSON.stringify(rest)
+  if (isSame && isLonger && stamp !== oldStamp)
+    return "the stamp changed, though the window only stands for longer"
+  if (!(isSame && (isLonger || end === oldEnd)) && stamp === oldStamp)
+    return "the state changed, and its stamp did not"
+  return undefined
+}
+
+function unequal(what: string, wanted: unknown, found: unknown): string | undefined {
+  const [one, other] = [wanted, found].map((value) => JSON.stringify(value))
+  return one === other ? undefined : `${what}:\n--   by the rules ${one}\n--   by the database ${other}`
+}

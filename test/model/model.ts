@@ -1,0 +1,267 @@
+/** A window that is not over; times in hours since the beginning. */
+export interface Window extends Terms {
+  readonly id: string
+  readonly mode: Mode
+  readonly maintainer: string
+  readonly reason: string | null
+  readonly task: string | null
+  readonly since: number
+  readonly replaces: readonly string[]
+  isEntering: boolean
+  instance: number | null
+  isAwaited: boolean
+  isGivenUp: boolean
+}
+
+/** How long a window stands: windows of the same terms are extended together. */
+interface Terms {
+  readonly terms: string
+  expires: number | null
+  latest: number | null
+  lease: string | null
+  grace: number | null
+}
+
+export type Mode = "concurrent" | "exclusive"
+
+/** Whom a call is made for. */
+export interface Actor {
+  readonly user: string
+  readonly isEmergency: boolean
+}
+
+/** What start_entering() is asked for. */
+export interface Opening extends Actor {
+  readonly id: string
+  readonly mode: Mode
+  readonly reason: string | null
+  readonly task: string | null
+  readonly within: string | null
+  readonly instance: number | null
+  readonly hours: number | null
+  readonly lease: string | null
+  readonly grace: number | null
+  readonly unties: boolean
+}
+
+/** A refusal, by its SQLSTATE. */
+export class Refusal extends Error {
+  constructor(readonly code: string) {
+    super(code)
+  }
+}
+const stranger = "MM003"
+const normal = "MM004"
+const busy = "MM005"
+const lost = "MM006"
+
+/** The rules of the windows: what each call does, and how it is refused. Nothing is changed by what is refused. */
+export class Model {
+  now = 0
+  /** The instances whose watch is connected. */
+  readonly live = new Set<number>()
+  /** Why the windows ended that are over. */
+  readonly over = new Map<string, string>()
+  /** The names of changes that are not made again. */
+  readonly made = new Set<string>()
+  /** The change that put in force what is in force, if it has a name. */
+  #last: string | null = null
+  #stack: Window[] = []
+  /** The tasks that have had a window. */
+  readonly #tasks = new Set<string>()
+
+  /** The windows that lie over one another; the last is in force. */
+  windows(): Window[] {
+    const isOver = ({ expires }: Window) => expires !== null && expires <= this.now
+    for (const { id, lease, expires, latest } of this.#stack.filter(isOver)) {
+      const isLost = lease !== null && (latest === null || (expires as number) < latest)
+      this.over.set(id, isLost ? "lost" : "expired")
+    }
+    return (this.#stack = this.#stack.filter((window) => !isOver(window)))
+  }
+
+  inForce(): Window | undefined {
+    return this.windows().at(-1)
+  }
+
+  isAdmitted({ user, isEmergency }: Actor, window = this.inForce()): boolean {
+    return window === undefined || isEmergency || window.maintainer === user
+  }
+
+  start(asked: Opening): void {
+    const { id, user, task, within } = asked
+    const isNewTask = task !== within
+    if (this.made.has(id)) return
+    if (isNewTask && this.made.has(endOf(task))) throw new Refusal(lost)
+    const stack = this.windows()
+    const gone = stack.slice(1 + stack.findLastIndex((window) => !this.#isGone(window, asked, isNewTask)))
+    const rest = stack.slice(0, stack.length - gone.length)
+    const covered = rest.at(-1)
+    if (covered && !this.isAdmitted(asked, covered)) throw new Refusal(stranger)
+    if (isNewTask && covered?.maintainer === user && covered.task !== null && covered.task !== within)
+      throw new Refusal(busy)
+
+    for (const window of gone) {
+      this.#close([window], "lost")
+      this.made.add(endOf(window.task))
+    }
+    if (covered?.isEntering) {
+      const isWaitedFor = covered.isAwaited && covered.instance !== null && this.live.has(covered.instance)
+      if (isWaitedFor) this.#close([covered], covered.maintainer === user ? "switched" : "taken over")
+      else covered.isAwaited = false
+    }
+    const left = this.windows()
+    // A task lies over all, and so does what is entered within one whose windows are over; what is entered within one that stands
+    // replaces its windows and those that lie over them; anything else replaces all.
+    const isOfTask = within !== null && !this.made.has(endOf(within)) && this.#tasks.has(within)
+    const first = left.findIndex((window) => within !== null && window.task === within)
+    const replaced = isNewTask || (isOfTask && first < 0) ? [] : left.slice(Math.max(first, 0))
+    const base =
+      isNewTask || within === null ? covered : (left.findLast((w) => w.task === within) ?? left.at(-1))
+    const own = base?.maintainer === user ? base : undefined
+    this.#push({
+      id,
+      mode: asked.mode,
+      maintainer: user,
+      reason: asked.reason ?? own?.reason ?? null,
+      task: isNewTask || isOfTask ? task : null,
+      since: own?.since ?? this.now,
+      replaces: replaced.map((window) => window.id),
+      isEntering: true,
+      instance: asked.instance,
+      isAwaited: true,
+      isGivenUp: false,
+      ...this.#termsOf(asked, isNewTask, own),
+    })
+    this.made.add(id)
+  }
+
+  end(id: string): void {
+    const window = this.windows().find((one) => one.id === id)
+    if (window && !window.isEntering) return
+    if (!window || !this.#stands(id)) throw new Refusal(lost)
+    window.isEntering = false
+    for (const one of this.windows().filter((other) => window.replaces.includes(other.id)))
+      this.#close([one], one.maintainer === window.maintainer ? "switched" : "taken over")
+  }
+
+  abandon(id: string, actor: Actor): void {
+    const window = this.inForce()
+    if (!window?.isEntering || !this.#stands(id)) throw new Refusal(lost)
+    if (!this.isAdmitted(actor)) throw new Refusal(stranger)
+    this.#close([window], "abandoned")
+    this.#last = null
+  }
+
+  interrupt(id: string): void {
+    for (const window of this.windows()) if (window.id === id) window.isAwaited = false
+  }
+
+  /** Returns whether a window of the task was in force; undefined if it was asked before. */
+  finish(task: string): boolean | undefined {
+    if (this.made.has(endOf(task))) return undefined
+    const isInForce = this.inForce()?.task === task
+    this.#close(
+      this.windows().filter((window) => window.task === task),
+      "left",
+    )
+    this.made.add(endOf(task))
+    if (isInForce) this.#last = endOf(task)
+    return isInForce
+  }
+
+  leave(actor: Actor, name: string): void {
+    if (this.made.has(name)) return
+    this.#own(actor)
+    this.#close(this.windows(), "left")
+    this.made.add(name)
+  }
+
+  extend(actor: Actor, hours: number | null, name: string): void {
+    if (this.made.has(name)) return
+    const { terms } = this.#own(actor)
+    const expires = hours === null ? null : this.now + hours
+    for (const window of this.windows())
+      if (window.terms === terms)
+        Object.assign(window, { expires, latest: expires, lease: null, grace: null })
+    this.made.add(name)
+  }
+
+  transfer(actor: Actor, to: string, name: string): void {
+    if (this.made.has(name)) return
+    const handed = this.#own(actor)
+    const expires = handed.lease === null ? handed.expires : handed.latest
+    this.#close(this.windows(), "handed over")
+    const free = { task: null, instance: null, isAwaited: false, isGivenUp: false, replaces: [] }
+    const terms = { terms: name, expires, latest: expires, lease: null, grace: null }
+    this.#push({ ...handed, ...free, ...terms, id: name, maintainer: to })
+    this.made.add(name)
+  }
+
+  renew(lease: string): void {
+    for (const window of this.windows())
+      if (window.lease === lease)
+        window.expires = Math.min(window.latest ?? Infinity, this.now + (window.grace as number))
+  }
+
+  /** An instance comes again, under another id; it says which calls and tasks are its own. */
+  comeBack(instance: number, entries: readonly string[]): void {
+    this.live.add(instance)
+    for (const window of this.windows())
+      if (entries.includes(window.id) || (window.task !== null && entries.includes(window.task)))
+        window.instance = instance
+  }
+
+  giveUp(instance: number): void {
+    for (const window of this.windows())
+      if (window.instance === instance && window.task !== null && !this.live.has(instance))
+        window.isGivenUp = true
+  }
+
+  #push(window: Window): void {
+    this.#stack.push(window)
+    if (window.task !== null) this.#tasks.add(window.task)
+    this.#last = window.id
+  }
+
+  #close(windows: readonly Window[], because: string): void {
+    for (const { id } of windows) this.over.set(id, because)
+    this.#stack = this.#stack.filter((window) => !windows.includes(window))
+  }
+
+  /** Whether nothing has changed what is in force since a call has put its window in force. */
+  #stands(id: string): boolean {
+    return this.inForce()?.id === id && this.#last === id
+  }
+
+  #own(actor: Actor): Window {
+    const window = this.inForce()
+    if (!window) throw new Refusal(normal)
+    if (!this.isAdmitted(actor)) throw new Refusal(stranger)
+    return window
+  }
+
+  /** Whether a window is of a task of the same user that does not come back. */
+  #isGone({ task, maintainer, isGivenUp, instance }: Window, asked: Opening, isNewTask: boolean): boolean {
+    const isAway = instance !== null && !this.live.has(instance)
+    const isGone = isGivenUp || (!isNewTask && isAway)
+    return task !== null && task !== asked.within && maintainer === asked.user && isGone
+  }
+
+  #termsOf(asked: Opening, isNewTask: boolean, own: Window | undefined): Terms {
+    const { hours, lease, grace, unties } = asked
+    if (hours === null && lease === null && !unties) {
+      const { terms = asked.id, expires = null, latest = null } = own ?? {}
+      return { terms, expires, latest, lease: own?.lease ?? null, grace: own?.grace ?? null }
+    }
+    const isTied = isNewTask || lease !== null || unties
+    const tie = isTied ? { lease, grace } : { lease: own?.lease ?? null, grace: own?.grace ?? null }
+    const kept = isNewTask ? null : ((own?.lease ? own.latest : own?.expires) ?? null)
+    const latest = hours === null ? kept : this.now + hours
+    const graceEnd = tie.grace === null ? Infinity : this.now + tie.grace
+    const expires = Math.min(latest ?? Infinity, graceEnd)
+    return { terms: asked.id, expires: expires === Infinity ? null : expires, latest, ...tie }
+  }
+}
+
+const endOf = (task: string | null): string => `end of ${task}`
