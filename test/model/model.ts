@@ -77,11 +77,17 @@ export class Model {
       const isLost = lease !== null && (latest === null || (expires as number) < latest)
       this.over.set(id, isLost ? "lost" : "expired")
     }
+    if (this.#stack.slice(-1).some(isOver)) this.#last = null
     return (this.#stack = this.#stack.filter((window) => !isOver(window)))
   }
 
   inForce(): Window | undefined {
     return this.windows().at(-1)
+  }
+
+  /** Whether a window is in force, and nothing has changed which since a change of this name. */
+  stands(name: string): boolean {
+    return this.inForce() !== undefined && this.#last === name
   }
 
   isAdmitted({ user, isEmergency }: Actor, window = this.inForce()): boolean {
@@ -139,7 +145,7 @@ export class Model {
   end(id: string): void {
     const window = this.windows().find((one) => one.id === id)
     if (window && !window.isEntering) return
-    if (!window || !this.#stands(id)) throw new Refusal(lost)
+    if (!window || !this.stands(id)) throw new Refusal(lost)
     window.isEntering = false
     for (const one of this.windows().filter((other) => window.replaces.includes(other.id)))
       this.#close([one], one.maintainer === window.maintainer ? "switched" : "taken over")
@@ -147,7 +153,7 @@ export class Model {
 
   abandon(id: string, actor: Actor): void {
     const window = this.inForce()
-    if (!window?.isEntering || !this.#stands(id)) throw new Refusal(lost)
+    if (!window?.isEntering || !this.stands(id)) throw new Refusal(lost)
     if (!this.isAdmitted(actor)) throw new Refusal(stranger)
     this.#close([window], "abandoned")
     this.#last = null
@@ -227,11 +233,6 @@ export class Model {
   #close(windows: readonly Window[], because: string): void {
     for (const { id } of windows) this.over.set(id, because)
     this.#stack = this.#stack.filter((window) => !windows.includes(window))
-  }
-
-  /** Whether nothing has changed what is in force since a call has put its window in force. */
-  #stands(id: string): boolean {
-    return this.inForce()?.id === id && this.#last === id
   }
 
   #own(actor: Actor): Window {
