@@ -2,6 +2,7 @@ import { expect } from "chai"
 import { hostname } from "node:os"
 import { withMaintenance } from "./support/data-source"
 import { TestDatabase, withClient } from "./support/database"
+import { enterSql } from "./support/enter-sql"
 
 interface Change {
   readonly kind: string
@@ -74,5 +75,20 @@ describe("Each change of a window", () => {
       },
     ])
     await database.sql("select maintenance.leave('alice', false)")
+  })
+
+  it("is that of whose task ends, also while another's window lies over it", async () => {
+    await withMaintenance(database.url, {}, () => Promise.resolve())
+    await database.sql(enterSql({ id: "a", mode: "concurrent", acting_user: "alice", task: "t" }))
+    await database.sql(
+      enterSql({ id: "b", mode: "exclusive", acting_user: "root", is_emergency: true, task: "u" }),
+    )
+    expect(await database.sql("select maintenance.finish('t') as epoch")).to.deep.equal([{ epoch: null }])
+    const end = "select made_by, window_id, epoch from maintenance.change where name = 'end of t'"
+    expect(await database.sql(end)).to.deep.equal([{ made_by: "alice", window_id: "a", epoch: null }])
+    expect(
+      await database.sql("select id, ended_by from maintenance.window where position = 'over'"),
+    ).to.deep.equal([{ id: "a", ended_by: "alice" }])
+    await database.sql("select maintenance.finish('u')")
   })
 })

@@ -25,19 +25,21 @@ create or replace function {schema}.finish(done_task text) returns integer
 as $$
 declare
   state {schema}.state := {schema}.lock_state();
-  own {schema}.window := {schema}.in_force();
   end_of_task text := 'end of ' || done_task;
-  has_ended boolean;
+  is_in_force boolean := coalesce(({schema}.in_force()).task = done_task, false);
+  own {schema}.window;
 begin
   if {schema}.made(end_of_task) then
     return {schema}.epoch_of(end_of_task);
   end if;
-  has_ended := {schema}.close(
+  select * into own from {schema}.window w
+  where w.task = done_task and w.position in ('entering', 'standing') order by w.place desc limit 1;
+  perform {schema}.close(
     array(select w.id from {schema}.window w where w.task = done_task and w.position in ('entering', 'standing')), 'left', own.maintainer);
   state.epoch := null;
-  if own.task = done_task then
+  if is_in_force then
     state.epoch := {schema}.project(end_of_task);
-  elsif has_ended then
+  elsif own.id is not null then
     -- It was taken over, and will not be put back.
     perform {schema}.project(null, false);
   end if;
