@@ -1,6 +1,7 @@
 import { inspect, type InspectOptions } from "node:util"
 import { TypeORMError } from "typeorm"
 import type { Blocker } from "./drain/blocker"
+import type { EndedBecause, Ending } from "./mode/ending"
 import type { Mode } from "./mode/mode"
 
 /** A kind of change to an entity that the ORM made and a veto undid. */
@@ -166,12 +167,54 @@ export class AccessRefusedError extends RefusalError {
   }
 }
 
-/** Somebody who is neither the maintainer nor an emergency user tried to change the mode. */
+/** The `during()` that keeps another one of the same user from beginning. */
+export interface RunningTask {
+  /** The machine and the process that it runs in; undefined where instances are not known. */
+  readonly host: string | undefined
+  readonly pid: number | undefined
+  /** When its window began, on the database's clock. */
+  readonly since: Date | undefined
+  /** Whether that process is gone, for ever or for a moment. */
+  readonly isGone: boolean
+  /** The id of its instance. */
+  readonly instance: number | undefined
+}
+
+/** A mode was not changed, because somebody else holds the window, or has announced one, or another task is running. */
 export class NotMaintainerError extends MaintenanceError {
   readonly code = "MAINTENANCE_NOT_MAINTAINER"
+  /** The task that is running, if that is what was in the way. */
+  declare readonly task: RunningTask | undefined
+
+  constructor(message: string, facts: RefusalFacts & { task?: RunningTask | undefined } = {}) {
+    super(message, facts)
+    if (facts.task) this.task = facts.task
+  }
 
   override get name(): string {
     return "NotMaintainerError"
+  }
+}
+
+/** Your window is over: it expired, or was ended by somebody. `mode`, `maintainer` and the like tell what holds instead. */
+export class WindowEndedError extends MaintenanceError {
+  readonly code = "MAINTENANCE_WINDOW_ENDED"
+  /** How it ended; undefined if that could not be read. */
+  declare readonly endedBecause: EndedBecause | undefined
+  /** The user who ended it; undefined if nobody did, as when it expired. */
+  declare readonly endedBy: string | undefined
+  /** When it ended, on the database's clock. */
+  declare readonly endedAt: Date | undefined
+
+  constructor(message: string, { endedBecause, endedBy, endedAt, ...facts }: RefusalFacts & Ending = {}) {
+    super(message, facts)
+    if (endedBecause) this.endedBecause = endedBecause
+    if (endedBy !== undefined) this.endedBy = endedBy
+    if (endedAt) this.endedAt = endedAt
+  }
+
+  override get name(): string {
+    return "WindowEndedError"
   }
 }
 
@@ -192,8 +235,8 @@ export class DrainTimeoutError extends MaintenanceError {
 }
 
 /**
- * A mode was not entered to its end, because the database could not be reached for minutes, or the DataSource was destroyed: the
- * mode stands, or may stand, and what others had running may be running still.
+ * A mode was entered, but what others had running was not waited for, because the database could not be asked for minutes, or the
+ * DataSource was destroyed. After `enter()` the window stands; `during()` has ended it again, and its work was not begun.
  */
 export class EnteringInterruptedError extends MaintenanceError {
   readonly code = "MAINTENANCE_ENTERING_INTERRUPTED"
@@ -203,16 +246,41 @@ export class EnteringInterruptedError extends MaintenanceError {
   }
 }
 
-/** The state could not be read or changed for a moment, and nothing was done: the database did not answer. Retry later. */
+/**
+ * A change of the mode was asked for, and the connection was lost before the answer: it was made, or it was not. Look at `status()`
+ * before you ask again.
+ */
+export class OutcomeUnknownError extends MaintenanceError {
+  readonly code = "MAINTENANCE_OUTCOME_UNKNOWN"
+
+  override get name(): string {
+    return "OutcomeUnknownError"
+  }
+}
+
+/**
+ * The state could not be read or changed for a moment, and nothing was done: the database did not answer, others have locked the
+ * state, or the DataSource is destroyed. Retry later.
+ */
 export class StateUnavailableError extends MaintenanceError {
   readonly code = "MAINTENANCE_STATE_UNAVAILABLE"
+  /** Whether the DataSource was destroyed, or maintenance mode uninstalled: to retry, initialize it first. */
+  readonly isDestroyed: boolean
+
+  constructor(
+    message: string,
+    { isDestroyed = false, ...facts }: RefusalFacts & { isDestroyed?: boolean } = {},
+  ) {
+    super(message, facts)
+    this.isDestroyed = isDestroyed
+  }
 
   override get name(): string {
     return "StateUnavailableError"
   }
 }
 
-/** Something is wrong with the installation: the DataSource, a version, the schema, a privilege, an option. */
+/** The installation is wrong, and a person must mend it: the DataSource, a version, the schema, a privilege, an option. */
 export class MaintenanceSetupError extends MaintenanceError {
   readonly code = "MAINTENANCE_SETUP"
 
@@ -221,7 +289,7 @@ export class MaintenanceSetupError extends MaintenanceError {
   }
 }
 
-/** A call that makes no sense as it stands; nothing was changed. */
+/** A call that makes no sense as it stands; nothing was changed. `mode` is `normal` where there was no window to change. */
 export class MaintenanceInputError extends MaintenanceError {
   readonly code = "MAINTENANCE_INPUT"
 

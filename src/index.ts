@@ -11,10 +11,12 @@ export {
   MaintenanceInputError,
   MaintenanceSetupError,
   NotMaintainerError,
+  OutcomeUnknownError,
   StateUnavailableError,
+  WindowEndedError,
   WriteVetoedError,
 } from "./errors"
-export type { ActedFor, RefusalFacts, RefusedChange } from "./errors"
+export type { ActedFor, RefusalFacts, RefusedChange, RunningTask } from "./errors"
 export { installMaintenance, Maintenance, maintenanceOf } from "./maintenance"
 export type {
   ExtendOptions,
@@ -25,6 +27,7 @@ export type {
   TransferOptions,
   WaitOptions,
 } from "./maintenance"
+export type { EndedBecause } from "./mode/ending"
 export type {
   AnnouncedWindow,
   Entered,

@@ -14,10 +14,20 @@ import {
   EnteringInterruptedError,
   MaintenanceInputError,
   MaintenanceSetupError,
+  OutcomeUnknownError,
   type WriteVetoedError,
 } from "./errors"
 import { currentTask, knownUser, namedActor, runAs, runTask, runWithPolicy } from "./identity"
-import type { Actor, Entered, MaintenanceReport, MaintenanceStatus, Mode } from "./mode/mode"
+import type {
+  Actor,
+  Entered,
+  MaintenanceReport,
+  MaintenanceStatus,
+  MaintenanceWindow,
+  Mode,
+  OpenWindow,
+  StampedState,
+} from "./mode/mode"
 import {
   checkExpiry,
   checkFlag,
@@ -31,9 +41,9 @@ import {
 import { checkPolicy, type MaintenanceOptions, resolveOptions } from "./options"
 import { type RefusalPolicy, shared } from "./shared"
 import { interruptedTask, taskEndedBySignal, taskLost } from "./drain/failure"
-import { fateOf, insteadOf, isReplaced, isSameWindow, replaced, type Tenure } from "./drain/fate"
+import { fateOf, insteadOf, type Tenure } from "./drain/fate"
 import { SignalledWindow } from "./drain/signalled-window"
-import { holdsNothing } from "./state/refusal"
+import { holdsNothing } from "./state/not-changed"
 import type { Opened } from "./state/switching"
 import { WritableWait } from "./when-writable"
 
@@ -102,6 +112,14 @@ export interface MaintenanceEvents {
   refused: (error: WriteVetoedError | AccessRefusedError) => void
 }
 
+/** A task that was run, the call that opened its window, and the state as that was entered. */
+interface RanTask {
+  readonly task: string
+  readonly id: string
+  readonly was: MaintenanceStatus
+  readonly signalled: SignalledWindow | undefined
+}
+
 /** PostgreSQL's codes for a transaction that would succeed if it were run again. */
 const retryable = new Set(["40001", "40P01"])
 const firstRetryMs = 5
@@ -133,11 +151,11 @@ export class Maintenance {
   constructor(dataSource: DataSource, options: MaintenanceOptions = {}) {
     this.#installation = new Installation(dataSource, resolveOptions(options), {
       changed: (status) => {
-        this.#sayIfOver(status)
         if (status.mode === "normal") this.#entering.forget()
         this.#signalled?.changed(status)
         this.#emit("change", status)
       },
+      read: (state) => this.#lookAfterHeld(state),
       overdue: (status) => this.#emit("overdue", status),
       refused: (error) => this.#emit("refused", error),
       stopped: () => {
@@ -160,9 +178,10 @@ export class Maintenance {
    * waited for as `drain` says: by default not at all in concurrent mode, and for 30 seconds in exclusive mode. From then
    * on no write of anybody else commits; in exclusive mode nobody else gets a connection. `enter("normal")` is `leave()`.
    *
-   * Throws NotMaintainerError if somebody else holds a window (an emergency user takes it over) or ends this one meanwhile;
-   * DrainTimeoutError if it is abandoned, as by default when a commit is under way for 30 seconds, and the mode is what it was before; EnteringInterruptedError if the database cannot be
-   * reached for minutes, and the mode stands; and MaintenanceInputError for an unknown mode, no user, a reason that is
+   * Throws NotMaintainerError if somebody else holds a window (an emergency user takes it over); WindowEndedError if this one is over
+   * before it is entered; DrainTimeoutError if it is abandoned, as by default when a commit is under way for 30 seconds, and the mode is
+   * what it was before; EnteringInterruptedError if the database cannot be reached for minutes, and the mode stands; OutcomeUnknownError if
+   * the connection was lost, and the mode may stand or not; StateUnavailableError if the state cannot be changed for the moment; and MaintenanceInputError for an unknown mode, no user, a reason that is
    * empty or too long, or another option that makes no sense.
    */
   enter(mode: Mode, options: EnterOptions = {}): Promise<Entered> {
@@ -175,7 +194,7 @@ export class Maintenance {
         // What is entered within a task ends with that.
         if (withinTask !== undefined) signalled?.release()
         else {
-          this.#held = { was: entered, at: performance.now() }
+          this.#held = { id: entry.opening.id, was: entered }
           if (signalled) this.#signalled?.release()
           this.#signalled = signalled ?? this.#signalled
         }
@@ -252,7 +271,7 @@ export class Maintenance {
    * put back as it was instead, and so is somebody else's that an emergency user took over: if that is exclusive, and this was
    * concurrent, what others have begun meanwhile is waited for as when that was entered. Resolves with what the work
    * resolves with; if the work throws, so does this. Throws NotMaintainerError if another `during` of the same user is
-   * running, here or in another process, and if the window was ended or taken over before the work was done; DrainTimeoutError if the
+   * running, here or in another process; WindowEndedError if the window was over before the work was done; DrainTimeoutError if the
    * work is done, and what others have begun is not over in time; and what `enter` throws, when the work was not begun. A `during` of
    * the same user whose process is gone for 16 seconds is taken over.
    */
@@ -271,32 +290,33 @@ export class Maintenance {
     options: EnterOptions,
     { task, work }: { task: string; work: () => T | Promise<T> },
   ): Promise<T> {
-    const [user, [was, signalled]] = await this.#feed.whileUnderWay(async (tell) => {
+    const [{ id, actor }, [was, signalled]] = await this.#feed.whileUnderWay(async (tell) => {
       if (checkMode(mode) === "normal") {
         throw new MaintenanceInputError('during("normal") makes no sense: name the mode to enter.')
       }
       const entry = this.#entryOf(mode, options, task)
       checkWork("during()", work)
-      const maintainer = knownUser(entry.opening.actor)
+      knownUser(entry.opening.actor)
       const leave = () => this.#endOf(task)
       const entered = await this.#enterUntilSignal(entry, tell, leave).catch(async (error: unknown) => {
-        // Perhaps it stands.
-        throw error instanceof EnteringInterruptedError ? await this.#putBack(task, error) : error
+        const mayStand = error instanceof EnteringInterruptedError || error instanceof OutcomeUnknownError
+        throw mayStand ? await this.#putBack(task, error) : error
       })
-      return [maintainer, entered] as const
+      return [entry.opening, entered] as const
     })
-    const tenure = { was, at: performance.now() }
+    const user = knownUser(actor)
+    const ran = { task, id, was, signalled }
     let result: T
     try {
       result = await runTask(user, task, work)
     } catch (error) {
-      await this.#finish(task, tenure, signalled).catch((failure) => {
+      await this.#finish(ran).catch((failure) => {
         const isEnded = failure instanceof DrainTimeoutError
         warn(isEnded ? failure.message : `The maintenance of ${user} was not ended: ${String(failure)}`)
       })
       throw error
     }
-    await this.#finish(task, tenure, signalled)
+    await this.#finish(ran)
     return result
   }
 
@@ -311,7 +331,7 @@ export class Maintenance {
   /**
    * Resolves when whom the running code acts for may write, at once if that is so already: for loops that take one job after
    * the other. After a window the waiting ones are released one by one, within a quarter of a second; while the database cannot be
-   * reached, they go on waiting. Throws the refusal if `timeoutMs` is over, the reason of the signal, and MaintenanceSetupError
+   * reached, they go on waiting. Throws the refusal if `timeoutMs` is over, the reason of the signal, and StateUnavailableError
    * if the database does not answer when the time is over (for a second at least), or the DataSource is destroyed.
    */
   async whenWritable(options: WaitOptions = {}): Promise<void> {
@@ -444,26 +464,28 @@ export class Maintenance {
     }
   }
 
-  /** Says in a process warning that the window is over that was entered here, for its maintainer may work on unaware. */
-  #sayIfOver(status: MaintenanceStatus): void {
+  /** Finds out, of each state that is read, whether the window is over that was entered here. */
+  #lookAfterHeld({ status, windows }: StampedState): void {
     const held = this.#held
-    if (!held) return
-    const { was } = held
-    const reason = was.reason === undefined ? "" : ` (${was.reason})`
-    const isSame = isSameWindow(was, status)
-    if (status.maintainer === was.maintainer && isSame) {
-      if (isReplaced(held, status))
-        warn(
-          `The maintenance by ${was.maintainer}${reason} is not as it was: ${replaced}. ${insteadOf(status)}`,
-        )
-      this.#held = { was: status, at: performance.now() }
-      return
-    }
-    // Who has taken it over, and not been handed it, may put it back.
-    const isTakenOver = status.mode !== "normal" && status.maintainer !== was.maintainer && !isSame
-    if (isTakenOver && !isReplaced(held, status)) return
-    warn(`The maintenance by ${was.maintainer}${reason} is over: ${fateOf(held, status)}`)
-    this.#held = undefined
+    if (!held || windows.some(({ id }) => id === held.id)) return
+    const successor = windows.findLast((window) => isSameSpell(window, held))
+    this.#held = successor && { id: successor.id, was: successor }
+    this.#sayIfOver(held, status, successor).catch(() => undefined)
+  }
+
+  /** Says in a process warning that a window is over that was entered here, for its maintainer may work on unaware. */
+  async #sayIfOver(
+    held: Tenure,
+    status: MaintenanceStatus,
+    successor: OpenWindow | undefined,
+  ): Promise<void> {
+    const fate = await fateOf(await this.#installation.store(), held.id)
+    const { maintainer, reason } = held.was
+    const which = `The maintenance by ${maintainer}${reason === undefined ? "" : ` (${reason})`}`
+    const why = `${fate.why}. ${insteadOf(status)}`
+    if (!successor) warn(`${which} is over: ${why}`)
+    // Its maintainer has entered another mode.
+    else if (fate.endedBecause === "replaced") warn(`${which} is not as it was: ${why}`)
   }
 
   /** Enters; with `leaveOnSignal`, a signal breaks that off, or ends by `leave` what has been entered. */
@@ -480,15 +502,15 @@ export class Maintenance {
   }
 
   /**
-   * Ends the window of a task; throws NotMaintainerError if it was gone before. If the mode that is back is stricter, waits for what
+   * Ends the window of a task; throws WindowEndedError if it was gone before. If the mode that is back is stricter, waits for what
    * others have begun meanwhile; throws DrainTimeoutError if that is not over in time.
    */
-  async #finish(task: string, tenure: Tenure, signalled: SignalledWindow | undefined): Promise<void> {
+  async #finish({ task, id, was, signalled }: RanTask): Promise<void> {
     const store = await this.#installation.store()
-    const { mode } = this.#installation.watch.latest ?? tenure.was
+    const { mode } = this.#installation.watch.latest ?? was
     const { putBack, status } = await this.#endOf(task).finally(() => signalled?.release())
-    if (signalled?.endedBy) throw taskEndedBySignal(signalled.endedBy, status)
-    if (!putBack) throw taskLost(tenure, status)
+    if (signalled?.endedBy) throw taskEndedBySignal(signalled.endedBy, await fateOf(store, id), status)
+    if (!putBack) throw taskLost(await fateOf(store, id), status)
     if (mode !== "concurrent" || status.mode !== "exclusive") return
     await this.#feed.whileUnderWay((tell) => this.#entering.putBack(store, putBack, status, tell))
   }
@@ -501,7 +523,10 @@ export class Maintenance {
   }
 
   /** Ends the window of a task that was not begun, if it stands; returns the error that says what became of it. */
-  async #putBack(task: string, error: EnteringInterruptedError): Promise<EnteringInterruptedError> {
+  async #putBack(
+    task: string,
+    error: EnteringInterruptedError | OutcomeUnknownError,
+  ): Promise<EnteringInterruptedError | OutcomeUnknownError> {
     try {
       await this.#endOf(task)
       return interruptedTask(error)
@@ -549,6 +574,16 @@ export function maintenanceOf(dataSource: DataSource): Maintenance {
   for (const maintenance of shared.installed) if (maintenance.dataSource === dataSource) return maintenance
   throw new MaintenanceSetupError(
     "Maintenance mode is not installed in this DataSource: call installMaintenance(dataSource) first.",
+  )
+}
+
+/** Whether a window, that of no task, is of the same spell of maintenance as another, of the same maintainer. */
+function isSameSpell(window: MaintenanceWindow, { was }: Tenure): window is OpenWindow {
+  return (
+    window.position !== "announced" &&
+    !window.isTask &&
+    window.maintainer === was.maintainer &&
+    window.since.getTime() === was.since?.getTime()
   )
 }
 

@@ -1,6 +1,7 @@
-import { AccessRefusedError, MaintenanceSetupError, WriteVetoedError } from "./errors"
-import { isLocked } from "./state/locked"
-import { notTold, notWritable } from "./state/refusal"
+import { AccessRefusedError, StateUnavailableError, WriteVetoedError } from "./errors"
+import { destroyed } from "./state/destroyed"
+import { notWritable } from "./state/refusal"
+import { isLocked } from "./state/sqlstate"
 
 /** Whether it is a refusal that keeps a call from writing, and not that the database cannot be asked. */
 export function isRefusal(obstacle: Error): obstacle is WriteVetoedError | AccessRefusedError {
@@ -9,9 +10,11 @@ export function isRefusal(obstacle: Error): obstacle is WriteVetoedError | Acces
 
 /** The error for a call whose time is over. */
 export function failureFor(obstacle: Error, timeoutMs: number): Error {
-  return isRefusal(obstacle)
-    ? notWritable(obstacle, timeoutMs)
-    : notTold(whyNotTold(obstacle), obstacle, timeoutMs)
+  if (isRefusal(obstacle)) return notWritable(obstacle, timeoutMs)
+  return new StateUnavailableError(
+    `It is not known whether the current user may write: ${whyNotTold(obstacle)}. Waited ${timeoutMs} ms (timeoutMs). Retry later.`,
+    { cause: obstacle },
+  )
 }
 
 /** Why it is not known whether a call may write. */
@@ -21,8 +24,6 @@ export function whyNotTold(obstacle: Error): string {
 }
 
 /** The error for a call that waits for what nobody will tell it. */
-export function destroyedMeanwhile(): MaintenanceSetupError {
-  return new MaintenanceSetupError(
-    "The DataSource was destroyed, or maintenance mode uninstalled, while this waited until it may write.",
-  )
+export function destroyedMeanwhile(): StateUnavailableError {
+  return destroyed(" while this waited until it may write")
 }

@@ -8,7 +8,7 @@ import { destroyedMeanwhile, isRefusal, whyNotTold } from "./waiting-failure"
 
 /** What it asks. */
 export interface Gatekeeper {
-  /** The refusal of who may not write now; undefined for who may. Rejects with MaintenanceSetupError, and if the database is away. */
+  /** The refusal of who may not write now; undefined for who may. Rejects if the state cannot be read. */
   refusal(actor: Actor): Promise<WriteVetoedError | AccessRefusedError | undefined>
   /** Listens to changes of the mode; returns the undo. */
   onChange(listener: () => void): () => void
@@ -30,8 +30,8 @@ export class WritableWait {
   }
 
   /**
-   * Resolves when the actor may write. Throws the refusal when the time is over, or MaintenanceSetupError if the database cannot be
-   * reached then; the reason of the signal; and MaintenanceSetupError if the DataSource is destroyed.
+   * Resolves when the actor may write. Throws the refusal when the time is over, or StateUnavailableError if the database cannot be
+   * reached then; the reason of the signal; and StateUnavailableError if the DataSource is destroyed.
    */
   async wait(
     actor: Actor,

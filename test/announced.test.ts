@@ -7,9 +7,10 @@ import {
   type EnterOptions,
   type Maintenance,
   MaintenanceInputError,
-  MaintenanceSetupError,
+  StateUnavailableError,
   type MaintenanceStatus,
   NotMaintainerError,
+  WindowEndedError,
   WriteVetoedError,
 } from "../src"
 import { channelOf } from "../src/state/schema"
@@ -66,7 +67,7 @@ describe("A window that is announced", () => {
   }
   const withdraw = (as = "alice") => installed.current.maintenance.leave({ as })
   const expectWithdrawn = async (error: Promise<unknown>, why: RegExp | string = "it was taken back") => {
-    expect(await error).to.be.instanceOf(NotMaintainerError)
+    expect(await error).to.be.instanceOf(WindowEndedError)
     const { message } = (await error) as Error
     if (typeof why === "string") expect(message).to.equal(`The announced maintenance did not begin: ${why}.`)
     else expect(message).to.match(why)
@@ -133,7 +134,7 @@ describe("A window that is announced", () => {
         await announced
         const { epoch } = await maintenance.status()
         expect(await withdraw(who)).to.deep.equal({ mode: "normal", epoch })
-        expect(await outcome).to.equal("NotMaintainerError")
+        expect(await outcome).to.equal("WindowEndedError")
         expect(await write()).to.equal("done")
         await member.stop()
       })
@@ -215,7 +216,7 @@ describe("A window that is announced", () => {
       const outcome = member.enter("exclusive", later)
       await announced
       const second = await announce("concurrent", { ...later, startsInMs: 7_200_000 })
-      expect(await outcome).to.equal("NotMaintainerError")
+      expect(await outcome).to.equal("WindowEndedError")
       const third = await announce("exclusive", { ...later, reason: "rebuild" })
       await expectWithdrawn(second.error, replaced)
       const status = await maintenance.status()
@@ -526,7 +527,7 @@ describe("A window that is announced", () => {
       await database.current.sql(beginsAt("clock_timestamp() - interval '61 seconds'"))
       await lapsed
       member.signal("SIGCONT")
-      expect(await outcome).to.equal("NotMaintainerError")
+      expect(await outcome).to.equal("WindowEndedError")
       expect(await write()).to.equal("done")
       await member.stop()
     })
@@ -550,7 +551,7 @@ describe("A window that is announced", () => {
       await database.current.sql(beginsAt("clock_timestamp()"))
       const other = await announce("exclusive", { ...later, as: "bob" })
       member.signal("SIGCONT")
-      expect(await outcome).to.equal("NotMaintainerError")
+      expect(await outcome).to.equal("WindowEndedError")
       expect((await maintenance.status()).announced).to.include({ maintainer: "bob" })
       await withdraw("bob")
       await expectWithdrawn(other.error)
@@ -560,7 +561,7 @@ describe("A window that is announced", () => {
     it("that destroys its DataSource: rejects at once, takes it back, and keeps nothing alive", async () => {
       const announcer = fork(join(__dirname, "support/announcer.js"), [database.current.url])
       const exited = once(announcer, "exit")
-      expect((await once(announcer, "message"))[0]).to.equal("MaintenanceSetupError")
+      expect((await once(announcer, "message"))[0]).to.equal("StateUnavailableError")
       expect(await exited).to.deep.equal([0, null])
     })
 
@@ -577,7 +578,7 @@ describe("A window that is announced", () => {
           await announced
           await stop(other)
         })
-        expect(await error).to.be.instanceOf(MaintenanceSetupError)
+        expect(await error).to.be.instanceOf(StateUnavailableError)
         expect(((await error) as Error).message).to.equal(
           "The DataSource was destroyed, or maintenance mode uninstalled from it, so what was announced is taken back: " +
             "the concurrent maintenance of alice (rebuild) does not begin.",

@@ -1,5 +1,5 @@
 import { expect } from "chai"
-import { MaintenanceInputError, NotMaintainerError, WriteVetoedError } from "../src"
+import { MaintenanceInputError, NotMaintainerError, WindowEndedError, WriteVetoedError } from "../src"
 import { type Installed, useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase } from "./support/database"
 import { errorOf } from "./support/error-of"
@@ -50,7 +50,7 @@ describe("A change of mode", () => {
       expect((await leave(stranger)).announced).to.include({ maintainer: "alice" })
     }
     expect((await leave("alice")).announced).to.equal(undefined)
-    expect(await entering).to.be.instanceOf(NotMaintainerError)
+    expect(await entering).to.be.instanceOf(WindowEndedError)
   })
 
   it("to normal mode is refused to nobody, held or not", async () => {
@@ -278,7 +278,7 @@ describe("during", () => {
     const error: unknown = await maintenance
       .during("exclusive", { as: "alice" }, () => maintenance.enter("exclusive", { as: "break-glass" }))
       .catch((thrown: unknown) => thrown)
-    expect(error).to.be.instanceOf(NotMaintainerError)
+    expect(error).to.be.instanceOf(WindowEndedError)
     await maintenance.leave({ as: "break-glass" })
   })
 

@@ -1,5 +1,11 @@
 import { expect } from "chai"
-import { DrainTimeoutError, EnteringInterruptedError, type Maintenance, NotMaintainerError } from "../src"
+import {
+  DrainTimeoutError,
+  EnteringInterruptedError,
+  type Maintenance,
+  NotMaintainerError,
+  WindowEndedError,
+} from "../src"
 import { Barrier } from "./support/barrier"
 import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
@@ -64,7 +70,7 @@ describe("An entering that is disturbed", () => {
         const error = errorOf(enter())
         await entering()
         await leaveElsewhere()
-        expect(await error).to.be.instanceOf(NotMaintainerError)
+        expect(await error).to.be.instanceOf(WindowEndedError)
         expect(await state()).to.include({ mode: "normal", isInterrupted: false })
       }
     })
@@ -95,7 +101,7 @@ describe("An entering that is disturbed", () => {
         const second = errorOf(
           other.maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 100 } }),
         )
-        expect(await first).to.be.instanceOf(NotMaintainerError)
+        expect(await first).to.be.instanceOf(WindowEndedError)
         expect(await second).to.be.instanceOf(DrainTimeoutError)
         expect(await state()).to.deep.equal({ mode: "normal", state: "normal", isInterrupted: false })
       }),
@@ -111,7 +117,7 @@ describe("An entering that is disturbed", () => {
         const first = errorOf(maintenance.enter("exclusive", { as: "alice", reason: "move", drain: forever }))
         await told
         await other.maintenance.during("concurrent", { as: "break-glass" }, async () => {
-          expect(await first).to.be.instanceOf(NotMaintainerError)
+          expect(await first).to.be.instanceOf(WindowEndedError)
         })
         expect(await other.maintenance.status()).to.include({
           mode: "concurrent",
@@ -149,7 +155,7 @@ describe("An entering that is disturbed", () => {
       const error = errorOf(maintenance.enter("exclusive", { as: "alice", drain: forever }))
       await told
       await maintenance.transfer({ as: "alice", to: "bob" })
-      expect(await error).to.be.instanceOf(NotMaintainerError)
+      expect(await error).to.be.instanceOf(WindowEndedError)
       expect(await state()).to.deep.equal({ mode: "exclusive", state: "exclusive", isInterrupted: true })
       await maintenance.enter("exclusive", { as: "bob", drain: { withinMs: 0, then: "proceed" } })
       expect(await state()).to.deep.equal({ mode: "exclusive", state: "exclusive", isInterrupted: false })
@@ -236,7 +242,7 @@ describe("An entering that is disturbed", () => {
 
   it("is not begun anew by an enter() that is asked again, if its window was ended meanwhile", async () => {
     const error = await withLostAnswer((far) => far.enter("concurrent", { as: "alice" }), leaveElsewhere)
-    expect(error).to.be.instanceOf(NotMaintainerError)
+    expect(error).to.be.instanceOf(WindowEndedError)
     expect(await state()).to.include({ mode: "normal" })
   })
 
@@ -266,7 +272,7 @@ describe("An entering that is disturbed", () => {
     await database.current.sql(
       "select maintenance.void(array(select id from maintenance.window where position = 'announced'))",
     )
-    expect(await error).to.be.instanceOf(NotMaintainerError)
+    expect(await error).to.be.instanceOf(WindowEndedError)
     expect(await maintenance.status()).not.to.have.property("announced")
   })
 
@@ -336,7 +342,7 @@ describe("An entering that is disturbed", () => {
       })
       expect(error).to.be.instanceOf(EnteringInterruptedError)
       expect((error as Error).message).to.match(
-        /^The mode holds, but was not entered to its end: .*destroyed/,
+        /^The mode is in force, but enter\(\) did not finish waiting: .*destroyed/,
       )
       while ((await state()).state === "entering");
       expect(await state()).to.deep.equal({ mode: "exclusive", state: "exclusive", isInterrupted: true })
@@ -362,7 +368,9 @@ describe("An entering that is disturbed", () => {
       expect(await state()).to.include({ mode: "normal", isInterrupted: false })
       const left = (await errorOf(maintenance.enter("concurrent", { as: "alice" }))) as Error
       expect(left).to.be.instanceOf(EnteringInterruptedError)
-      expect(left.message).to.match(/^The mode holds, but was not entered to its end: .*waited_for/)
+      expect(left.message).to.match(
+        /^The mode is in force, but enter\(\) did not finish waiting: .*waited_for/,
+      )
       expect(await state()).to.include({ mode: "concurrent", isInterrupted: true })
     } finally {
       await rename("lost", "waited_for")
@@ -393,7 +401,7 @@ describe("An entering that is disturbed", () => {
         expect(rows).to.deep.equal([{ epoch }])
         await client.query("commit")
       })
-      expect(await error).to.be.instanceOf(NotMaintainerError)
+      expect(await error).to.be.instanceOf(WindowEndedError)
       expect(((await error) as Error).message).to.match(
         / Now it is concurrent maintenance since .* by bob\.$/,
       )
@@ -435,7 +443,7 @@ describe("An entering that is disturbed", () => {
         const error = errorOf(maintenance.enter("exclusive", { as: "alice", drain }))
         await told
         await installed.current.maintenance.leave({ as: "break-glass" })
-        expect(await error).to.be.instanceOf(NotMaintainerError)
+        expect(await error).to.be.instanceOf(WindowEndedError)
         await rollBack()
       })
     })

@@ -7,6 +7,7 @@ import {
   type Maintenance,
   maintenanceSchemaSql,
   NotMaintainerError,
+  WindowEndedError,
 } from "../src"
 import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
@@ -435,9 +436,11 @@ describe("Entering a mode while others have something running", () => {
         await told
         await withMaintenance(database.current.url, {}, (other) => other.maintenance.leave({ as }))
         const error = await entered
-        expect(error).to.be.instanceOf(NotMaintainerError)
-        expect((error as Error).message).to.equal(
-          "The maintenance was over before it was entered to its end: it was ended. The mode is normal.",
+        expect(error).to.be.instanceOf(WindowEndedError)
+        expect(error).to.include({ endedBecause: "left", endedBy: as })
+        expect((error as WindowEndedError).message).to.equal(
+          `The maintenance was over before it was entered to its end: ${as} ended it at ` +
+            `${(error as WindowEndedError).endedAt?.toISOString()}. The mode is normal.`,
         )
       })
       expect(await maintenance.status()).to.include({ mode: "normal", state: "normal" })

@@ -3,11 +3,15 @@ import { inspect } from "node:util"
 import { type DataSource, QueryFailedError, type QueryRunner, TypeORMError } from "typeorm"
 import {
   AccessRefusedError,
+  EnteringInterruptedError,
   MaintenanceError,
   MaintenanceInputError,
   MaintenanceSetupError,
   NotMaintainerError,
+  OutcomeUnknownError,
   type RefusedChange,
+  StateUnavailableError,
+  WindowEndedError,
   WriteVetoedError,
 } from "../src"
 import { useMaintenance } from "./support/data-source"
@@ -255,6 +259,10 @@ describe("Errors", () => {
     MAINTENANCE_WRITE_VETOED: { Class: WriteVetoedError, name: "WriteVetoedError" },
     MAINTENANCE_ACCESS_REFUSED: { Class: AccessRefusedError, name: "AccessRefusedError" },
     MAINTENANCE_NOT_MAINTAINER: { Class: NotMaintainerError, name: "NotMaintainerError" },
+    MAINTENANCE_WINDOW_ENDED: { Class: WindowEndedError, name: "WindowEndedError" },
+    MAINTENANCE_OUTCOME_UNKNOWN: { Class: OutcomeUnknownError, name: "OutcomeUnknownError" },
+    MAINTENANCE_ENTERING_INTERRUPTED: { Class: EnteringInterruptedError, name: "EnteringInterruptedError" },
+    MAINTENANCE_STATE_UNAVAILABLE: { Class: StateUnavailableError, name: "StateUnavailableError" },
     MAINTENANCE_SETUP: { Class: MaintenanceSetupError, name: "MaintenanceSetupError" },
     MAINTENANCE_INPUT: { Class: MaintenanceInputError, name: "MaintenanceInputError" },
   }

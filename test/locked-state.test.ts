@@ -1,6 +1,6 @@
 import { expect } from "chai"
 import type { Client } from "pg"
-import { MaintenanceSetupError } from "../src"
+import { StateUnavailableError } from "../src"
 import { channelOf, lockKeys } from "../src/state/schema"
 import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
@@ -31,7 +31,7 @@ describe("While somebody has locked the state", () => {
     const { epoch } = await maintenance.enter("concurrent", { as: "alice" })
     await withLock("select from maintenance.state for update", async (pid) => {
       const error = await errorOf(maintenance.leave({ as: "alice" }))
-      expect(error).to.be.instanceOf(MaintenanceSetupError)
+      expect(error).to.be.instanceOf(StateUnavailableError)
       expect((error as Error).message).to.match(
         new RegExp(
           '^Mode not changed: others have locked the state in "maintenance"\\.state, which nothing but this package should do\\.\n' +
@@ -56,7 +56,7 @@ describe("While somebody has locked the state", () => {
       await database.current.sql(`select pg_notify('${channelOf("maintenance")}', 'expiry')`)
       const writing = dataSource.query("insert into audit (note) values ('crate')")
       const error = await errorOf(maintenance.status())
-      expect(error).to.be.instanceOf(MaintenanceSetupError)
+      expect(error).to.be.instanceOf(StateUnavailableError)
       expect((error as Error).message).to.match(says)
       await warned
       await client.query("rollback")

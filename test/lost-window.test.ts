@@ -1,12 +1,13 @@
 import { expect } from "chai"
 import {
+  type EndedBecause,
   type EnterOptions,
   type Maintenance,
   type MaintenanceReport,
   maintenanceSchemaSql,
-  NotMaintainerError,
+  WindowEndedError,
 } from "../src"
-import { type Installed, useMaintenance, withMaintenance } from "./support/data-source"
+import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
 import { firstDraining } from "./support/draining"
 import { errorOf } from "./support/error-of"
@@ -27,6 +28,9 @@ interface Loss {
   readonly options?: EnterOptions
   readonly lose: (maintenance: Maintenance, url: string) => Promise<unknown>
   readonly says: string
+  readonly because: EndedBecause
+  /** Who did it. Default: nobody. */
+  readonly by?: string
 }
 
 const ended = (maintenance: Maintenance) =>
@@ -50,33 +54,60 @@ const loseByRestore: Loss["lose"] = async (maintenance, url) => {
 const losses: Loss[] = [
   {
     name: "has expired",
+    because: "expired",
     options: { expiresInMs: 1000 },
     lose: ended,
     says: `it expired at ${iso}\\. The mode is normal\\.`,
   },
   {
     name: "was left",
+    because: "left",
+    by: "break-glass",
     lose: (maintenance) => maintenance.leave({ as: "break-glass" }),
-    says: "it was ended\\. The mode is normal\\.",
+    says: `break-glass ended it at ${iso}\\. The mode is normal\\.`,
   },
   {
     name: "was left, and was tied to the process",
+    because: "left",
+    by: "break-glass",
     options: { heldWhile: "alive" },
     lose: (maintenance) => maintenance.leave({ as: "break-glass" }),
-    says: "it was ended, or it ended because nothing was heard of this process for 30000 ms\\. The mode is normal\\.",
+    says: `break-glass ended it at ${iso}\\. The mode is normal\\.`,
+  },
+  {
+    name: "was tied to a process of which nothing was heard",
+    because: "lost",
+    options: { heldWhile: "alive" },
+    lose: async (maintenance, url) => {
+      const over = ended(maintenance)
+      await withClient(url, (client) =>
+        client.query(
+          "with silent as (update maintenance.window set expires_at = clock_timestamp() where position <> 'over') " +
+            "update maintenance.state set expires_at = clock_timestamp(); notify \"maintenance\", 'expiry'",
+        ),
+      )
+      await statusOf(maintenance)
+      await over
+    },
+    says: `it ended at ${iso} because nothing was heard of its process for 30000 ms\\. The mode is normal\\.`,
   },
   {
     name: "was taken over",
+    because: "taken over",
+    by: "break-glass",
     lose: (maintenance) => maintenance.enter("concurrent", { as: "break-glass", reason: "urgent" }),
-    says: `it was ended or taken over\\. Now it is concurrent maintenance since ${iso} by break-glass \\(urgent\\)\\.`,
+    says: `break-glass took it over at ${iso}\\. Now it is concurrent maintenance since ${iso} by break-glass \\(urgent\\)\\.`,
   },
   {
     name: "was handed over",
+    because: "handed over",
+    by: "alice",
     lose: (maintenance) => maintenance.transfer({ as: "alice", to: "bob" }),
-    says: `it was handed over to bob\\. Now it is concurrent maintenance since ${iso} by bob( \\(rebuild\\))?\\.`,
+    says: `it was handed over to bob by alice at ${iso}\\. Now it is concurrent maintenance since ${iso} by bob( \\(rebuild\\))?\\.`,
   },
   {
     name: "was in what a restore has replaced",
+    because: "replaced",
     lose: loseByRestore,
     says: `${replaced}\\. The mode is normal\\.`,
   },
@@ -89,19 +120,34 @@ describe("A window that is gone", () => {
     const { maintenance } = installed.current
     if ((await statusOf(maintenance)).mode !== "normal") await maintenance.leave({ as: "break-glass" })
   })
-  const expectToSay = (error: unknown, says: string) => {
-    expect(error).to.be.instanceOf(NotMaintainerError)
-    expect((error as Error).message).to.match(new RegExp(`^${says}$`))
+  const expectToSay = (
+    error: unknown,
+    says: string,
+    { because, by }: { because: EndedBecause; by?: string | undefined },
+  ) => {
+    expect(error).to.be.instanceOf(WindowEndedError)
+    const { message, endedBecause, endedBy, endedAt } = error as WindowEndedError
+    expect(message).to.match(new RegExp(`^${says}$`))
+    expect({ endedBecause, endedBy }).to.deep.equal({ endedBecause: because, endedBy: by })
+    if (because === "replaced") expect(endedAt).to.equal(undefined)
+    else expect(message).to.include(because === "switched" ? "" : (endedAt as Date).toISOString())
   }
 
-  for (const { name, options, lose, says } of losses) {
+  for (const { name, options, lose, says, because, by } of losses) {
     it(`is said to be, and why, to the task that it was for, if it ${name}`, async () => {
       const { maintenance } = installed.current
       const task = maintenance.during("concurrent", { as: "alice", ...options }, () =>
         lose(maintenance, database.current.url),
       )
       const stored = " What the task has committed is stored\\."
-      expectToSay(await errorOf(task), `The maintenance was over before its task was done: ${says}${stored}`)
+      expectToSay(
+        await errorOf(task),
+        `The maintenance was over before its task was done: ${says}${stored}`,
+        {
+          because,
+          by,
+        },
+      )
     })
 
     // The one is abandoned before; in the middle of the other the state cannot be read.
@@ -115,7 +161,10 @@ describe("A window that is gone", () => {
         const error = errorOf(maintenance.enter("concurrent", { as: "alice", drain, ...options }))
         await told
         await lose(maintenance, database.current.url)
-        expectToSay(await error, `The maintenance was over before it was entered to its end: ${says}`)
+        expectToSay(await error, `The maintenance was over before it was entered to its end: ${says}`, {
+          because,
+          by,
+        })
       })
     })
   }
@@ -128,11 +177,7 @@ describe("A window that is gone", () => {
       // By another process, as it were.
       const { url } = database.current
       await withMaintenance(url, {}, (other) => lose(other.maintenance, url))
-      const isTakenOver = (await statusOf(maintenance)).maintainer === "break-glass"
-      const leave = ({ maintenance: other }: Installed) => other.leave({ as: "break-glass" })
-      if (isTakenOver) await withMaintenance(database.current.url, {}, leave)
-      const over = isTakenOver ? "it was ended\\. The mode is normal\\." : says
-      expect(await warned).to.match(new RegExp(`^The maintenance by alice \\(rebuild\\) is over: ${over}$`))
+      expect(await warned).to.match(new RegExp(`^The maintenance by alice \\(rebuild\\) is over: ${says}$`))
     })
   }
 
@@ -156,15 +201,23 @@ describe("A window that is gone", () => {
     expect(warnings).to.deep.equal([])
   })
 
-  for (const [name, changes, is] of [
-    ["the same window as it was earlier", "epoch = epoch - 1, mode = 'concurrent'", "alice"],
-    ["another that has come to the same epoch", "maintainer = 'carol', since = now()", "carol"],
+  for (const [name, epoch, changes, is] of [
+    ["the same maintenance as it was earlier", "epoch = epoch - 1", "mode = 'concurrent'", "alice"],
+    [
+      "another that has come to the same epoch",
+      "epoch = epoch",
+      "maintainer = 'carol', since = now()",
+      "carol",
+    ],
   ] as const) {
     it(`is said to be replaced from outside, by ${name}`, async () => {
       const { maintenance } = installed.current
       const warned = warning(/^The maintenance by alice \(rebuild\) is /)
       await maintenance.enter("exclusive", { as: "alice", reason: "rebuild" })
-      await database.current.sql(`update maintenance.state set ${changes}`)
+      await database.current.sql(
+        `with former as (update maintenance.window set id = '${is}', ${changes} where position = 'standing')
+        update maintenance.state set window_id = '${is}', ${epoch}, ${changes}`,
+      )
       const { mode } = await statusOf(maintenance)
       const what = is === "alice" ? "is not as it was" : "is over"
       expect(await warned).to.match(
@@ -188,6 +241,7 @@ describe("A window that is gone", () => {
         await error,
         "The maintenance was over before it was entered to its end: alice has entered exclusive mode meanwhile\\. " +
           `Now it is exclusive maintenance since ${iso} by alice\\.`,
+        { because: "switched", by: "alice" },
       )
     })
   })

@@ -1,7 +1,7 @@
 import { expect } from "chai"
 import {
   type Draining,
-  EnteringInterruptedError,
+  OutcomeUnknownError,
   type Maintenance,
   type MaintenanceReport,
   type MaintenanceStatus,
@@ -105,7 +105,7 @@ describe("A network", () => {
       await maintenance.enter("concurrent", { as })
       proxy.silence()
       const error = await errorOf(maintenance.leave({ as }))
-      expect(error).to.be.instanceOf(EnteringInterruptedError)
+      expect(error).to.be.instanceOf(OutcomeUnknownError)
       expect((error as Error).message).to.match(/^It is not known whether the mode was changed: /)
       await maintenance.leave({ as })
       const { epoch, unacknowledged } = await maintenance.enter("concurrent", { as })
@@ -378,7 +378,7 @@ describe("A network", () => {
           await told
           proxy.freeze()
           controller.abort()
-          expect(await error).to.be.instanceOf(EnteringInterruptedError)
+          expect(await error).to.be.instanceOf(OutcomeUnknownError)
           await client.query("rollback")
         })
         proxy.thaw()

@@ -80,6 +80,7 @@ const errorNames = [
   "MaintenanceInputError",
   "MaintenanceSetupError",
   "NotMaintainerError",
+  "OutcomeUnknownError",
   "WriteVetoedError",
 ]
 

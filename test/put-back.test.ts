@@ -1,6 +1,6 @@
 import { expect } from "chai"
 import { AsyncResource } from "node:async_hooks"
-import { type MaintenanceStatus, NotMaintainerError } from "../src"
+import { type MaintenanceStatus, WindowEndedError } from "../src"
 import { useMaintenance, withMaintenance } from "./support/data-source"
 import { TestDatabase, useDatabase, withClient } from "./support/database"
 import { Item } from "./support/entities"
@@ -123,7 +123,9 @@ describe("A window that is put back after another", () => {
     await entered
     await maintenance.during("exclusive", { as: "break-glass" }, async () => {
       end()
-      expect(await task).to.be.instanceOf(NotMaintainerError)
+      expect(await task)
+        .to.be.instanceOf(WindowEndedError)
+        .and.include({ endedBecause: "taken over", endedBy: "break-glass" })
     })
     expect(await status()).to.include({ mode: "concurrent", maintainer: "alice", reason: "shelf" })
     await maintenance.during("concurrent", { as: "alice" }, () => undefined)
@@ -137,7 +139,7 @@ describe("A window that is put back after another", () => {
         await maintenance.during("exclusive", { as: "bob" }, () => undefined)
       }),
     )
-    expect(error).to.be.instanceOf(NotMaintainerError)
+    expect(error).to.be.instanceOf(WindowEndedError)
     expect(error).to.include({ mode: "concurrent", maintainer: "bob" })
     expect(await status()).to.include({ mode: "concurrent", maintainer: "bob" })
   })
@@ -189,7 +191,7 @@ describe("A window that is put back after another", () => {
         expect(await status()).to.include({ mode: "concurrent" })
       }),
     )
-    expect(error).to.be.instanceOf(NotMaintainerError)
+    expect(error).to.be.instanceOf(WindowEndedError)
     await stands()
   })
 
@@ -240,7 +242,7 @@ describe("A window that is put back after another", () => {
         "code",
         "MAINTENANCE_DRAIN_TIMEOUT",
       )
-      expect(await first).to.be.instanceOf(NotMaintainerError)
+      expect(await first).to.be.instanceOf(WindowEndedError)
     })
     expect(terms(await status())).to.deep.equal({
       mode: "concurrent",
@@ -281,7 +283,7 @@ describe("A window that is put back after another", () => {
           await ended
         })
         errorOf(lost).then((error) => {
-          if (!(error instanceof NotMaintainerError)) failed(new Error(`It was not lost: ${String(error)}`))
+          if (!(error instanceof WindowEndedError)) failed(new Error(`It was not lost: ${String(error)}`))
         }, failed)
       })
       const now = await maintenance.enter("exclusive", { as: "alice" })

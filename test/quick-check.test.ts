@@ -1,6 +1,6 @@
 import { expect } from "chai"
 import type { DataSource } from "typeorm"
-import { AccessRefusedError, NotMaintainerError, WriteVetoedError } from "../src"
+import { AccessRefusedError, WindowEndedError, WriteVetoedError } from "../src"
 import { lockKeys } from "../src/state/schema"
 import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
@@ -106,7 +106,7 @@ describe("A process that has not heard of a window", () => {
             expect(await errorOf(insertAs("break-glass"))).to.be.instanceOf(WriteVetoedError)
             await client.query("select pg_advisory_unlock_all()")
           })
-          .catch((error: unknown) => expect(error).to.be.instanceOf(NotMaintainerError))
+          .catch((error: unknown) => expect(error).to.be.instanceOf(WindowEndedError))
       })
     })
     expect(await loot()).to.equal(1)

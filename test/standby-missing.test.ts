@@ -1,6 +1,6 @@
 import { expect } from "chai"
 import { Client } from "pg"
-import { EnteringInterruptedError, type Instance, type Maintenance, WriteVetoedError } from "../src"
+import { OutcomeUnknownError, type Instance, type Maintenance, WriteVetoedError } from "../src"
 import { type Installed, withMaintenance, withPlainDataSource } from "./support/data-source"
 import { type EmbeddedServer, startEmbeddedServer } from "./support/embedded-server"
 import { errorOf } from "./support/error-of"
@@ -112,7 +112,7 @@ describe("While a synchronous standby is missing", () => {
       const givenUp = await withShortenedTimers(() =>
         errorOf(maintenance.enter("concurrent", { as: "alice" })),
       )
-      expect(givenUp).to.be.instanceOf(EnteringInterruptedError)
+      expect(givenUp).to.be.instanceOf(OutcomeUnknownError)
       // It holds the state until the standby is back.
       expect(await waiting()).to.equal(1)
       await isBack(maintenance, before)

@@ -1,5 +1,5 @@
 import { expect } from "chai"
-import { EnteringInterruptedError, MaintenanceSetupError } from "../src"
+import { OutcomeUnknownError, StateUnavailableError } from "../src"
 import { withMaintenance } from "./support/data-source"
 import { withClient } from "./support/database"
 import { type EmbeddedServer, startEmbeddedServer } from "./support/embedded-server"
@@ -46,11 +46,11 @@ describe("While a synchronous standby does not answer, a change of the mode", ()
           expect(text).to.match(new RegExp(`^A${why(pid).slice(1)}$`))
 
           const left = await errorOf(other.maintenance.leave({ as: "alice" }))
-          expect(left).to.be.instanceOf(MaintenanceSetupError)
+          expect(left).to.be.instanceOf(StateUnavailableError)
           expect((left as Error).message).to.match(new RegExp(`^Mode not changed: ${why(pid)}$`))
 
           const error = await entered
-          expect(error).to.be.instanceOf(EnteringInterruptedError)
+          expect(error).to.be.instanceOf(OutcomeUnknownError)
           expect((error as Error).message).to.match(
             new RegExp(
               `^The mode is not changed yet: ${why(pid)} This call waits no more: look at status\\(\\) then`,

@@ -20,7 +20,7 @@ export interface News {
 }
 
 /**
- * Announces a window, and resolves when it is to begin, with true, or is withdrawn, with false. Throws MaintenanceSetupError if the
+ * Announces a window, and resolves when it is to begin, with true, or is withdrawn, with false. Throws StateUnavailableError if the
  * DataSource is destroyed; withdraws it and throws the reason of the signal, if that is aborted.
  */
 export async function awaitStart(

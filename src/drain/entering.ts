@@ -1,6 +1,8 @@
 import type { Installation } from "../enforcement/install"
-import { DrainTimeoutError, MaintenanceSetupError, NotMaintainerError } from "../errors"
+import { DrainTimeoutError, NotMaintainerError, OutcomeUnknownError, WindowEndedError } from "../errors"
 import type { Entered, MaintenanceStatus } from "../mode/mode"
+import { isDestroyed } from "../state/destroyed"
+import { perhapsAbandoned } from "../state/not-changed"
 import { persistently } from "../state/persistence"
 import { lockKeys } from "../state/schema"
 import type { StateStore } from "../state/state-store"
@@ -14,7 +16,6 @@ import { commitsOnly, type Entry, usualPlanOf } from "./entry"
 import {
   destroyedBefore,
   drainTimedOut,
-  endedMeanwhile,
   interrupted,
   notBegun,
   stillCommitting,
@@ -22,8 +23,9 @@ import {
   stillWaiting,
   type Told,
   type Waited,
+  windowEnded,
 } from "./failure"
-import type { Tenure } from "./fate"
+import { fateOf } from "./fate"
 
 /** Whom it tells. */
 export interface EnteringEvents {
@@ -88,11 +90,18 @@ export class Entering {
 
   /**
    * Waits for commits of the former maintainer that are under way when a window was handed over. Throws DrainTimeoutError if they
-   * are not over in time.
+   * are not over in time, WindowEndedError if the window of the new one is over before.
    */
   async handedOver(store: StateStore, opened: Opened, waited: Waited, withinMs?: number): Promise<void> {
     const plan = commitsOnly(withinMs)
-    const left = await this.#drain(store, opened, { waited, plan, inform: () => Promise.resolve() })
+    const inform = () => Promise.resolve()
+    const left = await this.#drain(store, opened, { waited, plan, inform }).catch(async (error: unknown) => {
+      if (!(error instanceof WindowEndedError)) throw error
+      throw await this.#ended(store, opened, {
+        what: "the commits of its former maintainer were",
+        cause: error,
+      })
+    })
     if (left.length > 0) throw stillCommitting(left, this.#told(plan), waited)
   }
 
@@ -112,7 +121,7 @@ export class Entering {
       if (left.length > 0) throw stillOpen(left, this.#told(plan), waited)
     } catch (error) {
       if (error instanceof DrainTimeoutError) throw error
-      if (!isLost(error)) throw interrupted(error)
+      if (!(error instanceof WindowEndedError)) throw interrupted(error, { call: "during()" })
     } finally {
       over.abort()
     }
@@ -165,7 +174,7 @@ export class Entering {
     return { ...plan, showsQueries: this.#installation.options.showsQueries }
   }
 
-  /** Resolves when what is announced is to begin. Throws NotMaintainerError if it is not, MaintenanceSetupError if it is destroyed. */
+  /** Resolves when what is announced is to begin. Throws WindowEndedError if it is not, StateUnavailableError if it is destroyed. */
   async #announced(store: StateStore, announcement: Announcement): Promise<void> {
     const { opening, signal } = announcement
     const { onChange } = this.#events
@@ -174,13 +183,14 @@ export class Entering {
       if (await awaitStart(store.switching, announcement, { onChange, stopped })) return
       throw await this.#notBegun(store, opening)
     } catch (error) {
-      const isDestroyed = stopped.aborted && !signal?.aborted && error instanceof MaintenanceSetupError
-      throw isDestroyed ? destroyedBefore(opening, error) : error
+      throw stopped.aborted && !signal?.aborted && isDestroyed(error)
+        ? destroyedBefore(opening, error)
+        : error
     }
   }
 
   /** The error for a window that is not there to begin at its time. */
-  async #notBegun(store: StateStore, { id }: Pick<Opening, "id">): Promise<NotMaintainerError> {
+  async #notBegun(store: StateStore, { id }: Pick<Opening, "id">): Promise<WindowEndedError> {
     const leftMs = await store.switching.startsIn(id)
     return notBegun(leftMs === null ? undefined : -leftMs, await this.#installation.refresh())
   }
@@ -191,14 +201,13 @@ export class Entering {
     opening: Pick<Opening, "id" | "actor">,
     error: unknown,
   ): Promise<unknown> {
-    if (isLost(error)) return this.#notBegun(store, opening)
+    if (error instanceof WindowEndedError) return this.#notBegun(store, opening)
     await store.switching.withdraw(opening).catch(() => undefined)
     return error
   }
 
   async #settle(store: StateStore, opened: Opened, entry: Entry & { tell: Tell }): Promise<Entered> {
     const { opening, plan, acknowledgeWithinMs, signal, tell } = entry
-    let tenure: Tenure | undefined
     const over = new AbortController()
     const { epoch } = opened
     const until = AbortSignal.any(signal ? [over.signal, signal] : [over.signal])
@@ -206,10 +215,7 @@ export class Entering {
       const { graceMs } = opening.terms
       if (graceMs !== undefined) this.#installation.watch.keepRenewing(graceMs)
       const status = await persistently(() => this.#installation.refresh(), { signal })
-      if (status.epoch === epoch) {
-        tenure = { was: status, at: performance.now() }
-        this.#plans.set(nameOf(status), plan)
-      }
+      if (status.epoch === epoch) this.#plans.set(nameOf(status), plan)
       const { acknowledged, inform } = this.#acknowledged(store, epoch, acknowledgeWithinMs, until)
       const call = opening.task === undefined ? "enter()" : "during()"
       const waited = { ...opening, call, tell }
@@ -227,15 +233,24 @@ export class Entering {
       return { ...status, unacknowledged }
     } catch (error) {
       const failure = await this.#failed(store, opened, entry, error)
-      if (!tenure || !isLost(failure)) throw failure
-      const fate = tenure
-      throw await this.#installation.refresh().then(
-        (status) => endedMeanwhile(fate, status, failure),
-        () => failure,
-      )
+      throw failure instanceof WindowEndedError
+        ? await this.#ended(store, opened, { what: "it was entered to its end", cause: failure })
+        : failure
     } finally {
       over.abort()
     }
+  }
+
+  /** The error for a window that is in force no more, with what became of it, and what holds instead. */
+  async #ended(
+    store: StateStore,
+    { id }: Opened,
+    { what, cause }: { what: string; cause: unknown },
+  ): Promise<Error> {
+    const fate = await fateOf(store, id)
+    if (!fate.isOver) return interrupted(cause, { why: `${fate.why}.` })
+    const status = await this.#installation.refresh().catch(() => undefined)
+    return windowEnded(what, fate, { status, cause })
   }
 
   /** Puts the mode back, where that is what was asked for; returns the error to throw. */
@@ -245,7 +260,7 @@ export class Entering {
     { opening, signal }: Entry,
     error: unknown,
   ): Promise<unknown> {
-    if (error instanceof NotMaintainerError) return error
+    if (error instanceof WindowEndedError) return error
     const isAborted = signal?.aborted === true
     if (!isAborted && !(error instanceof DrainTimeoutError)) {
       await store.switching.interrupt(opened).catch(() => undefined)
@@ -255,7 +270,9 @@ export class Entering {
       await store.switching.abandon(opened, opening.actor)
       await this.#installation.refresh().catch(() => undefined)
     } catch (failure) {
-      if (!(failure instanceof NotMaintainerError)) return interrupted(failure)
+      if (failure instanceof OutcomeUnknownError) return perhapsAbandoned(failure)
+      if (!(failure instanceof WindowEndedError || failure instanceof NotMaintainerError))
+        return interrupted(failure)
       // Somebody else has ended it, and not its own end.
       if (!isAborted && failure.mode !== "normal") return failure
     }
@@ -266,11 +283,4 @@ export class Entering {
 /** A name for a window in one of its modes, which it has again when it is put back. */
 function nameOf({ mode, maintainer, since }: MaintenanceStatus): string {
   return `${mode} ${since?.getTime()} ${maintainer}`
-}
-
-/** Whether the database says that what it was asked about is gone. */
-function isLost(error: unknown): boolean {
-  return (
-    error instanceof NotMaintainerError && (error.cause as { code?: string } | undefined)?.code === "MM006"
-  )
 }

@@ -1,8 +1,9 @@
 import {
   DrainTimeoutError,
   EnteringInterruptedError,
-  MaintenanceSetupError,
-  NotMaintainerError,
+  type OutcomeUnknownError,
+  StateUnavailableError,
+  WindowEndedError,
 } from "../errors"
 import { type Blocker, describeBlocker } from "./blocker"
 import type { MaintenanceStatus } from "../mode/mode"
@@ -11,7 +12,7 @@ import { capitalized, describeAnnounced, factsOf } from "../state/refusal"
 import type { Opening } from "../state/switching"
 import { type Draining, type DrainOutcome, type DrainPlan, graceMs } from "./drain"
 import type { Tell } from "./draining-feed"
-import { fateOf, type Tenure } from "./fate"
+import { type Fate, insteadOf } from "./fate"
 
 /** How many blockers a message names. */
 const maxNamed = 10
@@ -192,37 +193,45 @@ function linesOf(blockers: readonly Blocker[], showsQueries: boolean): string {
   return `${named.join("")}${more}`
 }
 
-/** The error for a window that is over before it was entered. */
-export function endedMeanwhile(
-  tenure: Tenure,
-  status: MaintenanceStatus,
-  cause: unknown,
-): NotMaintainerError {
-  return new NotMaintainerError(
-    `The maintenance was over before it was entered to its end: ${fateOf(tenure, status)}`,
-    { ...factsOf(status), cause },
-  )
+/** The error for a window that is over before `what` was done; `status` is the state as it is now, if it could be read. */
+export function windowEnded(
+  what: string,
+  fate: Fate,
+  { status, cause }: { status: MaintenanceStatus | undefined; cause: unknown },
+): WindowEndedError {
+  const { why } = fate
+  const instead = status ? ` ${insteadOf(status)}` : ""
+  return new WindowEndedError(`The maintenance was over before ${what}: ${why}.${instead}`, {
+    ...(status && factsOf(status)),
+    ...fate,
+    cause,
+  })
 }
 
 /** The error for a task whose window was gone before it was done. */
-export function taskLost(tenure: Tenure, status: MaintenanceStatus): NotMaintainerError {
-  return new NotMaintainerError(
-    `The maintenance was over before its task was done: ${fateOf(tenure, status)} What the task has committed is stored.`,
-    factsOf(status),
+export function taskLost(fate: Fate, status: MaintenanceStatus): WindowEndedError {
+  return new WindowEndedError(
+    `The maintenance was over before its task was done: ${fate.why}. ${insteadOf(status)} What the task has committed is stored.`,
+    { ...factsOf(status), ...fate },
   )
 }
 
-/** The error for a mode that holds, though it was not waited for all that others had running. */
-export function interrupted(cause: unknown): EnteringInterruptedError {
+/** The error for a mode that is in force, though it was not waited for all that others had running. */
+export function interrupted(
+  cause: unknown,
+  { call = "enter()", why = messageOf(cause) } = {},
+): EnteringInterruptedError {
   return new EnteringInterruptedError(
-    `The mode holds, but was not entered to its end: ${messageOf(cause)}\n` +
-      "What others had running may be running still: enter it again to have that waited for, or leave it.",
+    `The mode is in force, but ${call} did not finish waiting: ${why}\n` +
+      "What others had running may be running still. Enter again to have that waited for, or leave().",
     { cause },
   )
 }
 
 /** The same, for a task that was not begun for that, and whose window was ended again. */
-export function interruptedTask({ cause }: EnteringInterruptedError): EnteringInterruptedError {
+export function interruptedTask({
+  cause,
+}: EnteringInterruptedError | OutcomeUnknownError): EnteringInterruptedError {
   return new EnteringInterruptedError(
     `The task was not begun, for its mode was not entered to its end: ${messageOf(cause)}\n` +
       "The mode is what it was before.",
@@ -239,11 +248,15 @@ export function brokenOffBySignal(signal: NodeJS.Signals): DOMException {
 }
 
 /** The error for a task whose window a signal has ended before it was done. */
-export function taskEndedBySignal(signal: NodeJS.Signals, status: MaintenanceStatus): NotMaintainerError {
-  return new NotMaintainerError(
+export function taskEndedBySignal(
+  signal: NodeJS.Signals,
+  fate: Fate,
+  status: MaintenanceStatus,
+): WindowEndedError {
+  return new WindowEndedError(
     `The maintenance was over before its task was done: the process received ${signal} (leaveOnSignal). ` +
       "What the task has committed is stored.",
-    factsOf(status),
+    { ...factsOf(status), ...fate },
   )
 }
 
@@ -252,11 +265,11 @@ function messageOf(cause: unknown): string {
 }
 
 /** The error for a window that was announced by a DataSource that is destroyed before its time. */
-export function destroyedBefore({ mode, actor, reason }: Wanted, cause: unknown): MaintenanceSetupError {
-  return new MaintenanceSetupError(
+export function destroyedBefore({ mode, actor, reason }: Wanted, cause: unknown): StateUnavailableError {
+  return new StateUnavailableError(
     "The DataSource was destroyed, or maintenance mode uninstalled from it, so what was announced is taken back: the " +
       `${mode} maintenance of ${actor.user}${reason ? ` (${reason})` : ""} does not begin.`,
-    { cause },
+    { isDestroyed: true, cause },
   )
 }
 
@@ -264,7 +277,7 @@ export function destroyedBefore({ mode, actor, reason }: Wanted, cause: unknown)
  * The error for a window that did not begin as it was announced: `lateMs` after its time, if it is announced still, or by the status
  * as it is now.
  */
-export function notBegun(lateMs: number | undefined, { announced }: MaintenanceStatus): NotMaintainerError {
+export function notBegun(lateMs: number | undefined, { announced }: MaintenanceStatus): WindowEndedError {
   const other = announced && describeAnnounced({ ...announced, since: announced.startsAt })
   const why =
     lateMs === undefined
@@ -272,7 +285,8 @@ export function notBegun(lateMs: number | undefined, { announced }: MaintenanceS
         ? `another was announced instead; ${other}`
         : "it was taken back"
       : `its time was missed by ${Math.round(lateMs / 1000)} s, for this process was stopped, or cut off from the database`
-  return new NotMaintainerError(`The announced maintenance did not begin: ${why}.`, {
+  return new WindowEndedError(`The announced maintenance did not begin: ${why}.`, {
+    endedBecause: lateMs === undefined ? "cancelled" : "missed",
     mode: announced?.mode,
     maintainer: announced?.maintainer,
     reason: announced?.reason,

@@ -1,15 +1,32 @@
+import type { EndedBecause, Ending } from "../mode/ending"
 import type { MaintenanceStatus } from "../mode/mode"
 import { describeWindow } from "../state/refusal"
+import type { StateStore } from "../state/state-store"
+import type { WindowEnding } from "../state/window-ending"
 
-/** A window as it was when it was entered, and when that was, as `performance.now()` tells the time. */
+/** A window that was entered here: the name of the call, and what it was. */
 export interface Tenure {
-  readonly was: MaintenanceStatus
-  readonly at: number
+  readonly id: string
+  readonly was: Pick<MaintenanceStatus, "maintainer" | "reason" | "since">
 }
 
-/** What became of a window that is there no more, by the state as it is now: why, as far as that can be told, and what is instead. */
-export function fateOf(tenure: Tenure, is: MaintenanceStatus): string {
-  return `${whyGone(tenure, is)}. ${insteadOf(is)}`
+/** What became of a window. */
+export interface Fate extends Ending {
+  /** Whether it is over, or another lies over it; false if it is in force. */
+  readonly isOver: boolean
+  /** A clause that says why it is over, as far as that is known. */
+  readonly why: string
+}
+
+/** Reads what became of the window that a call has opened, or of the last one of its task. */
+export async function fateOf(store: StateStore, call: string): Promise<Fate> {
+  try {
+    const ending = await store.endingOf(call)
+    const { endedBecause, endedBy, endedAt } = ending
+    return { endedBecause, endedBy, endedAt, isOver: endedBecause !== undefined, why: whyOver(ending) }
+  } catch (error) {
+    return { isOver: true, why: `how it ended could not be read (${String(error)})` }
+  }
 }
 
 /** A sentence for the state as it is now. */
@@ -19,37 +36,32 @@ export function insteadOf(is: MaintenanceStatus): string {
     : `Now it is ${is.mode} maintenance ${describeWindow(is)}.`
 }
 
-/**
- * Whether the state is of another history than the one that the window was seen in: each change counts the epoch up, so it never goes
- * back, nor is it that of another window.
- */
-export function isReplaced({ was }: Tenure, is: MaintenanceStatus): boolean {
-  if (is.epoch !== was.epoch) return is.epoch < was.epoch
-  // A window that has expired is told to be over before that is put into the row, and counted.
-  const mayExpire = was.expiresAt !== undefined || was.graceMs !== undefined
-  return !mayExpire && !isSameWindow(was, is)
-}
-
-/** Whether it is one spell of maintenance, be it of another maintainer by now, or in another mode. */
-export function isSameWindow(was: MaintenanceStatus, is: MaintenanceStatus): boolean {
-  return is.since !== undefined && is.since.getTime() === was.since?.getTime()
-}
-
-/** What has happened if the state is of another history. */
-export const replaced =
+/** What has happened if the window is there no more. */
+const replaced =
   "the state was replaced from outside, as by a restore, or a failover to a server that had not got its last changes"
 
-function whyGone({ was, at }: Tenure, is: MaintenanceStatus): string {
-  const { expiresAt, retryAfterMs, graceMs, maintainer } = was
-  if (expiresAt && retryAfterMs !== undefined && performance.now() - at >= retryAfterMs)
-    return `it expired at ${expiresAt.toISOString()}`
-  if (isReplaced({ was, at }, is)) return replaced
-  if (isSameWindow(was, is)) {
-    return is.maintainer === maintainer
-      ? `${maintainer} has entered ${is.mode} mode meanwhile`
-      : `it was handed over to ${is.maintainer}`
-  }
-  if (graceMs !== undefined)
-    return `it was ended, or it ended because nothing was heard of this process for ${graceMs} ms`
-  return is.mode === "normal" || is.maintainer === maintainer ? "it was ended" : "it was ended or taken over"
+/** Clauses that say why a window is over: `who` ended it, `at` is when. */
+const reasons: Readonly<
+  Record<EndedBecause, (told: WindowEnding & { readonly who: string; readonly at: string }) => string>
+> = {
+  left: ({ who, at }) => `${who} ended it ${at}`,
+  expired: ({ at }) => `it expired ${at}`,
+  switched: ({ who, nextMode = "another" }) => `${who} has entered ${nextMode} mode meanwhile`,
+  "taken over": ({ who, at }) => `${who} took it over ${at}`,
+  "handed over": ({ who, at, nextMaintainer = "another user" }) =>
+    `it was handed over to ${nextMaintainer} by ${who} ${at}`,
+  abandoned: ({ at }) => `it was abandoned ${at}, before it was entered to its end`,
+  lost: ({ who, at, endedBy, graceMs }) =>
+    endedBy === undefined
+      ? `it ended ${at} because nothing was heard of its process for ${graceMs} ms`
+      : `its process was taken to be gone, and ${who} took it over ${at}`,
+  replaced: () => replaced,
+  cancelled: ({ who, at }) => `${who} took it back ${at}, before it began`,
+  missed: () => "nobody was there to begin it at its time",
+}
+
+function whyOver(ending: WindowEnding): string {
+  const { endedBecause, endedBy: who = "somebody", endedAt } = ending
+  if (endedBecause === undefined) return "another window lay over it meanwhile"
+  return reasons[endedBecause]({ ...ending, who, at: `at ${endedAt?.toISOString()}` })
 }

@@ -1,4 +1,4 @@
-import { EnteringInterruptedError } from "../errors"
+import { EnteringInterruptedError, OutcomeUnknownError } from "../errors"
 import type { MaintenanceStatus } from "../mode/mode"
 import { shared } from "../shared"
 import { brokenOffBySignal } from "./failure"
@@ -54,7 +54,7 @@ export class SignalledWindow {
     this.#interrupt.abort(brokenOffBySignal(signal))
     await this.#entering.catch((error: unknown) => {
       // After any other failure nothing stands.
-      if (error instanceof EnteringInterruptedError) throw error
+      if (error instanceof EnteringInterruptedError || error instanceof OutcomeUnknownError) throw error
     })
     await this.#leave?.()
     this.#endedBy = signal

@@ -1,4 +1,10 @@
-import { AccessRefusedError, MaintenanceSetupError, type RefusedChange, WriteVetoedError } from "../errors"
+import {
+  AccessRefusedError,
+  MaintenanceSetupError,
+  type RefusedChange,
+  StateUnavailableError,
+  WriteVetoedError,
+} from "../errors"
 import type { Actor } from "../mode/mode"
 import { mayLackValues, type Companions, type PipelinedQuery } from "../wire/pipelined-query"
 import type { Result, Step } from "../wire/protocol"
@@ -168,7 +174,7 @@ export class Checkpoint {
     } finally {
       await session.ready()
     }
-    return new MaintenanceSetupError("The maintenance ended while this was refused: run it again.", { cause })
+    return new StateUnavailableError("The maintenance ended while this was refused: run it again.", { cause })
   }
 
   /** What the server's answer to a check for an actor means; tells of it, if it is a refusal. */

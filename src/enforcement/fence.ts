@@ -1,6 +1,7 @@
 import { WriteVetoedError, type RefusedChange } from "../errors"
 import { isAdmitted, type Actor, type StampedState } from "../mode/mode"
-import { accessRefused, adviceIn, factsOf, translateStateError, writeVetoed } from "../state/refusal"
+import { accessRefused, factsOf, writeVetoed } from "../state/refusal"
+import { adviceIn, translateStateError } from "../state/translate"
 import type { ResolvedOptions } from "../options"
 import { lockKeys } from "../state/schema"
 import type { Step } from "../wire/protocol"

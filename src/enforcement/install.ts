@@ -2,14 +2,21 @@ import { AsyncResource } from "node:async_hooks"
 import type { DataSource } from "typeorm"
 import { AccessRefusedError, MaintenanceSetupError, type RefusedChange, WriteVetoedError } from "../errors"
 import { currentActor, currentPolicy } from "../identity"
-import { type Actor, isAdmitted, type MaintenanceReport, type MaintenanceStatus } from "../mode/mode"
+import {
+  type Actor,
+  isAdmitted,
+  type MaintenanceReport,
+  type MaintenanceStatus,
+  type StampedState,
+} from "../mode/mode"
 import type { ResolvedOptions } from "../options"
 import { mayInstallSchema } from "../state/migration"
+import { destroyed } from "../state/destroyed"
 import { notWritable } from "../state/refusal"
 import { briefMs, persistently } from "../state/persistence"
 import type { Backend } from "../state/fleet"
 import { shared } from "../shared"
-import { isLocked } from "../state/locked"
+import { isLocked } from "../state/sqlstate"
 import { SharedQuestion } from "../state/shared-question"
 import type { StateStore } from "../state/state-store"
 import { Watch } from "../state/watch"
@@ -34,6 +41,8 @@ const installedKey = Symbol.for("typeorm-maintenance-mode.installed")
 /** What an installation tells its owner. */
 export interface InstallationEvents {
   changed(status: MaintenanceStatus): void
+  /** Told of every state that is read, be it new or not. */
+  read(state: StampedState): void
   overdue(status: MaintenanceStatus): void
   refused(error: WriteVetoedError | AccessRefusedError): void
   /** The DataSource is being destroyed, or the plugin uninstalled. */
@@ -94,6 +103,7 @@ export class Installation {
         this.#places.letIn()
         events.changed(status)
       },
+      read: (state) => events.read(state),
       overdue: (status) => events.overdue(status),
       backends: (status) => this.#backends(status),
     })
@@ -126,7 +136,7 @@ export class Installation {
     this.ready().catch(() => undefined)
   }
 
-  /** The state in the database; rejects with MaintenanceSetupError if it is not ready. */
+  /** The state in the database; rejects with MaintenanceSetupError or StateUnavailableError if it is not ready. */
   async store(): Promise<StateStore> {
     if (this.#isUninstalled)
       throw new MaintenanceSetupError("Maintenance mode was uninstalled from this DataSource.")
@@ -183,12 +193,10 @@ export class Installation {
     return this.#watch.isPooled ? [] : this.#backends(window).filter(({ isUnrestricted }) => isUnrestricted)
   }
 
-  /** Resolves when the schema is there and the watch listens; rejects with MaintenanceSetupError. */
+  /** Resolves when the schema is there and the watch listens; rejects with MaintenanceSetupError, or StateUnavailableError. */
   ready(): Promise<void> {
     if (this.#isClosing) {
-      return Promise.reject(
-        new MaintenanceSetupError("The DataSource is being destroyed: its maintenance is not at hand."),
-      )
+      return Promise.reject(destroyed(", so its maintenance is not at hand"))
     }
     if (!this.#ready || this.#fence.isAwaitingSchema) {
       const ready = this.#prepare()

@@ -1,5 +1,5 @@
-import { MaintenanceSetupError } from "../errors"
 import { type Actor, isAdmitted, type MaintenanceStatus } from "../mode/mode"
+import { destroyed } from "../state/destroyed"
 import { describeWindow, noPlace } from "../state/refusal"
 import { type Said, WaitingNotice } from "./waiting-notice"
 
@@ -90,9 +90,7 @@ export class Places {
 
   /** Ends the waiting of all. */
   close(): void {
-    const error = new MaintenanceSetupError(
-      "The DataSource was destroyed, or maintenance mode uninstalled, while this waited for a connection.",
-    )
+    const error = destroyed(" while this waited for a connection")
     for (const { giveUp } of this.#waiting) giveUp(error)
   }
 

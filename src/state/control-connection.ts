@@ -1,7 +1,9 @@
 import type { Socket } from "node:net"
 import type { Client, ClientConfig, Notification, QueryResult, QueryResultRow } from "pg"
-import { MaintenanceSetupError, StateUnavailableError } from "../errors"
+import { StateUnavailableError } from "../errors"
 import { plainValues } from "../wire/plain-values"
+import { destroyed } from "./destroyed"
+import { isRefusedByServer } from "./sqlstate"
 import { type Priority, Turns } from "./turns"
 
 /** What a control connection tells its owner. */
@@ -116,7 +118,7 @@ export class ControlConnection {
 
   /**
    * Runs one statement, after those asked for before, or as its priority says. If there is no answer for so long, the connection is lost. Throws
-   * MaintenanceSetupError if it is closed.
+   * StateUnavailableError if it is closed, or does not answer.
    */
   query<Row extends QueryResultRow>(
     text: string,
@@ -267,9 +269,7 @@ function notSent(): StateUnavailableError {
 
 /** Whether a statement that failed may have been run all the same: nothing was heard of it, or the session ended with it. */
 export function mayHaveRun(error: unknown): boolean {
-  const { code = "" } = error as { code?: string }
-  const isRefused = /^[0-9A-Z]{5}$/.test(code) && !code.startsWith("57P")
-  return error instanceof Error && !unsent.has(error) && !isRefused
+  return error instanceof Error && !unsent.has(error) && !isRefusedByServer(error)
 }
 
 function unanswered(withinMs: number, cause: unknown): StateUnavailableError {
@@ -290,8 +290,8 @@ async function end(client: ControlClient): Promise<void> {
   clearTimeout(givingUp)
 }
 
-function closed(): MaintenanceSetupError {
-  return new MaintenanceSetupError(
-    "The DataSource was destroyed, or maintenance mode uninstalled from it, so its maintenance cannot be read or changed.",
-  )
+function closed(): StateUnavailableError {
+  const error = destroyed(", so its maintenance cannot be read or changed")
+  unsent.add(error)
+  return error
 }

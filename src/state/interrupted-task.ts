@@ -1,5 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises"
-import { interruptedTaskIn } from "./refusal"
+import { NotMaintainerError } from "../errors"
+import { describeTask } from "./not-changed"
 
 /**
  * How long the process of a task may be gone before it is taken to be dead: one that has lost its connection tries to
@@ -28,13 +29,13 @@ export async function awaitingTask<T>(begin: () => Promise<T>, { giveUp, signal 
       if (givenUp !== undefined) warnOf(givenUp)
       return begun
     } catch (error) {
-      const task = interruptedTaskIn(error)
-      if (task === undefined) throw error
+      const task = error instanceof NotMaintainerError ? error.task : undefined
+      if (task?.instance === undefined || !task.isGone) throw error
       const now = performance.now()
       if (missed?.instance !== task.instance) missed = { instance: task.instance, at: now }
       if (now - missed.at >= goneAfterMs) {
         await giveUp(task.instance)
-        givenUp = task.description
+        givenUp = describeTask(task)
       }
     }
     await pause(lookAgainMs, undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted())

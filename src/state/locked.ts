@@ -1,12 +1,7 @@
-import { MaintenanceSetupError } from "../errors"
+import { StateUnavailableError } from "../errors"
 import { lockKeys } from "./schema"
 import type { StateFunctions } from "./state-functions"
 import { standbyAwaited } from "./standby"
-
-/** Whether the state could not be changed because others hold it (lock_not_available). */
-export function isLocked(error: unknown): boolean {
-  return (error as { code?: string } | null)?.code === "55P03"
-}
 
 /** Who has locked the state, or its table, for longer than it takes to look at it: backends, and prepared transactions. */
 const holders = (schema: string, hold: number) => `
@@ -24,7 +19,7 @@ const holders = (schema: string, hold: number) => `
 export async function stateLocked(functions: StateFunctions, what: string, cause: unknown): Promise<Error> {
   const { schema } = functions
   const awaited = await standbyAwaited((text) => functions.read(text))
-  if (awaited !== undefined) return new MaintenanceSetupError(`${what}: ${awaited}`, { cause })
+  if (awaited !== undefined) return new StateUnavailableError(`${what}: ${awaited}`, { cause })
   const rows = await functions
     .read<{ name: string; application: string | null; state: string | null }>(
       holders(schema, lockKeys(schema).hold),
@@ -34,7 +29,7 @@ export async function stateLocked(functions: StateFunctions, what: string, cause
     const facts = [application && `application ${application}`, state].filter(Boolean).join(", ")
     return `\n- ${name}${facts && ` (${facts})`}`
   })
-  return new MaintenanceSetupError(
+  return new StateUnavailableError(
     `${what}: others have locked the state in "${schema}".state, which nothing but this package should do.` +
       `${named.join("")}\nEnd ${named.length === 1 ? "it" : "them"} (pg_terminate_backend, ROLLBACK PREPARED), and try again.`,
     { cause },

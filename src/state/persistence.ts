@@ -1,7 +1,9 @@
 import { setTimeout as pause } from "node:timers/promises"
 import { onAborted } from "../aborted"
 import { MaintenanceError, StateUnavailableError } from "../errors"
+import { isDestroyed } from "./destroyed"
 import { capitalized } from "./refusal"
+import { isPassingCode } from "./sqlstate"
 
 /** How long a server may be away, in milliseconds, before what stands there is left to stand. */
 export const outageMs = 300_000
@@ -25,22 +27,16 @@ export interface Persistence {
   readonly whyWaiting?: () => Promise<string | undefined>
 }
 
-/**
- * PostgreSQL's codes for what may be over in a moment: the connection (08), a cancel or a restart (57), no connection left, a lock,
- * a serialization failure.
- */
-const passing = /^(?:08|57|53300|55P03|40001|40P01)/
-const isSqlState = /^[0-9A-Z]{5}$/
-
 /** Whether an error is an answer of this package, which is the same when it is asked again. */
 export function isFinal(error: unknown): boolean {
-  return error instanceof MaintenanceError && !(error instanceof StateUnavailableError)
+  return (
+    error instanceof MaintenanceError && (!(error instanceof StateUnavailableError) || isDestroyed(error))
+  )
 }
 
 /** Whether it may go well if it is tried again: nothing was heard of the server, or it says so. */
 function isPassing(error: unknown): boolean {
-  const { code = "" } = (error ?? {}) as { code?: string }
-  return !isFinal(error) && (!isSqlState.test(code) || passing.test(code))
+  return !isFinal(error) && isPassingCode(error)
 }
 
 /**

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto"
 import { MaintenanceSetupError } from "../errors"
 import { checkSchemaName } from "../options"
 import { schemaSteps } from "./schema-steps"
-import { translateStateError } from "./refusal"
+import { translateStateError } from "./translate"
 
 /** As much of a `pg` client as installing needs. */
 export interface SqlRunner {

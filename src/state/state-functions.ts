@@ -1,5 +1,5 @@
 import type { ControlConnection } from "./control-connection"
-import { translateStateError } from "./refusal"
+import { translateStateError } from "./translate"
 import type { Priority } from "./turns"
 
 /** How a function is called. */

@@ -5,12 +5,13 @@ import type { ControlConnection } from "./control-connection"
 import { Fleet } from "./fleet"
 import { installAloud } from "./installation-notice"
 import { stateLocked } from "./locked"
-import { persistently } from "./persistence"
+import { briefMs, persistently } from "./persistence"
 import { installSchema, isUpToDate, lookAtSchema } from "./schema"
 import { StateFunctions } from "./state-functions"
 import { stateIn, type StateRow } from "./state-row"
 import { Switching } from "./switching"
 import type { Priority } from "./turns"
+import { endingIn, type EndingRow, type WindowEnding } from "./window-ending"
 
 /** How long installing may take, others before included. */
 const installWithinMs = 300_000
@@ -73,6 +74,13 @@ export class StateStore {
         `The table "${this.#schema}".state has no row: install the schema anew.`,
       )
     return stateIn(row, readAt)
+  }
+
+  /** The end of the window that a call has opened, or, if that is for a task, of the last window of the task. */
+  async endingOf(call: string): Promise<WindowEnding> {
+    const read = () => this.#functions.rows<EndingRow>("ending_of", [call])
+    const [row] = await persistently(read, { withinMs: briefMs })
+    return endingIn(row as EndingRow)
   }
 
   /** The error for a state that cannot even be read, because others have locked it, with their names. */

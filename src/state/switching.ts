@@ -1,12 +1,14 @@
 import { randomUUID } from "node:crypto"
-import { MaintenanceInputError, NotMaintainerError } from "../errors"
+import { NotMaintainerError, WindowEndedError } from "../errors"
 import { knownUser } from "../identity"
 import type { Actor, Mode } from "../mode/mode"
 import { mayHaveRun } from "./control-connection"
-import { briefMs, isFinal, outageMs, type Persistence, persistently } from "./persistence"
-import { isLocked, stateLocked } from "./locked"
+import { isDestroyed } from "./destroyed"
 import { awaitingTask } from "./interrupted-task"
-import { notTakenBack, perhapsChanged } from "./refusal"
+import { stateLocked } from "./locked"
+import { isNothingToChange, notChanged, notTakenBack, perhapsChanged } from "./not-changed"
+import { briefMs, isFinal, outageMs, type Persistence, persistently } from "./persistence"
+import { isLocked } from "./sqlstate"
 import { standbyAwaited } from "./standby"
 import type { StateFunctions } from "./state-functions"
 
@@ -66,7 +68,7 @@ export class Switching {
   /**
    * Commits the new mode. It holds for every fence from now on, but transactions that have passed theirs
    * still commit: it is being entered until `end`, or `abandon`. `isAnnounced` if `announce` was called for it. A task of the same
-   * user whose process does not come back is taken over. Throws EnteringInterruptedError if it cannot be told whether that was done.
+   * user whose process does not come back is taken over. Throws OutcomeUnknownError if it cannot be told whether that was done.
    */
   async start(opening: Opening, isAnnounced: boolean, signal?: AbortSignal): Promise<Opened> {
     const { id } = opening
@@ -82,7 +84,7 @@ export class Switching {
     await this.#change(undefined, () => this.#functions.rows("give_up", [instance]))
   }
 
-  /** Says that nothing is left to wait for; throws NotMaintainerError if the window is gone. */
+  /** Says that nothing is left to wait for; throws WindowEndedError if the window is gone. */
   async end({ epoch, id }: Opened, signal?: AbortSignal): Promise<void> {
     const whyWaiting = () => this.#standbyAwaited()
     await persistently(() => this.#functions.rows("end_entering", [epoch, id]), { signal, whyWaiting })
@@ -101,7 +103,10 @@ export class Switching {
     })
   }
 
-  /** Who has passed a fence before this epoch, and has not ended: backends, and 0 for prepared transactions. */
+  /**
+   * The backends that have passed a fence before this epoch, and have not ended; 0 for prepared transactions. Throws WindowEndedError if
+   * the window is gone.
+   */
   async waitedFor({ epoch, id }: Opened, signal?: AbortSignal): Promise<number[]> {
     const look = () => this.#functions.rows<{ waited_for: number }>("waited_for", [epoch, id])
     const rows = await persistently(look, { signal, isAbandonable: true })
@@ -121,7 +126,7 @@ export class Switching {
     const values = [knownUser(actor), actor.isEmergency, name]
     await this.#change(name, async (isAgain) => {
       await this.#functions.rows("leave", values).catch(async (error: unknown) => {
-        const isNothing = error instanceof MaintenanceInputError
+        const isNothing = isNothingToChange(error)
         if (!isNothing && !(error instanceof NotMaintainerError)) throw error
         const isWithdrawn = await this.#withdraw(null, actor, name).catch((refusal: unknown) => {
           if (!(refusal instanceof NotMaintainerError)) throw refusal
@@ -190,7 +195,7 @@ export class Switching {
     for (const name of names) this.#doubtful.delete(name)
   }
 
-  /** Makes a change; throws EnteringInterruptedError if it has a name, and it cannot be told whether it was made. */
+  /** Makes a change; throws OutcomeUnknownError if it cannot be told whether it was made. */
   async #change<T>(
     name: string | undefined,
     work: (isAgain: boolean) => Promise<T>,
@@ -215,9 +220,10 @@ export class Switching {
         // If not now, then before the next change, or when it is connected again.
         this.voidDoubtful().catch(() => undefined)
       }
-      throw isDoubtful && !isFinal(error)
-        ? perhapsChanged(error, await this.#standbyAwaited())
-        : await explain(error)
+      // Any other answer of the server says that it was not made.
+      if (isDoubtful && (!isFinal(error) || isDestroyed(error)))
+        throw perhapsChanged(error, await this.#standbyAwaited())
+      throw persistence.signal?.aborted ? error : notChanged(await explain(error))
     }
   }
 
@@ -257,4 +263,5 @@ function unless(isExpected: boolean, isKnown: (error: unknown) => boolean): (err
   }
 }
 
-const isRefused = (error: unknown): boolean => error instanceof NotMaintainerError
+const isRefused = (error: unknown): boolean =>
+  error instanceof NotMaintainerError || error instanceof WindowEndedError

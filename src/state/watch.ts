@@ -5,10 +5,10 @@ import { MaintenanceSetupError } from "../errors"
 import type { AnnouncedWindow, MaintenanceReport, MaintenanceStatus, StampedState } from "../mode/mode"
 import { shared, type SharedWatch } from "../shared"
 import { ControlConnection, type ClientFactory } from "./control-connection"
-import { isLocked } from "./locked"
 import { channelOf } from "./schema"
 import type { Backend } from "./fleet"
 import { Hearing } from "./hearing"
+import { isLocked } from "./sqlstate"
 import { StateStore } from "./state-store"
 
 /** How often the state is read where LISTEN does not deliver. */
@@ -43,6 +43,8 @@ type News = "notified" | "polled" | "none"
 export interface WatchOwner {
   /** Told of every new state. */
   changed(status: MaintenanceStatus): void
+  /** Told of every state that is read, be it new or not. */
+  read(state: StampedState): void
   /** Told once of a window that stands for longer than planned. */
   overdue(status: MaintenanceStatus): void
   /** Whether sessions keep statements prepared. */
@@ -62,6 +64,7 @@ export class Watch implements SharedWatch {
   readonly #channel: string
   readonly #hearing: Hearing
   readonly #onChange: WatchOwner["changed"]
+  readonly #onRead: WatchOwner["read"]
   readonly #onOverdue: WatchOwner["overdue"]
   readonly #backends: WatchOwner["backends"]
   readonly #isPrepared: boolean
@@ -105,7 +108,7 @@ export class Watch implements SharedWatch {
   constructor(
     createClient: ClientFactory,
     schema: string,
-    { changed, overdue, backends, isPrepared }: WatchOwner,
+    { changed, read, overdue, backends, isPrepared }: WatchOwner,
   ) {
     this.#control = new ControlConnection(createClient, {
       notification: (notification) => this.#notified(notification),
@@ -116,6 +119,7 @@ export class Watch implements SharedWatch {
     this.#channel = channelOf(schema)
     this.#hearing = new Hearing(this.#control, this.#channel)
     this.#onChange = changed
+    this.#onRead = read
     this.#onOverdue = overdue
     this.#backends = backends
     this.#isPrepared = isPrepared
@@ -189,6 +193,7 @@ export class Watch implements SharedWatch {
     const last = this.#last
     this.#last = status
     if (last && isAnother(status, last)) this.#onChange(status)
+    this.#onRead(state)
     this.#tellOverdue(status)
     this.#tell()
     this.#lookAgain(state)

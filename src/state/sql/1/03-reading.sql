@@ -91,7 +91,7 @@ begin
       when 'stranger' then format('maintenance is held by %s', state.maintainer)
       when 'normal' then 'the mode is normal: there is no maintenance'
       when 'busy' then format('a task of %s is running', state.maintainer)
-      when 'lost' then 'the maintenance was ended or taken over meanwhile'
+      when 'lost' then 'the maintenance is over, or another window lies over it'
       when 'past' then format('it is %s already', clock_timestamp())
       when 'far' then format('it is only %s, and a window begins within a year', clock_timestamp())
       when 'announced' then format('maintenance by %s is announced for %s', state.maintainer, state.since)

@@ -65,14 +65,19 @@ end $$;
 comment on function {schema}.project is
   'Makes the window that is in force the state, under the next epoch, or, if only windows have changed that are not, the same; returns the epoch. After lock_state(), in the transaction of each change of windows that are entering or standing.';
 
+create or replace function {schema}.why_expired(expired {schema}.window) returns text
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+  return case when (expired).lease is null or (expired).expires_at >= (expired).latest then 'expired' else 'lost' end;
+comment on function {schema}.why_expired is
+  'Why a window has ended by itself: its time was over, or nothing was heard of the process that it is tied to.';
+
 create or replace function {schema}.end_expired(state {schema}.state) returns {schema}.state
   language plpgsql
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  update {schema}.window set
-    position = 'over', ended_at = expires_at,
-    ended_because = case when lease is null or expires_at >= latest then 'expired' else 'lost' end
+  update {schema}.window w set position = 'over', ended_at = w.expires_at, ended_because = {schema}.why_expired(w)
   where position in ('entering', 'standing') and expires_at <= clock_timestamp();
   if state.expires_at <= clock_timestamp() then
     perform {schema}.project();

@@ -26,7 +26,8 @@ as $$
 declare
   state {schema}.state := {schema}.lock_state();
   end_of_task text := 'end of ' || done_task;
-  is_in_force boolean := coalesce(({schema}.in_force()).task = done_task, false);
+  last {schema}.window := {schema}.in_force();
+  is_own boolean := coalesce(last.task = done_task, false);
   own {schema}.window;
 begin
   if {schema}.made(end_of_task) then
@@ -34,13 +35,15 @@ begin
   end if;
   select * into own from {schema}.window w
   where w.task = done_task and w.position in ('entering', 'standing') order by w.place desc limit 1;
-  perform {schema}.close(
-    array(select w.id from {schema}.window w where w.task = done_task and w.position in ('entering', 'standing')), 'left', own.maintainer);
+  -- What lies under the window of somebody else was taken over by that, and will not be put back.
+  update {schema}.window w set
+    position = 'over', ended_by = last.maintainer, ended_at = case when is_own then clock_timestamp() else last.begun_at end,
+    ended_because = case when is_own then 'left' when w.maintainer = last.maintainer then 'switched' else 'taken over' end
+  where w.task = done_task and w.position in ('entering', 'standing');
   state.epoch := null;
-  if is_in_force then
+  if is_own then
     state.epoch := {schema}.project(end_of_task);
   elsif own.id is not null then
-    -- It was taken over, and will not be put back.
     perform {schema}.project(null, false);
   end if;
   perform {schema}.note_change(end_of_task, 'left', own.id, state.epoch, own.maintainer, false);

@@ -73,5 +73,72 @@ create or replace function {schema}.read_state()
 comment on function {schema}.read_state is
   'All that an instance is to know: status() and, as JSON (null if there are none), windows(); times in milliseconds since 1970, for how a timestamp is written depends on the session.';
 
+create or replace function {schema}.own_window(call_id text) returns {schema}.window
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select w.* from {schema}.window w
+    where w.id = coalesce(
+      (
+        select t.id from {schema}.window t
+        where t.task = (select c.task from {schema}.window c where c.id = call_id) order by t.place desc limit 1
+      ),
+      call_id
+    );
+  end;
+comment on function {schema}.own_window is
+  'The window that a call has opened; if it is that of a task, the last window of that task. Null if it was never there, or is there no more.';
+
+create or replace function {schema}.window_after(ended {schema}.window) returns {schema}.window
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select w.* from {schema}.window w
+    where w.begun_at >= (ended).ended_at and w.id <> (ended).id
+      -- Two conditions, an index each.
+      and (w.position <> 'over' or w.position = 'over' and w.ended_at >= (ended).ended_at)
+    order by w.begun_at, w.place limit 1;
+  end;
+comment on function {schema}.window_after is
+  'The window that was opened next when this one had ended: the one that replaced it, or that it was handed over as.';
+
+create or replace function {schema}.ending_of(call_id text)
+  returns table (
+    ended_because text, ended_by text, ended_at_ms bigint, next_mode text, next_maintainer text, grace_ms double precision
+  )
+  language plpgsql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  own {schema}.window := {schema}.own_window(call_id);
+  following {schema}.window;
+begin
+  grace_ms := own.grace_ms;
+  if own.id is null then
+    ended_because := 'replaced';
+  elsif own.position = 'over' then
+    following := {schema}.window_after(own);
+    ended_because := own.ended_because;
+    ended_by := own.ended_by;
+    ended_at_ms := {schema}.unix_ms(own.ended_at);
+  elsif own.expires_at <= clock_timestamp() then
+    -- Nobody has put that into the row yet.
+    ended_because := {schema}.why_expired(own);
+    ended_at_ms := {schema}.unix_ms(own.expires_at);
+  elsif own.position <> 'announced' then
+    following := {schema}.in_force();
+    if following.place > own.place then
+      ended_because := case when following.maintainer = own.maintainer then 'switched' else 'taken over' end;
+      ended_by := following.maintainer;
+      ended_at_ms := {schema}.unix_ms(following.begun_at);
+    end if;
+  end if;
+  next_mode := following.mode;
+  next_maintainer := following.maintainer;
+  return next;
+end $$;
+comment on function {schema}.ending_of is
+  'How the window ended that a call has opened, or the last one of its task, by whom and when, and the window that came next; "replaced" if it is there no more, as after a restore, and null if it is in force. What lies under another window was taken over by that, though it may come back.';
+
 -- A state whose row was lost comes back as its windows say. Without windows it stays as it is: nobody is let in for what was lost.
 select {schema}.project() from {schema}.state s, {schema}.in_force() w where w.id is not null and w.id is distinct from s.window_id;

@@ -1,0 +1,103 @@
+import {
+  MaintenanceError,
+  MaintenanceInputError,
+  NotMaintainerError,
+  OutcomeUnknownError,
+  type RefusalFacts,
+  type RunningTask,
+  StateUnavailableError,
+} from "../errors"
+import { capitalized, describeAnnounced, describeWindow, factsOf } from "./refusal"
+import { isPassingCode } from "./sqlstate"
+
+/** The error for a change of a window that somebody else holds. */
+export function notMaintainer(facts: RefusalFacts): NotMaintainerError {
+  return new NotMaintainerError(
+    `Mode not changed: ${facts.mode} maintenance is held ${describeWindow(facts)}; ` +
+      `only ${facts.maintainer} or an emergency user may change it.`,
+    facts,
+  )
+}
+
+/** The error for a window that cannot be announced beside somebody else's. */
+export function announcedByOthers(facts: RefusalFacts): NotMaintainerError {
+  return new NotMaintainerError(
+    `Mode not announced: ${describeAnnounced(facts)}; ` +
+      `only ${facts.maintainer} or an emergency user may announce another before.`,
+    facts,
+  )
+}
+
+/** The error for a leave() that has nothing to end, and nothing to take back but what somebody else has announced. */
+export function notTakenBack(refusal: NotMaintainerError): NotMaintainerError {
+  return new NotMaintainerError(
+    `Nothing to leave: the mode is normal, and what is announced is not yours. ${capitalized(describeAnnounced(refusal))}; ` +
+      `only ${refusal.maintainer} or an emergency user may take it back.`,
+    { ...factsOf(refusal), cause: refusal.cause },
+  )
+}
+
+/** Whether a call was refused because its user holds no window: there is none, or it is somebody else's. */
+export function holdsNothing(error: unknown): boolean {
+  return error instanceof NotMaintainerError || isNothingToChange(error)
+}
+
+/** Whether a call was refused because there is no window to change. */
+export function isNothingToChange(error: unknown): boolean {
+  return error instanceof MaintenanceInputError && error.mode === "normal"
+}
+
+/** "process 4711 on db-admin-1, since 2026-01-31T02:00:00.000Z", as far as it is known. */
+export function describeTask({ host, pid, since }: RunningTask): string {
+  const process = pid === undefined ? "a process" : `process ${pid} on ${host}`
+  return since ? `${process}, since ${since.toISOString()}` : process
+}
+
+/** The refusal of a second task of the same user. */
+export function anotherTask(task: RunningTask, facts: RefusalFacts): NotMaintainerError {
+  const which = `task of ${facts.maintainer} (${describeTask(task)})`
+  return new NotMaintainerError(
+    task.isGone
+      ? `Mode not changed: a ${which} was interrupted, for its process is gone; its window stands, ` +
+          `${describeWindow(facts)}. Enter, or leave(), as ${facts.maintainer} or an emergency user.`
+      : `Mode not changed: another ${which} is running, ${describeWindow(facts)}; two at once would end each ` +
+          "other's maintenance. Wait for it, or run this as another user.",
+    { ...facts, task },
+  )
+}
+
+/**
+ * The error for a change of the mode that was asked for, and not answered; `awaited` is a sentence for what it waits for, if that is
+ * known.
+ */
+export function perhapsChanged(cause: unknown, awaited: string | undefined): OutcomeUnknownError {
+  if (awaited !== undefined) {
+    return new OutcomeUnknownError(
+      `The mode is not changed yet: ${awaited} This call waits no more: look at status() then, and ask again; if a mode was ` +
+        "entered, nobody waits for what others had running.",
+      { cause },
+    )
+  }
+  return new OutcomeUnknownError(
+    "It is not known whether the mode was changed: the connection to the database was lost, or the database did not answer, " +
+      `when it had been asked to (${String(cause)}). Look at status() when it is there again, and ask again; if a mode was ` +
+      "entered, nobody waits for what others had running.",
+    { cause },
+  )
+}
+
+/** The error for a change of the mode that the database was not asked for, or has refused for a moment; any other error as it is. */
+export function notChanged(error: unknown): unknown {
+  if (error instanceof MaintenanceError || !isPassingCode(error)) return error
+  return new StateUnavailableError(
+    `Mode not changed: the database cannot be reached, or refuses for now (${String(error)}). Retry later.`,
+    { cause: error },
+  )
+}
+
+/** The error for a window that was opened, not entered to its end, and perhaps abandoned. */
+export function perhapsAbandoned({ cause, message }: OutcomeUnknownError): OutcomeUnknownError {
+  return new OutcomeUnknownError(`The mode was entered, and was to be what it was before again. ${message}`, {
+    cause,
+  })
+}

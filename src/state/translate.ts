@@ -1,0 +1,117 @@
+import {
+  MaintenanceError,
+  MaintenanceInputError,
+  MaintenanceSetupError,
+  type RefusalFacts,
+  type RunningTask,
+  WindowEndedError,
+} from "../errors"
+import { anotherTask, announcedByOthers, notMaintainer } from "./not-changed"
+import { accessRefused, writeVetoed } from "./refusal"
+import { codeOf, isUnreadable, untranslatable } from "./sqlstate"
+
+/** An error of the server, as `pg` hands it on. */
+interface ServerError extends Error {
+  readonly detail?: string
+  readonly hint?: string
+}
+
+/** The server's advice for what a window refused, where it is no plain write. */
+export function adviceIn(error: unknown): string | undefined {
+  const { hint } = error as ServerError
+  return detailOf(error as ServerError).is_cursor ? hint : undefined
+}
+
+function detailOf({ detail = "{}" }: ServerError) {
+  return JSON.parse(detail)
+}
+
+function factsIn(error: ServerError): RefusalFacts {
+  const { mode, maintainer, reason, message, since, expires_at, retry_after_ms } = detailOf(error)
+  return {
+    mode,
+    maintainer: maintainer ?? undefined,
+    reason: reason ?? undefined,
+    publicMessage: message ?? undefined,
+    since: dateIn(since),
+    expiresAt: dateIn(expires_at),
+    retryAfterMs: typeof retry_after_ms === "number" ? Math.max(0, retry_after_ms) : undefined,
+    cause: error,
+  }
+}
+
+function taskIn(error: ServerError): RunningTask {
+  const { task_instance, task_host, task_pid, task_since, task_is_gone } = detailOf(error)
+  return {
+    host: task_host ?? undefined,
+    pid: task_pid ?? undefined,
+    since: dateIn(task_since),
+    isGone: task_is_gone === true,
+    instance: task_instance ?? undefined,
+  }
+}
+
+function dateIn(unixMs: unknown): Date | undefined {
+  return typeof unixMs === "number" ? new Date(unixMs) : undefined
+}
+
+/** What a function that changes a window would have done, if there were one, and what helps. */
+const nothingTo: Readonly<Record<string, string>> = {
+  leave: "leave: the mode is normal already. Where that is no error, pass ifHeld: true.",
+  extend: "extend: the mode is normal already.",
+  transfer: "hand over: the mode is normal already.",
+}
+
+/**
+ * The error of the plugin's own SQL as one of this package's classes: a refusal by its SQLSTATE (MM001 to MM008),
+ * an unreadable state as a MaintenanceSetupError. `called` is the function that raised it, where that matters. Anything else (a lost
+ * connection, 40001, a timeout) is returned as it is.
+ */
+export function translateStateError(error: unknown, schema: string, called = "leave"): unknown {
+  if (!(error instanceof Error) || error instanceof MaintenanceError) return error
+  const serverError: ServerError = error
+  switch (codeOf(error)) {
+    case "MM001":
+      return writeVetoed(factsIn(serverError))
+    case "MM002":
+      return accessRefused(factsIn(serverError))
+    case "MM003":
+      return notMaintainer(factsIn(serverError))
+    case "MM004":
+      return new MaintenanceInputError(`There is no maintenance to ${nothingTo[called]}`, {
+        mode: "normal",
+        cause: error,
+      })
+    case "MM005":
+      return anotherTask(taskIn(serverError), factsIn(serverError))
+    case "MM006":
+      return new WindowEndedError(
+        "The maintenance is over, or another window lies over it. Look at status().",
+        factsIn(serverError),
+      )
+    case "MM007":
+      return new MaintenanceInputError(
+        `A window cannot begin at that time: ${error.message}, by the database's clock.`,
+        { cause: error },
+      )
+    case "MM008":
+      return announcedByOthers(factsIn(serverError))
+    case untranslatable:
+      return new MaintenanceInputError(
+        `This database cannot hold the name of the user, or the reason (${error.message}), so nothing is committed for it: ` +
+          "use characters that its encoding has.",
+        { cause: error },
+      )
+  }
+  return isUnreadable(error) ? unreadableState(error, schema) : error
+}
+
+function unreadableState(error: Error, schema: string): MaintenanceSetupError {
+  return new MaintenanceSetupError(
+    `The state of the maintenance cannot be read (${error.message}), so nothing is committed. ` +
+      `Is the schema "${schema}" installed in this database, and may this role use it? Restart an application whose ` +
+      `role may create objects (migrate: true), or have a DBA run the SQL of maintenanceSchemaSql({ schema: ` +
+      `"${schema}", role }).`,
+    { cause: error },
+  )
+}
