@@ -377,6 +377,34 @@ describe("An entering that is disturbed", () => {
     }
   })
 
+  it("is interrupted if another window lay over it for a while: it is in force, and nobody has waited", async () => {
+    const { maintenance } = installed.current
+    await withBystander(async () => {
+      const told = firstDraining(maintenance)
+      const error = errorOf(maintenance.enter("exclusive", { as: "alice", drain: forever }))
+      await told
+      const task = {
+        id: "over",
+        task: "task",
+        mode: "concurrent",
+        acting_user: "break-glass",
+        is_emergency: true,
+      }
+      await withClient(database.current.url, async (client) => {
+        // As if its watch had lost its connection.
+        await client.query("begin; update maintenance.window set instance = -1 where position = 'entering'")
+        await client.query("select maintenance.start_entering($1::jsonb)", [{ ...task, within_ms: 1000 }])
+        await client.query("select maintenance.finish('task'); commit")
+      })
+      expect(await error).to.be.instanceOf(EnteringInterruptedError)
+      expect(((await error) as Error).message).to.match(
+        /^The mode is in force, but enter\(\) did not finish waiting: another window lay over it meanwhile\./,
+      )
+      expect(await state()).to.deep.equal({ mode: "exclusive", state: "exclusive", isInterrupted: true })
+    })
+    await maintenance.leave({ as: "alice" })
+  })
+
   it("is over if after a failover that lost it another window has the same epoch, and that is left alone", async () => {
     const { maintenance } = installed.current
     await withBystander(async () => {

@@ -112,10 +112,13 @@ describe("A during() whose process is gone", () => {
     await withMaintenance(database.current.url, {}, async (other) => {
       const secondOne = beside()
       await other.maintenance.during("concurrent", { as: "alice" }, async () => {
-        expect(await secondOne())
-          .to.be.instanceOf(NotMaintainerError)
-          .with.property("message")
-          .match(refused)
+        const refusal = await secondOne()
+        expect(refusal).to.be.instanceOf(NotMaintainerError).with.property("message").match(refused)
+        expect((refusal as NotMaintainerError).task).to.include({
+          host: hostname(),
+          pid: process.pid,
+          isGone: false,
+        })
         const before = (await maintenance.status()).instances.map(({ id }) => id)
         await database.current.sql(
           "select pg_terminate_backend(pid, 60000) from pg_stat_activity " +

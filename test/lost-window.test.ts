@@ -177,6 +177,7 @@ describe("A window that is gone", () => {
       // By another process, as it were.
       const { url } = database.current
       await withMaintenance(url, {}, (other) => lose(other.maintenance, url))
+      await statusOf(maintenance)
       expect(await warned).to.match(new RegExp(`^The maintenance by alice \\(rebuild\\) is over: ${says}$`))
     })
   }

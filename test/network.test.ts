@@ -2,6 +2,7 @@ import { expect } from "chai"
 import {
   type Draining,
   OutcomeUnknownError,
+  StateUnavailableError,
   type Maintenance,
   type MaintenanceReport,
   type MaintenanceStatus,
@@ -97,6 +98,21 @@ describe("A network", () => {
           await assertWorks(networked)
         }
       }
+    })
+  })
+
+  it("that is away has a change of the mode fail, which was not asked for, and can be retried", async () => {
+    await withNetwork(async ({ proxy, maintenance }) => {
+      await maintenance.enter("concurrent", { as })
+      proxy.refuse(true)
+      await proxy.cutAll()
+      // Then it is known that the connection is lost.
+      expect(await errorOf(maintenance.status())).to.be.instanceOf(Error)
+      const error = await errorOf(maintenance.leave({ as }))
+      expect(error).to.be.instanceOf(StateUnavailableError).and.include({ isDestroyed: false })
+      expect((error as Error).message).to.match(/^Mode not changed: the database cannot be reached/)
+      proxy.refuse(false)
+      await maintenance.leave({ as })
     })
   })
 

@@ -81,6 +81,8 @@ const errorNames = [
   "MaintenanceSetupError",
   "NotMaintainerError",
   "OutcomeUnknownError",
+  "StateUnavailableError",
+  "WindowEndedError",
   "WriteVetoedError",
 ]
 
