@@ -65,19 +65,28 @@ end $$;
 comment on function {schema}.project is
   'Makes the window that is in force the state, under the next epoch, or, if only windows have changed that are not, the same; returns the epoch. After lock_state(), in the transaction of each change of windows that are entering or standing.';
 
-create or replace function {schema}.why_expired(expired {schema}.window) returns text
-  language sql immutable
+create or replace function {schema}.as_expired(ended {schema}.window) returns {schema}.window
+  language plpgsql immutable
   set search_path = pg_catalog, pg_temp
-  return case when (expired).lease is null or (expired).expires_at >= (expired).latest then 'expired' else 'lost' end;
-comment on function {schema}.why_expired is
-  'Why a window has ended by itself: its time was over, or nothing was heard of the process that it is tied to.';
+as $$
+begin
+  ended.position := 'over';
+  ended.ended_at := ended.expires_at;
+  ended.ended_because := case when ended.lease is null or ended.expires_at >= ended.latest then 'expired' else 'lost' end;
+  return ended;
+end $$;
+comment on function {schema}.as_expired is 'A window as it is when it has expired.';
 
 create or replace function {schema}.end_expired(state {schema}.state) returns {schema}.state
   language plpgsql
   set search_path = pg_catalog, pg_temp
+  -- By the index of those that are not over; without statistics, as on a new table, PostgreSQL would read through all.
+  set enable_seqscan = off
 as $$
 begin
-  update {schema}.window w set position = 'over', ended_at = w.expires_at, ended_because = {schema}.why_expired(w)
+  update {schema}.window w set (position, ended_at, ended_because) = (
+    select expired.position, expired.ended_at, expired.ended_because from {schema}.as_expired(w) expired
+  )
   where position in ('entering', 'standing') and expires_at <= clock_timestamp();
   if state.expires_at <= clock_timestamp() then
     perform {schema}.project();

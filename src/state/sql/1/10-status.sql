@@ -114,6 +114,10 @@ declare
   following {schema}.window;
 begin
   grace_ms := own.grace_ms;
+  -- Perhaps nobody has put that into the row yet.
+  if own.position in ('entering', 'standing') and own.expires_at <= clock_timestamp() then
+    own := {schema}.as_expired(own);
+  end if;
   if own.id is null then
     ended_because := 'replaced';
   elsif own.position = 'over' then
@@ -121,10 +125,6 @@ begin
     ended_because := own.ended_because;
     ended_by := own.ended_by;
     ended_at_ms := {schema}.unix_ms(own.ended_at);
-  elsif own.expires_at <= clock_timestamp() then
-    -- Nobody has put that into the row yet.
-    ended_because := {schema}.why_expired(own);
-    ended_at_ms := {schema}.unix_ms(own.expires_at);
   elsif own.position <> 'announced' then
     following := {schema}.in_force();
     if following.place > own.place then
