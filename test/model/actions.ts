@@ -38,10 +38,11 @@ export const processes = ["a", "b"]
 
 const some = <T>(...values: T[]) => constantFrom(...values)
 const which = nat({ max: 9 })
-const user = some("alice", "alice", "alice", "bob", "root", "root", "chief")
+const user = some("alice", "alice", "alice", "alice", "alice", "bob", "root", "root", "chief")
 const process = some("a", "a", "b")
 const by = { user, process: some("a", "a", "b", null) }
-const hours = some(null, null, null, 2, 5)
+const hours = some(null, null, null, null, 2, 5)
+const newEnd = some(null, 2, 5, 5)
 
 const opening = {
   ...by,
@@ -49,7 +50,7 @@ const opening = {
   within: some(null, null, 0, 0, 1, 2),
   then: some<"end" | "wait">("end", "end", "wait"),
   hours,
-  tie: some<"tied" | "untied" | null>(null, null, null, null, null, "tied", "tied", "untied"),
+  tie: some<"tied" | "untied" | null>(null, null, null, null, null, null, "tied", "untied"),
   reason: some(null, "rebuild", "repair"),
 }
 
@@ -67,7 +68,7 @@ export const stories: Arbitrary<Action[]> = array(
     { weight: 5, arbitrary: act({ kind: kind("finish"), which }) },
     { weight: 2, arbitrary: act({ kind: kind("again"), which }) },
     { weight: 2, arbitrary: act({ kind: kind("leave"), isVoid: some(false, false, true), ...by }) },
-    { weight: 5, arbitrary: act({ kind: kind("extend"), hours, ...by }) },
+    { weight: 8, arbitrary: act({ kind: kind("extend"), hours: newEnd, ...by }) },
     { weight: 2, arbitrary: act({ kind: kind("transfer"), to: some(...users), ...by }) },
     { weight: 1, arbitrary: act({ kind: kind("renew"), process }) },
     { weight: 2, arbitrary: act({ kind: kind("kill"), process }) },

@@ -50,8 +50,8 @@ function overDifference(model: Model, { over: found }: Snapshot): string | undef
   return undefined
 }
 
-/** The epoch counts what is in force, the stamp names the state: it stays only if the window is merely to stand for longer. */
-function changeDifference({ state: old }: Snapshot, { state }: Snapshot): string | undefined {
+/** The epoch counts what is in force, the stamp names the state: it stays if the window is merely to stand for longer. */
+function changeDifference({ state: old, hasStamp }: Snapshot, { state }: Snapshot): string | undefined {
   const isOther = old.window_id !== state.window_id
   if (isOther !== state.epoch > old.epoch || state.epoch < old.epoch)
     return `the epoch was ${old.epoch} for "${old.window_id}", and is ${state.epoch} for "${state.window_id}"`
@@ -61,6 +61,8 @@ function changeDifference({ state: old }: Snapshot, { state }: Snapshot): string
   const isSame = JSON.stringify(oldRest) === JSON.stringify(rest)
   if (isSame && isLonger && stamp !== oldStamp)
     return "the stamp changed, though the window only stands for longer"
+  if (isSame && end === oldEnd && hasStamp && stamp !== oldStamp)
+    return "the stamp changed, though the state did not"
   if (!(isSame && (isLonger || end === oldEnd)) && stamp === oldStamp)
     return "the state changed, and its stamp did not"
   return undefined
