@@ -1,5 +1,5 @@
 import { type Arbitrary, array, constant, constantFrom, nat, oneof, record } from "fast-check"
-import type { Mode } from "./model"
+import type { Mode } from "./window"
 
 /** Something that a user, a process or the clock does. Numbers choose among what there is by then. */
 export type Action =

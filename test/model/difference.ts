@@ -1,6 +1,7 @@
 import { isEmergency, users } from "./actions"
-import type { Model, Window } from "./model"
+import type { Model } from "./model"
 import type { Row, Snapshot } from "./snapshot"
+import type { Window } from "./window"
 
 /** How what the database says differs from the rules; undefined if it does not. `before` is what it said before a call. */
 export function difference(model: Model, after: Snapshot, before: Snapshot | undefined): string | undefined {

@@ -5,10 +5,11 @@ import type { Client } from "pg"
 import type { Maintenance } from "../../src"
 import { StateFunctions } from "../../src/state/state-functions"
 import { difference } from "./difference"
-import { Model, Refusal } from "./model"
+import { Model } from "./model"
 import { make, type Plan, scriptOf, type Step } from "./plans"
 import { rules } from "./rules"
 import { type Snapshot, snapshot } from "./snapshot"
+import { Refusal } from "./window"
 
 /** A plan that is under way: it runs, or waits for its turn to call a function of the database. */
 interface Run {

@@ -1,7 +1,7 @@
 import { type Arbitrary, array, constant, constantFrom, oneof, record } from "fast-check"
 import type { Maintenance } from "../../src"
 import { users } from "./actions"
-import type { Mode } from "./model"
+import type { Mode } from "./window"
 
 /** A call of a user; what is within a task is called one after the other. */
 export type Step =

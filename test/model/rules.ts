@@ -1,4 +1,5 @@
-import { type Mode, type Model, Refusal } from "./model"
+import type { Model } from "./model"
+import { type Mode, Refusal } from "./window"
 
 /** What start_entering() is asked for, by the plugin. */
 interface Request {

@@ -1,8 +1,9 @@
 import { Client } from "pg"
 import { type Action, isEmergency } from "./actions"
 import { difference } from "./difference"
-import { type Actor, Model, type Opening, Refusal } from "./model"
+import { Model } from "./model"
 import { emptied, type Snapshot, snapshot } from "./snapshot"
+import { type Actor, type Opening, Refusal } from "./window"
 
 /** A call that can be made again: its text, and what the rules make of it. */
 interface Call {
