@@ -87,8 +87,10 @@ describe("Each change of a window", () => {
     const end = "select made_by, window_id, epoch from maintenance.change where name = 'end of t'"
     expect(await database.sql(end)).to.deep.equal([{ made_by: "alice", window_id: "a", epoch: null }])
     expect(
-      await database.sql("select id, ended_by from maintenance.window where position = 'over'"),
-    ).to.deep.equal([{ id: "a", ended_by: "alice" }])
+      await database.sql(
+        "select id, ended_because, ended_by from maintenance.window where position = 'over'",
+      ),
+    ).to.deep.equal([{ id: "a", ended_because: "taken over", ended_by: "root" }])
     await database.sql("select maintenance.finish('u')")
   })
 })

@@ -376,6 +376,8 @@ export class Watch implements SharedWatch {
     if (payload === "tell") {
       this.#isAsked = true
       this.#tell()
+    } else if (payload === "windows") {
+      this.#read()
     } else {
       this.outdate()
     }

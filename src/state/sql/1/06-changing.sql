@@ -57,9 +57,8 @@ begin
     window_id = current.window_id,
     made_by = case when is_counted then coalesce(change_name, gen_random_uuid()::text) else s.made_by end
   returning s.epoch into new_epoch;
-  if is_counted then
-    perform pg_notify({channel}, new_epoch::text);
-  end if;
+  -- If only windows have changed that are not in force, what is known of the mode goes on to be true.
+  perform pg_notify({channel}, case when is_counted then new_epoch::text else 'windows' end);
   return new_epoch;
 end $$;
 comment on function {schema}.project is
