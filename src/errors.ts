@@ -22,6 +22,7 @@ export interface ActedFor {
 
 /** What is known of the window that refused. */
 export interface RefusalFacts {
+  readonly windowId?: string | undefined
   readonly mode?: Mode | undefined
   readonly maintainer?: string | undefined
   readonly reason?: string | undefined
@@ -44,6 +45,8 @@ export abstract class MaintenanceError extends TypeORMError {
   abstract override get name(): string
   /** Stable, for programs: does not change with the message. */
   abstract readonly code: string
+  /** The window that refused, if one did: names it in the journal. Not printed. */
+  declare readonly windowId: string | undefined
   /** The mode that refused, if a window did. */
   declare readonly mode: Mode | undefined
   /** Who holds the window. */
@@ -71,6 +74,7 @@ export abstract class MaintenanceError extends TypeORMError {
     const window = { mode, maintainer, reason, publicMessage, since, expiresAt, retryAfterMs }
     const known = Object.entries({ ...window, actedFor })
     Object.assign(this, Object.fromEntries(known.filter(([, value]) => value !== undefined)))
+    if (facts.windowId !== undefined) hide(this, { windowId: facts.windowId })
     if (cause !== undefined) hide(this, { cause })
   }
 

@@ -38,6 +38,7 @@ export type {
   Mode,
   OpenWindow,
 } from "./mode/mode"
+export type { JournalOptions, PastWindow, RefusalCount } from "./mode/journal"
 export type { MaintenanceOptions } from "./options"
 export type { RefusalPolicy } from "./shared"
 export { MaintenanceMigration } from "./state/migration"

@@ -1,4 +1,5 @@
 import { inspect } from "node:util"
+import { isDate } from "node:util/types"
 import { MaintenanceInputError } from "./errors"
 import { type Mode, modes } from "./mode/mode"
 
@@ -90,6 +91,25 @@ export function checkExpiry(value: unknown, name = "expiresInMs"): number | unde
   if (typeof value === "number" && value >= minExpiryMs && value <= maxDurationMs) return value
   throw new MaintenanceInputError(
     `The option ${name} is a number of milliseconds from ${minExpiryMs} to ${maxDurationMs}; this one is ${inspect(value)}.`,
+  )
+}
+
+/** A time as given by a caller, or none; throws MaintenanceInputError. */
+export function checkTime(name: string, value: unknown): Date | undefined {
+  if (value === undefined || (isDate(value) && !Number.isNaN(value.getTime()))) return value
+  throw new MaintenanceInputError(`The option ${name} is a valid Date; this one is ${inspect(value)}.`)
+}
+
+/** A count as given by a caller, or its default; throws MaintenanceInputError. */
+export function checkCount(
+  name: string,
+  value: unknown,
+  { max, fallback }: { max: number; fallback: number },
+): number {
+  if (value === undefined) return fallback
+  if (Number.isInteger(value) && (value as number) >= 1 && (value as number) <= max) return value as number
+  throw new MaintenanceInputError(
+    `The option ${name} is a whole number from 1 to ${max}; this one is ${inspect(value)}.`,
   )
 }
 

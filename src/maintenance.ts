@@ -18,6 +18,7 @@ import {
   type WriteVetoedError,
 } from "./errors"
 import { currentTask, knownUser, namedActor, runAs, runTask, runWithPolicy } from "./identity"
+import type { JournalOptions, PastWindow } from "./mode/journal"
 import type {
   Actor,
   Entered,
@@ -29,11 +30,13 @@ import type {
   StampedState,
 } from "./mode/mode"
 import {
+  checkCount,
   checkExpiry,
   checkFlag,
   checkMode,
   checkOptions,
   checkSignal,
+  checkTime,
   checkUser,
   checkWork,
   durationOf,
@@ -41,7 +44,7 @@ import {
 import { checkPolicy, type MaintenanceOptions, resolveOptions } from "./options"
 import { type RefusalPolicy, shared } from "./shared"
 import { interruptedTask, taskEndedBySignal, taskLost } from "./drain/failure"
-import { fateOf, insteadOf, type Tenure } from "./drain/fate"
+import { type Fate, fateOf, insteadOf, type Tenure } from "./drain/fate"
 import { SignalledWindow } from "./drain/signalled-window"
 import { holdsNothing } from "./state/not-changed"
 import type { Opened } from "./state/switching"
@@ -258,6 +261,18 @@ export class Maintenance {
     const waited = { mode, actor: { user: to, isEmergency: false }, reason, call: "transfer()", tell }
     await this.#entering.handedOver(store, opened, waited, withinMs)
     return status
+  }
+
+  /**
+   * The windows that are over, the last first, with what they refused; kept for `journalDays`. Throws MaintenanceInputError for an
+   * option that makes no sense, and StateUnavailableError if the database does not answer.
+   */
+  async journal(options: JournalOptions = {}): Promise<PastWindow[]> {
+    checkOptions(options, ["since", "limit"])
+    const since = checkTime("since", options.since)
+    const limit = checkCount("limit", options.limit, { max: 1000, fallback: 100 })
+    // Nothing ended before 1970, and PostgreSQL knows no time that is as early as a Date can be.
+    return this.#installation.journal({ sinceMs: since && Math.max(0, since.getTime()), limit })
   }
 
   /** The state, and the instances, read from the database. */
@@ -480,12 +495,22 @@ export class Maintenance {
     successor: OpenWindow | undefined,
   ): Promise<void> {
     const fate = await fateOf(await this.#installation.store(), held.id)
+    this.#noteIfReplaced(held, fate)
     const { maintainer, reason } = held.was
     const which = `The maintenance by ${maintainer}${reason === undefined ? "" : ` (${reason})`}`
     const why = `${fate.why}. ${insteadOf(status)}`
     if (!successor) warn(`${which} is over: ${why}`)
     // Its maintainer has entered another mode.
     else if (fate.endedBecause === "replaced") warn(`${which} is not as it was: ${why}`)
+  }
+
+  /** Notes in the journal that a window is over which was entered here, if the state is of another history, in which there is none. */
+  #noteIfReplaced({ id, was }: Tenure, { endedBecause }: Fate): void {
+    if (endedBecause !== "replaced") return
+    const { journal } = this.#installation.watch.store
+    journal.noteReplaced({ ...was, id }).catch((error: unknown) => {
+      warn(`A window of ${was.maintainer} that is gone could not be noted in the journal: ${String(error)}`)
+    })
   }
 
   /** Enters; with `leaveOnSignal`, a signal breaks that off, or ends by `leave` what has been entered. */
@@ -510,7 +535,11 @@ export class Maintenance {
     const { mode } = this.#installation.watch.latest ?? was
     const { putBack, status } = await this.#endOf(task).finally(() => signalled?.release())
     if (signalled?.endedBy) throw taskEndedBySignal(signalled.endedBy, await fateOf(store, id), status)
-    if (!putBack) throw taskLost(await fateOf(store, id), status)
+    if (!putBack) {
+      const fate = await fateOf(store, id)
+      this.#noteIfReplaced({ id, was }, fate)
+      throw taskLost(fate, status)
+    }
     if (mode !== "concurrent" || status.mode !== "exclusive") return
     await this.#feed.whileUnderWay((tell) => this.#entering.putBack(store, putBack, status, tell))
   }

@@ -44,6 +44,11 @@ export interface MaintenanceOptions {
    * `query` of the blockers has it in any case. Default: `false`.
    */
   showsQueries?: boolean | undefined
+  /**
+   * Number of days for which windows that are over are kept in the journal, with what they refused; 1 to 36500. Of several DataSources
+   * on one schema, the smallest decides. Default: 400.
+   */
+  journalDays?: number | undefined
 }
 
 /** The options with every default in place. */
@@ -57,7 +62,11 @@ export interface ResolvedOptions {
   readonly maxWaitMs: number
   readonly maxWaiting: number
   readonly showsQueries: boolean
+  readonly journalDays: number
 }
+
+/** The longest time for which the journal is kept, in days: a century. */
+const maxJournalDays = 36_500
 
 const refusalPolicies: readonly unknown[] = ["throw", "wait"] satisfies RefusalPolicy[]
 
@@ -77,6 +86,7 @@ const known = new Set([
   "maxWaitMs",
   "maxWaiting",
   "showsQueries",
+  "journalDays",
 ])
 
 /** Checks the options and fills in the defaults; throws MaintenanceSetupError. */
@@ -99,6 +109,7 @@ export function resolveOptions(options: MaintenanceOptions): ResolvedOptions {
     maxWaitMs = 300_000,
     maxWaiting = 1000,
     showsQueries = false,
+    journalDays = 400,
   } = options
   if (typeof currentUser !== "function") {
     throw new MaintenanceSetupError(
@@ -121,10 +132,14 @@ export function resolveOptions(options: MaintenanceOptions): ResolvedOptions {
       `The option onRefused is "throw" or "wait"; this one is ${inspect(onRefused)}.`,
     )
   }
-  for (const [name, value] of Object.entries({ maxWaitMs, maxWaiting })) {
-    if (!Number.isInteger(value) || value < 0 || value > maxDurationMs)
+  for (const [name, value, min, max] of [
+    ["maxWaitMs", maxWaitMs, 0, maxDurationMs],
+    ["maxWaiting", maxWaiting, 0, maxDurationMs],
+    ["journalDays", journalDays, 1, maxJournalDays],
+  ] as const) {
+    if (!Number.isInteger(value) || value < min || value > max)
       throw new MaintenanceSetupError(
-        `The option ${name} is a whole number from 0 to ${maxDurationMs}; this one is ${inspect(value)}.`,
+        `The option ${name} is a whole number from ${min} to ${max}; this one is ${inspect(value)}.`,
       )
   }
   return Object.freeze({
@@ -137,6 +152,7 @@ export function resolveOptions(options: MaintenanceOptions): ResolvedOptions {
     maxWaitMs,
     maxWaiting,
     showsQueries,
+    journalDays,
   })
 }
 

@@ -7,7 +7,7 @@ import type { WindowEnding } from "../state/window-ending"
 /** A window that was entered here: the name of the call, and what it was. */
 export interface Tenure {
   readonly id: string
-  readonly was: Pick<MaintenanceStatus, "maintainer" | "reason" | "since">
+  readonly was: Pick<MaintenanceStatus, "mode" | "maintainer" | "reason" | "message" | "since">
 }
 
 /** What became of a window. */

@@ -2,6 +2,7 @@ import { AsyncResource } from "node:async_hooks"
 import type { DataSource } from "typeorm"
 import { AccessRefusedError, MaintenanceSetupError, type RefusedChange, WriteVetoedError } from "../errors"
 import { currentActor, currentPolicy } from "../identity"
+import type { PastWindow } from "../mode/journal"
 import {
   type Actor,
   isAdmitted,
@@ -15,6 +16,7 @@ import { destroyed } from "../state/destroyed"
 import { notWritable } from "../state/refusal"
 import { briefMs, persistently } from "../state/persistence"
 import type { Backend } from "../state/fleet"
+import type { JournalRange } from "../state/journal"
 import { shared } from "../shared"
 import { isLocked } from "../state/sqlstate"
 import { SharedQuestion } from "../state/shared-question"
@@ -98,6 +100,7 @@ export class Installation {
     this.#events = events
     this.#watch = new Watch(clientFactory(this.#driver), options.schema, {
       isPrepared: options.preparedStatements,
+      journalDays: options.journalDays,
       changed: (status) => {
         this.#waitingRoom.changed()
         this.#places.letIn()
@@ -158,6 +161,12 @@ export class Installation {
     return { ...report }
   }
 
+  /** The windows that are over; rejects with MaintenanceSetupError. */
+  async journal(range: JournalRange): Promise<PastWindow[]> {
+    await this.store()
+    return this.#watch.journal(range)
+  }
+
   /** Throws the refusal, and tells of it, if the actor may not write; rejects with MaintenanceSetupError. */
   async assertWritable(actor: Actor): Promise<void> {
     const refusal = await this.refusalOf(actor)
@@ -176,7 +185,7 @@ export class Installation {
   /** Tells of an error, if it is a refusal; returns it. */
   refused(error: unknown): unknown {
     if (isRefusal(error)) {
-      this.#watch.countRefusal()
+      this.#watch.countRefusal(error)
       this.#events.refused(error)
     }
     return error

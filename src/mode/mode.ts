@@ -11,6 +11,8 @@ export type Mode = (typeof modes)[number]
 export interface MaintenanceStatus {
   /** What others than the maintainer may do now. */
   readonly mode: Mode
+  /** The window that is in force: names it in `windows`, and later in the journal; absent in normal mode. */
+  readonly windowId?: string
   /** The user who entered the maintenance; absent in normal mode. */
   readonly maintainer?: string
   /** Why, as the maintainer said on entering. */

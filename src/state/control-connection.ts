@@ -132,14 +132,17 @@ export class ControlConnection {
     }, priority)
   }
 
-  /** As `query`, once, on a connection of its own. */
+  /** As `query`, once, on a connection of its own; waits for an answer as long as it takes, if `withinMs` is not given. */
   async queryElsewhere<Row extends QueryResultRow>(
     text: string,
     values: unknown[],
+    withinMs?: number,
   ): Promise<QueryResult<Row>> {
     const client = await this.#openClient()
     try {
-      return await client.query<Row>(text, values)
+      return await (withinMs === undefined
+        ? client.query<Row>(text, values)
+        : answered(client, () => client.query<Row>(text, values), withinMs))
     } finally {
       await end(client)
     }
@@ -278,6 +281,26 @@ function unanswered(withinMs: number, cause: unknown): StateUnavailableError {
       "to is not known. Try again.",
     { cause },
   )
+}
+
+/** Runs a statement; destroys the connection if there is no answer in time, and throws StateUnavailableError. */
+async function answered<T>(
+  { connection }: ControlClient,
+  run: () => Promise<T>,
+  withinMs: number,
+): Promise<T> {
+  let isSilent = false
+  const givingUp = setTimeout(() => {
+    isSilent = true
+    connection.stream.destroy()
+  }, withinMs)
+  try {
+    return await run()
+  } catch (error) {
+    throw isSilent ? unanswered(withinMs, error) : error
+  } finally {
+    clearTimeout(givingUp)
+  }
 }
 
 /** How long an end may take before the socket is closed without one. */

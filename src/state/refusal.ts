@@ -154,9 +154,9 @@ export function capitalized(sentence: string): string {
 
 /** What a state, or the error of a refusal, tells of the window. */
 export function factsOf(told: RefusalFacts & { readonly message?: string }): RefusalFacts {
-  const { mode, maintainer, reason, since, expiresAt, retryAfterMs } = told
+  const { windowId, mode, maintainer, reason, since, expiresAt, retryAfterMs } = told
   // That of an error is its own.
   const publicMessage =
     told instanceof MaintenanceError ? told.publicMessage : (told.publicMessage ?? told.message)
-  return { mode, maintainer, reason, publicMessage, since, expiresAt, retryAfterMs }
+  return { windowId, mode, maintainer, reason, publicMessage, since, expiresAt, retryAfterMs }
 }

@@ -7,6 +7,8 @@ interface Reading {
   /** The columns to read. Default: all. */
   readonly columns?: string | undefined
   readonly priority?: Priority | undefined
+  /** For what may take long: it is read over a connection of its own, for so many milliseconds at most. Default: over the control connection. */
+  readonly apartWithinMs?: number | undefined
 }
 
 /** The SQL functions of a schema, called over the control connection; their refusals are errors of this package. */
@@ -23,13 +25,17 @@ export class StateFunctions {
   async rows<Row extends object>(
     name: string,
     values: readonly unknown[] = [],
-    { columns = "*", priority }: Reading = {},
+    { columns = "*", priority, apartWithinMs }: Reading = {},
   ): Promise<Row[]> {
     const parameters = values.map((_, index) => `$${index + 1}`).join(", ")
     const given = values.map((value) => value ?? null)
     const call = `select ${columns} from "${this.schema}".${name}(${parameters})`
     try {
-      return (await this.#control.query<Row>(call, given, { priority })).rows
+      const { rows } =
+        apartWithinMs === undefined
+          ? await this.#control.query<Row>(call, given, { priority })
+          : await this.#control.queryElsewhere<Row>(call, given, apartWithinMs)
+      return rows
     } catch (error) {
       throw translateStateError(error, this.schema, name)
     }

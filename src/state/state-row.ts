@@ -24,6 +24,7 @@ export interface StateRow {
   readonly ends_in_ms: number | null
   readonly ends_at_ms: number | null
   readonly stamp: string | null
+  readonly window_id: string | null
   /** JSON of an array of WindowRow; null for none. */
   readonly windows: string | null
 }
@@ -73,6 +74,7 @@ function statusIn(row: StateRow, announced: AnnouncedWindow | undefined): Mainte
     mode,
     epoch,
     ...given({
+      windowId: row.window_id,
       maintainer,
       reason,
       message,
@@ -114,11 +116,12 @@ function isAnnounced(window: MaintenanceWindow): window is AnnouncedWindow & { p
 /** The last moment that a Date can be; PostgreSQL's go some thousand years further. */
 const lastMs = 8.64e15
 
-function dateOf(unixMs: number | null): Date | null {
+/** A time in milliseconds since 1970, as a Date. */
+export function dateOf(unixMs: number | null): Date | null {
   return unixMs === null ? null : new Date(Math.min(unixMs, lastMs))
 }
 
 /** What of it is not null. */
-function given<T extends object>(facts: T): { [K in keyof T]?: NonNullable<T[K]> } {
+export function given<T extends object>(facts: T): { [K in keyof T]?: NonNullable<T[K]> } {
   return Object.fromEntries(Object.entries(facts).filter(([, fact]) => fact !== null)) as never
 }

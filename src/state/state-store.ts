@@ -4,6 +4,7 @@ import type { MaintenanceStatus, StampedState } from "../mode/mode"
 import type { ControlConnection } from "./control-connection"
 import { Fleet } from "./fleet"
 import { installAloud } from "./installation-notice"
+import { Journal } from "./journal"
 import { stateLocked } from "./locked"
 import { briefMs, persistently } from "./persistence"
 import { installSchema, isUpToDate, lookAtSchema } from "./schema"
@@ -20,6 +21,7 @@ const installWithinMs = 300_000
 export class StateStore {
   readonly switching: Switching
   readonly fleet: Fleet
+  readonly journal: Journal
   readonly #control: ControlConnection
   readonly #functions: StateFunctions
   readonly #schema: string
@@ -30,6 +32,7 @@ export class StateStore {
     this.#functions = new StateFunctions(control, schema)
     this.switching = new Switching(this.#functions)
     this.fleet = new Fleet(this.#functions)
+    this.journal = new Journal(this.#functions)
   }
 
   /**

@@ -27,8 +27,9 @@ function detailOf({ detail = "{}" }: ServerError) {
 }
 
 function factsIn(error: ServerError): RefusalFacts {
-  const { mode, maintainer, reason, message, since, expires_at, retry_after_ms } = detailOf(error)
+  const { window, mode, maintainer, reason, message, since, expires_at, retry_after_ms } = detailOf(error)
   return {
+    windowId: window ?? undefined,
     mode,
     maintainer: maintainer ?? undefined,
     reason: reason ?? undefined,

@@ -1,13 +1,17 @@
 import { randomUUID } from "node:crypto"
 import { setTimeout as pause } from "node:timers/promises"
 import type { Notification } from "pg"
-import { MaintenanceSetupError } from "../errors"
+import { type AccessRefusedError, MaintenanceSetupError, type WriteVetoedError } from "../errors"
+import type { PastWindow } from "../mode/journal"
 import type { AnnouncedWindow, MaintenanceReport, MaintenanceStatus, StampedState } from "../mode/mode"
 import { shared, type SharedWatch } from "../shared"
 import { ControlConnection, type ClientFactory } from "./control-connection"
 import { channelOf } from "./schema"
 import type { Backend } from "./fleet"
 import { Hearing } from "./hearing"
+import type { JournalRange } from "./journal"
+import { Pruning } from "./pruning"
+import { RefusalCounts } from "./refusal-counts"
 import { isLocked } from "./sqlstate"
 import { StateStore } from "./state-store"
 
@@ -30,8 +34,8 @@ const mendAgainMs = 250
 const renewals = 3
 /** How often it is tried within that time to connect again. */
 const triesInGrace = 10
-/** How long it may take to take back what is announced, when nobody waits for it any more. */
-const lapseWithinMs = 2000
+/** Time for the last words when the watch stops: what is announced is taken back, and refusals are recorded. */
+const sayWithinMs = 2000
 /** After how long at most the announcement is looked at again, for its process may be gone. */
 const announcedAgainMs = 60_000
 /** The same while it restricts nobody: it is a connection's only traffic then. */
@@ -49,6 +53,8 @@ export interface WatchOwner {
   overdue(status: MaintenanceStatus): void
   /** Whether sessions keep statements prepared. */
   readonly isPrepared: boolean
+  /** For how many days the journal is kept. */
+  readonly journalDays: number
   /** What the others are to know of the pools, in a state. */
   backends(status: MaintenanceStatus): readonly Backend[]
 }
@@ -92,6 +98,9 @@ export class Watch implements SharedWatch {
   /** The least that such a window goes on without it. */
   #graceMs = Number.POSITIVE_INFINITY
   #refusals = 0
+  /** The refusals for the journal. */
+  readonly #counts: RefusalCounts
+  readonly #pruning: Pruning
   /** Whether there is a pooler that gives every transaction another connection. */
   #isPooled = false
   /** What was told last. */
@@ -108,7 +117,7 @@ export class Watch implements SharedWatch {
   constructor(
     createClient: ClientFactory,
     schema: string,
-    { changed, read, overdue, backends, isPrepared }: WatchOwner,
+    { changed, read, overdue, backends, isPrepared, journalDays }: WatchOwner,
   ) {
     this.#control = new ControlConnection(createClient, {
       notification: (notification) => this.#notified(notification),
@@ -123,6 +132,9 @@ export class Watch implements SharedWatch {
     this.#onOverdue = overdue
     this.#backends = backends
     this.#isPrepared = isPrepared
+    const { journal } = this.store
+    this.#counts = new RefusalCounts((counts) => journal.count(this.lease, counts))
+    this.#pruning = new Pruning(() => journal.prune(journalDays))
   }
 
   /** The state, if it is known to be current; or, where it is polled, to have been so a moment ago. */
@@ -164,7 +176,7 @@ export class Watch implements SharedWatch {
     clearTimeout(this.#renewing)
     this.#graceMs = Number.POSITIVE_INFINITY
     this.#hearing.stop()
-    await this.#lapse()
+    await this.#sayLast()
     const closed = this.#control.close()
     this.#stopping.abort()
     await closed
@@ -192,8 +204,10 @@ export class Watch implements SharedWatch {
     const { status } = state
     const last = this.#last
     this.#last = status
-    if (last && isAnother(status, last)) this.#onChange(status)
+    const isChanged = last !== undefined && isAnother(status, last)
+    if (isChanged) this.#onChange(status)
     this.#onRead(state)
+    if (!this.#isStandby) this.#pruning.looked(isChanged)
     this.#tellOverdue(status)
     this.#tell()
     this.#lookAgain(state)
@@ -213,12 +227,14 @@ export class Watch implements SharedWatch {
     return { ...status, state, isInterrupted: inForce?.isInterrupted ?? false, windows, instances }
   }
 
-  /** Takes back what is announced here: nobody waits for its time any more. */
-  async #lapse(): Promise<void> {
-    if (this.#entries.size === 0 || this.#stopping.signal.aborted) return
+  /** Takes back what is announced here, for nobody waits for its time any more, and tells what was refused. */
+  async #sayLast(): Promise<void> {
+    const isSilent = this.#entries.size === 0 && !this.#counts.hasUntold
+    if (isSilent || this.#stopping.signal.aborted) return
     const givenUp = new AbortController()
-    const lapsed = this.store.switching.lapse([...this.#entries]).catch(() => undefined)
-    await Promise.race([lapsed, pause(lapseWithinMs, undefined, { signal: givenUp.signal })])
+    const lapsed = this.#entries.size > 0 ? this.store.switching.lapse([...this.#entries]) : undefined
+    const said = Promise.allSettled([lapsed, this.#tellRefusals()])
+    await Promise.race([said, pause(sayWithinMs, undefined, { signal: givenUp.signal })])
     givenUp.abort()
   }
 
@@ -280,9 +296,26 @@ export class Watch implements SharedWatch {
   }
 
   /** Counts what this instance has refused. */
-  countRefusal(): void {
+  countRefusal(error: WriteVetoedError | AccessRefusedError): void {
     this.#refusals++
-    this.#telling ??= setTimeout(() => this.#tell(), tellWithinMs).unref()
+    // A replica cannot record it, and only refuses what its primary would.
+    if (error.windowId !== undefined && !this.#isStandby) this.#counts.count(error.windowId, error)
+    this.#tellLater()
+  }
+
+  #tellLater(): void {
+    if (this.#isRunning) this.#telling ??= setTimeout(() => this.#tell(), tellWithinMs).unref()
+  }
+
+  /** Records in the journal what this instance has refused; later, if it fails now. */
+  async #tellRefusals(): Promise<void> {
+    await this.#counts.tell().catch(() => this.#tellLater())
+  }
+
+  /** The windows that are over, with all that this instance has refused. */
+  async journal(range: JournalRange): Promise<PastWindow[]> {
+    await this.#tellRefusals()
+    return this.store.journal.read(range)
   }
 
   async #listen(): Promise<void> {
@@ -340,6 +373,7 @@ export class Watch implements SharedWatch {
   #tell(): void {
     clearTimeout(this.#telling)
     this.#telling = undefined
+    void this.#tellRefusals()
     const [id, status, refusals] = [this.#instance, this.#known?.status, this.#refusals]
     if (id === undefined || status === undefined) return
     const { epoch } = status

@@ -7,6 +7,12 @@ create or replace function {schema}.unix_ms(at timestamptz) returns bigint
 comment on function {schema}.unix_ms is
   'A time in milliseconds since 1970, as processes are told it: how a timestamp is written depends on the DateStyle and TimeZone of the session.';
 
+create or replace function {schema}.from_unix_ms(ms double precision) returns timestamptz
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+  return to_timestamp(ms / 1000);
+comment on function {schema}.from_unix_ms is 'The time so many milliseconds after 1970.';
+
 create or replace function {schema}.in_force() returns {schema}.window
   language sql stable
   set search_path = pg_catalog, pg_temp

@@ -35,8 +35,8 @@ create or replace function {schema}.windows()
       case when w.lease is null then w.expires_at else w.latest end, (w.request ->> 'expires_in_ms')::double precision,
       w.grace_ms, w.readers, w.task is not null, coalesce({schema}.is_interrupted(w), false), w.instance, w.host, w.pid
     from {schema}.window w
-    where case w.position
-      when 'over' then false
+    -- By the index of those that are not over.
+    where w.position <> 'over' and case w.position
       when 'announced' then w.starts_at > clock_timestamp()
       else w.expires_at is null or w.expires_at > clock_timestamp()
     end

@@ -1,0 +1,94 @@
+import { type AccessRefusedError, MaintenanceInputError, WriteVetoedError } from "../errors"
+
+const minuteMs = 60_000
+/** How many counts are kept at most that were not told; beyond that, entities and operations are left out. */
+const maxCounts = 1000
+
+/** A row for the function count_refusals(). */
+export interface CountedRefusals {
+  readonly window_id: string
+  /** Since 1970. */
+  readonly minute: number
+  /** Undefined where the ORM changed nothing. */
+  readonly entity: string | undefined
+  readonly operation: string | undefined
+  /** In that minute so far. */
+  readonly count: number
+}
+
+interface Count extends CountedRefusals {
+  count: number
+  /** How much of it was told. */
+  told: number
+}
+
+/** A refused change, or none. */
+type Subject = Pick<CountedRefusals, "entity" | "operation">
+
+/**
+ * Counts what this process has refused, by window, minute, entity and operation, until it is told. It tells the total of a minute, so that
+ * nothing counts twice when the answer is lost.
+ */
+export class RefusalCounts {
+  readonly #tell: (counts: readonly CountedRefusals[]) => Promise<void>
+  readonly #counts = new Map<string, Count>()
+  /** It does not go back when the clock does: what was told of a minute is forgotten. */
+  #minute = 0
+
+  constructor(tell: (counts: readonly CountedRefusals[]) => Promise<void>) {
+    this.#tell = tell
+  }
+
+  /** Counts a refusal of a window: each kind of change once, or the refusal itself if the ORM changed nothing. */
+  count(windowId: string, error: WriteVetoedError | AccessRefusedError): void {
+    this.#minute = Math.max(this.#minute, Math.floor(Date.now() / minuteMs))
+    const changes = error instanceof WriteVetoedError ? error.changes : []
+    for (const change of changes.length > 0 ? changes : [nothing]) this.#add(windowId, change)
+  }
+
+  #add(windowId: string, { entity, operation }: Subject): void {
+    const key = JSON.stringify([windowId, this.#minute, entity, operation])
+    const count = this.#counts.get(key)
+    if (count) count.count++
+    else if (entity !== undefined && this.#counts.size >= maxCounts) this.#add(windowId, nothing)
+    else {
+      const minute = this.#minute
+      this.#counts.set(key, { window_id: windowId, minute, entity, operation, count: 1, told: 0 })
+    }
+  }
+
+  /** Whether something was not told yet. */
+  get hasUntold(): boolean {
+    return [...this.#counts.values()].some(({ count, told }) => count > told)
+  }
+
+  /** Tells what was not told yet; rejects if that fails, and then it is still to be told. */
+  async tell(): Promise<void> {
+    const untold = [...this.#counts.values()].filter(({ count, told }) => count > told)
+    if (untold.length === 0) return
+    const sent = untold.map((count) => ({ count, total: count.count }))
+    await this.#tell(
+      untold.map(({ window_id, minute, entity, operation, count }) => ({
+        window_id,
+        minute,
+        entity,
+        operation,
+        count,
+      })),
+    ).catch((error: unknown) => {
+      // The encoding of the database lacks a character of an entity's name: it would fail for ever.
+      if (!(error instanceof MaintenanceInputError)) throw error
+    })
+    for (const { count, total } of sent) count.told = Math.max(count.told, total)
+    this.#forget()
+  }
+
+  /** Forgets what was told of minutes that are over. */
+  #forget(): void {
+    for (const [key, { minute, count, told }] of this.#counts) {
+      if (minute < this.#minute && count === told) this.#counts.delete(key)
+    }
+  }
+}
+
+const nothing: Subject = { entity: undefined, operation: undefined }

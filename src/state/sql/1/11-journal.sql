@@ -1,0 +1,140 @@
+-- Can be run again, to put back what was lost. The journal: the windows that are over, and what they refused.
+
+create table if not exists {schema}.refusal (
+  window_id text not null,
+  instance text not null,
+  minute timestamptz not null,
+  entity text not null default '',
+  operation text not null default '',
+  count bigint not null check (count > 0),
+  primary key (window_id, instance, minute, entity, operation)
+);
+comment on table {schema}.refusal is
+  'How often an instance has refused something in a minute of its clock, by the window that refused, and by the entity and the operation (empty where the ORM changed nothing). instance is a name that an instance keeps as long as its DataSource is there, through lost connections; a window may have no row, if it was lost from outside.';
+create index if not exists refusal_minute on {schema}.refusal (minute);
+
+create or replace function {schema}.count_refusals(of_instance text, counts jsonb) returns void
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform {schema}.await_no_standby();
+  insert into {schema}.refusal as r (window_id, instance, minute, entity, operation, count)
+  select c.window_id, of_instance, to_timestamp(c.minute * 60), coalesce(c.entity, ''), coalesce(c.operation, ''), c.count
+  from jsonb_to_recordset(counts) as c (window_id text, minute bigint, entity text, operation text, count bigint)
+  on conflict (window_id, instance, minute, entity, operation) do update set count = excluded.count
+  -- What was sent earlier may arrive later.
+  where r.count < excluded.count;
+end $$;
+comment on function {schema}.count_refusals is
+  'Records how often an instance has refused something: an array of window_id, minute (since 1970), entity, operation, and the count within that minute so far. Recorded twice, it counts once.';
+
+create or replace function {schema}.note_replaced(lost jsonb) returns void
+  language sql security definer
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    insert into {schema}.window (id, position, mode, maintainer, reason, message, since, begun_at, terms, ended_at, ended_because)
+    select l.id, 'over', l.mode, l.maintainer, l.reason, l.message, {schema}.from_unix_ms(l.since_ms), {schema}.from_unix_ms(l.since_ms),
+      l.id, clock_timestamp(), 'replaced'
+    from jsonb_to_record(lost) as l (id text, mode text, maintainer text, reason text, message text, since_ms double precision)
+    on conflict (id) do nothing;
+  end;
+comment on function {schema}.note_replaced is
+  'Records that a window is over that a process has entered, and that is unknown here: the database was restored, or a failover lost it. When it began is not known, only when its maintenance did.';
+
+create or replace function {schema}.refusals_in(of_window text) returns jsonb
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select coalesce(jsonb_agg(
+      jsonb_strip_nulls(jsonb_build_object('entity', nullif(r.entity, ''), 'operation', nullif(r.operation, ''), 'count', r.count))
+      order by r.count desc, r.entity, r.operation
+    ), '[]')
+    from (
+      select entity, operation, sum(count) as count from {schema}.refusal where window_id = of_window group by entity, operation
+    ) as r;
+  end;
+comment on function {schema}.refusals_in is 'The refusals of a window by entity and operation; the most frequent first.';
+
+create or replace function {schema}.journal(ended_since timestamptz default '-infinity', max_count integer default 100)
+  returns table (
+    id text, mode text, maintainer text, reason text, message text, starts_at timestamptz, since timestamptz, begun_at timestamptz,
+    entered_at timestamptz, ended_at timestamptz, ended_because text, ended_by text, drain_ms double precision, refusals jsonb
+  )
+  language plpgsql stable security definer
+  set search_path = pg_catalog, pg_temp
+  -- The plan depends on how few rows are asked for.
+  set plan_cache_mode = force_custom_plan
+as $$
+begin
+  return query
+    select w.id, w.mode, w.maintainer, w.reason, w.message, w.starts_at, w.since, w.begun_at, w.entered_at, w.ended_at, w.ended_because,
+      w.ended_by,
+      -- A window that was handed over is entered since before it began.
+      case when w.entered_at >= w.begun_at then (extract(epoch from w.entered_at - w.begun_at) * 1000)::double precision end,
+      {schema}.refusals_in(w.id)
+    from (
+      select ended.* from (
+        (select past.* from {schema}.window past
+        where past.position = 'over' and past.ended_at >= ended_since order by past.ended_at desc, past.place desc limit max_count)
+        union all
+        -- Nobody may have put them into the row yet.
+        select expired.* from {schema}.window open, {schema}.as_expired(open) expired
+        where open.position in ('entering', 'standing') and open.expires_at <= clock_timestamp() and open.expires_at >= ended_since
+      ) as ended
+      order by ended.ended_at desc, ended.place desc limit max_count
+    ) as w
+    order by w.ended_at desc, w.place desc;
+end $$;
+comment on function {schema}.journal is
+  'The windows that are over, for everybody, the last first: how each ended, and by whom, how long its drain took, and what it refused.';
+
+create or replace function {schema}.read_journal(ended_since_ms double precision, max_count integer) returns table (windows text)
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select jsonb_agg(jsonb_build_object(
+      'id', j.id, 'mode', j.mode, 'maintainer', j.maintainer, 'reason', j.reason, 'message', j.message,
+      'starts_at_ms', {schema}.unix_ms(j.starts_at), 'since_ms', {schema}.unix_ms(j.since), 'begun_at_ms', {schema}.unix_ms(j.begun_at),
+      'entered_at_ms', {schema}.unix_ms(j.entered_at), 'ended_at_ms', {schema}.unix_ms(j.ended_at),
+      'ended_because', j.ended_because, 'ended_by', j.ended_by, 'drain_ms', j.drain_ms, 'refusals', j.refusals
+    ) order by j.nth)::text
+    from {schema}.journal(coalesce({schema}.from_unix_ms(ended_since_ms), '-infinity'), max_count) with ordinality as
+      j (id, mode, maintainer, reason, message, starts_at, since, begun_at, entered_at, ended_at, ended_because, ended_by, drain_ms,
+        refusals, nth);
+  end;
+comment on function {schema}.read_journal is
+  'As journal(), for processes: JSON (null if there is nothing), times in milliseconds since 1970, for how a timestamp is written depends on the session.';
+
+create or replace function {schema}.prune(days integer) returns boolean
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  oldest timestamptz := clock_timestamp() - days * interval '1 day';
+  at_once constant integer := 100;
+  found_windows integer;
+  found_changes integer;
+  found_refusals integer;
+begin
+  -- What a failover loses of it is done again.
+  perform {schema}.await_no_standby();
+  delete from {schema}.window where id = any (array(
+    select w.id from {schema}.window w where w.position = 'over' and w.ended_at < oldest
+    order by w.ended_at, w.place limit at_once for update skip locked
+  ));
+  get diagnostics found_windows = row_count;
+  delete from {schema}.change where name = any (array(
+    select c.name from {schema}.change c
+    where c.at < oldest and not exists (select from {schema}.window w where w.id = c.window_id and w.position <> 'over')
+    order by c.at limit at_once for update of c skip locked
+  ));
+  get diagnostics found_changes = row_count;
+  delete from {schema}.refusal where ctid = any (array(
+    select r.ctid from {schema}.refusal r where r.minute < oldest order by r.minute limit at_once for update skip locked
+  ));
+  get diagnostics found_refusals = row_count;
+  return greatest(found_windows, found_changes, found_refusals) = at_once;
+end $$;
+comment on function {schema}.prune is
+  'Deletes some of what is older than so many days: windows that are over, changes of windows that are over, refusals; returns whether there may be more. Waits for nobody, and a switch does not wait for it.';
