@@ -407,6 +407,22 @@ const options: Record<string, { given: unknown; says: string[] }> = {
     says: ["emergencyUsers", "contains a null character"],
   },
   "migrate that is a word": { given: { migrate: "no" }, says: ["migrate", "true or false"] },
+  "a journal that is kept for no day": {
+    given: { journalDays: 0 },
+    says: ["journalDays", "from 1 to 36500", "this one is 0"],
+  },
+  "a journal that is kept for half a day": {
+    given: { journalDays: 0.5 },
+    says: ["journalDays", "whole number"],
+  },
+  "a journal that is kept for more than a century": {
+    given: { journalDays: 36_501 },
+    says: ["journalDays", "from 1 to 36500"],
+  },
+  "a journal that is kept for ever": {
+    given: { journalDays: Number.POSITIVE_INFINITY },
+    says: ["journalDays", "this one is Infinity"],
+  },
   "a schema in capitals": { given: { schema: "Maintenance" }, says: ['"Maintenance"', ...unknownSchema] },
   "a schema with a quote": {
     given: { schema: 'main"tenance' },
