@@ -4,6 +4,7 @@ import { startServer } from "../test/support/server"
 import { alone, calls, unprepared } from "./calls"
 import { fleet } from "./fleet"
 import { growth } from "./growth"
+import { journal } from "./journal"
 import { memory } from "./memory"
 import { refusal } from "./refusal"
 import { start } from "./start"
@@ -14,6 +15,7 @@ const sections: Record<string, (url: string) => Promise<void>> = {
   calls,
   unprepared,
   growth,
+  journal,
   refusal,
   start,
   switching,
