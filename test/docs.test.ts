@@ -125,6 +125,55 @@ describe("The guide to draining", () => {
   })
 })
 
+describe("The guide to the journal", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  const guide = readFileSync(join(root, "docs/guides/journal.md"), "utf8")
+  before(() =>
+    installed.current.maintenance.during("exclusive", { as: "alice", reason: "rebuild" }, () => undefined),
+  )
+
+  it("has a loop that prints the windows of the last week", async () => {
+    const AsyncFunction = (async () => undefined).constructor as FunctionConstructor
+    const printed: Partial<publicFace.PastWindow>[] = []
+    const log = (window: Partial<publicFace.PastWindow>) => printed.push(window)
+    const [snippet = ""] = blocks("ts", guide)
+    await new AsyncFunction("maintenance", "console", snippet)(installed.current.maintenance, { log })
+    expect(printed).to.have.lengthOf(1)
+    expect(printed[0]).to.include({
+      maintainer: "alice",
+      reason: "rebuild",
+      endedBecause: "left",
+      endedBy: "alice",
+    })
+  })
+
+  it("has every field of a window, and every way to end", async () => {
+    const [window = {}] = await installed.current.maintenance.journal()
+    const rest = ["message", "startsAt"]
+    for (const name of [...Object.keys(window), ...rest])
+      expect(guide).to.match(new RegExp(`^\\|.*\`${name}\`.*\\|`, "m"))
+    const sql = `select pg_get_constraintdef(oid) as text from pg_constraint
+      where conrelid = 'maintenance.window'::regclass and pg_get_constraintdef(oid) like '%handed over%'`
+    const [check] = await database.current.sql<{ text: string }>(sql)
+    const ways = [...(check?.text ?? "").matchAll(/'([a-z ]+)'/g)].map(([, way]) => way)
+    const documented = guide.slice(guide.indexOf("| `endedBecause`           |")).split("\n\n", 1)[0] ?? ""
+    const named = [...documented.matchAll(/^\| (`.*?) +\|/gm)].flatMap(
+      ([, cell = ""]) => cell.match(/[a-z][a-z ]*/g) ?? [],
+    )
+    expect(named.slice(2)).to.have.members(ways)
+  })
+
+  const statements = blocks("sql", guide).flatMap((block) =>
+    block.split(/;$/m).flatMap((text) => text.trim() || []),
+  )
+  for (const statement of statements) {
+    it(`has a statement that runs: ${statement.split("\n", 1)[0]}`, async () => {
+      await database.current.sql(statement)
+    })
+  }
+})
+
 describe("The reference", () => {
   const errors = Object.entries(publicFace).filter(
     ([name]) => name.endsWith("Error") && name !== "MaintenanceError",

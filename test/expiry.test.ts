@@ -346,7 +346,9 @@ describe("A window that is handed to another maintainer", () => {
     expect(stranger).to.be.instanceOf(NotMaintainerError)
     const { since, reason, epoch } = before
     const status = await maintenance.transfer({ as: "alice", to: "bob" })
-    expect(status).to.deep.equal({ mode: "concurrent", maintainer: "bob", reason, since, epoch: epoch + 1 })
+    const { windowId, ...window } = status
+    expect(window).to.deep.equal({ mode: "concurrent", maintainer: "bob", reason, since, epoch: epoch + 1 })
+    expect(windowId).to.be.a("string").and.not.equal(before.windowId)
     const veto = await maintenance.runAs("alice", insert).catch((error: unknown) => error)
     expect(veto).to.be.instanceOf(WriteVetoedError)
     await maintenance.runAs("bob", insert)

@@ -16,6 +16,8 @@ comment on function {schema}.from_unix_ms is 'The time so many milliseconds afte
 create or replace function {schema}.in_force() returns {schema}.window
   language sql stable
   set search_path = pg_catalog, pg_temp
+  -- By the index of those that are not over; without statistics, as on a new table, PostgreSQL would read through all.
+  set enable_seqscan = off
   begin atomic
     -- Not "w.*", which would be the columns of today for ever.
     select w from {schema}.window w

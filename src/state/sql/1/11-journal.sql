@@ -42,20 +42,6 @@ create or replace function {schema}.note_replaced(lost jsonb) returns void
 comment on function {schema}.note_replaced is
   'Records that a window is over that a process has entered, and that is unknown here: the database was restored, or a failover lost it. When it began is not known, only when its maintenance did.';
 
-create or replace function {schema}.refusals_in(of_window text) returns jsonb
-  language sql stable
-  set search_path = pg_catalog, pg_temp
-  begin atomic
-    select coalesce(jsonb_agg(
-      jsonb_strip_nulls(jsonb_build_object('entity', nullif(r.entity, ''), 'operation', nullif(r.operation, ''), 'count', r.count))
-      order by r.count desc, r.entity, r.operation
-    ), '[]')
-    from (
-      select entity, operation, sum(count) as count from {schema}.refusal where window_id = of_window group by entity, operation
-    ) as r;
-  end;
-comment on function {schema}.refusals_in is 'The refusals of a window by entity and operation; the most frequent first.';
-
 create or replace function {schema}.journal(ended_since timestamptz default '-infinity', max_count integer default 100)
   returns table (
     id text, mode text, maintainer text, reason text, message text, starts_at timestamptz, since timestamptz, begun_at timestamptz,
@@ -72,7 +58,15 @@ begin
       w.ended_by,
       -- A window that was handed over is entered since before it began.
       case when w.entered_at >= w.begun_at then (extract(epoch from w.entered_at - w.begun_at) * 1000)::double precision end,
-      {schema}.refusals_in(w.id)
+      coalesce((
+        select jsonb_agg(
+          jsonb_strip_nulls(jsonb_build_object('entity', nullif(r.entity, ''), 'operation', nullif(r.operation, ''), 'count', r.count))
+          order by r.count desc, r.entity, r.operation
+        )
+        from (
+          select entity, operation, sum(count) as count from {schema}.refusal where window_id = w.id group by entity, operation
+        ) as r
+      ), '[]')
     from (
       select ended.* from (
         (select past.* from {schema}.window past
