@@ -157,7 +157,7 @@ describe("The guide to the journal", () => {
       where conrelid = 'maintenance.window'::regclass and pg_get_constraintdef(oid) like '%handed over%'`
     const [check] = await database.current.sql<{ text: string }>(sql)
     const ways = [...(check?.text ?? "").matchAll(/'([a-z ]+)'/g)].map(([, way]) => way)
-    const documented = guide.slice(guide.indexOf("| `endedBecause`           |")).split("\n\n", 1)[0] ?? ""
+    const documented = guide.slice(guide.search(/^\| `endedBecause` +\| +\|$/m)).split("\n\n", 1)[0] ?? ""
     const named = [...documented.matchAll(/^\| (`.*?) +\|/gm)].flatMap(
       ([, cell = ""]) => cell.match(/[a-z][a-z ]*/g) ?? [],
     )

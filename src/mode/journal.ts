@@ -1,3 +1,4 @@
+import type { EndedBecause } from "./ending"
 import type { RefusedChange } from "../errors"
 import type { Mode } from "./mode"
 
@@ -30,22 +31,8 @@ export interface PastWindow {
   readonly enteredAt?: Date
   /** When it ended, on the database's clock. */
   readonly endedAt: Date
-  /**
-   * How it ended: `left` by intention; `expired`; `switched` to another window of the same maintainer; `taken over` by an emergency user;
-   * `handed over` by `transfer()`; `abandoned` before it was entered; `lost` with the process that it was tied to, or whose task it was;
-   * `replaced` from outside, by a restore or a failover; `cancelled` or `missed` before it began.
-   */
-  readonly endedBecause:
-    | "left"
-    | "expired"
-    | "switched"
-    | "taken over"
-    | "handed over"
-    | "abandoned"
-    | "lost"
-    | "replaced"
-    | "cancelled"
-    | "missed"
+  /** How it ended. */
+  readonly endedBecause: EndedBecause
   /** The user who ended it; absent if nobody did, or nobody knows. */
   readonly endedBy?: string
   /** Duration of the drain, in milliseconds; absent if it was never done, and for a window that was handed over. */
