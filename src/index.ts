@@ -2,7 +2,7 @@ export { AsMaintainer, DuringMaintenance } from "./decorators"
 export type { DuringMaintenanceOptions, MaintenanceDecorator, UserOf } from "./decorators"
 export type { Blocker } from "./drain/blocker"
 export type { Draining, DrainOutcome } from "./drain/drain"
-export type { DrainOptions, EnterOptions } from "./drain/enter-options"
+export type { AnnounceOptions, DrainOptions, EnterOptions } from "./drain/enter-options"
 export {
   AccessRefusedError,
   DrainTimeoutError,
@@ -19,6 +19,8 @@ export {
 export type { ActedFor, RefusalFacts, RefusedChange, RunningTask } from "./errors"
 export { installMaintenance, Maintenance, maintenanceOf } from "./maintenance"
 export type {
+  Announced,
+  CancelOptions,
   ExtendOptions,
   LeaveOptions,
   MaintenanceEvents,

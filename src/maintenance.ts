@@ -5,7 +5,9 @@ import type { DataSource, EntityManager } from "typeorm"
 import { Installation } from "./enforcement/install"
 import type { Draining } from "./drain/drain"
 import { DrainingFeed, type Tell } from "./drain/draining-feed"
-import { type EnterOptions, enterOptionNames } from "./drain/enter-options"
+import { checkAnnounceable } from "./drain/announced"
+import { DueWindows } from "./drain/due-windows"
+import { type AnnounceOptions, type EnterOptions, enterOptionNames } from "./drain/enter-options"
 import { Entering } from "./drain/entering"
 import { type Entry, entryOf, startOf } from "./drain/entry"
 import {
@@ -47,7 +49,7 @@ import { interruptedTask, taskEndedBySignal, taskLost } from "./drain/failure"
 import { type Fate, fateOf, insteadOf, type Tenure } from "./drain/fate"
 import { SignalledWindow } from "./drain/signalled-window"
 import { holdsNothing } from "./state/not-changed"
-import type { Opened } from "./state/switching"
+import type { Opened, Start } from "./state/switching"
 import { WritableWait } from "./when-writable"
 
 /** Who changes the mode. */
@@ -59,6 +61,20 @@ export interface LeaveOptions {
    * is an emergency user. Default: false, which throws.
    */
   ifHeld?: boolean | undefined
+}
+
+/** A window that was announced. */
+export interface Announced {
+  /** Names it to `cancel()`. */
+  readonly id: string
+  /** When it begins, on the database's clock. */
+  readonly startsAt: Date
+}
+
+/** Options for `cancel()`. */
+export interface CancelOptions {
+  /** The maintainer or an emergency user. Default: whom the running code acts for. */
+  as?: string | undefined
 }
 
 /** How long a window is to stand. */
@@ -143,6 +159,7 @@ export class Maintenance {
   /** The window that this DataSource has entered last for signals to end, if it is not known to be over. */
   #signalled: SignalledWindow | undefined
   readonly #feed = new DrainingFeed()
+  readonly #dueWindows = new DueWindows((id) => this.#entering.begin(id))
   readonly #entering: Entering
   readonly #writable = new WritableWait({
     refusal: (actor) => this.#installation.refusalOf(actor),
@@ -158,12 +175,16 @@ export class Maintenance {
         this.#signalled?.changed(status)
         this.#emit("change", status)
       },
-      read: (state) => this.#lookAfterHeld(state),
+      read: (state) => {
+        this.#lookAfterHeld(state)
+        if (this.#installation.watch.canChange) this.#dueWindows.read(state)
+      },
       overdue: (status) => this.#emit("overdue", status),
       refused: (error) => this.#emit("refused", error),
       stopped: () => {
         this.#held = undefined
         this.#signalled?.release()
+        this.#dueWindows.stop()
         this.#feed.close()
       },
     })
@@ -211,7 +232,45 @@ export class Maintenance {
   }
 
   /**
-   * Ends the window; in normal mode, takes back what the user has announced. Throws NotMaintainerError for a stranger,
+   * Announces a window for later (`startsInMs` or `startsAt`), and resolves with its id and its time. Until then it restricts nobody. At its
+   * time one of the instances begins it in the maintainer's name, and waits for what others have running as `drain` says: this one, or
+   * another if this process is gone. If no instance lives then, the first that comes does, unless the window would have expired. One's own
+   * that overlap are replaced; several that do not overlap may be announced. Throws NotMaintainerError if somebody else holds a window, or
+   * has announced one that overlaps (an emergency user replaces it), MaintenanceInputError for a time that is past or beyond a year, and
+   * for options that need a call that waits, or a process that lives: `signal`, `leaveOnSignal`, `heldWhile`, `graceMs`, `then`.
+   */
+  async announce(mode: Mode, options: AnnounceOptions): Promise<Announced> {
+    checkAnnounceable(checkMode(mode), options)
+    const actor = this.#actor(options?.as)
+    const { lease } = this.#installation.watch
+    const entry = entryOf(mode, options, { actor, lease, withinTask: undefined })
+    const { id } = entry.opening
+    this.#dueWindows.own(id)
+    const startsAt = await this.#entering.announce(entry, entry.start as Start)
+    // It is announced, whether that can be read now or not.
+    await this.#installation.refresh().catch(() => undefined)
+    return { id, startsAt }
+  }
+
+  /**
+   * Takes back a window that was announced, by its id. Throws NotMaintainerError for a stranger, and MaintenanceInputError, which says what
+   * has become of it, for a window that has begun or is over, and for an unknown id.
+   */
+  async cancel(id: string, options: CancelOptions = {}): Promise<MaintenanceStatus> {
+    checkOptions(options, ["as"])
+    if (typeof id !== "string" || id === "" || id.includes("\0"))
+      throw new MaintenanceInputError(
+        "cancel() needs the id of a window, as announce() or status() tells it.",
+      )
+    const actor = this.#actor(options.as)
+    const store = await this.#installation.store()
+    await store.switching.cancel(id, actor)
+    return this.#installation.refresh()
+  }
+
+  /**
+   * Ends the window; in normal mode, takes back all that the user has announced (an emergency user who has announced nothing: all that
+   * others have). Throws NotMaintainerError for a stranger,
    * MaintenanceInputError if there is nothing to end; neither with `ifHeld`.
    */
   async leave(options: LeaveOptions = {}): Promise<MaintenanceStatus> {

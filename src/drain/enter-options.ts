@@ -49,8 +49,8 @@ export interface EnterOptions {
   /** What becomes of the window then: with `"stay"` it stands, as if it were not tied. Default: `"end"`. */
   then?: "end" | "stay" | undefined
   /**
-   * Announces the window now, and enters it so many milliseconds later; until then it restricts nobody, and `leave()` takes it
-   * back. This process is to live until then: what was announced by one that is dead does not begin. Default: it begins at once.
+   * Announces the window now, and enters it so many milliseconds later; until then it restricts nobody, and `leave()` or `cancel()`
+   * takes it back. If this process is gone then, another instance begins it, but not that of a `during()`. Default: it begins at once.
    */
   startsInMs?: number | undefined
   /** As `startsInMs`, at a time on the database's clock. */
@@ -71,6 +71,12 @@ export interface EnterOptions {
   /** Breaks the entering off: the mode goes back to what it was, and `enter()` rejects with the signal's reason. */
   signal?: AbortSignal | undefined
 }
+
+/** Options for `announce()`: those of `enter()` with a start, but for what needs a call that waits, or a process that lives. */
+export type AnnounceOptions = Omit<
+  EnterOptions,
+  "signal" | "leaveOnSignal" | "heldWhile" | "graceMs" | "then"
+>
 
 /** The names of the options. */
 export const enterOptionNames = [

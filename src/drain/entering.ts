@@ -6,14 +6,15 @@ import { perhapsAbandoned } from "../state/not-changed"
 import { persistently } from "../state/persistence"
 import { lockKeys } from "../state/schema"
 import type { StateStore } from "../state/state-store"
-import type { Opened, Opening } from "../state/switching"
-import { type Announcement, awaitStart } from "./announced"
+import type { Opened, Opening, Start } from "../state/switching"
+import { awaitStart } from "./announced"
 import type { Blocker } from "./blocker"
 import { Blockers } from "./blockers"
 import { drain, type Draining, type DrainPlan } from "./drain"
 import type { Tell } from "./draining-feed"
-import { commitsOnly, type Entry, usualPlanOf } from "./entry"
+import { announcedDrainOf, commitsOnly, drainOfEntry, type Entry, usualPlanOf } from "./entry"
 import {
+  announcedFailed,
   destroyedBefore,
   drainTimedOut,
   interrupted,
@@ -22,6 +23,7 @@ import {
   stillOpen,
   stillWaiting,
   type Told,
+  type Wanted,
   type Waited,
   windowEnded,
 } from "./failure"
@@ -41,6 +43,13 @@ interface Wait {
   readonly plan: DrainPlan
   readonly inform: () => Promise<unknown>
   readonly signal?: AbortSignal | undefined
+}
+
+/** A window that is entered: how, and the call that waits for it. */
+type Settling = Pick<Entry, "plan" | "acknowledgeWithinMs" | "signal"> & {
+  readonly opening: Wanted & { readonly terms: Pick<Opening["terms"], "lease" | "graceMs"> }
+  readonly call: string
+  readonly tell: Tell
 }
 
 /** How long the instances may take to know a mode that is put back. */
@@ -70,16 +79,53 @@ export class Entering {
     const whole = () => ({ ...opening, instance: watch.instance })
     const entered = watch.entering(opening.id)
     try {
-      if (start) await this.#announced(store, { opening: whole(), start, signal })
+      if (start) await this.#announced(store, { ...entry, start, opening: whole() })
       const isAnnounced = start !== undefined
       const opened = await store.switching
         .start(whole(), isAnnounced, signal)
         .catch(async (error: unknown) => {
           throw isAnnounced ? await this.#notStarted(store, opening, error) : error
         })
-      return await this.#settle(store, opened, { ...entry, tell })
+      const call = opening.task === undefined ? "enter()" : "during()"
+      return await this.#settle(store, opened, { ...entry, call, tell })
     } finally {
       entered()
+    }
+  }
+
+  /** Announces a window, for any instance to begin it; returns when. */
+  async announce(entry: Entry, start: Start): Promise<Date> {
+    const store = await this.#installation.store()
+    const opening = { ...entry.opening, instance: undefined }
+    return store.switching.announce(opening, start, drainOfEntry(entry))
+  }
+
+  /**
+   * Begins a window that was announced, whoever has: waits for what others have running as was asked for then, and says in a process
+   * warning what goes wrong. Resolves with in how many milliseconds it is to be begun, if it is too early.
+   */
+  async begin(id: string): Promise<number | undefined> {
+    const store = await this.#installation.store()
+    const { watch } = this.#installation
+    const done = watch.entering(id)
+    try {
+      const begun = await store.switching.begin(id, watch.instance)
+      if (begun === undefined) return undefined
+      if ("startsInMs" in begun) return begun.startsInMs
+      const { opened, request, lateMs } = begun
+      const { mode, acting_user: user, is_emergency: isEmergency, reason, lease, grace_ms: graceMs } = request
+      const opening = { mode, actor: { user, isEmergency }, reason, terms: { lease, graceMs } }
+      const how = { ...announcedDrainOf(request, lateMs), signal: undefined }
+      const call = "the process that began it"
+      await this.#settle(store, opened, { opening, ...how, call, tell: () => undefined }).catch(
+        (error: unknown) => {
+          // Whoever has ended it meanwhile knows of it.
+          if (!(error instanceof WindowEndedError)) this.#events.warn(announcedFailed(opening, error))
+        },
+      )
+      return undefined
+    } finally {
+      done()
     }
   }
 
@@ -174,50 +220,58 @@ export class Entering {
     return { ...plan, showsQueries: this.#installation.options.showsQueries }
   }
 
-  /** Resolves when what is announced is to begin. Throws WindowEndedError if it is not, StateUnavailableError if it is destroyed. */
-  async #announced(store: StateStore, announcement: Announcement): Promise<void> {
-    const { opening, signal } = announcement
+  /**
+   * Announces a window, and resolves when it is to begin. Throws WindowEndedError if it does not, StateUnavailableError if the
+   * DataSource is destroyed.
+   */
+  async #announced(
+    store: StateStore,
+    entry: Entry & { readonly start: Start; readonly opening: Opening },
+  ): Promise<void> {
+    const { opening, start, signal } = entry
     const { onChange } = this.#events
-    const { stopped } = this.#installation.watch
+    const { watch } = this.#installation
+    const { stopped } = watch
+    const done = watch.awaiting(opening.id)
     try {
-      if (await awaitStart(store.switching, announcement, { onChange, stopped })) return
+      await store.switching.announce(opening, start, drainOfEntry(entry))
+      if (await awaitStart(store.switching, { opening, signal }, { onChange, stopped })) return
       throw await this.#notBegun(store, opening)
     } catch (error) {
       throw stopped.aborted && !signal?.aborted && isDestroyed(error)
-        ? destroyedBefore(opening, error)
+        ? destroyedBefore(opening, watch.hasLapsed, error)
         : error
+    } finally {
+      done()
     }
   }
 
   /** The error for a window that is not there to begin at its time. */
   async #notBegun(store: StateStore, { id }: Pick<Opening, "id">): Promise<WindowEndedError> {
-    const leftMs = await store.switching.startsIn(id)
-    return notBegun(leftMs === null ? undefined : -leftMs, await this.#installation.refresh())
+    const announcement = await store.switching.announcement(id)
+    return notBegun(announcement, await this.#installation.refresh())
   }
 
   /** The error for a window that could not begin at its time, which is announced no more. */
-  async #notStarted(
-    store: StateStore,
-    opening: Pick<Opening, "id" | "actor">,
-    error: unknown,
-  ): Promise<unknown> {
-    if (error instanceof WindowEndedError) return this.#notBegun(store, opening)
-    await store.switching.withdraw(opening).catch(() => undefined)
-    return error
+  async #notStarted(store: StateStore, opening: Pick<Opening, "id">, error: unknown): Promise<unknown> {
+    const isMissed = error instanceof NotMaintainerError || error instanceof WindowEndedError
+    await store.switching.lapse(opening.id, isMissed ? "missed" : "cancelled").catch(() => undefined)
+    return error instanceof WindowEndedError ? this.#notBegun(store, opening) : error
   }
 
-  async #settle(store: StateStore, opened: Opened, entry: Entry & { tell: Tell }): Promise<Entered> {
-    const { opening, plan, acknowledgeWithinMs, signal, tell } = entry
+  async #settle(store: StateStore, opened: Opened, settling: Settling): Promise<Entered> {
+    const { opening, plan, acknowledgeWithinMs, signal, call, tell } = settling
     const over = new AbortController()
     const { epoch } = opened
     const until = AbortSignal.any(signal ? [over.signal, signal] : [over.signal])
     try {
-      const { graceMs } = opening.terms
-      if (graceMs !== undefined) this.#installation.watch.keepRenewing(graceMs)
+      const { lease, graceMs } = opening.terms
+      const { watch } = this.#installation
+      // It may be tied to another process, which has announced it.
+      if (graceMs !== undefined && lease === watch.lease) watch.keepRenewing(graceMs)
       const status = await persistently(() => this.#installation.refresh(), { signal })
       if (status.epoch === epoch) this.#plans.set(nameOf(status), plan)
       const { acknowledged, inform } = this.#acknowledged(store, epoch, acknowledgeWithinMs, until)
-      const call = opening.task === undefined ? "enter()" : "during()"
       const waited = { ...opening, call, tell }
       const left = await this.#drain(store, opened, { waited, plan, inform, signal })
       if (left.length > 0) throw drainTimedOut(left, this.#told(plan), opening)
@@ -232,7 +286,7 @@ export class Entering {
       }
       return { ...status, unacknowledged }
     } catch (error) {
-      const failure = await this.#failed(store, opened, entry, error)
+      const failure = await this.#failed(store, opened, settling, error)
       throw failure instanceof WindowEndedError
         ? await this.#ended(store, opened, { what: "it was entered to its end", cause: failure })
         : failure
@@ -257,7 +311,7 @@ export class Entering {
   async #failed(
     store: StateStore,
     opened: Opened,
-    { opening, signal }: Entry,
+    { opening, signal }: Settling,
     error: unknown,
   ): Promise<unknown> {
     if (error instanceof WindowEndedError) return error
@@ -273,10 +327,17 @@ export class Entering {
       if (failure instanceof OutcomeUnknownError) return perhapsAbandoned(failure)
       if (!(failure instanceof WindowEndedError || failure instanceof NotMaintainerError))
         return interrupted(failure)
+      // Another process has entered it to its end, which had begun it.
+      if (isAborted && (await this.#isThere(opened).catch(() => true))) return interrupted(signal.reason)
       // Somebody else has ended it, and not its own end.
       if (!isAborted && failure.mode !== "normal") return failure
     }
     return isAborted ? signal.reason : error
+  }
+
+  async #isThere({ id }: Opened): Promise<boolean> {
+    const { windows } = await this.#installation.report()
+    return windows.some((window) => window.id === id)
   }
 }
 

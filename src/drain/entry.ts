@@ -13,7 +13,7 @@ import {
   maxDurationMs,
   minExpiryMs,
 } from "../input"
-import type { Opening, Start } from "../state/switching"
+import type { AnnouncedRequest, Opening, Start } from "../state/switching"
 import { drainOutcomes, type DrainPlan } from "./drain"
 import { type DrainOptions, type EnterOptions, enterOptionNames } from "./enter-options"
 
@@ -75,7 +75,7 @@ export function entryOf(
     },
     plan,
     start: startOf(options),
-    acknowledgeWithinMs: durationOf("acknowledgeWithinMs", options.acknowledgeWithinMs, 5000),
+    acknowledgeWithinMs: durationOf("acknowledgeWithinMs", options.acknowledgeWithinMs, defaultAcknowledgeMs),
     leaveOnSignal: checkFlag("leaveOnSignal", options.leaveOnSignal),
     signal: checkSignal(options.signal),
   }
@@ -103,6 +103,8 @@ function plannedIn(plannedForMs: unknown, expiresInMs: number | undefined): numb
   return ms
 }
 
+/** How long the instances may take to say that they know the mode. */
+const defaultAcknowledgeMs = 5000
 /** How long others are waited for, in milliseconds. */
 const defaultDrainMs = 30_000
 /** How long a commit may take at least that is under way. */
@@ -176,6 +178,33 @@ function drainPlanOf(mode: Mode, drain: DrainOptions | undefined): DrainPlan {
     outcome,
     commitsWithinMs: isEndless ? Number.POSITIVE_INFINITY : Math.max(withinMs, leastCommitMs),
   }
+}
+
+/** How a window is drained that was announced, by whoever begins it so much later: what `drainOfEntry` has made of it, or as is usual. */
+export function announcedDrainOf(
+  { mode, expires_in_ms: expiresInMs, drain }: AnnouncedRequest,
+  lateMs: number,
+): { plan: DrainPlan; acknowledgeWithinMs: number } {
+  const { acknowledgeWithinMs = defaultAcknowledgeMs, ...said } = (drain ?? {}) as Partial<DrainOfEntry>
+  const usual = usualPlanOf(mode)
+  const { withinMs = usual.withinMs, outcome = usual.outcome, commitsWithinMs = usual.commitsWithinMs } = said
+  const whole = { withinMs, outcome, commitsWithinMs: commitsWithinMs ?? Number.POSITIVE_INFINITY }
+  const leftMs = expiresInMs === undefined ? undefined : Math.max(0, expiresInMs - lateMs)
+  const plan = leftMs === undefined ? whole : shortened(whole, leftMs * waitingShare)
+  return { plan, acknowledgeWithinMs }
+}
+
+/** The same for the database; without an end is null there. */
+export interface DrainOfEntry extends Omit<DrainPlan, "commitsWithinMs"> {
+  readonly commitsWithinMs: number | null
+  readonly acknowledgeWithinMs: number
+}
+
+/** How a window is drained, for whoever begins it. */
+export function drainOfEntry({ plan, acknowledgeWithinMs }: Entry): DrainOfEntry {
+  const { withinMs, outcome, commitsWithinMs } = plan
+  const isEndless = commitsWithinMs === Number.POSITIVE_INFINITY
+  return { withinMs, outcome, commitsWithinMs: isEndless ? null : commitsWithinMs, acknowledgeWithinMs }
 }
 
 /** How a mode is entered if nothing is said of that. */

@@ -9,7 +9,7 @@ import { type Blocker, describeBlocker } from "./blocker"
 import type { MaintenanceStatus } from "../mode/mode"
 import type { ResolvedOptions } from "../options"
 import { capitalized, describeAnnounced, factsOf } from "../state/refusal"
-import type { Opening } from "../state/switching"
+import type { Announcement, Opening } from "../state/switching"
 import { type Draining, type DrainOutcome, type DrainPlan, graceMs } from "./drain"
 import type { Tell } from "./draining-feed"
 import { type Fate, insteadOf } from "./fate"
@@ -264,31 +264,64 @@ function messageOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause)
 }
 
-/** The error for a window that was announced by a DataSource that is destroyed before its time. */
-export function destroyedBefore({ mode, actor, reason }: Wanted, cause: unknown): StateUnavailableError {
+/**
+ * The error for a window that was announced by a DataSource that is destroyed before its time; `hasLapsed` says whether it could be taken
+ * back.
+ */
+export function destroyedBefore(
+  { mode, actor, reason }: Wanted,
+  hasLapsed: boolean,
+  cause: unknown,
+): StateUnavailableError {
+  const window = `the ${mode} maintenance of ${actor.user}${reason ? ` (${reason})` : ""}`
   return new StateUnavailableError(
-    "The DataSource was destroyed, or maintenance mode uninstalled from it, so what was announced is taken back: the " +
-      `${mode} maintenance of ${actor.user}${reason ? ` (${reason})` : ""} does not begin.`,
+    "The DataSource was destroyed, or maintenance mode uninstalled from it, " +
+      (hasLapsed
+        ? `so what was announced is taken back: ${window} does not begin.`
+        : `but what was announced could not be taken back, for the database did not answer: another process begins ${window}, unless it is cancelled.`),
     { isDestroyed: true, cause },
   )
 }
 
-/**
- * The error for a window that did not begin as it was announced: `lateMs` after its time, if it is announced still, or by the status
- * as it is now.
- */
-export function notBegun(lateMs: number | undefined, { announced }: MaintenanceStatus): WindowEndedError {
-  const other = announced && describeAnnounced({ ...announced, since: announced.startsAt })
-  const why =
-    lateMs === undefined
-      ? other
-        ? `another was announced instead; ${other}`
-        : "it was taken back"
-      : `its time was missed by ${Math.round(lateMs / 1000)} s, for this process was stopped, or cut off from the database`
-  return new WindowEndedError(`The announced maintenance did not begin: ${why}.`, {
-    endedBecause: lateMs === undefined ? "cancelled" : "missed",
-    mode: announced?.mode,
-    maintainer: announced?.maintainer,
-    reason: announced?.reason,
-  })
+/** What a process says that has begun a window for whoever announced it, when that failed. */
+export function announcedFailed({ mode, actor, reason }: Wanted, error: unknown): string {
+  const window = `${mode} maintenance of ${actor.user}${reason ? ` (${reason})` : ""}`
+  return `This process has begun the announced ${window}, which was not entered to its end. ${messageOf(error)}`
+}
+
+/** The error for a window that did not begin as it was announced, by what has become of it, and the status as it is now. */
+export function notBegun(
+  announcement: Announcement | undefined,
+  { announced }: MaintenanceStatus,
+): WindowEndedError {
+  return new WindowEndedError(
+    `The announced maintenance did not begin: ${whyNotBegun(announcement, announced)}.`,
+    {
+      endedBecause: announcement?.endedBecause,
+      endedBy: announcement?.endedBy,
+      mode: announced?.mode,
+      maintainer: announced?.maintainer,
+      reason: announced?.reason,
+    },
+  )
+}
+
+function whyNotBegun(
+  { endedBecause, endedBy }: Partial<Announcement> = {},
+  other: MaintenanceStatus["announced"],
+): string {
+  const by = endedBy === undefined ? "" : ` by ${endedBy}`
+  switch (endedBecause) {
+    case "cancelled":
+      return `it was taken back${by}`
+    case "missed":
+      return "its time was missed, for somebody else held a window then, or no process began it in time"
+    case "switched":
+    case "taken over":
+      return `another was announced instead${by}${other ? `; ${describeAnnounced({ ...other, since: other.startsAt })}` : ""}`
+    case undefined:
+      return "the database does not know of it any more, as after a restore"
+    default:
+      return `another process has begun it, and it is over${by} (${endedBecause})`
+  }
 }

@@ -57,7 +57,7 @@ const reasons: Readonly<
       : `its process was taken to be gone, and ${who} took it over ${at}`,
   replaced: () => replaced,
   cancelled: ({ who, at }) => `${who} took it back ${at}, before it began`,
-  missed: () => "nobody was there to begin it at its time",
+  missed: () => "its time was missed, for somebody else held a window then, or no process began it in time",
 }
 
 function whyOver(ending: WindowEnding): string {

@@ -61,7 +61,12 @@ export interface AnnouncedWindow {
   readonly startsInMs: number
   /** How many milliseconds after its beginning it ends by itself; absent if that is not known. */
   readonly expiresInMs?: number
-  /** Whether the process that announced it is gone, for ever or for a moment: if it is not there at the time, nothing begins. */
+  /** When the maintainer expects to be done, on the database's clock; absent if nothing was said of that. */
+  readonly plannedUntil?: Date
+  /**
+   * Whether the process whose call waits for it is gone, for ever or for a moment: then another instance begins it, but not that of a
+   * `during()`, which does not begin.
+   */
   readonly isInterrupted: boolean
 }
 

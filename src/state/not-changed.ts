@@ -7,6 +7,7 @@ import {
   type RunningTask,
   StateUnavailableError,
 } from "../errors"
+import type { Ending } from "../mode/ending"
 import { capitalized, describeAnnounced, describeWindow, factsOf } from "./refusal"
 import { isPassingCode } from "./sqlstate"
 
@@ -19,13 +20,44 @@ export function notMaintainer(facts: RefusalFacts): NotMaintainerError {
   )
 }
 
-/** The error for a window that cannot be announced beside somebody else's. */
-export function announcedByOthers(facts: RefusalFacts): NotMaintainerError {
+/** The error for a window that cannot be announced beside somebody else's; `isBounded` says whether the end of both is known. */
+export function announcedByOthers(facts: RefusalFacts, isBounded: boolean): NotMaintainerError {
   return new NotMaintainerError(
-    `Mode not announced: ${describeAnnounced(facts)}; ` +
-      `only ${facts.maintainer} or an emergency user may announce another before.`,
+    `Mode not announced: ${describeAnnounced(facts)}, and the two would overlap; only ${facts.maintainer} or an emergency user may ` +
+      "replace it. Announce another time." +
+      (isBounded ? "" : " A window without expiresInMs or plannedForMs overlaps all that begin after it."),
     facts,
   )
+}
+
+/** The error for who takes back by its id what somebody else has announced. */
+export function notYoursToCancel(facts: RefusalFacts): NotMaintainerError {
+  return new NotMaintainerError(
+    `Not taken back: ${describeAnnounced(facts)}; only ${facts.maintainer} or an emergency user may take it back.`,
+    facts,
+  )
+}
+
+/** What has become of a window that is to be taken back, and is not announced. */
+export interface NotAnnounced extends Ending {
+  /** Undefined if there is no such window. */
+  readonly position: string | undefined
+  readonly begunAt: Date | undefined
+}
+
+/** The error for what is to be taken back, and is not announced, or not any more. */
+export function notAnnounced(
+  { position, begunAt, endedAt, endedBecause, endedBy }: NotAnnounced,
+  cause: unknown,
+): MaintenanceInputError {
+  const at = (date: Date | undefined) => (date ? ` at ${date.toISOString()}` : "")
+  const by = endedBy === undefined ? "" : ` by ${endedBy}`
+  const begun =
+    position === "over"
+      ? `the window is over${at(endedAt)}: ${endedBecause}${by}.`
+      : `the window has begun${at(begunAt)}: leave() ends it.`
+  const now = position === undefined ? "no window has this id. Look at status().windows." : begun
+  return new MaintenanceInputError(`There is nothing to cancel: ${now}`, { cause })
 }
 
 /** The error for a leave() that has nothing to end, and nothing to take back but what somebody else has announced. */

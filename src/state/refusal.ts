@@ -142,9 +142,12 @@ export function notWritable(window: RefusalFacts, timeoutMs?: number): WriteVeto
   )
 }
 
-/** What is announced, and for when, which is `since` of its facts. */
-export function describeAnnounced({ mode, maintainer, since, reason }: RefusalFacts): string {
-  return `${mode} maintenance by ${maintainer}${reason ? ` (${reason})` : ""} is announced for ${since?.toISOString()}`
+/** What is announced, and for when: from `since` of its facts to `expiresAt`, as far as that is known. */
+export function describeAnnounced({ mode, maintainer, since, expiresAt, reason }: RefusalFacts): string {
+  return (
+    `${mode} maintenance by ${maintainer}${reason ? ` (${reason})` : ""} is announced for ${since?.toISOString()}` +
+    (expiresAt ? ` until ${expiresAt.toISOString()}` : "")
+  )
 }
 
 /** A sentence, or what begins one. */

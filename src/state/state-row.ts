@@ -95,7 +95,7 @@ function windowIn(row: WindowRow): MaintenanceWindow {
       position,
       startsAt: dateOf(row.starts_at_ms) as Date,
       startsInMs: Math.max(0, Math.ceil(row.starts_in_ms as number)),
-      ...given({ expiresInMs: row.expires_in_ms }),
+      ...given({ expiresInMs: row.expires_in_ms, plannedUntil: dateOf(row.planned_at_ms) }),
     }
   }
   return {

@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto"
 import { NotMaintainerError, WindowEndedError } from "../errors"
 import { knownUser } from "../identity"
-import type { Actor, Mode } from "../mode/mode"
+import type { EndedBecause } from "../mode/ending"
+import type { Actor, MaintenanceWindow, Mode } from "../mode/mode"
 import { mayHaveRun } from "./control-connection"
 import { isDestroyed } from "./destroyed"
 import { awaitingTask } from "./interrupted-task"
@@ -47,6 +48,33 @@ export interface Opening {
 export interface Opened {
   readonly epoch: number
   readonly id: string
+}
+
+/** What has become of a window that was announced. */
+export interface Announcement {
+  /** In how many milliseconds it is to begin; less than none if that is past. */
+  readonly startsInMs: number
+  readonly position: MaintenanceWindow["position"] | "over"
+  readonly endedBecause: EndedBecause | undefined
+  readonly endedBy: string | undefined
+}
+
+/** A window that this process has begun for whoever announced it, or in how many milliseconds it will begin. */
+export type Beginning =
+  | { readonly opened: Opened; readonly request: AnnouncedRequest; readonly lateMs: number }
+  | { readonly startsInMs: number }
+
+/** What of a window that was announced the process is to know that begins it. */
+export interface AnnouncedRequest {
+  readonly mode: Mode
+  readonly acting_user: string
+  readonly is_emergency: boolean
+  readonly reason?: string
+  readonly expires_in_ms?: number
+  readonly lease?: string
+  readonly grace_ms?: number
+  /** As it was given to `announce`. */
+  readonly drain?: object
 }
 
 /** When a window is to begin: at a time on the database's clock, or so much later than now. */
@@ -128,7 +156,7 @@ export class Switching {
       await this.#functions.rows("leave", values).catch(async (error: unknown) => {
         const isNothing = isNothingToChange(error)
         if (!isNothing && !(error instanceof NotMaintainerError)) throw error
-        const isWithdrawn = await this.#withdraw(null, actor, name).catch((refusal: unknown) => {
+        const isWithdrawn = await this.#takeBack(values).catch((refusal: unknown) => {
           if (!(refusal instanceof NotMaintainerError)) throw refusal
           throw isNothing ? notTakenBack(refusal) : error
         })
@@ -161,30 +189,70 @@ export class Switching {
     return this.#functions.value("renew", [lease], "first")
   }
 
-  /** Says that a window will begin; returns in how many milliseconds. */
-  announce(opening: Opening, start: Start): Promise<number> {
+  /** Says that a window will begin; `drain` is for whoever begins it. Returns when. */
+  async announce(opening: Opening, start: Start, drain: object): Promise<Date> {
     const time = "at" in start ? { starts_at_ms: start.at.getTime() } : { starts_in_ms: start.inMs }
-    const request = { ...requestOf(opening), ...time }
-    return this.#change(opening.id, () => this.#functions.value("announce", [request]))
+    const request = { ...requestOf(opening), ...time, drain }
+    const startsAtMs = await this.#change(opening.id, () =>
+      this.#functions.value<number>("announce", [request]),
+    )
+    return new Date(startsAtMs)
   }
 
-  /** In how many milliseconds what a call has announced is to begin; null if it was withdrawn. */
-  startsIn(id: string, signal?: AbortSignal): Promise<number | null> {
-    return persistently(() => this.#functions.value("starts_in", [id]), { signal, isAbandonable: true })
+  /** What has become of a window that was announced; undefined if the database does not know it, as after a restore. */
+  async announcement(id: string, signal?: AbortSignal): Promise<Announcement | undefined> {
+    const look = () => this.#functions.rows<AnnouncementRow>("announcement", [id])
+    const [row] = await persistently(look, { signal, isAbandonable: true })
+    return (
+      row && {
+        startsInMs: row.starts_in_ms,
+        position: row.position,
+        endedBecause: row.ended_because ?? undefined,
+        endedBy: row.ended_by ?? undefined,
+      }
+    )
   }
 
-  /** Takes back what a call has announced. */
-  async withdraw({ id, actor }: Pick<Opening, "id" | "actor">): Promise<void> {
-    await this.#change(undefined, () => this.#withdraw(id, actor))
+  /** Begins a window whose time has come, for whoever announced it; undefined if there is nothing to begin any more. */
+  async begin(id: string, instance: number | undefined): Promise<Beginning | undefined> {
+    const name = randomUUID()
+    const begin = () => this.#functions.value<string | null>("begin_announced", [{ id, name, instance }])
+    const begun = JSON.parse((await this.#change(name, begin)) ?? "null") as BegunRow | null
+    if (!begun) return undefined
+    if ("starts_in_ms" in begun) return { startsInMs: begun.starts_in_ms }
+    return { opened: { epoch: begun.epoch, id }, request: begun.request, lateMs: begun.late_ms }
   }
 
-  /** Takes back what these calls have announced, because nobody waits any more. */
-  async lapse(ids: readonly string[]): Promise<void> {
-    await this.#functions.rows("lapse", [ids])
+  /**
+   * Takes back what was announced. Throws NotMaintainerError for what somebody else has announced, MaintenanceInputError for what is not
+   * announced, or not any more.
+   */
+  async cancel(id: string, actor: Actor): Promise<void> {
+    const name = randomUUID()
+    const values = [id, knownUser(actor), actor.isEmergency, name]
+    await this.#change(name, () => this.#functions.rows("cancel", values))
   }
 
-  #withdraw(id: string | null, actor: Actor, name?: string): Promise<boolean> {
-    return this.#functions.value("cancel", [id, knownUser(actor), actor.isEmergency, name])
+  /**
+   * Takes back what a call has announced that waits no more, or says that its time was missed; returns whether it was announced still.
+   * If that cannot be done now, it is done when the database is there again.
+   */
+  async lapse(id: string, because: "cancelled" | "missed"): Promise<boolean> {
+    try {
+      return await this.#change(undefined, () => this.#functions.value<boolean>("lapse", [[id], because]))
+    } catch (error) {
+      this.#doubtful.add(id)
+      throw error
+    }
+  }
+
+  /** Takes back what these calls have announced, within so many milliseconds. */
+  async lapseAll(ids: readonly string[], withinMs: number): Promise<void> {
+    await persistently(() => this.#functions.rows("lapse", [ids, "cancelled"]), { withinMs })
+  }
+
+  #takeBack(values: readonly unknown[]): Promise<boolean> {
+    return this.#functions.value("take_back", values)
   }
 
   /** Has the changes not be made any more that were given up: a network that comes back may bring them still. */
@@ -232,6 +300,19 @@ export class Switching {
     return standbyAwaited((text) => this.#functions.readElsewhere(text))
   }
 }
+
+/** A row of the function announcement(). */
+interface AnnouncementRow {
+  readonly starts_in_ms: number
+  readonly position: Announcement["position"]
+  readonly ended_because: EndedBecause | null
+  readonly ended_by: string | null
+}
+
+/** What the function begin_announced() returns. */
+type BegunRow =
+  | { readonly epoch: number; readonly request: AnnouncedRequest; readonly late_ms: number }
+  | { readonly starts_in_ms: number }
 
 /** What the database is asked for, as its function start_entering() takes it. */
 function requestOf(opening: Opening): object {

@@ -6,7 +6,14 @@ import {
   type RunningTask,
   WindowEndedError,
 } from "../errors"
-import { anotherTask, announcedByOthers, notMaintainer } from "./not-changed"
+import {
+  anotherTask,
+  announcedByOthers,
+  type NotAnnounced,
+  notAnnounced,
+  notMaintainer,
+  notYoursToCancel,
+} from "./not-changed"
 import { accessRefused, writeVetoed } from "./refusal"
 import { codeOf, isUnreadable, untranslatable } from "./sqlstate"
 
@@ -52,6 +59,17 @@ function taskIn(error: ServerError): RunningTask {
   }
 }
 
+function endingIn(error: ServerError): NotAnnounced {
+  const { position, begun_at, ended_at, ended_because, ended_by } = detailOf(error)
+  return {
+    position: position ?? undefined,
+    begunAt: dateIn(begun_at),
+    endedAt: dateIn(ended_at),
+    endedBecause: ended_because ?? undefined,
+    endedBy: ended_by ?? undefined,
+  }
+}
+
 function dateIn(unixMs: unknown): Date | undefined {
   return typeof unixMs === "number" ? new Date(unixMs) : undefined
 }
@@ -79,6 +97,7 @@ export function translateStateError(error: unknown, schema: string, called = "le
     case "MM003":
       return notMaintainer(factsIn(serverError))
     case "MM004":
+      if (called === "cancel") return notAnnounced(endingIn(serverError), error)
       return new MaintenanceInputError(`There is no maintenance to ${nothingTo[called]}`, {
         mode: "normal",
         cause: error,
@@ -96,7 +115,9 @@ export function translateStateError(error: unknown, schema: string, called = "le
         { cause: error },
       )
     case "MM008":
-      return announcedByOthers(factsIn(serverError))
+      return called === "announce"
+        ? announcedByOthers(factsIn(serverError), detailOf(serverError).is_bounded !== false)
+        : notYoursToCancel(factsIn(serverError))
     case untranslatable:
       return new MaintenanceInputError(
         `This database cannot hold the name of the user, or the reason (${error.message}), so nothing is committed for it: ` +

@@ -3,7 +3,7 @@ import { setTimeout as pause } from "node:timers/promises"
 import type { Notification } from "pg"
 import { type AccessRefusedError, MaintenanceSetupError, type WriteVetoedError } from "../errors"
 import type { PastWindow } from "../mode/journal"
-import type { AnnouncedWindow, MaintenanceReport, MaintenanceStatus, StampedState } from "../mode/mode"
+import type { MaintenanceReport, MaintenanceStatus, MaintenanceWindow, StampedState } from "../mode/mode"
 import { shared, type SharedWatch } from "../shared"
 import { ControlConnection, type ClientFactory } from "./control-connection"
 import { channelOf } from "./schema"
@@ -26,8 +26,6 @@ const tellWithinMs = 10_000
 const expirySpreadMs = 100
 /** After how long at most the state is read again while it restricts somebody, so that a connection that went dead in silence is noticed. */
 const lookAgainMs = 5000
-/** After how long it is looked whether a window that was announced has begun: its process may be gone. */
-const beginsWithinMs = 1000
 /** How often it is tried to give the state a stamp again, if somebody is in the way. */
 const mendAgainMs = 250
 /** How often a window that is tied to this process is put off within the time that it goes on without, so that one may fail. */
@@ -36,8 +34,6 @@ const renewals = 3
 const triesInGrace = 10
 /** Time for the last words when the watch stops: what is announced is taken back, and refusals are recorded. */
 const sayWithinMs = 2000
-/** After how long at most the announcement is looked at again, for its process may be gone. */
-const announcedAgainMs = 60_000
 /** The same while it restricts nobody: it is a connection's only traffic then. */
 const lookAgainIdleMs = 30_000
 /** How changes of the state come to be known: by LISTEN, by reading it again and again, or not at all. */
@@ -79,6 +75,8 @@ export class Watch implements SharedWatch {
   #changes = 0
   /** What was read last, be it current or not. */
   #last: MaintenanceStatus | undefined
+  /** What was announced when it was read last, by a name for all of it. */
+  #announced = ""
   /** The plan of which it was told last that it is overdue. */
   #overdue: string | undefined
   #news: News = "none"
@@ -92,6 +90,9 @@ export class Watch implements SharedWatch {
   #formerInstance: number | undefined
   /** The calls that are entering a mode, or have announced one, and the tasks that are running. */
   readonly #entries = new Set<string>()
+  /** The windows whose beginning a call here waits for. */
+  readonly #awaited = new Set<string>()
+  #hasLapsed = true
   /** Names this process in the windows that are tied to it. */
   readonly lease = randomUUID()
   #renewing: NodeJS.Timeout | undefined
@@ -204,7 +205,9 @@ export class Watch implements SharedWatch {
     const { status } = state
     const last = this.#last
     this.#last = status
-    const isChanged = last !== undefined && isAnother(status, last)
+    const announced = nameOf(state.windows)
+    const isChanged = last !== undefined && (isAnother(status, last) || announced !== this.#announced)
+    this.#announced = announced
     if (isChanged) this.#onChange(status)
     this.#onRead(state)
     if (!this.#isStandby) this.#pruning.looked(isChanged)
@@ -227,15 +230,38 @@ export class Watch implements SharedWatch {
     return { ...status, state, isInterrupted: inForce?.isInterrupted ?? false, windows, instances }
   }
 
-  /** Takes back what is announced here, for nobody waits for its time any more, and tells what was refused. */
+  /** Takes back the windows whose beginning a call here waits for, for it does not any more, and tells what was refused. */
   async #sayLast(): Promise<void> {
-    const isSilent = this.#entries.size === 0 && !this.#counts.hasUntold
+    this.#hasLapsed = true
+    const isSilent = this.#awaited.size === 0 && !this.#counts.hasUntold
     if (isSilent || this.#stopping.signal.aborted) return
     const givenUp = new AbortController()
-    const lapsed = this.#entries.size > 0 ? this.store.switching.lapse([...this.#entries]) : undefined
-    const said = Promise.allSettled([lapsed, this.#tellRefusals()])
+    const said = Promise.allSettled([this.#lapse(), this.#tellRefusals()])
     await Promise.race([said, pause(sayWithinMs, undefined, { signal: givenUp.signal })])
     givenUp.abort()
+  }
+
+  async #lapse(): Promise<void> {
+    if (this.#awaited.size === 0) return
+    this.#hasLapsed = false
+    await this.store.switching.lapseAll([...this.#awaited], sayWithinMs)
+    this.#hasLapsed = true
+  }
+
+  /** Whether it runs, and on a server that is no read replica, on which nothing can be changed. */
+  get canChange(): boolean {
+    return this.#isRunning && !this.#isStandby
+  }
+
+  /** Whether what calls here were waiting for was taken back when it was stopped. */
+  get hasLapsed(): boolean {
+    return this.#hasLapsed
+  }
+
+  /** Says that a call waits for the beginning of a window that it has announced; returns what says that it does not any more. */
+  awaiting(id: string): () => void {
+    this.#awaited.add(id)
+    return () => void this.#awaited.delete(id)
   }
 
   /** Says that a call is entering a mode, or announces one, or that a task is running; returns what says that it does not any more. */
@@ -342,17 +368,12 @@ export class Watch implements SharedWatch {
     })
   }
 
-  /**
-   * Reads the state when the window has expired, which ends it for everybody, and when one that was announced should have begun; of
-   * many, some later than others.
-   */
+  /** Reads the state when the window has expired, which ends it for everybody; of many, some later than others. */
   #lookAgain({ status, stamp, overdueAt, endsAt }: StampedState): void {
     clearTimeout(this.#looking)
     if (!this.#isRunning) return
-    const { announced } = status
     const spreadMs = Math.random() * expirySpreadMs
     const waits = [
-      announced && Math.min(announced.startsInMs + beginsWithinMs + spreadMs, announcedAgainMs),
       // Not all instances at once, for they have all read it when it began.
       (status.mode === "normal" ? lookAgainIdleMs : lookAgainMs) * (0.5 + Math.random() / 2),
       stamp === undefined && !this.#isStandby ? mendAgainMs : undefined,
@@ -475,19 +496,17 @@ function isAnother(status: MaintenanceStatus, last: MaintenanceStatus): boolean 
     // As after a restore, which may bring the same epoch again.
     status.since?.getTime() !== last.since?.getTime() ||
     status.expiresAt?.getTime() !== last.expiresAt?.getTime() ||
-    status.graceMs !== last.graceMs ||
-    isAnotherWindow(status.announced, last.announced)
+    status.graceMs !== last.graceMs
   )
 }
 
-/** Whether a window that is announced is another than was before, however long it is until then. */
-function isAnotherWindow(one: AnnouncedWindow | undefined, other: AnnouncedWindow | undefined): boolean {
-  return (
-    one?.startsAt.getTime() !== other?.startsAt.getTime() ||
-    one?.mode !== other?.mode ||
-    one?.maintainer !== other?.maintainer ||
-    one?.reason !== other?.reason ||
-    one?.expiresInMs !== other?.expiresInMs ||
-    one?.isInterrupted !== other?.isInterrupted
-  )
+/** A name for all that is announced, however long it is until then. */
+function nameOf(windows: readonly MaintenanceWindow[]): string {
+  return windows
+    .map((window) =>
+      window.position === "announced"
+        ? `${window.id} ${window.startsAt.getTime()} ${window.isInterrupted};`
+        : "",
+    )
+    .join("")
 }

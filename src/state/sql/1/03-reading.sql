@@ -92,12 +92,13 @@ declare
   holder text := format('%s maintenance by %s', state.mode, state.maintainer);
 begin
   raise exception using
-    errcode = case cause when 'stranger' then 'MM003' when 'normal' then 'MM004' when 'busy' then 'MM005' when 'lost' then 'MM006'
+    errcode = case cause when 'stranger' then 'MM003' when 'normal' then 'MM004' when 'not announced' then 'MM004' when 'busy' then 'MM005' when 'lost' then 'MM006'
       when 'past' then 'MM007' when 'far' then 'MM007' when 'announced' then 'MM008'
       else case state.mode when 'exclusive' then 'MM002' else 'MM001' end end,
     message = case cause
       when 'stranger' then format('maintenance is held by %s', state.maintainer)
       when 'normal' then 'the mode is normal: there is no maintenance'
+      when 'not announced' then 'no window is announced under this id'
       when 'busy' then format('a task of %s is running', state.maintainer)
       when 'lost' then 'the maintenance is over, or another window lies over it'
       when 'past' then format('it is %s already', clock_timestamp())
@@ -111,11 +112,12 @@ begin
     hint = case cause
       when 'stranger' then format('Only %s or an emergency user may change the mode.', state.maintainer)
       when 'normal' then 'Look at status().'
+      when 'not announced' then 'Look at windows().'
       when 'busy' then 'Wait for it, or run this as another user.'
       when 'lost' then 'Look at journal().'
       when 'past' then 'Name a later time.'
       when 'far' then 'Name an earlier time.'
-      when 'announced' then format('Only %s or an emergency user may cancel it.', state.maintainer)
+      when 'announced' then format('Only %s or an emergency user may replace it, or take it back.', state.maintainer)
       when 'cursor' then
         'A cursor WITH HOLD is run by the COMMIT, when nobody can check any more what it does: read it without HOLD, in a transaction.'
       else 'Try again when the maintenance is over.' end;

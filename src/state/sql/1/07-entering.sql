@@ -64,6 +64,8 @@ declare
   state {schema}.state;
   below {schema}.window;
   entered {schema}.window;
+  -- What it was announced as; null if it was not.
+  announced {schema}.window;
   is_new_task boolean;
   is_own boolean;
   has_terms boolean;
@@ -87,7 +89,9 @@ begin
   elsif is_new_task and {schema}.made('end of ' || asked.task) then
     perform {schema}.refuse(state, 'lost');
   elsif asked.is_announced then
-    delete from {schema}.window w where w.id = asked.id and w.position = 'announced' and w.starts_at > clock_timestamp() - interval '1 minute';
+    delete from {schema}.window w
+    where w.id = asked.id and w.position = 'announced' and (w.expires_at is null or w.expires_at > clock_timestamp())
+    returning * into announced;
     if not found then
       perform {schema}.refuse(state, 'lost');
     end if;
@@ -139,12 +143,14 @@ begin
   entered.reason := coalesce(asked.reason, below.reason);
   entered.message := coalesce(asked.message, below.message);
   entered.since := coalesce(below.since, clock_timestamp());
-  entered.planned_at := coalesce(clock_timestamp() + asked.planned_in_ms * interval '1 millisecond', below.planned_at);
+  entered.planned_at := coalesce(announced.planned_at, clock_timestamp() + asked.planned_in_ms * interval '1 millisecond', below.planned_at);
   entered.readers := coalesce(asked.readers, below.readers);
   -- A task has terms of its own, if it has any; else what is not said is as before.
   entered.lease := case when has_terms and (is_new_task or asked.lease is not null or asked.unties) then asked.lease else below.lease end;
   entered.grace_ms := case when has_terms and (is_new_task or asked.lease is not null or asked.unties) then asked.grace_ms else below.grace_ms end;
+  -- What begins late ends as it was announced.
   entered.latest := case
+    when announced.expires_at is not null then announced.expires_at
     when asked.expires_in_ms is not null then clock_timestamp() + asked.expires_in_ms * interval '1 millisecond'
     when not (has_terms and is_new_task) then case when below.lease is null then below.expires_at else below.latest end
   end;
@@ -155,11 +161,11 @@ begin
   entered.terms := case when has_terms or not is_own then asked.id else below.terms end;
 
   insert into {schema}.window (id, position, mode, maintainer, reason, message, task, since, begun_at, planned_at, terms, expires_at,
-    latest, lease, grace_ms, readers, replaces, instance, host, pid, is_awaited, deadline)
+    latest, lease, grace_ms, readers, replaces, instance, host, pid, is_awaited, deadline, starts_at, request)
   select asked.id, 'entering', asked.mode, asked.acting_user, entered.reason, entered.message, entered.task, entered.since,
     clock_timestamp(), entered.planned_at, entered.terms, entered.expires_at, entered.latest, entered.lease, entered.grace_ms,
     entered.readers, coalesce(entered.replaces, '{}'), asked.instance, i.host, i.pid, true,
-    clock_timestamp() + asked.within_ms * interval '1 millisecond'
+    clock_timestamp() + asked.within_ms * interval '1 millisecond', announced.starts_at, announced.request
   from (values (1)) as one left join {schema}.instance i on i.id = asked.instance;
   state.epoch := {schema}.project(asked.id);
   perform {schema}.note_change(asked.id, 'entered', asked.id, state.epoch, asked.acting_user, asked.is_emergency);
@@ -282,7 +288,7 @@ create or replace function {schema}.is_interrupted(found {schema}.window) return
     else {schema}.is_gone(found)
   end;
 comment on function {schema}.is_interrupted is
-  'Whether who enters a window is not there to wait any more, for ever or for a moment, or the process of its task is gone, or that of who has announced it.';
+  'Whether who enters a window is not there to wait any more, for ever or for a moment, or the process of its task is gone, or that which waits for an announced one to begin.';
 
 create or replace function {schema}.enter(new_mode text, acting_user text, is_emergency boolean, new_reason text default null) returns integer
   language plpgsql security definer

@@ -155,8 +155,7 @@ begin
   -- A watch that is connected again does this first of all.
   perform {schema}.await_no_standby();
   perform {schema}.note_change(n, 'void') from unnest(names) as n;
-  delete from {schema}.window where id = any (names) and position = 'announced';
-  if found then
+  if {schema}.close(array(select w.id from {schema}.window w where w.id = any (names) and w.position = 'announced'), 'cancelled', null) then
     perform pg_notify({channel}, 'announced');
   end if;
 end $$;

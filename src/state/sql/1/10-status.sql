@@ -38,13 +38,13 @@ create or replace function {schema}.windows()
       w.grace_ms, w.readers, w.task is not null, coalesce({schema}.is_interrupted(w), false), w.instance, w.host, w.pid
     from {schema}.window w
     where w.position <> 'over' and case w.position
-      when 'announced' then w.starts_at > clock_timestamp()
+      when 'announced' then true
       else w.expires_at is null or w.expires_at > clock_timestamp()
     end
-    order by w.starts_at nulls first, w.place;
+    order by case w.position when 'announced' then w.starts_at end nulls first, w.place;
   end;
 comment on function {schema}.windows is
-  'The windows that are not over, for everybody: those that lie over one another, of which the last is in force, then those that are announced. is_interrupted says that who enters it is not there to wait any more, that the process of its task is gone, or that of who has announced it.';
+  'The windows that are not over, for everybody: those that lie over one another, of which the last is in force, then those that are announced. is_interrupted says that who enters it is not there to wait any more, that the process of its task is gone, or that which waits for an announced one to begin: others begin it then, unless it is for a task.';
 
 create or replace function {schema}.read_state()
   returns table (
