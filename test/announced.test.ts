@@ -1,5 +1,6 @@
 import { expect } from "chai"
 import { fork } from "node:child_process"
+import { randomUUID } from "node:crypto"
 import { once } from "node:events"
 import { join } from "node:path"
 import {
@@ -66,16 +67,39 @@ describe("A window that is announced", () => {
     return { entered, error }
   }
   const withdraw = (as = "alice") => installed.current.maintenance.leave({ as })
-  const expectWithdrawn = async (error: Promise<unknown>, why: RegExp | string = "it was taken back") => {
+  const expectWithdrawn = async (error: Promise<unknown>, why: RegExp = takenBack) => {
     expect(await error).to.be.instanceOf(WindowEndedError)
-    const { message } = (await error) as Error
-    if (typeof why === "string") expect(message).to.equal(`The announced maintenance did not begin: ${why}.`)
-    else expect(message).to.match(why)
+    expect(((await error) as Error).message).to.match(why)
   }
+  const takenBack =
+    /^The announced maintenance did not begin: it was taken back by (alice|bob|break-glass)\.$/
+  const missed =
+    /^The announced maintenance did not begin: its time was missed, for somebody else held a window then, or no process began it in time\.$/
   const replaced =
-    /^The announced maintenance did not begin: another was announced instead; \w+ maintenance by [a-z-]+ /
-  const sleepUntil = (time: Date | undefined) =>
-    database.current.sql("select pg_sleep_until($1::timestamptz + interval '1 millisecond')", [time])
+    /^The announced maintenance did not begin: another was announced instead by [a-z-]+; \w+ maintenance by [a-z-]+ /
+  /** Resolves when a window that is entered by another process stands. */
+  const stands = async (id: string) => {
+    const isStanding = "select from maintenance.window where id = $1 and position = 'standing'"
+    while ((await database.current.sql(isStanding, [id])).length === 0);
+  }
+  /** Resolves when the process that has announced a window is known to be gone. */
+  const isGone = async () => {
+    while (!(await installed.current.maintenance.status()).announced?.isInterrupted);
+  }
+  const changesOf = async (id: string) => {
+    const kinds = "select kind from maintenance.change where window_id = $1 order by kind"
+    return (await database.current.sql<{ kind: string }>(kinds, [id])).map(({ kind }) => kind)
+  }
+  const endOf = async (id: string) => {
+    const end = "select ended_because as because, ended_by as by from maintenance.window where id = $1"
+    return (await database.current.sql(end, [id]))[0]
+  }
+  /** What an instance is told that tries to begin it. */
+  const beginNow = async (id: string) => {
+    const begin = "select maintenance.begin_announced($1) as begun"
+    const request = { id, name: randomUUID() }
+    return (await database.current.sql<{ begun: unknown }>(begin, [request]))[0]?.begun
+  }
   const databaseTime = async () => {
     const [row] = await database.current.sql<{ now: Date }>("select clock_timestamp() as now")
     return (row as { now: Date }).now
@@ -120,7 +144,7 @@ describe("A window that is announced", () => {
       const { maintenance } = installed.current
       const { error } = await announce("concurrent", later)
       const { announced } = await maintenance.status()
-      expect(announced).to.have.keys("mode", "maintainer", "startsAt", "startsInMs", "isInterrupted")
+      expect(announced).to.have.keys("id", "mode", "maintainer", "startsAt", "startsInMs", "isInterrupted")
       await withdraw()
       await expectWithdrawn(error)
     })
@@ -271,8 +295,9 @@ describe("A window that is announced", () => {
       )) as NotMaintainerError
       expect(refusal).to.be.instanceOf(NotMaintainerError)
       expect(refusal.message).to.equal(
-        `Mode not announced: exclusive maintenance by alice (rebuild) is announced for ${startsAt.toISOString()}; ` +
-          "only alice or an emergency user may announce another before.",
+        `Mode not announced: exclusive maintenance by alice (rebuild) is announced for ${startsAt.toISOString()}, and the ` +
+          "two would overlap; only alice or an emergency user may replace it. Announce another time. A window without expiresInMs or " +
+          "plannedForMs overlaps all that begin after it.",
       )
       expect(refusal).to.include({ mode: "exclusive", maintainer: "alice", reason: "rebuild" })
       expect(refusal.cause).to.include({ code: "MM008" })
@@ -344,7 +369,7 @@ describe("A window that is announced", () => {
       expect(status).to.deep.include({ unacknowledged: [] }).and.not.to.have.property("announced")
       const { since, expiresAt, retryAfterMs } = status
       expect(Number(since)).to.be.at.least(Number(startsAt))
-      expect(Number(expiresAt) - Number(since)).to.be.within(60_000, 60_100)
+      expect(Number(expiresAt) - Number(startsAt)).to.equal(60_000)
       expect(retryAfterMs).to.be.within(50_000, 60_000)
       expect((await maintenance.status()).retryAfterMs).to.be.within(50_000, 60_000)
       const veto = await write()
@@ -445,42 +470,81 @@ describe("A window that is announced", () => {
   })
 
   describe("by a process", () => {
-    it("that is killed: lapses, is told to be gone, and nothing begins", async () => {
+    it("that is killed: is begun by another, once, and stands", async () => {
       const { maintenance } = installed.current
       const member = await Member.start(database.current.url)
       const announced = told(maintenance, isAnnounced)
-      const outcome = errorOf(member.enter("exclusive", soon))
-      const status = await announced
-      const lapsed = told(maintenance, isNotAnnounced)
+      const outcome = errorOf(
+        member.enter("concurrent", { ...later, reason: "rebuild", expiresInMs: 60_000 }),
+      )
+      const { id } = (await announced).announced as { id: string }
       member.signal("SIGKILL")
       await outcome
-      expect(await lapsed).to.deep.equal({ mode: "normal", epoch: status.epoch })
-      await sleepUntil(status.announced?.startsAt)
-      expect(await write()).to.equal("done")
-      expect(await errorOf(withdraw("alice"))).to.be.instanceOf(MaintenanceInputError)
-      await maintenance.enter("concurrent", { as: "bob" })
+      await isGone()
+      const entered = told(maintenance, ({ mode }) => mode !== "normal")
+      await database.current.sql(beginsAt("clock_timestamp()"))
+      expect(await entered).to.include({ mode: "concurrent", maintainer: "alice", reason: "rebuild" })
+      expect(await write()).to.be.instanceOf(WriteVetoedError)
+      await stands(id)
+      const { state, isInterrupted, announced: next, windows } = await maintenance.status()
+      expect({ state, isInterrupted, next }).to.deep.equal({
+        state: "concurrent",
+        isInterrupted: false,
+        next: undefined,
+      })
+      expect(windows.map((window) => window.id)).to.deep.equal([id])
+      expect(await changesOf(id)).to.deep.equal(["announced", "begun", "entered"])
     })
 
-    it("that is killed: is said to be gone, and makes room for another's announcement before its time", async () => {
+    it("that is killed: is said to be gone, and keeps its place", async () => {
       const { maintenance } = installed.current
       const member = await Member.start(database.current.url)
       const announced = told(maintenance, isAnnounced)
       const outcome = errorOf(member.enter("exclusive", later))
       await announced
-      const bobs = { ...later, as: "bob" }
-      expect(await errorOf(maintenance.enter("exclusive", bobs))).to.be.instanceOf(NotMaintainerError)
       const heard = told(maintenance, (status) => status.announced?.isInterrupted === true)
       member.signal("SIGKILL")
       await outcome
-      let status = await maintenance.status()
-      while (!status.announced?.isInterrupted) status = await maintenance.status()
-      expect(status.announced).to.include({ mode: "exclusive", maintainer: "alice" })
-      await heard
-      const ours = told(maintenance, (other) => other.announced?.maintainer === "bob")
-      const error = errorOf(maintenance.enter("exclusive", bobs))
-      expect((await ours).announced).to.include({ isInterrupted: false })
+      await isGone()
+      expect((await heard).announced).to.include({ mode: "exclusive", maintainer: "alice" })
+      expect(await errorOf(maintenance.enter("exclusive", { ...later, as: "bob" }))).to.be.instanceOf(
+        NotMaintainerError,
+      )
+      await withdraw("alice")
+    })
+
+    it("that is killed in a during(): makes room for another's announcement, and does not begin", async () => {
+      const { maintenance } = installed.current
+      const member = await Member.start(database.current.url)
+      const announced = told(maintenance, isAnnounced)
+      const outcome = errorOf(member.act({ during: "exclusive", options: later, sql: "select 1" }))
+      const { id } = (await announced).announced as { id: string }
+      member.signal("SIGKILL")
+      await outcome
+      await isGone()
+      await database.current.sql(beginsAt("clock_timestamp()"))
+      expect(await beginNow(id)).to.equal(null)
+      expect(await write()).to.equal("done")
+      const bobs = { ...later, as: "bob" }
+      const other = await announce("concurrent", bobs)
+      expect(await endOf(id)).to.deep.equal({ because: "taken over", by: "bob" })
       await withdraw("bob")
-      await expectWithdrawn(error)
+      await expectWithdrawn(other.error)
+    })
+
+    it("that is killed in a during(): is missed a minute later", async () => {
+      const { maintenance } = installed.current
+      const member = await Member.start(database.current.url)
+      const announced = told(maintenance, isAnnounced)
+      const outcome = errorOf(member.act({ during: "exclusive", options: later, sql: "select 1" }))
+      const { id } = (await announced).announced as { id: string }
+      member.signal("SIGKILL")
+      await outcome
+      await isGone()
+      await database.current.sql(beginsAt("clock_timestamp() - interval '61 seconds'"))
+      await beginNow(id)
+      expect(await endOf(id)).to.deep.equal({ because: "missed", by: null })
+      expect(await write()).to.equal("done")
     })
 
     it("whose watch is cut off: is said to be gone until that is there again", async () => {
@@ -498,64 +562,70 @@ describe("A window that is announced", () => {
       expect(await entered).to.include({ mode: "concurrent" })
     })
 
-    it("that is stopped, and goes on within a minute: begins late", async () => {
+    it("that is stopped: is begun by another, and resolves for the one that has announced it", async () => {
       const { maintenance } = installed.current
       const member = await Member.start(database.current.url)
       const announced = told(maintenance, isAnnounced)
-      const outcome = member.enter("concurrent", soon)
-      const { startsAt } = (await announced).announced as { startsAt: Date }
+      const outcome = member.enter("concurrent", { ...later, acknowledgeWithinMs: 100 })
+      const { id } = (await announced).announced as { id: string }
       member.signal("SIGSTOP")
-      await sleepUntil(startsAt)
-      expect(await write()).to.equal("done")
-      expect(await maintenance.status())
-        .to.include({ mode: "normal" })
-        .and.not.to.have.property("announced")
+      const entered = told(maintenance, ({ mode }) => mode !== "normal")
+      await database.current.sql(beginsAt("clock_timestamp()"))
+      expect(await entered).to.include({ mode: "concurrent", maintainer: "alice" })
+      await stands(id)
+      expect(await write()).to.be.instanceOf(WriteVetoedError)
       member.signal("SIGCONT")
       expect(await outcome).to.equal("done")
-      expect(await write()).to.be.instanceOf(WriteVetoedError)
+      expect(await changesOf(id)).to.deep.equal(["announced", "begun", "entered"])
       await member.stop()
     })
 
-    it("that is stopped, and goes on a minute late: does not begin", async () => {
+    it("that is stopped, and whose window another begins, and somebody ends: is told so", async () => {
       const { maintenance } = installed.current
       const member = await Member.start(database.current.url)
       const announced = told(maintenance, isAnnounced)
-      const outcome = member.enter("concurrent", later)
-      await announced
+      const outcome = member.enter("concurrent", { ...later, acknowledgeWithinMs: 100 })
+      const { id } = (await announced).announced as { id: string }
       member.signal("SIGSTOP")
-      const lapsed = told(maintenance, isNotAnnounced)
-      await database.current.sql(beginsAt("clock_timestamp() - interval '61 seconds'"))
-      await lapsed
+      const entered = told(maintenance, ({ mode }) => mode !== "normal")
+      await database.current.sql(beginsAt("clock_timestamp()"))
+      await entered
+      await stands(id)
+      await maintenance.leave({ as: "break-glass" })
       member.signal("SIGCONT")
       expect(await outcome).to.equal("WindowEndedError")
       expect(await write()).to.equal("done")
       await member.stop()
     })
 
-    it("that is a minute late: does not begin, and says how late it was", async () => {
-      const { error } = await announce("concurrent", later)
-      await database.current.sql(beginsAt("clock_timestamp() - interval '61 seconds'"))
-      await expectWithdrawn(
-        error,
-        /^The announced maintenance did not begin: its time was missed by 6\d s, for this process was stopped, /,
+    it("that is hours late: is begun all the same, and ends as it was announced", async () => {
+      const { maintenance } = installed.current
+      const options = { ...later, plannedForMs: 3_700_000, expiresInMs: 4_000_000 }
+      const { entered } = await announce("concurrent", options)
+      const { startsAt } = (await maintenance.status()).announced as { startsAt: Date }
+      // As if two hours had passed.
+      await database.current.sql(
+        `update maintenance.window set starts_at = starts_at - interval '2 hours', planned_at = planned_at - interval '2 hours',
+           expires_at = expires_at - interval '2 hours' where position = 'announced';
+         select pg_notify('${channelOf("maintenance")}', 'announced')`,
       )
+      const { expiresAt, plannedUntil } = await entered
+      expect(Number(expiresAt) - Number(startsAt)).to.equal(4_000_000 - 7_200_000)
+      expect(Number(plannedUntil) - Number(startsAt)).to.equal(3_700_000 - 7_200_000)
     })
 
-    it("that is stopped, and late: makes room for another's announcement", async () => {
+    it("that is so late that it would have expired: is missed, and says so", async () => {
       const { maintenance } = installed.current
-      const member = await Member.start(database.current.url)
-      const announced = told(maintenance, isAnnounced)
-      const outcome = member.enter("concurrent", later)
-      await announced
-      member.signal("SIGSTOP")
-      await database.current.sql(beginsAt("clock_timestamp()"))
-      const other = await announce("exclusive", { ...later, as: "bob" })
-      member.signal("SIGCONT")
-      expect(await outcome).to.equal("WindowEndedError")
-      expect((await maintenance.status()).announced).to.include({ maintainer: "bob" })
-      await withdraw("bob")
-      await expectWithdrawn(other.error)
-      await member.stop()
+      const { error } = await announce("concurrent", { ...later, expiresInMs: 5000 })
+      const { id } = (await maintenance.status()).announced as { id: string }
+      await database.current.sql(
+        `update maintenance.window set starts_at = clock_timestamp() - interval '6 seconds',
+           expires_at = clock_timestamp() - interval '1 second' where position = 'announced';
+         select pg_notify('${channelOf("maintenance")}', 'announced')`,
+      )
+      await expectWithdrawn(error, missed)
+      expect(await endOf(id)).to.deep.equal({ because: "missed", by: null })
+      expect(await write()).to.equal("done")
     })
 
     it("that destroys its DataSource: rejects at once, takes it back, and keeps nothing alive", async () => {

@@ -138,6 +138,55 @@ const entries: Record<string, BadCall> = {
     call: (m) => m.during("exclusive", { as: "alice", startsInMs: 1 }, untouched),
     says: noStart,
   },
+  "announce of normal mode": {
+    call: (m) => m.announce("normal", { as: "alice", startsInMs: 5000 }),
+    says: ["Normal mode cannot be announced"],
+  },
+  "announce without options": {
+    call: (m) => m.announce("concurrent", undefined as never),
+    says: ["The options must be an object of "],
+  },
+  "announce without a start": {
+    call: (m) => m.announce("concurrent", { as: "alice" }),
+    says: ["announce() needs startsInMs or startsAt; enter() begins at once."],
+  },
+  "announce for the past": {
+    call: (m) => m.announce("concurrent", { as: "alice", startsAt: new Date(0) }),
+    says: ["A window cannot begin at that time: it is "],
+  },
+  "announce for a time beyond a year": {
+    call: (m) => m.announce("concurrent", { as: "alice", startsAt: new Date("9999-01-01") }),
+    says: ["A window cannot begin at that time: it is only ", "a window begins within a year"],
+  },
+  ...Object.fromEntries(
+    [
+      { signal: AbortSignal.abort() },
+      { leaveOnSignal: true },
+      { heldWhile: "alive" },
+      { graceMs: 5000 },
+      { then: "end" },
+    ].map((option) => [
+      `announce with ${Object.keys(option)[0]}`,
+      {
+        call: (m: Maintenance) =>
+          m.announce("concurrent", { as: "alice", startsInMs: 5000, ...option } as never),
+        says: [`announce() does not take the option ${Object.keys(option)[0]}: `, "It takes as, reason, "],
+      },
+    ]),
+  ),
+  ...Object.fromEntries(
+    ["", 7, null, undefined, "a\0b"].map((id) => [
+      `cancel of ${JSON.stringify(id)}`,
+      {
+        call: (m: Maintenance) => m.cancel(id as never, { as: "alice" }),
+        says: ["cancel() needs the id of a window, as announce() or status() tells it."],
+      },
+    ]),
+  ),
+  "cancel of an unknown id": {
+    call: (m) => m.cancel("4711", { as: "alice" }),
+    says: ["There is nothing to cancel: no window has this id. Look at status().windows."],
+  },
   "enter of normal later": {
     call: (m) => m.enter("normal", { as: "alice", startsInMs: 5000 }),
     says: ["Normal mode cannot be announced"],
@@ -221,6 +270,8 @@ const noUser = (fault: string) => ["A user is a string of 1 to 200 characters", 
 const users: Record<string, BadCall> = {
   "enter for nobody": { call: (m) => m.enter("concurrent"), says: nobody },
   "enter of normal for nobody": { call: (m) => m.enter("normal"), says: nobody },
+  "announce for nobody": { call: (m) => m.announce("concurrent", { startsInMs: 5000 }), says: nobody },
+  "cancel for nobody": { call: (m) => m.cancel("4711"), says: nobody },
   "leave for nobody": { call: (m) => m.leave(), says: nobody },
   "during for nobody": { call: (m) => m.during("exclusive", {}, untouched), says: nobody },
   "enter as an empty user": { call: (m) => m.enter("concurrent", { as: "" }), says: noUser("is empty") },

@@ -1,6 +1,7 @@
 // A process of its own that has the plugin, and does what it is told on one query runner, until it is told to stop.
 import "reflect-metadata"
 import {
+  type AnnounceOptions,
   type EnterOptions,
   type ExtendOptions,
   installMaintenance,
@@ -14,6 +15,7 @@ import { newDataSource } from "./data-source"
 export type Action =
   | { readonly sql: readonly string[]; readonly as?: string }
   | { readonly enter: Mode; readonly options: EnterOptions }
+  | { readonly announce: Mode; readonly options: AnnounceOptions }
   | { readonly during: Mode; readonly options: EnterOptions; readonly sql: string }
   | { readonly leave: LeaveOptions }
   | { readonly extend: ExtendOptions }
@@ -34,6 +36,7 @@ async function main(url: string): Promise<void> {
   }
   const act = (action: Action): Promise<unknown> => {
     if ("enter" in action) return maintenance.enter(action.enter, action.options)
+    if ("announce" in action) return maintenance.announce(action.announce, action.options)
     if ("during" in action) return maintenance.during(action.during, action.options, () => run([action.sql]))
     if ("leave" in action) return maintenance.leave(action.leave)
     if ("extend" in action) return maintenance.extend(action.extend)
