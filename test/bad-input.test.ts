@@ -168,8 +168,7 @@ const entries: Record<string, BadCall> = {
     ].map((option) => [
       `announce with ${Object.keys(option)[0]}`,
       {
-        call: (m: Maintenance) =>
-          m.announce("concurrent", { as: "alice", startsInMs: 5000, ...option } as never),
+        call: (m: Maintenance) => m.announce("concurrent", { as: "alice", startsInMs: 5000, ...option }),
         says: [`announce() does not take the option ${Object.keys(option)[0]}: `, "It takes as, reason, "],
       },
     ]),

@@ -3,6 +3,7 @@ import { withMaintenance } from "../support/data-source"
 import { withClient } from "../support/database"
 import { type EmbeddedServer, startEmbeddedServer } from "../support/embedded-server"
 import { withoutWaiting } from "../race/broken-variants"
+import { Announcements } from "./announcements"
 import { Auditor } from "./auditor"
 import { Books } from "./books"
 import { boundMs } from "./bound"
@@ -36,6 +37,7 @@ const calmMs = 3000
 export interface Outcome {
   readonly tally: Tally
   readonly auditor: Auditor
+  readonly announcements: Announcements
   readonly timeline: Timeline
   readonly findings: Findings
   readonly memory: readonly Memory[]
@@ -76,6 +78,7 @@ class Conductor {
   readonly #timeline = new Timeline()
   readonly #findings: Findings
   readonly #auditor: Auditor
+  readonly #announcements: Announcements
   readonly #books: Books
   readonly #judge: Judge
   readonly #tally = new Tally()
@@ -95,6 +98,9 @@ class Conductor {
     this.#witness = new Witness(server.url)
     this.#findings = new Findings(this.#timeline, settings.isBroken)
     this.#auditor = new Auditor(this.#witness, this.#findings)
+    this.#announcements = new Announcements(this.#witness, this.#findings, (standing) =>
+      this.#auditor.watch(standing),
+    )
     this.#books = new Books(this.#witness, this.#findings)
     this.#judge = new Judge(this.#witness, this.#findings, this.#timeline)
   }
@@ -121,6 +127,7 @@ class Conductor {
     return {
       tally: this.#tally,
       auditor: this.#auditor,
+      announcements: this.#announcements,
       timeline: this.#timeline,
       findings: this.#findings,
       memory,
@@ -210,6 +217,7 @@ class Conductor {
       await this.#judge.ended(worker.name, ended)
     } else if ("standing" in message) this.#auditor.watch(message.standing)
     else if ("told" in message) await this.#judge.told(worker.name, message.told)
+    else if ("announced" in message) this.#announcements.announced(message.announced)
     else if ("audit" in message) {
       await this.#auditor.audit()
       worker.tell({ audited: message.audit })
@@ -233,6 +241,7 @@ class Conductor {
 
   async #inspect(): Promise<void> {
     await this.#judge.history((maintainer) => this.#leases.get(maintainer))
+    await this.#announcements.look()
     for (const worker of this.#workers) await worker.checkAlive()
     for (const [operation, { call, since, worker }] of this.#pending) {
       if (Date.now() - since < boundMs) continue

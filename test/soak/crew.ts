@@ -42,6 +42,8 @@ export class Worker {
   #child: ChildProcess | undefined
   #generation = 0
   #isExpectedToEnd = false
+  /** Whether it has said that it kills itself. */
+  #isDying = false
   #heardAt = Date.now()
   #rss: number[] = []
   readonly #end = () => void this.#child?.kill("SIGKILL")
@@ -87,28 +89,34 @@ export class Worker {
 
   /** Starts the process. */
   start(): void {
+    if (this.#isAlive) return
     const seed = this.#post.seed + ++this.#generation * 1000
     const args = [`${this.name} ${this.#generation}`, this.line.url, this.#post.url, String(seed)]
     const child = fork(join(__dirname, `${this.role}.js`), args, {
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     })
     this.#child = child
-    this.#isExpectedToEnd = false
+    this.#isExpectedToEnd = this.#isDying = false
     this.#heardAt = Date.now()
     this.#rss = []
     child.stderr?.on("data", (text: Buffer) => this.#timeline.note(`${this.name}: ${text.toString().trim()}`))
     child.on("message", (message: FromWorker) => this.#heard(message))
     child.once("exit", (code, signal) => {
       if (this.#isExpectedToEnd) return
-      this.#findings.add("inconsistency", "a process ended by itself", `${this.name}: ${code ?? signal}`)
+      if (!this.#isDying)
+        this.#findings.add("inconsistency", "a process ended by itself", `${this.name}: ${code ?? signal}`)
       if (!this.isStopped) this.start()
     })
+  }
+
+  get #isAlive(): boolean {
+    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null
   }
 
   /** Ends the process at once. */
   async kill(): Promise<void> {
     const child = this.#child
-    if (!child || child.exitCode !== null || child.signalCode !== null) return
+    if (!child || !this.#isAlive) return
     this.#isExpectedToEnd = true
     const exit = new Promise((resolve) => child.once("exit", resolve))
     child.kill("SIGKILL")
@@ -156,6 +164,7 @@ export class Worker {
   #heard(message: FromWorker): void {
     this.#heardAt = Date.now()
     if (typeof message === "object" && "rss" in message) this.#remembers(message.rss)
+    if (typeof message === "object" && "announced" in message) this.#isDying ||= message.announced.isLastAct
     this.#listener(message)
   }
 

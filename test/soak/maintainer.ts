@@ -14,6 +14,7 @@ const weights: Record<keyof typeof spells, number> = {
   "tied to this process": 3,
   expiring: 2,
   announced: 2,
+  "announced for others": 2,
   "taken over": 2,
   "broken off": 3,
   "left to itself": 1,

@@ -74,6 +74,11 @@ export interface Told {
   readonly told: { readonly epoch: number; readonly mode: Mode; readonly maintainer: string | undefined }
 }
 
+/** A window was announced, for whichever process to begin it; if that was the last act, the process kills itself. */
+export interface Announced {
+  readonly announced: { readonly id: string; readonly isLastAct: boolean }
+}
+
 /** Asks that it be looked for leaks now, for the window is about to be left. */
 export interface AuditAsked {
   readonly audit: number
@@ -98,6 +103,7 @@ export type FromWorker =
   | Ended
   | Standing
   | Told
+  | Announced
   | AuditAsked
   | Failed
 
@@ -107,6 +113,6 @@ export function moment(): number {
 }
 
 /** Tells who started this process. */
-export function tell(message: FromWorker): void {
-  process.send?.(message)
+export function tell(message: FromWorker, told: () => void = () => undefined): void {
+  process.send?.(message, told)
 }

@@ -2,6 +2,7 @@ import { setTimeout as pause } from "node:timers/promises"
 import type { DataSource } from "typeorm"
 import {
   AccessRefusedError,
+  type AnnounceOptions,
   type EnterOptions,
   installMaintenance,
   MaintenanceError,
@@ -55,6 +56,8 @@ export class Operator {
   readonly #witness: Witness
   /** The window that was entered last, and not within `during`. */
   #window: { maintainer: string; reason: string } | undefined
+  /** The calls that have announced a window, which other processes may enter. */
+  readonly #announced = new Set<string>()
   /** The call of which it was found last that the state says it was under way still. */
   #leftEntering = ""
   #operations = 0
@@ -88,6 +91,7 @@ export class Operator {
     return this.#call(
       `enter("${mode}")`,
       async (reason) => {
+        if (options.startsInMs !== undefined) this.#announced.add(reason)
         const entered = await this.#maintenance.enter(mode, { as, reason, ...options })
         facts.resolvedAt = Date.now()
         await this.#stands((this.#window = { maintainer: as, reason }))
@@ -95,6 +99,17 @@ export class Operator {
       },
       facts,
     )
+  }
+
+  /** Announces a window, for whichever process to begin it; kills this process then, if that is to be its last act. */
+  async announce(mode: Window, options: AnnounceOptions, isLastAct: boolean): Promise<boolean> {
+    return this.#call("announce", async (operation) => {
+      const reason = `announcement ${operation}`
+      const { id } = await this.#maintenance.announce(mode, { as: this.user, reason, ...options })
+      if (!isLastAct) return tell({ announced: { id, isLastAct } })
+      tell({ announced: { id, isLastAct } }, () => process.kill(process.pid, "SIGKILL"))
+      return new Promise(() => undefined)
+    })
   }
 
   /** Runs work within `during`; that window is watched for leaks, and the one that it is within, if there is one, again. */
@@ -136,7 +151,7 @@ export class Operator {
       mode = found
       tell({ told: { epoch, mode: found, maintainer } })
       // No call of this process is under way but this one.
-      if (state === "entering" && reason.startsWith(`${this.#name} `) && reason !== this.#leftEntering) {
+      if (state === "entering" && reason.startsWith(`${this.#name} `) && !this.#isKnown(reason)) {
         this.#leftEntering = reason
         this.#failed("status() says that a mode is being entered, and enter() has ended", reason)
       }
@@ -203,6 +218,11 @@ export class Operator {
         throw error
       }
     })
+  }
+
+  /** Whether it is no wonder that a window with this reason is being entered, or was found already. */
+  #isKnown(reason: string): boolean {
+    return reason === this.#leftEntering || this.#announced.has(reason)
   }
 
   #failed(what: string, facts: string): void {

@@ -7,7 +7,7 @@ const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(0)} MiB`
 
 /** Prints what a soak has come to. */
 export function printReport(
-  { tally, auditor, timeline, findings, memory }: Outcome,
+  { tally, auditor, announcements, timeline, findings, memory }: Outcome,
   settings: Settings,
 ): void {
   const count = (outcome: string) => String(tally.outcomes.get(outcome) ?? 0)
@@ -20,6 +20,10 @@ export function printReport(
       ["minutes", (settings.durationMs / 60_000).toFixed(1)],
       ["switches", String(tally.switches)],
       ["windows watched for leaks", `${auditor.windows}, ${seconds(auditor.watchedMs)} altogether`],
+      [
+        "announced windows begun",
+        `${announcements.begun}, ${announcements.outlived} of them after the death of who announced them`,
+      ],
       ["attempts done", count("done")],
       ["vetoes", count("WriteVetoedError")],
       ["refusals", count("AccessRefusedError")],

@@ -117,6 +117,17 @@ export const spells = {
     await operator.leave()
   },
 
+  async "announced for others"(operator) {
+    const { dice } = operator
+    const [mode, options] = entryOf(dice)
+    const startsInMs = dice.between(1000, 4000)
+    const expiresInMs = dice.between(3000, 6000)
+    const isLastAct = dice.chance(0.5)
+    if (!(await operator.announce(mode, { ...options, startsInMs, expiresInMs }, isLastAct))) return
+    await pause(startsInMs + dice.between(0, 2000))
+    await operator.status()
+  },
+
   async "left to itself"(operator) {
     await operator.enter(...entryOf(operator.dice))
     await pause(operator.dice.between(0, 2000))

@@ -1,0 +1,103 @@
+import type { Findings } from "./findings"
+import { type Announced, moment, type Standing } from "./messages"
+import type { Witness } from "./witness"
+
+/** How late a window may begin: the process that was to begin it may have been killed, or cut off, and the server restarted. */
+const mostLateMs = 30_000
+
+/** What has become of a window that was announced. */
+interface Row {
+  readonly id: string
+  readonly position: "announced" | "entering" | "standing" | "over"
+  readonly late_ms: number
+  readonly is_early: boolean
+  readonly ended_because: string | null
+  /** Whether somebody else held a window when it was over. */
+  readonly is_held: boolean
+  /** Whether it had expired before anybody could begin it. */
+  readonly is_expired: boolean
+  readonly times_begun: number
+}
+
+const rowsSql = `
+  select w.id, w.position, extract(epoch from clock_timestamp() - w.starts_at)::double precision * 1000 as late_ms,
+    coalesce(w.begun_at < w.starts_at, false) as is_early, w.ended_because,
+    coalesce((
+      select h.mode <> 'normal' and h.maintainer <> w.maintainer from history h where h.at <= w.ended_at order by h.at desc limit 1
+    ), false) as is_held,
+    coalesce(w.starts_at + (w.request ->> 'expires_in_ms')::double precision * interval '1 ms' <= w.ended_at, false) as is_expired,
+    (select count(*)::integer from maintenance.change c where c.window_id = w.id and c.kind = 'entered') as times_begun
+  from maintenance.window w where w.id = any ($1)`
+
+/** The window of one of these ids that is in force and entered to its end, as the auditor is told of one. */
+const standingSql = `
+  select s.window_id as id, s.epoch, s.mode, s.maintainer, pg_current_snapshot()::text as snapshot
+  from maintenance.state s join maintenance.window w on w.id = s.window_id
+  where w.position = 'standing' and w.id = any ($1)`
+
+/** Holds what became of windows that were announced, and whose announcers may be dead, against what was to come of them. */
+export class Announcements {
+  readonly #witness: Witness
+  readonly #findings: Findings
+  readonly #watch: (standing: Standing["standing"]) => void
+  /** Those that are not over, by their ids; with whether they are watched for leaks. */
+  readonly #open = new Map<string, boolean>()
+  /** How many were begun, and how many of those after the death of their announcers. */
+  begun = 0
+  outlived = 0
+  readonly #orphans = new Set<string>()
+
+  constructor(witness: Witness, findings: Findings, watch: (standing: Standing["standing"]) => void) {
+    this.#witness = witness
+    this.#findings = findings
+    this.#watch = watch
+  }
+
+  /** A window was announced, perhaps by a process that ends with that. */
+  announced({ id, isLastAct }: Announced["announced"]): void {
+    this.#open.set(id, false)
+    if (isLastAct) this.#orphans.add(id)
+  }
+
+  /** Looks at all that are not over. */
+  async look(): Promise<void> {
+    const ids = [...this.#open.keys()]
+    if (ids.length === 0) return
+    await this.#watchStanding(ids)
+    const rows = await this.#witness.query<Row>(rowsSql, [ids])
+    for (const id of ids)
+      this.#judge(
+        id,
+        rows.find((row) => row.id === id),
+      )
+  }
+
+  async #watchStanding(ids: readonly string[]): Promise<void> {
+    const [standing] = await this.#witness.query<Standing["standing"] & { id: string }>(standingSql, [ids])
+    if (!standing || this.#open.get(standing.id)) return
+    this.#open.set(standing.id, true)
+    this.#watch({ ...standing, from: moment() })
+  }
+
+  #judge(id: string, row: Row | undefined): void {
+    if (row?.position === "announced") {
+      if (row.late_ms < mostLateMs) return
+      this.#find("an announced window was not begun", id)
+    } else if (row?.position !== "over") {
+      if (row) return
+      this.#find("an announced window is lost", id)
+    } else if (row.times_begun > 0) {
+      this.begun++
+      if (this.#orphans.has(id)) this.outlived++
+      if (row.times_begun > 1 || row.is_early) this.#find("an announced window began twice, or early", id)
+    } else if (row.ended_because === "missed" && !row.is_held && !row.is_expired) {
+      this.#find("an announced window was missed without a reason", id)
+    }
+    this.#open.delete(id)
+    this.#orphans.delete(id)
+  }
+
+  #find(what: string, facts: string): void {
+    this.#findings.add("inconsistency", what, facts)
+  }
+}
