@@ -14,6 +14,7 @@ interface State {
   expires_at: Date | null
   former_epoch: number
   former_expires_at: Date | null
+  former_latest: Date | null
   former_lease: string | null
 }
 
@@ -23,7 +24,7 @@ const slackMs = 1500
 const slowing = ["freeze", "delay", "stop"]
 
 const columns =
-  "epoch, at, mode, maintainer, reason, expires_at, former_epoch, former_expires_at, former_lease from history"
+  "epoch, at, mode, maintainer, reason, expires_at, former_epoch, former_expires_at, former_latest, former_lease from history"
 
 /** Holds what the maintainers' calls came to against the states that there were. */
 export class Judge {
@@ -68,12 +69,21 @@ export class Judge {
       this.#lastJudged,
     ])
     for (const state of states) {
-      const { epoch, at, former_epoch: former, former_expires_at: expiredAt, former_lease: lease } = state
+      const {
+        epoch,
+        at,
+        former_epoch: former,
+        former_expires_at: expiredAt,
+        former_lease: lease,
+        former_latest: latest,
+      } = state
       this.#lastJudged = epoch
       this.#timeline.note(`epoch ${epoch}: ${describe(state)}`, at.getTime())
       if (epoch !== former + 1)
         this.#findings.add("inconsistency", "an epoch did not follow the one before", `${former}, ${epoch}`)
       if (lease === null || expiredAt === null || expiredAt > at) continue
+      // It ended when it was to end, whoever lives.
+      if (latest !== null && latest <= expiredAt) continue
       const [before] = await this.#witness.query<State>(`select ${columns} where epoch = $1`, [former])
       const held = graceMsOf(before?.maintainer ?? "")
       const expiry = expiredAt.getTime()

@@ -61,14 +61,14 @@ export const ledgerSql = `
 
   create table history (
     epoch integer not null, at timestamptz not null default clock_timestamp(), mode text not null, maintainer text,
-    reason text, expires_at timestamptz, former_epoch integer, former_expires_at timestamptz, former_lease text
+    reason text, expires_at timestamptz, former_epoch integer, former_expires_at timestamptz, former_latest timestamptz, former_lease text
   );
   create index on history (epoch);
   create function note_state() returns trigger language plpgsql as $$
   begin
     if new.epoch is distinct from old.epoch then
-      insert into public.history (epoch, mode, maintainer, reason, expires_at, former_epoch, former_expires_at, former_lease)
-      values (new.epoch, new.mode, new.maintainer, new.reason, new.expires_at, old.epoch, old.expires_at, old.lease);
+      insert into public.history (epoch, mode, maintainer, reason, expires_at, former_epoch, former_expires_at, former_latest, former_lease)
+      values (new.epoch, new.mode, new.maintainer, new.reason, new.expires_at, old.epoch, old.expires_at, old.latest, old.lease);
     end if;
     return null;
   end $$;
