@@ -244,9 +244,13 @@ describe("announce()", () => {
       const known = told(maintenance, (status) => status.announced !== undefined)
       const entered = maintenance.enter("concurrent", later)
       const { id } = (await known).announced as { id: string }
-      await database.current.sql(hasCome().replace(notify, "select 1"))
-      const { epoch } = (await begin(id)) as { epoch: number }
-      expect(await entered).to.include({ mode: "concurrent", epoch })
+      // In one transaction, so that the enter() cannot be first.
+      await withClient(database.current.url, async (client) => {
+        await client.query(`begin; ${hasCome()}`)
+        await client.query("select maintenance.begin_announced($1)", [{ id, name: randomUUID() }])
+        await client.query("commit")
+      })
+      expect(await entered).to.include({ mode: "concurrent" })
       expect(await changesOf(id)).to.deep.equal(["announced by alice", "begun by alice", "entered by alice"])
     })
   })
