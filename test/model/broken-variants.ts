@@ -11,8 +11,8 @@ export const variants: readonly Variant[] = [
   {
     name: "finish() that ends all windows",
     function: "finish",
-    line: "array(select w.id from maintenance.window w where w.task = done_task and w.position in",
-    instead: "array(select w.id from maintenance.window w where w.position in",
+    line: "where w.task = done_task and w.position in ('entering', 'standing');",
+    instead: "where w.position in ('entering', 'standing');",
   },
   {
     name: "extend() that forgets the windows with the same terms",

@@ -80,7 +80,8 @@ const look = `select json_build_object(
     'latest', story.hours(w.latest), 'lease', w.lease, 'grace', w.grace_ms / 3600000, 'instance', w.instance) order by v.place)
     from (select id, row_number() over () as place from maintenance.windows()) v
     join maintenance.window w on w.id = v.id),
-  'over', (select json_object_agg(id, ended_because) from maintenance.window where position = 'over'),
+  -- A process whose windows of an earlier story are gone notes them as replaced.
+  'over', (select json_object_agg(id, ended_because) from maintenance.window where position = 'over' and ended_because <> 'replaced'),
   'fence', json_build_object(${fences})
 ) as found from maintenance.state s`
 
