@@ -280,7 +280,7 @@ export class Maintenance {
     const store = await this.#installation.store()
     // An emergency user holds what is his own alone.
     const holder = ifHeld ? { ...actor, isEmergency: false } : actor
-    await this.#letGo(() => store.switching.leave(holder)).catch((error: unknown) => {
+    await this.#letGo(() => store.switching.leave(holder, { windowOnly: ifHeld })).catch((error: unknown) => {
       if (!ifHeld || !holdsNothing(error)) throw error
     })
     return this.#installation.refresh()

@@ -120,6 +120,32 @@ describe("announce()", () => {
     await isIn(window?.id as string, "standing")
   })
 
+  it("has its window take nothing from what its maintainer holds then: no end, no tie, no reason", async () => {
+    const { maintenance } = installed.current
+    const { id } = await announce({}, "exclusive")
+    const terms = { expiresInMs: 60_000, plannedForMs: 5000, reason: "other", message: "other" }
+    await maintenance.enter("concurrent", { as: "alice", heldWhile: "alive", ...terms })
+    const entered = told(maintenance, ({ mode }) => mode === "exclusive")
+    await database.current.sql(hasCome())
+    const status = await entered
+    for (const fact of ["expiresAt", "graceMs", "plannedUntil", "reason", "message"])
+      expect(status).not.to.have.property(fact)
+    await isIn(id, "standing")
+  })
+
+  it("has its window wait for the end of a during() of its maintainer", async () => {
+    const { maintenance } = installed.current
+    const { id } = await announce()
+    const entered = told(maintenance, ({ mode }) => mode === "concurrent")
+    await maintenance.during("exclusive", { as: "alice" }, async () => {
+      await database.current.sql(hasCome())
+      expect(await begin(id)).to.deep.equal({ starts_in_ms: 1000 })
+      expect(await maintenance.status()).to.include({ mode: "exclusive" })
+    })
+    await entered
+    await isIn(id, "standing")
+  })
+
   it("has its window missed, if somebody else holds one then", async () => {
     const { maintenance } = installed.current
     const { id } = await announce()

@@ -342,6 +342,10 @@ const reasons: Record<string, BadCall> = {
     call: (m) => m.enter("concurrent", { as: "alice", reason: null as never }),
     says: noReason("is no string (null)"),
   },
+  "a start before all that PostgreSQL knows": {
+    call: (m) => m.enter("concurrent", { as: "alice", startsAt: new Date(-8.64e15) }),
+    says: ["The option startsAt is past: -271821-04-20T00:00:00.000Z."],
+  },
   "a message of 2001 characters": {
     call: (m) => m.enter("concurrent", { as: "alice", message: "m".repeat(2001) }),
     says: ["A message is a string of 1 to 2000 characters", "this one is longer than 2000 characters."],

@@ -348,6 +348,29 @@ describe("A window that is put back after another", () => {
       })
     })
 
+    for (const isolation of ["repeatable read", "serializable"])
+      it(`is not taken for expired by a snapshot from before its process has put that off: ${isolation}`, async () => {
+        await own.sql("create table loot (name text)")
+        const outer = { ...alice, id: "outer", mode: "exclusive", lease: "process", grace_ms: 1000 } as const
+        await own.sql(enterSql(outer))
+        await own.sql("select maintenance.interrupt_entering('outer')")
+        await start("inner", alice, "task", 2000)
+        await withClient(own.url, async (client) => {
+          await client.query(`begin isolation level ${isolation}; select 1`)
+          for (let renewals = 0; renewals < 5; renewals++) {
+            await own.sql("select pg_sleep(0.3)")
+            await own.sql("select maintenance.renew('process')")
+          }
+          // The end of the outer window as this snapshot has it is past.
+          await own.sql("select pg_sleep_until(expires_at) from maintenance.state")
+          await own.sql("select maintenance.renew('process')")
+          await client.query("insert into loot values ('gold')")
+          const error = await errorOf(client.query("select maintenance.fence('bob', false)"))
+          expect((error as { code: string }).code).to.be.oneOf(["40001", "MM002"])
+          await client.query("rollback")
+        })
+      })
+
     it("is interrupted, if it was", async () => {
       await start("outer", alice)
       await own.sql("select maintenance.interrupt_entering('outer')")

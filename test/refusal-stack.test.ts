@@ -27,6 +27,17 @@ describe("The stack of a refusal", () => {
     "a transaction": (d) => d.transaction((manager) => manager.query(insert)),
     "a query builder": (d) => d.createQueryBuilder().insert().into(Tag).values({ label: "x" }).execute(),
   }
+  it("tells nothing of a maintainer whose name has lines that look like frames", async () => {
+    const { dataSource, maintenance } = installed.current
+    const name = "alice\n    at night (secret)"
+    await maintenance.enter("concurrent", { as: name, reason: "a\n    at b (secret)" })
+    const refusal = (await errorOf(codeOfApplication(() => dataSource.query(insert)))) as Error
+    expect(refusal).to.be.instanceOf(WriteVetoedError)
+    expect(`${refusal.stack}${refusal.message}`).not.to.include("secret")
+    expect(refusal.stack).to.include("codeOfApplication")
+    await maintenance.leave({ as: name })
+  })
+
   for (const [name, door] of Object.entries(doors)) {
     for (const mode of ["concurrent", "exclusive"] as const) {
       it(`leads to the code of the application, in ${mode} mode: ${name}`, async () => {

@@ -81,6 +81,9 @@ export function entryOf(
   }
 }
 
+/** A time that PostgreSQL can hold, in milliseconds since 1970; it can hold any later one of a Date. */
+const firstMs = -2e14
+
 /** When it is to begin, or undefined for at once; throws MaintenanceInputError. */
 export function startOf({ startsAt, startsInMs }: EnterOptions): Start | undefined {
   if (startsAt !== undefined && startsInMs !== undefined)
@@ -88,7 +91,9 @@ export function startOf({ startsAt, startsInMs }: EnterOptions): Start | undefin
   const inMs = checkExpiry(startsInMs, "startsInMs")
   if (inMs !== undefined) return { inMs }
   if (startsAt === undefined) return undefined
-  if (startsAt instanceof Date && !Number.isNaN(startsAt.getTime())) return { at: startsAt }
+  if (startsAt instanceof Date && startsAt.getTime() >= firstMs) return { at: startsAt }
+  if (startsAt instanceof Date && startsAt.getTime() < firstMs)
+    throw new MaintenanceInputError(`The option startsAt is past: ${startsAt.toISOString()}.`)
   throw new MaintenanceInputError(`The option startsAt is a valid Date; this one is ${inspect(startsAt)}.`)
 }
 

@@ -1,6 +1,12 @@
 import { AsyncResource } from "node:async_hooks"
 import type { DataSource } from "typeorm"
-import { AccessRefusedError, MaintenanceSetupError, type RefusedChange, WriteVetoedError } from "../errors"
+import {
+  AccessRefusedError,
+  MaintenanceSetupError,
+  type RefusedChange,
+  StateUnavailableError,
+  WriteVetoedError,
+} from "../errors"
 import { currentActor, currentPolicy } from "../identity"
 import type { PastWindow } from "../mode/journal"
 import {
@@ -14,7 +20,7 @@ import type { ResolvedOptions } from "../options"
 import { mayInstallSchema } from "../state/migration"
 import { destroyed } from "../state/destroyed"
 import { notWritable } from "../state/refusal"
-import { briefMs, persistently } from "../state/persistence"
+import { briefMs, isPassing, persistently } from "../state/persistence"
 import type { Backend } from "../state/fleet"
 import type { JournalRange } from "../state/journal"
 import { shared } from "../shared"
@@ -39,6 +45,9 @@ import { WaitingRoom } from "./waiting-room"
 
 /** Marks a driver in which the plugin is installed, for every copy of this package. */
 const installedKey = Symbol.for("typeorm-maintenance-mode.installed")
+
+/** How long it is tried again to read the state for who asks, in milliseconds: so that a lost connection is not told at once. */
+const readAgainMs = 1000
 
 /** What an installation tells its owner. */
 export interface InstallationEvents {
@@ -74,7 +83,7 @@ export class Installation {
   })
   readonly #reported = new SharedQuestion(async () => {
     const store = await this.store()
-    return this.#watch.report().catch(unlocked(store))
+    return persistently(() => this.#watch.report(), { withinMs: readAgainMs }).catch(unlocked(store))
   })
   readonly #undos: Undo[] = []
   readonly #poolUndos: Undo[] = []
@@ -163,13 +172,15 @@ export class Installation {
 
   /** The windows that are over; rejects with MaintenanceSetupError. */
   async journal(range: JournalRange): Promise<PastWindow[]> {
-    await this.store()
-    return this.#watch.journal(range)
+    const store = await this.store()
+    return this.#watch.journal(range).catch(unlocked(store))
   }
 
   /** Throws the refusal, and tells of it, if the actor may not write; rejects with MaintenanceSetupError. */
   async assertWritable(actor: Actor): Promise<void> {
-    const refusal = await this.refusalOf(actor)
+    const store = await this.store()
+    const ask = () => this.refusalOf(actor)
+    const refusal = await persistently(ask, { withinMs: readAgainMs }).catch(unlocked(store))
     if (refusal) throw this.refused(notWritable(refusal))
   }
 
@@ -482,8 +493,16 @@ export class Installation {
 /** Throws an error, or if that is of a lock, one that names who has it. */
 function unlocked(store: StateStore): (error: unknown) => Promise<never> {
   return async (error) => {
-    throw isLocked(error) ? await store.unreadable(error) : error
+    if (isLocked(error)) throw await store.unreadable(error)
+    throw isPassing(error) ? notRead(error) : error
   }
+}
+
+function notRead(cause: unknown): StateUnavailableError {
+  return new StateUnavailableError(
+    `The maintenance state could not be read: the database could not be reached (${String(cause)}). Try again.`,
+    { cause },
+  )
 }
 
 function isRefusal(error: unknown): error is WriteVetoedError | AccessRefusedError {

@@ -35,7 +35,7 @@ export function isFinal(error: unknown): boolean {
 }
 
 /** Whether it may go well if it is tried again: nothing was heard of the server, or it says so. */
-function isPassing(error: unknown): boolean {
+export function isPassing(error: unknown): boolean {
   return !isFinal(error) && isPassingCode(error)
 }
 

@@ -55,7 +55,9 @@ function withLongStack<E extends Error>(make: () => E): E {
 
 /** Gives a refusal the frames of the error underneath, if there is one: those lead to the code that asked for the statement. */
 function leadToCaller(refusal: Error, cause: unknown): void {
-  const frames = /\n\s+at [^]*$/.exec((cause as Error | undefined)?.stack ?? "")?.[0]
+  const { stack = "", message = "" } = (cause as Error | undefined) ?? {}
+  // The message may have lines that look like frames.
+  const frames = /\n\s+at [^]*$/.exec(stack.slice(stack.indexOf(message) + message.length))?.[0]
   if (frames) refusal.stack = `${refusal.name}: ${refusal.message}${frames}`
 }
 

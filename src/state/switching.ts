@@ -148,20 +148,19 @@ export class Switching {
     return epoch === null ? undefined : { epoch, id: `end of ${task}` }
   }
 
-  /** Ends the window, or takes back what the actor has announced. */
-  async leave(actor: Actor): Promise<void> {
+  /** Ends the window, or, unless `windowOnly`, takes back what the actor has announced. */
+  async leave(actor: Actor, { windowOnly = false } = {}): Promise<void> {
     const name = randomUUID()
     const values = [knownUser(actor), actor.isEmergency, name]
-    await this.#change(name, async (isAgain) => {
+    await this.#change(name, async () => {
       await this.#functions.rows("leave", values).catch(async (error: unknown) => {
         const isNothing = isNothingToChange(error)
-        if (!isNothing && !(error instanceof NotMaintainerError)) throw error
-        const isWithdrawn = await this.#takeBack(values).catch((refusal: unknown) => {
+        if (windowOnly || (!isNothing && !(error instanceof NotMaintainerError))) throw error
+        const isTakenBack = await this.#takeBack(values).catch((refusal: unknown) => {
           if (!(refusal instanceof NotMaintainerError)) throw refusal
           throw isNothing ? notTakenBack(refusal) : error
         })
-        // The answer to the withdrawal may have been lost.
-        if (!isWithdrawn && !(isNothing && isAgain)) throw error
+        if (!isTakenBack) throw error
       })
     })
   }

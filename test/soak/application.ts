@@ -28,6 +28,8 @@ class Application {
   readonly #dataSource: DataSource
   readonly #maintenance: Maintenance
   readonly #seed: number
+  /** How often the DataSource was closed. */
+  #closed = 0
   #attempts = 0
   #isStopped = false
   #stored: string[] = []
@@ -80,6 +82,7 @@ class Application {
       signature: { attempt, actor, door },
     }
     const run = () => (doors[door] as Door)(errand)
+    const closed = this.#closed
     const begunAt = moment()
     try {
       await bounded(door, actor === "nobody" ? run() : this.#maintenance.runAs(actor, run))
@@ -91,7 +94,8 @@ class Application {
       }
     } catch (error) {
       this.#count(outcomeOf(error))
-      this.#hung(error, attempt)
+      // Who waits for a connection of pg's pool when that is closed waits for ever, in plain TypeORM, too.
+      if (this.#closed === closed) this.#hung(error, attempt)
       const isRefused = error instanceof WriteVetoedError || error instanceof AccessRefusedError
       if (isRefused && doors === writing) this.#refused.push(attempt)
     }
@@ -136,6 +140,7 @@ class Application {
 
   async #reopen(): Promise<void> {
     if (!this.#dataSource.isInitialized) return
+    this.#closed++
     await this.#told("destroy()", this.#dataSource.destroy())
     await opened(this.#dataSource)
   }

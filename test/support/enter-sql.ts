@@ -9,6 +9,8 @@ export function enterSql(request: {
   readonly within_task?: string | undefined
   readonly expires_in_ms?: number | undefined
   readonly instance?: number
+  readonly lease?: string
+  readonly grace_ms?: number
 }): string {
   const json = JSON.stringify({ is_emergency: false, within_ms: 0, ...request })
   return `select maintenance.start_entering('${json.replaceAll("'", "''")}'::jsonb) as epoch`

@@ -5,8 +5,8 @@ create or replace function {schema}.check_duration(ms double precision) returns 
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if ms < 1000 then
-    raise exception using errcode = '22023', message = format('a window stands for 1000 ms or more, not for %s', ms);
+  if ms not between 1000 and 1e12 then
+    raise exception using errcode = '22023', message = format('a window stands for 1000 ms to some 30 years, not for %s ms', ms);
   end if;
 end $$;
 comment on function {schema}.check_duration is 'Raises 22023 for a time that makes no sense for a window.';
@@ -122,7 +122,8 @@ begin
     order by w.task = asked.task desc nulls last, w.place desc limit 1;
   end if;
   is_own := coalesce(below.maintainer = asked.acting_user, false);
-  if not is_own then
+  -- What was announced says all of itself.
+  if not is_own or asked.is_announced and asked.task is null then
     below := null;
   end if;
   -- What it was called within may be over by now, or the task of another schema.
@@ -158,7 +159,7 @@ begin
   if not has_terms then
     entered.latest := below.latest;
   end if;
-  entered.terms := case when has_terms or not is_own then asked.id else below.terms end;
+  entered.terms := case when has_terms or below.id is null then asked.id else below.terms end;
 
   insert into {schema}.window (id, position, mode, maintainer, reason, message, task, since, begun_at, planned_at, terms, expires_at,
     latest, lease, grace_ms, readers, replaces, instance, host, pid, is_awaited, deadline, starts_at, request)

@@ -107,8 +107,13 @@ begin
   update {schema}.window w set expires_at = {schema}.end_in(w.latest, w.grace_ms)
   where w.lease = held_lease and w.position in ('entering', 'standing') and w.expires_at > clock_timestamp()
     and w.expires_at < {schema}.end_in(w.latest, w.grace_ms);
-  update {schema}.state s set expires_at = w.expires_at from {schema}.window w
-  where w.id = s.window_id and s.lease = held_lease and s.expires_at > clock_timestamp() and s.expires_at < w.expires_at;
+  if found then
+    -- Also where the window in force is another: no older snapshot is to find what lies below it expired.
+    update {schema}.state s set expires_at = coalesce((
+      select w.expires_at from {schema}.window w
+      where w.id = s.window_id and w.lease = held_lease and s.expires_at > clock_timestamp() and w.expires_at > s.expires_at
+    ), s.expires_at);
+  end if;
   return exists (select from {schema}.window w where w.position in ('entering', 'standing'));
 end $$;
 comment on function {schema}.renew is

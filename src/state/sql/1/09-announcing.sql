@@ -106,6 +106,7 @@ as $$
 declare
   asked record;
   announced {schema}.window;
+  standing {schema}.window;
   begun_epoch integer;
   is_missed boolean;
 begin
@@ -122,6 +123,12 @@ begin
       return jsonb_build_object('starts_in_ms', extract(epoch from announced.starts_at - clock_timestamp()) * 1000);
     end if;
     is_missed := coalesce(announced.expires_at <= clock_timestamp(), false);
+    standing := {schema}.in_force();
+    if not is_missed and standing.maintainer = announced.maintainer and standing.task is not null
+        and not ({schema}.is_gone(standing) or standing.is_given_up) then
+      -- Not over the work of the same user.
+      return jsonb_build_object('starts_in_ms', 1000);
+    end if;
     if announced.request ->> 'task' is not null then
       -- Its own process may be late.
       is_missed := is_missed or announced.starts_at <= clock_timestamp() - interval '1 minute'

@@ -111,6 +111,9 @@ declare
   found_changes integer;
   found_refusals integer;
 begin
+  if days not between 1 and 36500 then
+    raise exception using errcode = '22023', message = format('the journal is kept for 1 to 36500 days, not for %s', days);
+  end if;
   -- What a failover loses of it is done again.
   perform {schema}.await_no_standby();
   delete from {schema}.window where id = any (array(
