@@ -46,6 +46,18 @@ export const variants: readonly Variant[] = [
     line: "elsif state.expires_at <= clock_timestamp() then",
     instead: "elsif false then",
   },
+  {
+    name: "announced windows that may overlap",
+    function: "announce",
+    line: "and tstzrange(w.starts_at, maintenance.end_of(w)) &&",
+    instead: "and 'empty'::tstzrange &&",
+  },
+  {
+    name: "an announced window that begins late, and does not end as it was announced",
+    function: "start_entering",
+    line: "when announced.expires_at is not null then announced.expires_at",
+    instead: "",
+  },
 ]
 
 /** The SQL that makes the mistake; throws if there is no such line in the function, which is given as it is. */

@@ -1,4 +1,5 @@
 import { isEmergency, users } from "./actions"
+import type { Announced } from "./announcements"
 import type { Model } from "./model"
 import type { Row, Snapshot } from "./snapshot"
 import type { Window } from "./window"
@@ -6,14 +7,15 @@ import type { Window } from "./window"
 /** How what the database says differs from the rules; undefined if it does not. `before` is what it said before a call. */
 export function difference(model: Model, after: Snapshot, before: Snapshot | undefined): string | undefined {
   const current = model.inForce()
-  const rows = model.windows().map((window) => rowOf(window, model.now))
+  const begun = model.windows().map((window) => rowOf(window, model.now))
+  const announced = model.announcements.windows().map((one) => announcedRowOf(one, model.now))
   const { mode, maintainer, reason } = current ?? { mode: "normal", maintainer: null, reason: null }
   const fence = users.map((user) => {
     const isAdmitted = model.isAdmitted({ user, isEmergency: isEmergency(user) })
     return [user, isAdmitted ? null : mode === "exclusive" ? "MM002" : "MM001"]
   })
   return (
-    unequal("windows", rows, after.windows ?? []) ??
+    unequal("windows", [...begun, ...announced], after.windows ?? []) ??
     unequal("what is in force", { mode, maintainer, reason }, after.status) ??
     unequal("who is refused", Object.fromEntries(fence), after.fence) ??
     overDifference(model, after) ??
@@ -36,6 +38,14 @@ function rowOf(window: Window, now: number): Row {
       since: window.since - now,
     },
     ...{ expires: fromNow(window.expires), latest: fromNow(window.latest), lease, grace, instance },
+  }
+}
+
+function announcedRowOf({ asked, starts, expires, instance }: Announced, now: number): Row {
+  const { id, mode, user, reason } = asked
+  return {
+    ...{ id, position: "announced", mode, maintainer: user, reason, task: null, since: starts - now },
+    ...{ expires: expires === null ? null : expires - now, latest: null, lease: null, grace: null, instance },
   }
 }
 

@@ -1,4 +1,6 @@
-import { type Actor, type Opening, Refusal, type Terms, type Window } from "./window"
+import { Announcements } from "./announcements"
+import { termsOf } from "./terms"
+import { type Actor, type Opening, Refusal, replacedBy, type Window } from "./window"
 
 /** The codes of the refusals. */
 const stranger = "MM003"
@@ -15,6 +17,7 @@ export class Model {
   readonly over = new Map<string, string>()
   /** The names of changes that are not made again. */
   readonly made = new Set<string>()
+  readonly announcements = new Announcements(this)
   /** The change that put in force what is in force, if it has a name. */
   #last: string | null = null
   #stack: Window[] = []
@@ -45,11 +48,12 @@ export class Model {
     return window === undefined || isEmergency || window.maintainer === user
   }
 
-  start(asked: Opening): void {
-    const { id, user, task, within } = asked
+  start(opening: Opening): void {
+    const { id, user, task, within, isAnnounced } = opening
     const isNewTask = task !== within
     if (this.made.has(id)) return
     if (isNewTask && this.made.has(endOf(task))) throw new Refusal(lost)
+    const asked = isAnnounced ? this.announcements.due(opening) : opening
     const stack = this.windows()
     const gone = stack.slice(1 + stack.findLastIndex((window) => !this.#isGone(window, asked, isNewTask)))
     const rest = stack.slice(0, stack.length - gone.length)
@@ -58,13 +62,14 @@ export class Model {
     if (isNewTask && covered?.maintainer === user && covered.task !== null && covered.task !== within)
       throw new Refusal(busy)
 
+    this.announcements.begun(id)
     for (const window of gone) {
       this.#close([window], "lost")
       this.made.add(endOf(window.task))
     }
     if (covered?.isEntering) {
       const isWaitedFor = covered.isAwaited && covered.instance !== null && this.live.has(covered.instance)
-      if (isWaitedFor) this.#close([covered], covered.maintainer === user ? "switched" : "taken over")
+      if (isWaitedFor) this.#close([covered], replacedBy({ maintainer: user }, covered))
       else covered.isAwaited = false
     }
     const left = this.windows()
@@ -88,7 +93,7 @@ export class Model {
       instance: asked.instance,
       isAwaited: true,
       isGivenUp: false,
-      ...this.#termsOf(asked, isNewTask, own),
+      ...termsOf(asked, { now: this.now, isNewTask, own }),
     })
     this.made.add(id)
   }
@@ -99,7 +104,7 @@ export class Model {
     if (!window || !this.stands(id)) throw new Refusal(lost)
     window.isEntering = false
     for (const one of this.windows().filter((other) => window.replaces.includes(other.id)))
-      this.#close([one], one.maintainer === window.maintainer ? "switched" : "taken over")
+      this.#close([one], replacedBy(window, one))
   }
 
   abandon(id: string, actor: Actor): void {
@@ -117,11 +122,11 @@ export class Model {
   /** Returns whether a window of the task was in force; undefined if it was asked before. */
   finish(task: string): boolean | undefined {
     if (this.made.has(endOf(task))) return undefined
-    const isInForce = this.inForce()?.task === task
-    this.#close(
-      this.windows().filter((window) => window.task === task),
-      "left",
-    )
+    const last = this.inForce()
+    const isInForce = last?.task === task
+    // What lies under another window has been replaced by that, and is not put back.
+    for (const window of this.windows().filter((one) => one.task === task))
+      this.#close([window], isInForce ? "left" : replacedBy(last, window))
     this.made.add(endOf(task))
     if (isInForce) this.#last = endOf(task)
     return isInForce
@@ -164,6 +169,7 @@ export class Model {
   /** An instance comes again, under another id; it says which calls and tasks are its own. */
   comeBack(instance: number, entries: readonly string[]): void {
     this.live.add(instance)
+    this.announcements.comeBack(instance, entries)
     for (const window of this.windows())
       if (entries.includes(window.id) || (window.task !== null && entries.includes(window.task)))
         window.instance = instance
@@ -198,21 +204,6 @@ export class Model {
     const isAway = instance !== null && !this.live.has(instance)
     const isGone = isGivenUp || (!isNewTask && isAway)
     return task !== null && task !== asked.within && maintainer === asked.user && isGone
-  }
-
-  #termsOf(asked: Opening, isNewTask: boolean, own: Window | undefined): Terms {
-    const { hours, lease, grace, unties } = asked
-    if (hours === null && lease === null && !unties) {
-      const { terms = asked.id, expires = null, latest = null } = own ?? {}
-      return { terms, expires, latest, lease: own?.lease ?? null, grace: own?.grace ?? null }
-    }
-    const isTied = isNewTask || lease !== null || unties
-    const tie = isTied ? { lease, grace } : { lease: own?.lease ?? null, grace: own?.grace ?? null }
-    const kept = isNewTask ? null : ((own?.lease ? own.latest : own?.expires) ?? null)
-    const latest = hours === null ? kept : this.now + hours
-    const graceEnd = tie.grace === null ? Infinity : this.now + tie.grace
-    const expires = Math.min(latest ?? Infinity, graceEnd)
-    return { terms: asked.id, expires: expires === Infinity ? null : expires, latest, ...tie }
   }
 }
 

@@ -30,6 +30,7 @@ export interface Row {
   readonly maintainer: string
   readonly reason: string | null
   readonly task: string | null
+  /** When it began, or is to begin. */
   readonly since: number
   readonly expires: number | null
   readonly latest: number | null
@@ -40,13 +41,17 @@ export interface Row {
 
 /** What a story needs in the database; `pass` has the effect of waiting, but for the stamp. */
 export const helpers = `create schema story;
+create table story.beginning (at timestamptz);
+insert into story.beginning values (clock_timestamp());
+create function story.ms(hours integer) returns bigint language sql
+  return (select maintenance.unix_ms(at + hours * interval '1 hour') from story.beginning);
 create function story.pass(hours integer) returns void language plpgsql as $$
 declare
   t interval := hours * interval '1 hour';
 begin
   update maintenance.window set since = since - t, begun_at = begun_at - t, entered_at = entered_at - t, expires_at = expires_at - t,
-    latest = latest - t, deadline = deadline - t where position <> 'over';
-  update maintenance.state set since = since - t, expires_at = expires_at - t, latest = latest - t;
+    starts_at = starts_at - t, planned_at = planned_at - t, latest = latest - t, deadline = deadline - t where position <> 'over';
+  update maintenance.state set since = since - t, planned_at = planned_at - t, expires_at = expires_at - t, latest = latest - t;
 end $$;
 create function story.refusal_of(acting_user text, is_emergency boolean) returns text language plpgsql as $$
 begin
@@ -64,6 +69,7 @@ export const emptied = `delete from maintenance.window;
 delete from maintenance.change;
 delete from maintenance.instance;
 alter sequence maintenance.instance_id restart;
+update story.beginning set at = clock_timestamp();
 update maintenance.state set epoch = 1, mode = 'normal', maintainer = null, reason = null, message = null, since = null, planned_at = null,
   expires_at = null, latest = null, lease = null, grace_ms = null, readers = null, window_id = null, made_by = null;`
 
@@ -76,7 +82,7 @@ const look = `select json_build_object(
   'hasStamp', s.stamp = pg_sequence_last_value('maintenance.stamp'),
   'status', (select row_to_json(t) from (select mode, maintainer, reason from maintenance.status()) t),
   'windows', (select json_agg(json_build_object('id', w.id, 'position', w.position, 'mode', w.mode, 'maintainer', w.maintainer,
-    'reason', w.reason, 'task', w.task, 'since', story.hours(w.since), 'expires', story.hours(w.expires_at),
+    'reason', w.reason, 'task', w.task, 'since', story.hours(coalesce(w.since, w.starts_at)), 'expires', story.hours(w.expires_at),
     'latest', story.hours(w.latest), 'lease', w.lease, 'grace', w.grace_ms / 3600000, 'instance', w.instance) order by v.place)
     from (select id, row_number() over () as place from maintenance.windows()) v
     join maintenance.window w on w.id = v.id),

@@ -42,6 +42,14 @@ export interface Opening extends Actor {
   readonly lease: string | null
   readonly grace: number | null
   readonly unties: boolean
+  /** Whether announce() was called for it. */
+  readonly isAnnounced?: boolean
+}
+
+/** What announce() is asked for: when the window is to begin, and for how long it is planned, in hours. */
+export interface Announcing extends Opening {
+  readonly startsIn: number
+  readonly planned: number | null
 }
 
 /** A refusal, by its SQLSTATE. */
@@ -50,3 +58,7 @@ export class Refusal extends Error {
     super(code)
   }
 }
+
+/** Why a window is over that another replaces. */
+export const replacedBy = (other: Pick<Window, "maintainer"> | undefined, window: Window): string =>
+  window.maintainer === other?.maintainer ? "switched" : "taken over"

@@ -1,0 +1,152 @@
+import type { Model } from "./model"
+import { type Actor, type Announcing, type Opening, Refusal } from "./window"
+
+/** The codes of the refusals. */
+const stranger = "MM003"
+const notAnnounced = "MM004"
+const lost = "MM006"
+const untimely = "MM007"
+const announcedByOther = "MM008"
+
+const yearInHours = 365 * 24
+
+/** A window that is announced; times in hours since the beginning. */
+export interface Announced {
+  readonly asked: Opening
+  readonly starts: number
+  readonly expires: number | null
+  /** When it will be over, as far as the maintainer has said. */
+  readonly ends: number
+  instance: number | null
+}
+
+/** The rules of what is announced. */
+export class Announcements {
+  readonly #model: Model
+  readonly #known = new Set<string>()
+  #announced: Announced[] = []
+
+  constructor(model: Model) {
+    this.#model = model
+  }
+
+  /** What is announced, the next first. */
+  windows(): Announced[] {
+    return this.#announced.toSorted((one, other) => one.starts - other.starts)
+  }
+
+  announce(asked: Announcing): void {
+    const { id, user, startsIn, hours, planned, instance } = asked
+    const { now, made } = this.#model
+    if (this.#known.has(id)) return
+    if (made.has(id)) throw new Refusal(lost)
+    if (!this.#model.isAdmitted(asked)) throw new Refusal(stranger)
+    if (startsIn <= 0 || startsIn > yearInHours) throw new Refusal(untimely)
+    const starts = now + startsIn
+    const expires = hours === null ? null : starts + hours
+    const ends = starts + (hours ?? planned ?? Infinity)
+    const overlapping = this.#announced.filter((one) => one.starts < ends && starts < one.ends)
+    if (overlapping.some((one) => !isOf(one, asked) && !this.#isForsaken(one)))
+      throw new Refusal(announcedByOther)
+
+    for (const one of overlapping) this.#close([one], one.asked.user === user ? "switched" : "taken over")
+    this.#announced.push({ asked, starts, expires, ends, instance })
+    this.#known.add(id)
+    made.add(announcementOf(id))
+  }
+
+  /** Begins a window in its maintainer's name, for an instance; a task is begun by its own process alone. */
+  begin(id: string, name: string, instance: number | null): void {
+    const { now, made } = this.#model
+    const one = this.#find(id)
+    if (made.has(name) || !one || one.starts > now) return
+    let isMissed = one.expires !== null && one.expires <= now
+    if (one.asked.task !== null) isMissed ||= one.starts < now && (one.instance === null || this.#isGone(one))
+    else if (!isMissed) isMissed = !this.#isStarted({ ...one.asked, instance, isAnnounced: true })
+    if (isMissed) this.#close([one], "missed")
+    if (isMissed || one.asked.task === null) made.add(name)
+  }
+
+  /** What is to be opened now of what was announced; a window that begins late ends as it was announced. */
+  due(asked: Opening): Opening {
+    const one = this.#find(asked.id)
+    const { now } = this.#model
+    if (!one || (one.expires !== null && one.expires <= now)) throw new Refusal(lost)
+    return { ...asked, hours: one.expires === null ? asked.hours : one.expires - now }
+  }
+
+  /** Says that a window has begun. */
+  begun(id: string): void {
+    this.#announced = this.#announced.filter(({ asked }) => asked.id !== id)
+  }
+
+  cancel(id: string, actor: Actor, name: string): void {
+    if (this.#model.made.has(name)) return
+    const one = this.#find(id)
+    if (!one) throw new Refusal(notAnnounced)
+    if (!isOf(one, actor)) throw new Refusal(announcedByOther)
+    this.#close([one], "cancelled")
+    this.#model.made.add(name)
+  }
+
+  /** Takes back all of one's own; an emergency user who has none takes back all. */
+  takeBack(actor: Actor, name: string): void {
+    if (this.#model.made.has(name)) return
+    const own = this.#announced.filter(({ asked }) => asked.user === actor.user)
+    const takenBack = own.length === 0 && actor.isEmergency ? this.#announced : own
+    if (takenBack.length === 0 && this.#announced.length > 0) throw new Refusal(announcedByOther)
+    if (takenBack.length > 0) this.#model.made.add(name)
+    this.#close(takenBack, "cancelled")
+  }
+
+  lapse(id: string, because: "cancelled" | "missed"): void {
+    this.#close(
+      this.#announced.filter(({ asked }) => asked.id === id),
+      because,
+    )
+  }
+
+  /** A call is given up: what it has announced is taken back, and it is not made any more. */
+  void(name: string): void {
+    this.#model.made.add(name)
+    this.lapse(name, "cancelled")
+  }
+
+  comeBack(instance: number, entries: readonly string[]): void {
+    for (const one of this.#announced) if (entries.includes(one.asked.id)) one.instance = instance
+  }
+
+  #find(id: string): Announced | undefined {
+    return this.#announced.find(({ asked }) => asked.id === id)
+  }
+
+  #isStarted(asked: Opening): boolean {
+    try {
+      this.#model.start(asked)
+      return true
+    } catch (error) {
+      if (error instanceof Refusal && error.code === stranger) return false
+      throw error
+    }
+  }
+
+  #isGone({ instance }: Announced): boolean {
+    return instance !== null && !this.#model.live.has(instance)
+  }
+
+  /** Whether nothing will begin: the process of the task is gone. */
+  #isForsaken(one: Announced): boolean {
+    return one.asked.task !== null && this.#isGone(one)
+  }
+
+  #close(windows: readonly Announced[], because: string): void {
+    for (const { asked } of windows) this.#model.over.set(asked.id, because)
+    this.#announced = this.#announced.filter((one) => !windows.includes(one))
+  }
+}
+
+/** The name of the change that announces a window. */
+export const announcementOf = (id: string): string => `announcement of ${id}`
+
+const isOf = ({ asked }: Announced, { user, isEmergency }: Actor): boolean =>
+  isEmergency || asked.user === user

@@ -1,0 +1,106 @@
+import type { Action } from "./actions"
+import { announcementOf } from "./announcements"
+import type { Model } from "./model"
+import type { Asked, Openings } from "./openings"
+import { outsider, type Script } from "./script"
+import { actorOf, literal, msOf, requestOf, sqlOf } from "./texts"
+
+/** The part of a story that is about what is announced. */
+export class Announcing {
+  readonly #script: Script
+  readonly #openings: Openings
+  readonly #announced: Asked[] = []
+
+  constructor(script: Script, openings: Openings) {
+    this.#script = script
+    this.#openings = openings
+  }
+
+  async announce(action: Action & { kind: "announce" }, count: number): Promise<void> {
+    const asked = await this.#openings.asked(action, action.as, count)
+    const { startsIn, planned } = action
+    const announcing = { ...asked.opening, startsIn, planned }
+    const { id } = asked.opening
+    if (action.isVoid) await this.void(id)
+    this.#announced.push(asked)
+    const request = requestOf(asked.opening, { planned_in_ms: msOf(planned) })
+    const startsAt = `jsonb_build_object('starts_at_ms', story.ms(${startsIn}))`
+    const text = `maintenance.announce(${request}::jsonb || ${startsAt}) is not null`
+    const apply = (model: Model) => model.announcements.announce(announcing)
+    await this.#script.call(asked.session, { text, name: announcementOf(id), apply })
+  }
+
+  /** Its own process opens the window, as the call does that waits for that, or any process begins it. */
+  async begin(action: Action & { kind: "begin" }, count: number): Promise<void> {
+    const asked = this.#which(action.which)
+    if (!asked) return
+    const { opening, session } = asked
+    if (action.passes > 0) await this.#script.pass(action.passes)
+    if (action.process === session) {
+      const { instance } = await this.#begins(session, opening.id)
+      return this.#openings.open(
+        { opening: { ...opening, instance, isAnnounced: true }, session },
+        action.then,
+      )
+    }
+    const { id } = opening
+    const name = `begin ${count}`
+    const { instance } = await this.#begins(action.process, id)
+    const text = `maintenance.begin_announced('${JSON.stringify({ id, name, instance })}') -> 'epoch'`
+    const apply = (model: Model) => model.announcements.begin(id, name, instance)
+    await this.#script.call(action.process, { text, name, apply })
+    await this.#openings.add(id, name, action.process ?? outsider, action.then)
+  }
+
+  async cancel(action: Action & { kind: "cancel" }, count: number): Promise<void> {
+    const id = this.#which(action.which)?.opening.id ?? "unknown"
+    const name = `cancel ${count}`
+    const actor = actorOf(action.user)
+    const text = `maintenance.cancel(${literal(id)}, ${sqlOf(actor)}, ${literal(name)})`
+    const apply = (model: Model) => model.announcements.cancel(id, actor, name)
+    await this.#script.call(action.process, { text, name, apply })
+  }
+
+  async takeBack(action: Action & { kind: "take back" }, count: number): Promise<void> {
+    const name = `taking back ${count}`
+    const actor = actorOf(action.user)
+    const text = `nullif(maintenance.take_back(${sqlOf(actor)}, ${literal(name)}), false)`
+    const apply = (model: Model) => model.announcements.takeBack(actor, name)
+    await this.#script.call(action.process, { text, name, apply })
+  }
+
+  async lapse({ which, because }: Action & { kind: "lapse" }): Promise<void> {
+    const asked = this.#which(which)
+    if (!asked) return
+    const { id } = asked.opening
+    const text = `maintenance.lapse(array[${literal(id)}], ${literal(because)})`
+    const apply = (model: Model) => model.announcements.lapse(id, because)
+    await this.#script.call(asked.session, { text, apply })
+  }
+
+  /** Has a call be given up, the so manieth from the last. */
+  async voidCall(which: number): Promise<void> {
+    const { calls } = this.#script
+    const name = calls.at(-1 - (which % Math.max(calls.length, 1)))?.name
+    // The end of a task is never given up.
+    if (name === undefined || name.startsWith("end of")) return
+    await this.void(name.replace(announcementOf(""), ""))
+  }
+
+  async void(name: string): Promise<void> {
+    const text = `maintenance.void(array[${literal(name)}])`
+    await this.#script.call(null, { text, apply: (model) => model.announcements.void(name) })
+  }
+
+  /** Who begins a window: it names it when it comes again. */
+  async #begins(name: string | null, id: string): Promise<{ instance: number | null }> {
+    if (name === null || name === outsider) return { instance: null }
+    const process = await this.#script.processOf(name)
+    process.entries.push(id)
+    return { instance: process.id }
+  }
+
+  #which(which: number): Asked | undefined {
+    return this.#announced.at(-1 - (which % Math.max(this.#announced.length, 1)))
+  }
+}
