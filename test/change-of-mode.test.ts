@@ -1,7 +1,7 @@
 import { expect } from "chai"
 import { MaintenanceInputError, NotMaintainerError, WindowEndedError, WriteVetoedError } from "../src"
 import { type Installed, useMaintenance, withMaintenance } from "./support/data-source"
-import { useDatabase } from "./support/database"
+import { useDatabase, withClient } from "./support/database"
 import { errorOf } from "./support/error-of"
 import { openShop } from "./support/shop"
 import { windowOf } from "./support/window"
@@ -308,6 +308,32 @@ describe("during", () => {
       expect(await maintenance.status()).to.include({ mode: "normal" })
       expect(await other.maintenance.during("exclusive", { as: "alice" }, () => "ran")).to.equal("ran")
     })
+  })
+
+  it("of one user at a time: another one is refused also while another mode is being entered over the first", async () => {
+    const { maintenance } = installed.current
+    let finish: () => void = () => undefined
+    let hasBegun: () => void = () => undefined
+    const began = new Promise<void>((resolve) => (hasBegun = resolve))
+    await withClient(database.current.url, async (client) => {
+      const first = maintenance.during("concurrent", { as: "alice" }, () => {
+        hasBegun()
+        return new Promise<string>((resolve) => (finish = () => resolve("ran")))
+      })
+      await began
+      await client.query("begin; select 1")
+      const abort = new AbortController()
+      const entering = errorOf(maintenance.enter("exclusive", { as: "alice", signal: abort.signal }))
+      while ((await maintenance.status()).state !== "entering");
+      const second = await errorOf(maintenance.during("concurrent", { as: "alice" }, () => "ran"))
+      expect(second).to.be.instanceOf(NotMaintainerError).and.to.have.property("task")
+      expect(await maintenance.status()).to.include({ mode: "exclusive", state: "entering" })
+      abort.abort(new Error("not today"))
+      expect(await entering).to.have.property("message", "not today")
+      finish()
+      expect(await first).to.equal("ran")
+    })
+    expect(await maintenance.status()).to.include({ mode: "normal" })
   })
 
   it("within another of the same user puts back its mode and reason", async () => {

@@ -30,9 +30,9 @@ export const variants: readonly Variant[] = [
   },
   {
     name: "a second task that is not refused",
-    function: "start_entering",
-    line: "if is_new_task and below.maintainer = asked.acting_user",
-    instead: "if false and below.maintainer = asked.acting_user",
+    function: "assert_one_task",
+    line: "if last.maintainer = acting_user",
+    instead: "if false and last.maintainer = acting_user",
   },
   {
     name: "leave() that is made twice if it is asked for twice",

@@ -55,23 +55,27 @@ export class Model {
     if (isNewTask && this.made.has(endOf(task))) throw new Refusal(lost)
     const asked = isAnnounced ? this.announcements.due(opening) : opening
     const stack = this.windows()
-    const gone = stack.slice(1 + stack.findLastIndex((window) => !this.#isGone(window, asked, isNewTask)))
+    const goneOf = (windows: Window[]) =>
+      windows.slice(1 + windows.findLastIndex((window) => !this.#isGone(window, asked, isNewTask)))
+    const gone = goneOf(stack)
     const rest = stack.slice(0, stack.length - gone.length)
     const covered = rest.at(-1)
+    // What is being entered yields to another window: then a task that it lies over goes on.
+    const isYielding = covered !== undefined && this.#isWaitedFor(covered)
+    if (isYielding && isNewTask) gone.push(...goneOf(rest.slice(0, -1)))
+    const under = isYielding ? rest.slice(0, -1).findLast((window) => !gone.includes(window)) : undefined
+    const isOtherTask = (window: Window | undefined) =>
+      window?.maintainer === user && window.task !== null && window.task !== within
     if (covered && !this.isAdmitted(asked, covered)) throw new Refusal(stranger)
-    if (isNewTask && covered?.maintainer === user && covered.task !== null && covered.task !== within)
-      throw new Refusal(busy)
+    if (isNewTask && (isOtherTask(covered) || isOtherTask(under))) throw new Refusal(busy)
 
     this.announcements.begun(id)
     for (const window of gone) {
       this.#close([window], "lost")
       this.made.add(endOf(window.task))
     }
-    if (covered?.isEntering) {
-      const isWaitedFor = covered.isAwaited && covered.instance !== null && this.live.has(covered.instance)
-      if (isWaitedFor) this.#close([covered], replacedBy({ maintainer: user }, covered))
-      else covered.isAwaited = false
-    }
+    if (isYielding) this.#close([covered], replacedBy({ maintainer: user }, covered))
+    else if (covered?.isEntering) covered.isAwaited = false
     const left = this.windows()
     // A task lies over all, and so does what is entered within one whose windows are over; what is entered within one that stands
     // replaces its windows and those that lie over them; anything else replaces all.
@@ -197,6 +201,10 @@ export class Model {
     if (!window) throw new Refusal(normal)
     if (!this.isAdmitted(actor)) throw new Refusal(stranger)
     return window
+  }
+
+  #isWaitedFor({ isEntering, isAwaited, instance }: Window): boolean {
+    return isEntering && isAwaited && instance !== null && this.live.has(instance)
   }
 
   /** Whether a window is of a task of the same user that does not come back. */

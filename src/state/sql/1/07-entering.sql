@@ -47,6 +47,21 @@ end $$;
 comment on function {schema}.without_gone is
   'Ends the windows of tasks of this user that were given up, or, if no task begins, whose process is gone; returns the state without them, to be projected.';
 
+create or replace function {schema}.assert_one_task(acting_user text, within_task text) returns void
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  last {schema}.window := {schema}.in_force();
+begin
+  -- Of two tasks of one user side by side, the first to end would end the other's window.
+  if last.maintainer = acting_user and last.task is distinct from within_task and last.task is not null then
+    perform {schema}.refuse({schema}.state_in(s, last), 'busy', {schema}.facts_of(last)) from {schema}.state s;
+  end if;
+end $$;
+comment on function {schema}.assert_one_task is
+  'Raises MM005 if the window that is in force is that of a task of this user, other than the one that another is to begin within.';
+
 create or replace function {schema}.interrupt(entered_id text) returns void
   language sql
   set search_path = pg_catalog, pg_temp
@@ -102,15 +117,19 @@ begin
     perform {schema}.refuse(state, 'stranger');
   end if;
   below := {schema}.in_force();
-  -- Of two tasks of one user side by side, the first to end would end the other's window.
-  if is_new_task and below.maintainer = asked.acting_user and below.task is distinct from asked.within_task and below.task is not null then
-    perform {schema}.refuse(state, 'busy', {schema}.facts_of(below));
+  if is_new_task then
+    perform {schema}.assert_one_task(asked.acting_user, asked.within_task);
   end if;
   if below.position = 'entering' then
     if below.is_awaited and below.instance in (select {schema}.live()) then
       -- That enters nothing any more, as it will find, and is nothing to go back to.
       perform {schema}.close(array[below.id], case when below.maintainer = asked.acting_user then 'switched' else 'taken over' end,
         asked.acting_user);
+      -- A task that it would have ended goes on, and has its window again.
+      if is_new_task then
+        perform {schema}.without_gone(state, asked.acting_user, is_new_task, asked.within_task);
+        perform {schema}.assert_one_task(asked.acting_user, asked.within_task);
+      end if;
     else
       perform {schema}.interrupt(below.id);
     end if;
