@@ -349,6 +349,32 @@ describe("during", () => {
     expect(await maintenance.status()).to.include({ mode: "normal" })
   })
 
+  it("rejects if one within it outlasts it, which goes on, and ends the window", async () => {
+    const { maintenance } = installed.current
+    let finish: () => void = () => undefined
+    let inner: Promise<string> | undefined
+    const outer = await errorOf(
+      maintenance.during(
+        "exclusive",
+        { as: "alice" },
+        () =>
+          new Promise<void>((begun) => {
+            inner = maintenance.during("concurrent", { as: "alice" }, () => {
+              begun()
+              return new Promise<string>((resolve) => (finish = () => resolve("ran")))
+            })
+          }),
+      ),
+    )
+    expect(outer)
+      .to.be.instanceOf(WindowEndedError)
+      .and.include({ endedBecause: "switched", mode: "concurrent" })
+    expect(await maintenance.status()).to.include({ mode: "concurrent", maintainer: "alice" })
+    finish()
+    expect(await inner).to.equal("ran")
+    expect(await maintenance.status()).to.include({ mode: "normal" })
+  })
+
   it("of an emergency user puts back the window that it took over", async () => {
     const { maintenance } = installed.current
     const before = await maintenance.enter("concurrent", { as: "alice", reason: "rebuild" })
