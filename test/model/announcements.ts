@@ -1,12 +1,6 @@
 import type { Model } from "./model"
-import { type Actor, type Announcing, type Opening, Refusal } from "./window"
-
-/** The codes of the refusals. */
-const stranger = "MM003"
-const notAnnounced = "MM004"
-const lost = "MM006"
-const untimely = "MM007"
-const announcedByOther = "MM008"
+import { announcedByOther, lost, notAnnounced, Refusal, stranger, untimely } from "./refusals"
+import type { Actor, Announcing, Opening } from "./window"
 
 const yearInHours = 365 * 24
 

@@ -9,7 +9,7 @@ import { Model } from "./model"
 import { make, type Plan, scriptOf, type Step } from "./plans"
 import { rules } from "./rules"
 import { type Snapshot, snapshot } from "./snapshot"
-import { Refusal } from "./window"
+import { Refusal } from "./refusals"
 
 /** A plan that is under way: it runs, or waits for its turn to call a function of the database. */
 interface Run {

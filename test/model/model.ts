@@ -1,12 +1,8 @@
 import { Announcements } from "./announcements"
+import { isGone, isWaitedFor } from "./presence"
+import { busy, lost, normal, Refusal, stranger } from "./refusals"
 import { termsOf } from "./terms"
-import { type Actor, type Opening, Refusal, replacedBy, type Window } from "./window"
-
-/** The codes of the refusals. */
-const stranger = "MM003"
-const normal = "MM004"
-const busy = "MM005"
-const lost = "MM006"
+import { type Actor, type Opening, replacedBy, type Window } from "./window"
 
 /** The rules of the windows: what each call does, and how it is refused. Nothing is changed by what is refused. */
 export class Model {
@@ -56,12 +52,12 @@ export class Model {
     const asked = isAnnounced ? this.announcements.due(opening) : opening
     const stack = this.windows()
     const goneOf = (windows: Window[]) =>
-      windows.slice(1 + windows.findLastIndex((window) => !this.#isGone(window, asked, isNewTask)))
+      windows.slice(1 + windows.findLastIndex((window) => !isGone(window, asked, this.live)))
     const gone = goneOf(stack)
     const rest = stack.slice(0, stack.length - gone.length)
     const covered = rest.at(-1)
     // What is being entered yields to another window: then a task that it lies over goes on.
-    const isYielding = covered !== undefined && this.#isWaitedFor(covered)
+    const isYielding = covered !== undefined && isWaitedFor(covered, this.live)
     if (isYielding && isNewTask) gone.push(...goneOf(rest.slice(0, -1)))
     const under = isYielding ? rest.slice(0, -1).findLast((window) => !gone.includes(window)) : undefined
     const isOtherTask = (window: Window | undefined) =>
@@ -86,17 +82,12 @@ export class Model {
       isNewTask || within === null ? covered : (left.findLast((w) => w.task === within) ?? left.at(-1))
     const own = base?.maintainer === user ? base : undefined
     this.#push({
-      id,
-      mode: asked.mode,
-      maintainer: user,
+      ...{ id, mode: asked.mode, maintainer: user },
       reason: asked.reason ?? own?.reason ?? null,
       task: isNewTask || isOfTask ? task : null,
       since: own?.since ?? this.now,
       replaces: replaced.map((window) => window.id),
-      isEntering: true,
-      instance: asked.instance,
-      isAwaited: true,
-      isGivenUp: false,
+      ...{ isEntering: true, instance: asked.instance, isAwaited: true, isGivenUp: false },
       ...termsOf(asked, { now: this.now, isNewTask, own }),
     })
     this.made.add(id)
@@ -201,17 +192,6 @@ export class Model {
     if (!window) throw new Refusal(normal)
     if (!this.isAdmitted(actor)) throw new Refusal(stranger)
     return window
-  }
-
-  #isWaitedFor({ isEntering, isAwaited, instance }: Window): boolean {
-    return isEntering && isAwaited && instance !== null && this.live.has(instance)
-  }
-
-  /** Whether a window is of a task of the same user that does not come back. */
-  #isGone({ task, maintainer, isGivenUp, instance }: Window, asked: Opening, isNewTask: boolean): boolean {
-    const isAway = instance !== null && !this.live.has(instance)
-    const isGone = isGivenUp || (!isNewTask && isAway)
-    return task !== null && task !== asked.within && maintainer === asked.user && isGone
   }
 }
 

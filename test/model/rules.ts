@@ -1,5 +1,6 @@
 import type { Model } from "./model"
-import { type Mode, Refusal } from "./window"
+import { lost, Refusal } from "./refusals"
+import type { Mode } from "./window"
 
 /** What start_entering() is asked for, by the plugin. */
 interface Request {
@@ -34,7 +35,7 @@ export const rules: Readonly<Record<string, Rule>> = {
     })
   },
   waited_for: (model, [, name]) => {
-    if (!model.stands(name as string)) throw new Refusal("MM006")
+    if (!model.stands(name as string)) throw new Refusal(lost)
   },
   end_entering: (model, [, id]) => model.end(id as string),
   abandon: (model, [, id, ...actor]) => model.abandon(id as string, actorOf(actor)),

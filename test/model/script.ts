@@ -3,7 +3,7 @@ import { difference } from "./difference"
 import { Model } from "./model"
 import { emptied, type Snapshot, snapshot } from "./snapshot"
 import { literal } from "./texts"
-import { Refusal } from "./window"
+import { Refusal } from "./refusals"
 
 /** A call that can be made again: its text, and what the rules make of it. */
 export interface Call {

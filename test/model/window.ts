@@ -52,13 +52,6 @@ export interface Announcing extends Opening {
   readonly planned: number | null
 }
 
-/** A refusal, by its SQLSTATE. */
-export class Refusal extends Error {
-  constructor(readonly code: string) {
-    super(code)
-  }
-}
-
 /** Why a window is over that another replaces. */
 export const replacedBy = (other: Pick<Window, "maintainer"> | undefined, window: Window): string =>
   window.maintainer === other?.maintainer ? "switched" : "taken over"
