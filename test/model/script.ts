@@ -107,7 +107,7 @@ export class Script {
     if (isWrong) this.#differs(`it returned epoch ${String(found)} of ${after.state.epoch}`)
     if (expected === false && found !== null)
       this.#differs(`it returned ${String(found)} for a window that was not in force`)
-    this.#answers.set(name, found)
+    if (this.#model.made.has(name)) this.#answers.set(name, found)
   }
 
   async #compare(): Promise<Snapshot> {
