@@ -141,7 +141,8 @@ begin
     order by w.task = asked.task desc nulls last, w.place desc limit 1;
   end if;
   is_own := coalesce(below.maintainer = asked.acting_user, false);
-  -- What was announced says all of itself.
+  entered.since := case when is_own then below.since else clock_timestamp() end;
+  -- What was announced says all else of itself.
   if not is_own or asked.is_announced and asked.task is null then
     below := null;
   end if;
@@ -162,7 +163,6 @@ begin
   entered.id := asked.id;
   entered.reason := coalesce(asked.reason, below.reason);
   entered.message := coalesce(asked.message, below.message);
-  entered.since := coalesce(below.since, clock_timestamp());
   entered.planned_at := coalesce(announced.planned_at, clock_timestamp() + asked.planned_in_ms * interval '1 millisecond', below.planned_at);
   entered.readers := coalesce(asked.readers, below.readers);
   -- A task has terms of its own, if it has any; else what is not said is as before.
