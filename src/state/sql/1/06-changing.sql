@@ -112,25 +112,20 @@ end $$;
 comment on function {schema}.lock_state is
   'The state as it is now, to be changed by who calls: nobody else can until the transaction ends. Windows that have expired are over then. Raises 55P03 if others hold it for long.';
 
-create or replace function {schema}.lock_window(acting_user text, is_emergency boolean) returns {schema}.state
+create or replace function {schema}.assert_holds(state {schema}.state, acting_user text, is_emergency boolean) returns void
   language plpgsql
   set search_path = pg_catalog, pg_temp
 as $$
-declare
-  state {schema}.state;
 begin
   if acting_user is null or is_emergency is null then
     raise exception using errcode = '22004', message = 'the acting user must be given';
-  end if;
-  state := {schema}.lock_state();
-  if state.mode = 'normal' then
+  elsif state.mode = 'normal' then
     perform {schema}.refuse(state, 'normal');
   elsif not {schema}.is_admitted(state, acting_user, is_emergency) then
     perform {schema}.refuse(state, 'stranger');
   end if;
-  return state;
 end $$;
-comment on function {schema}.lock_window is 'As lock_state(), for who changes the window that is in force; raises MM004 if none is, MM003 if it is somebody else''s.';
+comment on function {schema}.assert_holds is 'Raises MM004 if no window is in force, MM003 if it is somebody else''s.';
 
 create or replace function {schema}.close(ids text[], because text, by_user text, at timestamptz default clock_timestamp())
   returns boolean

@@ -7,11 +7,11 @@ as $$
 declare
   state {schema}.state;
 begin
-  perform {schema}.lock_state();
+  state := {schema}.lock_state();
   if {schema}.made(change_name) then
     return {schema}.epoch_of(change_name);
   end if;
-  state := {schema}.lock_window(acting_user, is_emergency);
+  perform {schema}.assert_holds(state, acting_user, is_emergency);
   perform {schema}.close(array(select w.id from {schema}.window w where w.position in ('entering', 'standing')), 'left', acting_user);
   state.epoch := {schema}.project(change_name);
   perform {schema}.note_change(change_name, 'left', state.window_id, state.epoch, acting_user, is_emergency);
@@ -76,11 +76,11 @@ declare
   new_end timestamptz := clock_timestamp() + expires_in_ms * interval '1 millisecond';
 begin
   perform {schema}.check_duration(expires_in_ms);
-  perform {schema}.lock_state();
+  state := {schema}.lock_state();
   if {schema}.made(change_name) then
     return;
   end if;
-  state := {schema}.lock_window(acting_user, is_emergency);
+  perform {schema}.assert_holds(state, acting_user, is_emergency);
   update {schema}.window set expires_at = new_end, latest = new_end, lease = null, grace_ms = null
   where position in ('entering', 'standing') and terms = (select w.terms from {schema}.window w where w.id = state.window_id);
   -- Not by project(): the stamp stays if the window is only to stand for longer.
@@ -130,11 +130,11 @@ declare
   state {schema}.state;
   handed {schema}.window;
 begin
-  perform {schema}.lock_state();
+  state := {schema}.lock_state();
   if {schema}.made(change_name) then
     return {schema}.epoch_of(change_name);
   end if;
-  state := {schema}.lock_window(acting_user, is_emergency);
+  perform {schema}.assert_holds(state, acting_user, is_emergency);
   handed := {schema}.in_force();
   perform {schema}.close(array(select w.id from {schema}.window w where w.position in ('entering', 'standing')), 'handed over', acting_user);
   insert into {schema}.window (id, position, mode, maintainer, reason, message, since, begun_at, entered_at, planned_at, terms, expires_at,
