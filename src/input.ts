@@ -33,16 +33,20 @@ export function checkUser(user: unknown, option?: string): string {
   return user as string
 }
 
+/** A text as given by a caller, or none; throws MaintenanceInputError, which calls it by that name. */
+function checkText(name: string, text: unknown, maxLength: number): string | undefined {
+  if (text === undefined) return undefined
+  const fault = faultOfText(text, maxLength)
+  if (fault)
+    throw new MaintenanceInputError(
+      `A ${name} is a string of 1 to ${maxLength} characters; this one ${fault}.`,
+    )
+  return text as string
+}
+
 /** A reason as given by a caller, or none; throws MaintenanceInputError. */
 export function checkReason(reason: unknown): string | undefined {
-  if (reason === undefined) return undefined
-  const fault = faultOfText(reason, maxReasonLength)
-  if (fault) {
-    throw new MaintenanceInputError(
-      `A reason is a string of 1 to ${maxReasonLength} characters; this one ${fault}.`,
-    )
-  }
-  return reason as string
+  return checkText("reason", reason, maxReasonLength)
 }
 
 /** The longest message for the public, in characters. */
@@ -50,14 +54,7 @@ const maxMessageLength = 2000
 
 /** A message for the public as given by a caller, or none; throws MaintenanceInputError. */
 export function checkMessage(message: unknown): string | undefined {
-  if (message === undefined) return undefined
-  const fault = faultOfText(message, maxMessageLength)
-  if (fault) {
-    throw new MaintenanceInputError(
-      `A message is a string of 1 to ${maxMessageLength} characters; this one ${fault}.`,
-    )
-  }
-  return message as string
+  return checkText("message", message, maxMessageLength)
 }
 
 /** A mode as given by a caller; throws MaintenanceInputError. */

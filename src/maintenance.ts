@@ -364,21 +364,20 @@ export class Maintenance {
     options: EnterOptions,
     { task, work }: { task: string; work: () => T | Promise<T> },
   ): Promise<T> {
-    const [{ id, actor }, [was, signalled]] = await this.#feed.whileUnderWay(async (tell) => {
+    const [user, id, [was, signalled]] = await this.#feed.whileUnderWay(async (tell) => {
       if (checkMode(mode) === "normal") {
         throw new MaintenanceInputError('during("normal") makes no sense: name the mode to enter.')
       }
       const entry = this.#entryOf(mode, options, task)
       checkWork("during()", work)
-      knownUser(entry.opening.actor)
+      const maintainer = knownUser(entry.opening.actor)
       const leave = () => this.#endOf(task)
       const entered = await this.#enterUntilSignal(entry, tell, leave).catch(async (error: unknown) => {
         const mayStand = error instanceof EnteringInterruptedError || error instanceof OutcomeUnknownError
         throw mayStand ? await this.#putBack(task, error) : error
       })
-      return [entry.opening, entered] as const
+      return [maintainer, entry.opening.id, entered] as const
     })
-    const user = knownUser(actor)
     const ran = { task, id, was, signalled }
     let result: T
     try {

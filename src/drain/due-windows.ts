@@ -1,4 +1,4 @@
-import type { MaintenanceWindow, StampedState } from "../mode/mode"
+import { type AnnouncedWindow, isAnnounced, type StampedState } from "../mode/mode"
 
 /** How long a process that did not announce a window leaves its beginning to the one that did, in milliseconds. */
 const leaveToOthersMs = 1000
@@ -6,8 +6,6 @@ const leaveToOthersMs = 1000
 const spreadMs = 1000
 /** What is further away is looked at when the state is read the next time. */
 const furthestMs = 60_000
-
-type Announced = MaintenanceWindow & { readonly position: "announced" }
 
 /** Begins a window; resolves with in how many milliseconds it is to be begun, if it was too early. */
 export type Begin = (id: string) => Promise<number | undefined>
@@ -55,7 +53,7 @@ export class DueWindows {
     for (const id of this.#due.keys()) this.#forget(id)
   }
 
-  #expect({ id, startsAt, startsInMs }: Announced, elapsedMs: number): void {
+  #expect({ id, startsAt, startsInMs }: AnnouncedWindow, elapsedMs: number): void {
     if (this.#underWay.has(id) || this.#due.has(id)) return
     const leaveMs = this.#own.has(id) ? 0 : leaveToOthersMs + Math.random() * spreadMs
     this.#later(id, startsAt.getTime(), Math.max(0, startsInMs - elapsedMs) + leaveMs)
@@ -80,8 +78,4 @@ export class DueWindows {
     this.#underWay.delete(id)
     if (leftMs !== undefined) this.#later(id, startsAtMs, leftMs)
   }
-}
-
-function isAnnounced(window: MaintenanceWindow): window is Announced {
-  return window.position === "announced"
 }

@@ -9,6 +9,7 @@ import {
   checkOptions,
   checkReason,
   checkSignal,
+  checkTime,
   durationOf,
   maxDurationMs,
   minExpiryMs,
@@ -90,11 +91,10 @@ export function startOf({ startsAt, startsInMs }: EnterOptions): Start | undefin
     throw new MaintenanceInputError("The options startsAt and startsInMs say the same: give one of them.")
   const inMs = checkExpiry(startsInMs, "startsInMs")
   if (inMs !== undefined) return { inMs }
-  if (startsAt === undefined) return undefined
-  if (startsAt instanceof Date && startsAt.getTime() >= firstMs) return { at: startsAt }
-  if (startsAt instanceof Date && startsAt.getTime() < firstMs)
-    throw new MaintenanceInputError(`The option startsAt is past: ${startsAt.toISOString()}.`)
-  throw new MaintenanceInputError(`The option startsAt is a valid Date; this one is ${inspect(startsAt)}.`)
+  const at = checkTime("startsAt", startsAt)
+  if (at && at.getTime() < firstMs)
+    throw new MaintenanceInputError(`The option startsAt is past: ${at.toISOString()}.`)
+  return at && { at }
 }
 
 /** In how many milliseconds the maintainer expects to be done, or undefined; throws MaintenanceInputError. */

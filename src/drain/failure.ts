@@ -268,12 +268,8 @@ function messageOf(cause: unknown): string {
  * The error for a window that was announced by a DataSource that is destroyed before its time; `hasLapsed` says whether it could be taken
  * back.
  */
-export function destroyedBefore(
-  { mode, actor, reason }: Wanted,
-  hasLapsed: boolean,
-  cause: unknown,
-): StateUnavailableError {
-  const window = `the ${mode} maintenance of ${actor.user}${reason ? ` (${reason})` : ""}`
+export function destroyedBefore(wanted: Wanted, hasLapsed: boolean, cause: unknown): StateUnavailableError {
+  const window = `the ${describeWanted(wanted)}`
   return new StateUnavailableError(
     "The DataSource was destroyed, or maintenance mode uninstalled from it, " +
       (hasLapsed
@@ -283,10 +279,13 @@ export function destroyedBefore(
   )
 }
 
+function describeWanted({ mode, actor, reason }: Wanted): string {
+  return `${mode} maintenance of ${actor.user}${reason ? ` (${reason})` : ""}`
+}
+
 /** What a process says that has begun a window for whoever announced it, when that failed. */
-export function announcedFailed({ mode, actor, reason }: Wanted, error: unknown): string {
-  const window = `${mode} maintenance of ${actor.user}${reason ? ` (${reason})` : ""}`
-  return `This process has begun the announced ${window}, which was not entered to its end. ${messageOf(error)}`
+export function announcedFailed(wanted: Wanted, error: unknown): string {
+  return `This process has begun the announced ${describeWanted(wanted)}, which was not entered to its end. ${messageOf(error)}`
 }
 
 /** The error for a window that did not begin as it was announced, by what has become of it, and the status as it is now. */

@@ -104,6 +104,13 @@ export interface OpenWindow {
 /** A window that is not over: one that has begun, or is announced. */
 export type MaintenanceWindow = OpenWindow | (AnnouncedWindow & { readonly position: "announced" })
 
+/** Whether a window is announced, and has not begun. */
+export function isAnnounced(
+  window: MaintenanceWindow,
+): window is Extract<MaintenanceWindow, { position: "announced" }> {
+  return window.position === "announced"
+}
+
 /** A process in which the plugin is installed; several, if it is in several of its DataSources. */
 export interface Instance {
   /** Counts the instances that there ever were. */

@@ -1,10 +1,11 @@
-import type {
-  AnnouncedWindow,
-  MaintenanceStatus,
-  MaintenanceWindow,
-  Mode,
-  OpenWindow,
-  StampedState,
+import {
+  type AnnouncedWindow,
+  isAnnounced,
+  type MaintenanceStatus,
+  type MaintenanceWindow,
+  type Mode,
+  type OpenWindow,
+  type StampedState,
 } from "../mode/mode"
 
 /** A row of the function read_state(). Times are in milliseconds since 1970. */
@@ -107,10 +108,6 @@ function windowIn(row: WindowRow): MaintenanceWindow {
     ...given({ expiresAt: dateOf(row.expires_at_ms), graceMs: row.grace_ms, readers: row.readers }),
     isTask: row.is_task,
   } satisfies OpenWindow
-}
-
-function isAnnounced(window: MaintenanceWindow): window is AnnouncedWindow & { position: "announced" } {
-  return window.position === "announced"
 }
 
 /** The last moment that a Date can be; PostgreSQL's go some thousand years further. */
