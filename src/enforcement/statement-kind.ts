@@ -61,6 +61,10 @@ const holdsEnding = new RegExp(String.raw`(?<![a-z_\x80-\uffff])(?:${endings})${
  * because PostgreSQL refuses any other.
  */
 export function classify(text: string, isExtended: boolean): Classified {
+  return typeormEnds.get(text) ?? classifyAny(text, isExtended)
+}
+
+function classifyAny(text: string, isExtended: boolean): Classified {
   const statement = trim(text)
   const word = firstWord.exec(statement)?.[0]
   // Without a first word there is a nested comment, a parenthesis, or nothing.
@@ -136,3 +140,6 @@ function isPlainComment(text: string, start: number): boolean {
   const nested = text.indexOf("/*", start + 2)
   return end !== -1 && (nested === -1 || nested > end)
 }
+
+/** The two texts with which TypeORM ends a transaction: a tenth of what reading them takes. */
+const typeormEnds = new Map(["COMMIT", "ROLLBACK"].map((text) => [text, classifyAny(text, false)]))
