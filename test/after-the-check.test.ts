@@ -9,6 +9,7 @@ import { WriteVetoedError } from "../src"
 import { withMaintenance } from "./support/data-source"
 import { useDatabase } from "./support/database"
 import { errorOf } from "./support/error-of"
+import { until } from "./support/until"
 
 type Client = Pick<pg.Client, "query">
 
@@ -52,7 +53,7 @@ const copied = (text: string) => async (client: Client) => {
 const portioned = (text: string) => async (client: Client) => {
   const portions = client.query(new Cursor(text))
   try {
-    while ((await portions.read(10)).length > 0);
+    await until(async () => (await portions.read(10)).length === 0)
   } finally {
     await portions.close()
   }

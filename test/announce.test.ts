@@ -18,6 +18,7 @@ import { errorOf } from "./support/error-of"
 import { Member } from "./support/members"
 import { openShop } from "./support/shop"
 import { warning } from "./support/warning"
+import { statusThat, until } from "./support/until"
 
 const hourMs = 3_600_000
 const later = { as: "alice", startsInMs: hourMs } as const
@@ -70,7 +71,7 @@ describe("announce()", () => {
     )
   }
   const isIn = async (id: string, position: string) => {
-    while ((await row(id)).position !== position);
+    await until(async () => (await row(id)).position === position)
   }
   const write = () => errorOf(installed.current.dataSource.query("insert into audit (note) values ('crate')"))
   const begin = (id: string, name: string = randomUUID()) =>
@@ -187,8 +188,7 @@ describe("announce()", () => {
       await entered
       expect(await maintenance.status()).to.include({ state: "entering", isInterrupted: false })
       member.signal("SIGKILL")
-      let status = await maintenance.status()
-      while (!status.isInterrupted) status = await maintenance.status()
+      const status = await statusThat(maintenance, ({ isInterrupted }) => isInterrupted)
       expect(status).to.include({ state: "exclusive", maintainer: "alice" })
       expect(status.windows[0]).to.include({ id: window?.id, position: "entering" })
       await client.query("rollback")
@@ -468,8 +468,7 @@ describe("announce() on a server that crashes", () => {
       await withMaintenance(server.url, {}, async ({ maintenance }) => {
         const { id } = await maintenance.announce("concurrent", later)
         await server.crash()
-        let status: MaintenanceStatus | undefined
-        while (!status) status = await maintenance.status().catch(() => undefined)
+        const status = await statusThat(maintenance, () => true)
         expect(status.announced).to.include({ id })
         const entered = told(maintenance, ({ mode }) => mode !== "normal")
         await withClient(server.url, (client) => client.query(hasCome()))

@@ -21,6 +21,7 @@ import { startEmbeddedServer } from "./support/embedded-server"
 import { errorOf } from "./support/error-of"
 import { Member } from "./support/members"
 import { openShop } from "./support/shop"
+import { statusThat, until } from "./support/until"
 
 /** So far away that it does not begin while a test runs. */
 const later = { as: "alice", startsInMs: 3_600_000 } as const
@@ -80,11 +81,11 @@ describe("A window that is announced", () => {
   /** Resolves when a window that is entered by another process stands. */
   const stands = async (id: string) => {
     const isStanding = "select from maintenance.window where id = $1 and position = 'standing'"
-    while ((await database.current.sql(isStanding, [id])).length === 0);
+    await until(async () => (await database.current.sql(isStanding, [id])).length > 0)
   }
   /** Resolves when the process that has announced a window is known to be gone. */
   const isGone = async () => {
-    while (!(await installed.current.maintenance.status()).announced?.isInterrupted);
+    await until(async () => (await installed.current.maintenance.status()).announced?.isInterrupted)
   }
   const changesOf = async (id: string) => {
     const kinds = "select kind from maintenance.change where window_id = $1 order by kind"
@@ -226,7 +227,7 @@ describe("A window that is announced", () => {
         await client.query("select maintenance.lock_state()")
         error = errorOf(maintenance.enter("concurrent", { ...later, signal: controller.signal }))
         const isWaiting = "select from pg_locks where pg_backend_pid() = any (pg_blocking_pids(pid))"
-        while ((await client.query(isWaiting)).rowCount === 0);
+        await until(async () => (await client.query(isWaiting)).rows.length > 0)
         controller.abort(reason)
         await client.query("rollback")
       })
@@ -669,8 +670,7 @@ describe("A window that is announced on a server that crashes", () => {
         const entered = maintenance.enter("concurrent", later)
         const { startsAt } = (await announced).announced as { startsAt: Date }
         await server.crash()
-        let status: MaintenanceStatus | undefined
-        while (!status) status = await maintenance.status().catch(() => undefined)
+        const status = await statusThat(maintenance, () => true)
         expect(status.announced?.startsAt).to.deep.equal(startsAt)
         await withClient(server.url, (client) => client.query(beginsAt("clock_timestamp()")))
         expect(await entered).to.include({ mode: "concurrent", maintainer: "alice" })

@@ -5,6 +5,7 @@ import { useDatabase, withClient } from "./support/database"
 import { errorOf } from "./support/error-of"
 import { openShop } from "./support/shop"
 import { windowOf } from "./support/window"
+import { statusThat, until } from "./support/until"
 
 describe("A change of mode", () => {
   const database = useDatabase()
@@ -44,7 +45,7 @@ describe("A change of mode", () => {
   it("to normal mode takes back what the same user has announced, where no window is in force, and not by ifHeld", async () => {
     const { maintenance } = installed.current
     const entering = errorOf(maintenance.enter("concurrent", { as: "alice", startsInMs: 3_600_000 }))
-    while (!(await maintenance.status()).announced);
+    await until(async () => (await maintenance.status()).announced)
     for (const who of ["bob", "break-glass", "alice"]) {
       const left = await maintenance.leave({ as: who, ifHeld: true })
       expect(left.announced).to.include({ maintainer: "alice" })
@@ -216,7 +217,7 @@ describe("A change of mode", () => {
         const rows = await database.current.sql("select from audit where note = 'slow'")
         order.push(`entered with ${rows.length} row`)
       })
-      while ((await maintenance.status()).mode === "normal") await new Promise(setImmediate)
+      await statusThat(maintenance, ({ mode }) => mode !== "normal")
       order.push("unblocked")
       await blocker.query("select pg_advisory_unlock(4711)")
       await Promise.all([write, entering])
@@ -324,7 +325,7 @@ describe("during", () => {
       await client.query("begin; select 1")
       const abort = new AbortController()
       const entering = errorOf(maintenance.enter("exclusive", { as: "alice", signal: abort.signal }))
-      while ((await maintenance.status()).state !== "entering");
+      await until(async () => (await maintenance.status()).state === "entering")
       const second = await errorOf(maintenance.during("concurrent", { as: "alice" }, () => "ran"))
       expect(second).to.be.instanceOf(NotMaintainerError).and.to.have.property("task")
       expect(await maintenance.status()).to.include({ mode: "exclusive", state: "entering" })

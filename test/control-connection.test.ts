@@ -7,6 +7,7 @@ import { useDatabase } from "./support/database"
 import { errorOf } from "./support/error-of"
 import { withShortenedTimers } from "./support/long-timers"
 import { Proxy } from "./support/proxy"
+import { until } from "./support/until"
 
 const application = "typeorm-maintenance-mode"
 
@@ -38,7 +39,7 @@ describe("The connection for the state", () => {
       await control.close()
     })
     await proxy.stop()
-    while ((await sessions()).length > 0);
+    await until(async () => (await sessions()).length === 0)
   })
 
   it("runs what goes first before all that waits, and what goes last after it", async () => {
@@ -61,7 +62,7 @@ describe("The connection for the state", () => {
     ])
     expect(order).to.deep.equal(["running", "first", "first again", "usual", "usual again", "last"])
     await control.close()
-    while ((await sessions()).length > 0);
+    await until(async () => (await sessions()).length === 0)
   })
 
   it("is one, though it is given up while it is being opened", async () => {
@@ -82,7 +83,7 @@ describe("The connection for the state", () => {
     expect((await second).rows).to.deep.equal([{ two: 2 }])
     expect(await sessions()).to.have.length(1)
     await control.close()
-    while ((await sessions()).length > 0);
+    await until(async () => (await sessions()).length === 0)
     await proxy.stop()
   })
 
@@ -172,7 +173,7 @@ describe("The connection for the state", () => {
           (await control.query("select current_setting('application_name') as name")).rows,
         ).to.deep.equal([{ name: application }])
       })
-      while ((await sessions()).length > 0);
+      await until(async () => (await sessions()).length === 0)
       await database.current.sql("drop role hasty")
     })
 

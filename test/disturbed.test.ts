@@ -14,6 +14,7 @@ import { errorOf } from "./support/error-of"
 import { Member } from "./support/members"
 import { Proxy } from "./support/proxy"
 import { openShop } from "./support/shop"
+import { until } from "./support/until"
 
 /** The longest wait: the tests end it by what they do. */
 const forever = { withinMs: 2 ** 31 - 1 }
@@ -53,7 +54,7 @@ describe("An entering that is disturbed", () => {
     return { mode, state: current, isInterrupted }
   }
   const entering = async () => {
-    while ((await installed.current.maintenance.status()).state !== "entering");
+    await until(async () => (await installed.current.maintenance.status()).state === "entering")
   }
   const leaveElsewhere = () =>
     withMaintenance(database.current.url, {}, ({ maintenance }) => maintenance.leave({ as: "break-glass" }))
@@ -137,7 +138,7 @@ describe("An entering that is disturbed", () => {
       await entering()
       member.signal("SIGKILL")
       await entered
-      while ((await state()).state === "entering");
+      await until(async () => (await state()).state !== "entering")
       const interrupted = { mode: "exclusive", state: "exclusive", isInterrupted: true }
       expect(await state()).to.deep.equal(interrupted)
       for (const as of ["alice", "break-glass"]) {
@@ -171,7 +172,7 @@ describe("An entering that is disturbed", () => {
         const entered = maintenance.enter("exclusive", { as: "alice", drain: forever })
         await told
         proxy.redirect(nowhere)
-        while ((await state()).state === "entering");
+        await until(async () => (await state()).state !== "entering")
         expect(await state()).to.include({ mode: "exclusive", isInterrupted: true })
         proxy.redirect(database.current.url)
         await entering()
@@ -215,7 +216,7 @@ describe("An entering that is disturbed", () => {
       proxy.refuse(true)
       hold.pass()
       await proxy.cutAll()
-      while ((await installed.current.maintenance.status()).epoch === epoch);
+      await until(async () => (await installed.current.maintenance.status()).epoch !== epoch)
       await meanwhile()
       proxy.refuse(false)
       return called
@@ -260,7 +261,7 @@ describe("An entering that is disturbed", () => {
       await proxy.cutAll()
       expect(await error).to.be.instanceOf(NotMaintainerError)
       // What was held on its way would be made no more.
-      while ((await voided()) === before);
+      await until(async () => (await voided()) !== before)
     })
     await proxy.stop()
   })
@@ -268,7 +269,7 @@ describe("An entering that is disturbed", () => {
   it("has nothing announced any more that was given up", async () => {
     const { maintenance } = installed.current
     const error = errorOf(maintenance.enter("concurrent", { as: "alice", startsInMs: 3_600_000 }))
-    while (!(await maintenance.status()).announced);
+    await until(async () => (await maintenance.status()).announced)
     await database.current.sql(
       "select maintenance.void(array(select id from maintenance.window where position = 'announced'))",
     )
@@ -312,12 +313,12 @@ describe("An entering that is disturbed", () => {
       await client.query("select pg_advisory_lock(816)")
       const called = member.run("call slowly()")
       const waiting = "select from pg_locks where locktype = 'advisory' and not granted and objid = 816"
-      while ((await database.current.sql(waiting)).length === 0);
+      await until(async () => (await database.current.sql(waiting)).length > 0)
       member.signal("SIGSTOP")
       await client.query("select pg_advisory_unlock(816)")
       const idle =
         "select from pg_stat_activity where query = 'call slowly()' and state = 'idle' and datname = current_database()"
-      while ((await database.current.sql(idle)).length === 0);
+      await until(async () => (await database.current.sql(idle)).length > 0)
       const drain = { withinMs: 100, then: "terminate" } as const
       await maintenance.enter("exclusive", { as: "alice", drain, acknowledgeWithinMs: 50 })
       const [blocker] = (await told).blockers
@@ -344,7 +345,7 @@ describe("An entering that is disturbed", () => {
       expect((error as Error).message).to.match(
         /^The mode is in force, but enter\(\) did not finish waiting: .*destroyed/,
       )
-      while ((await state()).state === "entering");
+      await until(async () => (await state()).state !== "entering")
       expect(await state()).to.deep.equal({ mode: "exclusive", state: "exclusive", isInterrupted: true })
     })
     const watches = await database.current.sql(
@@ -445,8 +446,7 @@ describe("An entering that is disturbed", () => {
       const controller = new AbortController()
       const { signal } = controller
       const later = errorOf(maintenance.enter("concurrent", { as: "alice", startsInMs: 3_600_000, signal }))
-      let { announced } = await maintenance.status()
-      while (!announced) ({ announced } = await maintenance.status())
+      const announced = await until(async () => (await maintenance.status()).announced)
       expect(announced).to.include({ isInterrupted: false })
       await withBystander(async () => {
         const told = firstDraining(maintenance)
@@ -559,6 +559,6 @@ describe("An entering that is disturbed", () => {
   /** Resolves when a statement is under way that holds the gate for longer than a transaction. */
   const heldGate = async () => {
     const waiting = "select from pg_locks where locktype = 'advisory' and not granted and objid = 815"
-    while ((await database.current.sql(waiting)).length === 0);
+    await until(async () => (await database.current.sql(waiting)).length > 0)
   }
 })

@@ -18,6 +18,7 @@ import { Proxy } from "./support/proxy"
 import { openShop } from "./support/shop"
 import { warning } from "./support/warning"
 import { windowOf } from "./support/window"
+import { until } from "./support/until"
 
 /** The longest wait: the tests end it by what they do. */
 const forever = { withinMs: 2 ** 31 - 1 }
@@ -223,11 +224,11 @@ describe("Entering a mode while others have something running", () => {
     )
   })
 
-  for (const [until, withinMs, said] of [
+  for (const [which, withinMs, said] of [
     ["until when, and what then", 30_000, /^\d s of 30 s, then abandons$/],
     ["nothing of an end that is as good as none", forever.withinMs, /^\d s$/],
   ] as const) {
-    it(`says after five seconds which mode is entered, by whom, and ${until}`, async () => {
+    it(`says after five seconds which mode is entered, by whom, and ${which}`, async () => {
       const { dataSource, maintenance } = installed.current
       await withOpen(dataSource, "select 1", async (runner, pid) => {
         const warned = warning(/ mode \(alice/)
@@ -476,12 +477,11 @@ describe("Entering a mode while others have something running", () => {
     await withOpen(dataSource, "select 1", async () => {
       const entered = errorOf(member.enter("exclusive", { as: "alice" }))
       const report = async () => maintenance.status()
-      while ((await report()).state !== "entering");
+      await until(async () => (await report()).state === "entering")
       member.signal("SIGKILL")
       await entered
-      let found = await report()
-      while (found.state === "entering") found = await report()
-      expect(found).to.include({ mode: "exclusive", state: "exclusive", isInterrupted: true })
+      await until(async () => (await report()).state !== "entering")
+      expect(await report()).to.include({ mode: "exclusive", state: "exclusive", isInterrupted: true })
     })
     expect(await errorOf(dataSource.query("select 1"))).to.have.property("code", "MAINTENANCE_ACCESS_REFUSED")
     await maintenance.leave({ as: "alice" })
@@ -498,8 +498,7 @@ describe("Entering a mode while others have something running", () => {
         "select pg_terminate_backend(pid, 60000) from pg_stat_activity " +
           "where application_name = 'typeorm-maintenance-mode' and datname = current_database()",
       )
-      let { state } = await maintenance.status()
-      while (state !== "entering") ({ state } = await maintenance.status())
+      await until(async () => (await maintenance.status()).state === "entering")
       await runner.query("rollback")
       await entered
     })

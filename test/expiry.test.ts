@@ -15,6 +15,7 @@ import { Item } from "./support/entities"
 import { Member } from "./support/members"
 import { Proxy } from "./support/proxy"
 import { openShop } from "./support/shop"
+import { until } from "./support/until"
 
 describe("A window that ends by itself", () => {
   const database = useDatabase()
@@ -254,7 +255,7 @@ describe("A window that is tied to a process", () => {
       )
   const modeIs = async (mode: string) => {
     const { maintenance } = installed.current
-    while ((await maintenance.status()).mode !== mode);
+    await until(async () => (await maintenance.status()).mode === mode)
   }
   /** When it ends if nothing is heard of its process. */
   const expiry = async () => {
@@ -317,7 +318,7 @@ describe("A window that is tied to a process", () => {
     expect(await member.enter("concurrent", { ...tied, then: "stay" })).to.equal("done")
     expect(await maintenance.status()).not.to.have.property("expiresAt")
     member.signal("SIGKILL")
-    while ((await maintenance.status()).instances.length > 1);
+    await until(async () => (await maintenance.status()).instances.length <= 1)
     expect(await maintenance.status()).to.include({ mode: "concurrent", maintainer: "alice" })
   })
 

@@ -5,6 +5,7 @@ import { join } from "node:path"
 import { withMaintenance } from "./support/data-source"
 import { useDatabase } from "./support/database"
 import type { causes } from "./support/failing-start"
+import { until } from "./support/until"
 
 const codes: Record<keyof typeof causes, string> = {
   "currentUser returns a promise": "MAINTENANCE_SETUP",
@@ -33,7 +34,7 @@ describe("A DataSource that does not initialize", () => {
       expect(exitCode).to.equal(0)
       const own =
         "select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
-      while ((await database.current.sql(own)).length > 0);
+      await until(async () => (await database.current.sql(own)).length === 0)
     })
   }
 })

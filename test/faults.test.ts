@@ -1,6 +1,6 @@
 import { expect } from "chai"
 import type { DataSource } from "typeorm"
-import { type Draining, type Maintenance, type MaintenanceReport, WriteVetoedError } from "../src"
+import { type Draining, type Maintenance, WriteVetoedError } from "../src"
 import { withMaintenance } from "./support/data-source"
 import { withClient } from "./support/database"
 import { type EmbeddedServer, startEmbeddedServer } from "./support/embedded-server"
@@ -8,6 +8,7 @@ import { Item } from "./support/entities"
 import { Member } from "./support/members"
 import { Proxy } from "./support/proxy"
 import { windowOf } from "./support/window"
+import { statusThat } from "./support/until"
 
 /** The longest wait: the tests end it by what they do. */
 const forever = { withinMs: 2 ** 31 - 1 }
@@ -34,16 +35,6 @@ describe("A fault", function () {
       )
   const stored = (url = server.url) =>
     withClient(url, async (client) => (await client.query("select from item")).rowCount)
-  /** Tries again until the server is there, and it is as it should be. */
-  const until = async (
-    maintenance: Maintenance,
-    isRight: (report: MaintenanceReport) => boolean,
-  ): Promise<MaintenanceReport> => {
-    for (;;) {
-      const report = await maintenance.status().catch(() => undefined)
-      if (report && isRight(report)) return report
-    }
-  }
   const firstDraining = (maintenance: Maintenance) =>
     new Promise<Draining>((resolve) => maintenance.on("draining", resolve))
   const endAll = () =>
@@ -58,7 +49,7 @@ describe("A fault", function () {
     await withMaintenance(server.url, {}, async ({ dataSource, maintenance }) => {
       const member = await Member.start(server.url)
       await server.crash()
-      await until(maintenance, ({ instances }) => instances.length === 2)
+      await statusThat(maintenance, ({ instances }) => instances.length === 2)
       const { unacknowledged } = await maintenance.enter("concurrent", { as: "alice" })
       expect(unacknowledged).to.deep.equal([])
       expect(await write(dataSource)).to.be.instanceOf(WriteVetoedError)
@@ -79,7 +70,7 @@ describe("A fault", function () {
       await server.crash()
       await runner.query("commit").catch(() => undefined)
       await runner.release()
-      expect(windowOf(await until(maintenance, () => true))).to.deep.equal(windowOf(before))
+      expect(windowOf(await statusThat(maintenance, () => true))).to.deep.equal(windowOf(before))
       expect(await write(dataSource)).to.be.instanceOf(WriteVetoedError)
       expect(await stored()).to.equal(rows)
       await maintenance.leave({ as: "alice" })
@@ -115,7 +106,7 @@ describe("A fault", function () {
         await write(dataSource)
         expect(await write(dataSource)).not.to.equal("done")
         expect(await stored()).to.equal(rows)
-        await until(maintenance, ({ instances }) => instances.length === 1)
+        await statusThat(maintenance, ({ instances }) => instances.length === 1)
       }
       await maintenance.leave({ as: "alice" })
       await endAll()
@@ -142,7 +133,7 @@ describe("A fault", function () {
       const member = await Member.start(server.url)
       expect(await member.enter("concurrent", { as: "alice" })).to.equal("done")
       member.signal("SIGKILL")
-      await until(maintenance, ({ instances }) => instances.length === 1)
+      await statusThat(maintenance, ({ instances }) => instances.length === 1)
       expect(await maintenance.status()).to.include({ mode: "concurrent", maintainer: "alice" })
       expect(await write(dataSource)).to.be.instanceOf(WriteVetoedError)
       expect(await maintenance.runAs("alice", () => write(dataSource))).to.equal("done")
@@ -167,7 +158,7 @@ describe("A fault", function () {
         proxy.redirect(standby.url)
         await write(dataSource)
         expect(await write(dataSource)).to.be.instanceOf(WriteVetoedError)
-        const report = await until(maintenance, ({ instances }) => instances.length === 1)
+        const report = await statusThat(maintenance, ({ instances }) => instances.length === 1)
         expect(windowOf(report)).to.deep.equal(windowOf(before))
         expect(await stored(standby.url)).to.equal(1)
         expect(await maintenance.runAs("alice", () => write(dataSource))).to.equal("done")

@@ -6,6 +6,7 @@ import { TestDatabase, useDatabase, withClient } from "./support/database"
 import { Item } from "./support/entities"
 import { Member } from "./support/members"
 import { openShop } from "./support/shop"
+import { until } from "./support/until"
 
 const { version } = require("../../package.json") as { version: string }
 
@@ -24,13 +25,6 @@ describe("The instances", () => {
 
   const instanceOf = async (maintenance: Maintenance, pid: number): Promise<Instance | undefined> =>
     (await maintenance.status()).instances.find((instance) => instance.pid === pid)
-  /** Looks again until it is as it should be. */
-  const until = async <T>(look: () => Promise<T>, isRight: (found: T) => boolean): Promise<T> => {
-    for (;;) {
-      const found = await look()
-      if (isRight(found)) return found
-    }
-  }
 
   it("are listed by status(), and what they know", async () => {
     const { maintenance } = installed.current
@@ -52,10 +46,7 @@ describe("The instances", () => {
     const { instances } = await maintenance.status()
     expect(instances.map((instance) => instance.epoch)).to.deep.equal([epoch, epoch, epoch])
     one.signal("SIGKILL")
-    await until(
-      () => instanceOf(maintenance, one.pid),
-      (found) => found === undefined,
-    )
+    await until(async () => (await instanceOf(maintenance, one.pid)) === undefined)
     await other.stop()
     const { unacknowledged: missing } = await maintenance.enter("exclusive", {
       as: "alice",
@@ -80,10 +71,7 @@ describe("The instances", () => {
     stopped.signal("SIGCONT")
     expect(await written).to.equal("WriteVetoedError")
     const { epoch } = await maintenance.status()
-    await until(
-      () => instanceOf(maintenance, stopped.pid),
-      (found) => found?.epoch === epoch,
-    )
+    await until(async () => (await instanceOf(maintenance, stopped.pid))?.epoch === epoch)
     await maintenance.leave({ as: "alice" })
   })
 
@@ -109,16 +97,13 @@ describe("The instances", () => {
       "select pg_terminate_backend(pid, 60000) from pg_stat_activity " +
         "where application_name = 'typeorm-maintenance-mode' and datname = current_database()",
     )
-    const after = await until(
-      () => instanceOf(maintenance, process.pid),
-      (found) => found !== undefined,
-    )
-    expect(after?.id).to.be.greaterThan(before.id)
+    const after = await until(() => instanceOf(maintenance, process.pid))
+    expect(after.id).to.be.greaterThan(before.id)
     const { unacknowledged } = await maintenance.enter("concurrent", { as: "alice" })
     expect(unacknowledged).to.deep.equal([])
     await maintenance.leave({ as: "alice" })
     expect(await database.current.sql("select id from maintenance.instance")).to.deep.equal([
-      { id: after?.id },
+      { id: after.id },
     ])
   })
 
@@ -135,10 +120,10 @@ describe("The instances", () => {
           perform pg_sleep(0.005), pg_stat_clear_snapshot();
         end loop; end $$`)
     })
-    const { id } = await until(
-      () => instanceOf(maintenance, process.pid).then((found) => found ?? before),
-      (found) => found.id !== before.id,
-    )
+    const { id } = await until(async () => {
+      const found = await instanceOf(maintenance, process.pid)
+      return found?.id !== before.id && found
+    })
     const locks = await database.current.sql("select maintenance.live() as id")
     expect(locks).to.deep.equal([{ id }])
     expect((await maintenance.enter("concurrent", { as: "alice" })).unacknowledged).to.deep.equal([])
@@ -149,10 +134,7 @@ describe("The instances", () => {
     const { maintenance } = installed.current
     await database.current.sql("delete from maintenance.instance")
     await maintenance.enter("concurrent", { as: "alice" })
-    await until(
-      () => instanceOf(maintenance, process.pid),
-      (found) => found !== undefined,
-    )
+    await until(() => instanceOf(maintenance, process.pid))
     await maintenance.leave({ as: "alice" })
   })
 

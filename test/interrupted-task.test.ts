@@ -1,7 +1,7 @@
 import { expect } from "chai"
 import { AsyncResource } from "node:async_hooks"
 import { hostname } from "node:os"
-import { type MaintenanceReport, NotMaintainerError } from "../src"
+import { NotMaintainerError } from "../src"
 import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
 import { enterSql } from "./support/enter-sql"
@@ -9,6 +9,7 @@ import { errorOf } from "./support/error-of"
 import { Member } from "./support/members"
 import { openShop } from "./support/shop"
 import { warning } from "./support/warning"
+import { statusThat } from "./support/until"
 
 describe("A during() whose process is gone", () => {
   const database = useDatabase()
@@ -19,12 +20,6 @@ describe("A during() whose process is gone", () => {
     if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
   })
 
-  const until = async (isSo: (report: MaintenanceReport) => boolean): Promise<MaintenanceReport> => {
-    for (;;) {
-      const report = await installed.current.maintenance.status()
-      if (isSo(report)) return report
-    }
-  }
   const read = () => errorOf(installed.current.dataSource.query("select 1"))
 
   /** What another task of alice comes to, which is none within that of whom calls what this returns. */
@@ -41,12 +36,15 @@ describe("A during() whose process is gone", () => {
       await client.query("select pg_advisory_lock(7)")
       const sql = "select pg_advisory_lock(7)"
       const done = errorOf(member.act({ during: mode, options: { as: "alice", reason }, sql }))
-      const running = await until((report) => report.reason === reason && report.state !== "entering")
+      const running = await statusThat(
+        installed.current.maintenance,
+        (report) => report.reason === reason && report.state !== "entering",
+      )
       expect(running).to.include({ mode, isInterrupted: false })
       member.signal("SIGKILL")
       await done
     })
-    await until(({ instances }) => instances.length === 1)
+    await statusThat(installed.current.maintenance, ({ instances }) => instances.length === 1)
     return member.pid
   }
 
@@ -124,7 +122,8 @@ describe("A during() whose process is gone", () => {
           "select pg_terminate_backend(pid, 60000) from pg_stat_activity " +
             "where application_name = 'typeorm-maintenance-mode' and datname = current_database()",
         )
-        await until(
+        await statusThat(
+          installed.current.maintenance,
           ({ instances }) => instances.length === 2 && instances.every(({ id }) => !before.includes(id)),
         )
         expect(await maintenance.status()).to.include({ mode: "concurrent", isInterrupted: false })

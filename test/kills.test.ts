@@ -9,6 +9,7 @@ import type { Action } from "./support/member"
 import { nothingStray, stray } from "./support/pool"
 import { type ProxiedMember, Reserve } from "./support/proxied-member"
 import { notWaiting, windowOf } from "./support/window"
+import { statusThat, until } from "./support/until"
 
 /** What a state may be, and how many changes after the one that was there before. */
 interface Found {
@@ -140,7 +141,7 @@ describe("kill -9 of a process, at every step that it takes towards the server",
     const { maintenance } = installed.current
     const isKnown = ({ epoch, instances }: MaintenanceReport) =>
       instances.every((each) => each.epoch === epoch)
-    while (!isKnown(await maintenance.status()));
+    await until(async () => isKnown(await maintenance.status()))
     return one
   }
 
@@ -219,8 +220,7 @@ describe("kill -9 of a process, at every step that it takes towards the server",
       const entering = maintenance
         .enter("concurrent", { as, drain: notWaiting })
         .then(() => posted(database.current))
-      let report = await maintenance.status()
-      while (report.mode === "normal") report = await maintenance.status()
+      let report = await statusThat(maintenance, ({ mode }) => mode !== "normal")
       const holders = await database.current.sql("select maintenance.holders($1)", [report.epoch])
       if (holders.length === 0) await entering
       // Every other time it does arrive, and only the answer does not.

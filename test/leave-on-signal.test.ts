@@ -7,6 +7,7 @@ import { useDatabase, withClient } from "./support/database"
 import { openShop } from "./support/shop"
 import type { FromScript, Plan } from "./support/script"
 import { warningEnvironment } from "./support/warning"
+import { until } from "./support/until"
 
 const signals = ["SIGINT", "SIGTERM"] as const
 const exclusive = { mode: "exclusive", options: { as: "alice", leaveOnSignal: true } } as const
@@ -85,7 +86,7 @@ describe("A signal to a process", () => {
       await withClient(database.current.url, async (client) => {
         await client.query("begin; insert into audit (note) values ('x')")
         await withScript({ call, ...exclusive }, async (script) => {
-          while ((await mode()) === "normal");
+          await until(async () => (await mode()) !== "normal")
           script.signal("SIGINT")
           expect(await script.exited).to.deep.equal([null, "SIGINT"])
           expect(await mode()).to.equal("normal")
@@ -99,7 +100,7 @@ describe("A signal to a process", () => {
     const options = { ...exclusive.options, startsInMs: 3_600_000 }
     await withScript({ call: "enter", mode: "exclusive", options }, async (script) => {
       const announced = async () => (await installed.current.maintenance.status()).announced
-      while (!(await announced()));
+      await until(announced)
       script.signal("SIGTERM")
       expect(await script.exited).to.deep.equal([null, "SIGTERM"])
       expect(await announced()).to.equal(undefined)
@@ -162,7 +163,7 @@ describe("A signal to a process", () => {
     expect(listening()).to.deep.equal(before)
     await maintenance.leave({ as: "bob" })
     const over = await maintenance.enter("concurrent", { ...exclusive.options, expiresInMs: 1000 })
-    while ((await maintenance.status()).epoch === over.epoch);
+    await until(async () => (await maintenance.status()).epoch !== over.epoch)
     expect(listening()).to.deep.equal(before)
   })
 
@@ -191,7 +192,7 @@ describe("A signal to a process", () => {
     const waiting = async () => {
       const look =
         "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
-      while ((await database.current.sql(look)).length === 0);
+      await until(async () => (await database.current.sql(look)).length > 0)
     }
 
     it("ends the process at once when it comes again", async () => {

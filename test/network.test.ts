@@ -5,7 +5,6 @@ import {
   OutcomeUnknownError,
   StateUnavailableError,
   type Maintenance,
-  type MaintenanceReport,
   type MaintenanceStatus,
   NotMaintainerError,
 } from "../src"
@@ -17,6 +16,7 @@ import { ledgerSql, post, posted, postSql } from "./support/ledger"
 import { withShortenedTimers } from "./support/long-timers"
 import { Proxy } from "./support/proxy"
 import { notWaiting, windowOf } from "./support/window"
+import { statusThat, until } from "./support/until"
 
 /** The longest wait: the tests end it by what they do. */
 const forever = { withinMs: 2 ** 31 - 1 }
@@ -44,16 +44,10 @@ describe("A network", () => {
       await proxy.stop()
     }
   }
-  /** Looks again until it is as it should be. */
-  const until = async (isRight: (report: MaintenanceReport) => boolean): Promise<MaintenanceReport> => {
-    for (;;) {
-      const report = await installed.current.maintenance.status()
-      if (isRight(report)) return report
-    }
-  }
   /** Resolves when all instances, and so many, know the mode. */
   const allKnow = (count: number) =>
-    until(
+    statusThat(
+      installed.current.maintenance,
       ({ epoch, instances }) => instances.length === count && instances.every((each) => each.epoch === epoch),
     )
   const firstDraining = (maintenance: Maintenance) =>
@@ -87,7 +81,10 @@ describe("A network", () => {
           hold.pass()
           const error = await entered
           expect(error).not.to.be.instanceOf(NotMaintainerError)
-          const report = await until(({ instances }) => instances.length === 2)
+          const report = await statusThat(
+            installed.current.maintenance,
+            ({ instances }) => instances.length === 2,
+          )
           if (report.mode === "normal") {
             expect(error).to.be.instanceOf(Error)
             expect(windowOf(report)).to.deep.equal(windowOf(before))
@@ -131,7 +128,7 @@ describe("A network", () => {
       // The former watch has had what was sent to it, and is gone.
       const watches =
         "select from pg_stat_activity where application_name = 'typeorm-maintenance-mode' and datname = current_database()"
-      while ((await database.current.sql(watches)).length > 2);
+      await until(async () => (await database.current.sql(watches)).length <= 2)
       expect(await installed.current.maintenance.status()).to.include({ mode: "concurrent", epoch })
       expect(await post(dataSource)).to.equal("WriteVetoedError")
       await maintenance.leave({ as })
@@ -155,11 +152,10 @@ describe("A network", () => {
             const written = errorOf(write())
             isDone = (await Promise.race([written.then(() => true), hold.reached])) === true
             if (isDone) hold.pass()
-            let report = await maintenance.status()
             const entering = maintenance
               .enter("concurrent", { as, drain: notWaiting })
               .then(() => posted(database.current))
-            while (report.mode === "normal") report = await maintenance.status()
+            const report = await statusThat(maintenance, ({ mode }) => mode !== "normal")
             const holders = await database.current.sql("select maintenance.holders($1)", [report.epoch])
             if (holders.length === 0) await entering
             if (arrives) hold.pass()
@@ -255,7 +251,7 @@ describe("A network", () => {
       await hold.reached
       const isHeld = async () =>
         (await database.current.sql("select maintenance.holders($1)", [epoch + 1])).length > 0
-      while (!(await isHeld()));
+      await until(isHeld)
       const rows = await posted(database.current)
       const drain = { withinMs: 0, then: "terminate" } as const
       await maintenance.enter("concurrent", { as, drain })
@@ -277,7 +273,10 @@ describe("A network", () => {
         const entered = maintenance.enter("exclusive", { as, drain: forever })
         await told
         await proxy.cutAll()
-        await until(({ state, instances }) => state === "entering" && instances.length === 2)
+        await statusThat(
+          installed.current.maintenance,
+          ({ state, instances }) => state === "entering" && instances.length === 2,
+        )
         await client.query("rollback")
         expect((await entered).unacknowledged).to.deep.equal([])
       })
@@ -300,7 +299,7 @@ describe("A network", () => {
         entered.catch(() => undefined)
         await until(() => arrived.some((bytes) => bytes.includes("instances(")))
         await proxy.cutAll()
-        await until(({ instances }) => instances.length === 3)
+        await statusThat(installed.current.maintenance, ({ instances }) => instances.length === 3)
         silent.thaw()
         expect((await entered).unacknowledged).to.deep.equal([])
         expect(await maintenance.status()).to.include({ state: "concurrent", isInterrupted: false })
@@ -337,7 +336,7 @@ describe("A network", () => {
       await maintenance.enter("concurrent", { as, heldWhile: "alive", graceMs: 1000 })
       proxy.freeze()
       expect(await post(installed.current.dataSource)).to.equal("WriteVetoedError")
-      await until(({ mode }) => mode === "normal")
+      await statusThat(installed.current.maintenance, ({ mode }) => mode === "normal")
       expect(await post(installed.current.dataSource)).to.equal("done")
       proxy.thaw()
       expect(await maintenance.status()).to.include({ mode: "normal" })
@@ -355,8 +354,11 @@ describe("A network", () => {
         proxy.silence()
         // Of a change that is made by a DataSource of this process it would know.
         await database.current.sql("select maintenance.enter('exclusive', $1, false, null)", [as])
-        const { epoch, instances } = await other.status()
-        expect(instances.filter((instance) => instance.epoch < epoch)).to.have.length(1)
+        // All but the one know.
+        await statusThat(
+          other,
+          ({ epoch, instances }) => instances.filter((instance) => instance.epoch < epoch).length === 1,
+        )
         const read = async () => {
           const runner = dataSource.createQueryRunner()
           try {
@@ -370,11 +372,8 @@ describe("A network", () => {
             await runner.release()
           }
         }
-        let answer = await read()
-        while (answer === "answered") {
-          await new Promise((resolve) => setTimeout(resolve, 20))
-          answer = await read()
-        }
+        let answer: string | undefined
+        await until(async () => (answer = await read()) !== "answered")
         expect(answer).to.equal("AccessRefusedError")
         proxy.thaw()
         await other.leave({ as })

@@ -10,6 +10,7 @@ import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase } from "./support/database"
 import { errorOf } from "./support/error-of"
 import { notWaiting } from "./support/window"
+import { until } from "./support/until"
 
 const as = "alice"
 const facts = { reason: "CVE-2026-1234", message: "We are back soon." }
@@ -135,7 +136,7 @@ describe("The windows in the status", () => {
       expect(inner.id).not.to.equal(outer.id)
     })
     const announced = errorOf(maintenance.enter("exclusive", { as, startsInMs: aMinute }))
-    while ((await positions()).length < 2);
+    await until(async () => (await positions()).length >= 2)
     expect(await positions()).to.deep.equal(["standing concurrent alice", "announced exclusive alice"])
     await maintenance.leave({ as })
     await maintenance.leave({ as })

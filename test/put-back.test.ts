@@ -7,6 +7,7 @@ import { Item } from "./support/entities"
 import { enterSql } from "./support/enter-sql"
 import { errorOf } from "./support/error-of"
 import { openShop } from "./support/shop"
+import { until } from "./support/until"
 
 /** A window that is tied to this process, and ends soon without it. */
 const tied = { as: "alice", heldWhile: "alive", graceMs: 1000 } as const
@@ -236,7 +237,7 @@ describe("A window that is put back after another", () => {
     await withClient(database.current.url, async (client) => {
       await client.query("begin; select 1")
       const first = errorOf(maintenance.enter("exclusive", { as: "alice" }))
-      while ((await maintenance.status()).state !== "entering");
+      await until(async () => (await maintenance.status()).state === "entering")
       const options = { as: "alice", expiresInMs: 2000, drain: { withinMs: 0 } }
       expect(await errorOf(maintenance.enter("exclusive", options))).to.have.property(
         "code",

@@ -10,6 +10,7 @@ import { errorOf } from "./support/error-of"
 import { nothingStray, stray } from "./support/pool"
 import { Proxy } from "./support/proxy"
 import { warning } from "./support/warning"
+import { until } from "./support/until"
 
 const poolOf = ({ driver }: DataSource) => (driver as unknown as { master: Pool }).master
 /** Resolves when all that was asked for before has got as far as it can without the server. */
@@ -211,7 +212,7 @@ describe("Readers that are bounded", () => {
       await client.query("lock table maintenance.state in access exclusive mode")
       await database.current.sql("select pg_notify($1, 'expiry')", [channelOf("maintenance")])
       const isReading = "select from pg_locks where pg_backend_pid() = any (pg_blocking_pids(pid))"
-      while ((await client.query(isReading)).rowCount === 0);
+      await until(async () => (await client.query(isReading)).rows.length > 0)
       const late = ask(installed.current)
       await releaseAll(all.slice(0, 1))
       await asFarAsItCan()

@@ -5,6 +5,7 @@ import { useDatabase, withClient } from "./support/database"
 import { errorOf } from "./support/error-of"
 import { Proxy } from "./support/proxy"
 import { openShop } from "./support/shop"
+import { until } from "./support/until"
 
 describe("Several DataSources of a process", () => {
   const database = useDatabase()
@@ -51,7 +52,7 @@ describe("Several DataSources of a process", () => {
         await client.query("begin; insert into audit (note) values ('x')")
         const controller = new AbortController()
         const entering = errorOf(maintenance.enter("exclusive", { as: "alice", signal: controller.signal }))
-        while ((await deaf.maintenance.status()).mode === "normal");
+        await until(async () => (await deaf.maintenance.status()).mode !== "normal")
         controller.abort("enough")
         expect(await entering).to.equal("enough")
         await client.query("rollback")

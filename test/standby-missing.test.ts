@@ -6,6 +6,7 @@ import { type EmbeddedServer, startEmbeddedServer } from "./support/embedded-ser
 import { errorOf } from "./support/error-of"
 import { withShortenedTimers } from "./support/long-timers"
 import { warning } from "./support/warning"
+import { until } from "./support/until"
 
 /** How many commits wait for a standby. */
 const waitForStandby = "select count(*)::integer as count from pg_stat_activity where wait_event = 'SyncRep'"
@@ -32,9 +33,11 @@ describe("While a synchronous standby is missing", () => {
     await observer.query("select pg_reload_conf()")
     // Each session reads it in its time; those that wait are let go.
     const expected = state === "there" ? "" : "nobody"
-    while (
-      (await observer.query("show synchronous_standby_names")).rows[0].synchronous_standby_names !== expected
-    );
+    await until(
+      async () =>
+        (await observer.query("show synchronous_standby_names")).rows[0].synchronous_standby_names ===
+        expected,
+    )
   }
   const waiting = async () => (await observer.query<{ count: number }>(waitForStandby)).rows[0]?.count
   const withWindow = (work: (installed: Installed) => Promise<void>) =>
@@ -44,10 +47,10 @@ describe("While a synchronous standby is missing", () => {
     })
   /** Resolves when there is an instance again, and another than before. */
   const isBack = async (maintenance: Maintenance, before: Instance | undefined) => {
-    for (;;) {
+    await until(async () => {
       const [now] = (await maintenance.status()).instances
-      if (now && now.id !== before?.id) return
-    }
+      return now && now.id !== before?.id
+    })
   }
   const endsAt = async () =>
     (
@@ -84,7 +87,7 @@ describe("While a synchronous standby is missing", () => {
     withWindow(async ({ maintenance }) => {
       await standbyIs("missing")
       const before = await endsAt()
-      while ((await endsAt()) <= before);
+      await until(async () => (await endsAt()) > before)
       expect(await maintenance.status()).to.include({ mode: "concurrent" })
       expect(await waiting()).to.equal(0)
       await standbyIs("there")
@@ -100,7 +103,7 @@ describe("While a synchronous standby is missing", () => {
       )
       await standbyIs("missing")
       const mode = async () => (await observer.query("select mode from maintenance.state")).rows[0].mode
-      while ((await mode()) !== "normal");
+      await until(async () => (await mode()) === "normal")
       expect(await maintenance.status()).to.include({ mode: "normal" })
     })
   })
@@ -117,7 +120,7 @@ describe("While a synchronous standby is missing", () => {
       expect(await waiting()).to.equal(1)
       await isBack(maintenance, before)
       await standbyIs("there")
-      while ((await waiting()) !== 0);
+      await until(async () => (await waiting()) === 0)
       expect(await maintenance.status()).to.include({ mode: "concurrent" })
       await maintenance.leave({ as: "alice" })
     })

@@ -5,6 +5,7 @@ import { withClient } from "./support/database"
 import { type EmbeddedServer, startEmbeddedServer } from "./support/embedded-server"
 import { errorOf } from "./support/error-of"
 import { warning } from "./support/warning"
+import { statusThat, until } from "./support/until"
 
 describe("While a synchronous standby does not answer, a change of the mode", () => {
   let server: EmbeddedServer
@@ -19,10 +20,10 @@ describe("While a synchronous standby does not answer, a change of the mode", ()
   const setAwaited = async (names: string) => {
     await sql(`alter system set synchronous_standby_names = '${names}'`)
     await sql("select pg_reload_conf()")
-    for (;;) {
+    await until(async () => {
       const [row] = await sql<{ synchronous_standby_names: string }>("show synchronous_standby_names")
-      if (row?.synchronous_standby_names === names) return
-    }
+      return row?.synchronous_standby_names === names
+    })
   }
   /** The backends that wait for it. */
   const waiting = async () =>
@@ -62,12 +63,8 @@ describe("While a synchronous standby does not answer, a change of the mode", ()
         }
       })
       // As the guide says: it has come to hold, and nobody waits for what others had running.
-      for (;;) {
-        const report = await maintenance.status().catch(() => undefined)
-        if (!report?.isInterrupted) continue
-        expect(report).to.include({ mode: "exclusive", state: "exclusive", maintainer: "alice" })
-        break
-      }
+      const report = await statusThat(maintenance, ({ isInterrupted }) => isInterrupted)
+      expect(report).to.include({ mode: "exclusive", state: "exclusive", maintainer: "alice" })
       await maintenance.leave({ as: "alice" })
     })
   })

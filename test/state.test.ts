@@ -19,6 +19,7 @@ import { Item } from "./support/entities"
 import { Proxy } from "./support/proxy"
 import { openShop } from "./support/shop"
 import { windowOf } from "./support/window"
+import { until } from "./support/until"
 
 /** Starts a process that installs the plugin, and resolves with the state that it found. */
 function startProcess(url: string): Promise<MaintenanceStatus> {
@@ -179,12 +180,7 @@ describe("The state on a server of its own", function () {
   this.timeout(180_000)
 
   /** A try to connect that began while the server was down may fail what is asked when it is up again. */
-  const answered = async <T>(ask: () => Promise<T>): Promise<T> => {
-    for (;;) {
-      const answer = await ask().catch(() => undefined)
-      if (answer !== undefined) return answer
-    }
-  }
+  const answered = <T>(ask: () => Promise<T>) => until(() => ask().catch(() => undefined))
 
   it("survives a crash of the server, and so does the enforcement", async () => {
     const server = await startEmbeddedServer()
@@ -310,7 +306,10 @@ describe("The watch", () => {
         expect(await maintenance.status()).to.deep.include({ instances: [] })
         await withClient(standby.url, (client) => client.query("select pg_promote()"))
         let instances: readonly Instance[] = []
-        while (instances.length === 0) ({ instances } = await maintenance.status())
+        await until(async () => {
+          ;({ instances } = await maintenance.status())
+          return instances.length > 0
+        })
         expect(instances.map(({ pid }) => pid)).to.deep.equal([process.pid])
         const veto: unknown = await dataSource
           .getRepository(Item)

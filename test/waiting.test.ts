@@ -7,6 +7,7 @@ import { errorOf } from "./support/error-of"
 import { nothingStray, stray } from "./support/pool"
 import { Proxy } from "./support/proxy"
 import { openShop } from "./support/shop"
+import { until } from "./support/until"
 
 describe("Whoever is restricted, and waits", () => {
   const database = useDatabase()
@@ -158,7 +159,7 @@ describe("Whoever is restricted, and waits", () => {
     try {
       const { since } = await maintenance.enter("exclusive", { as: "alice", reason: "rebuild" })
       const waiting = [write(dataSource), write(dataSource)]
-      while (warnings.length === 0) await new Promise((resolve) => setTimeout(resolve, 100))
+      await until(() => warnings.length > 0)
       waiting.push(write(dataSource))
       await maintenance.leave({ as: "alice" })
       await Promise.all(waiting)

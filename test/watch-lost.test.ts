@@ -1,10 +1,11 @@
 import { expect } from "chai"
-import type { Instance, MaintenanceReport } from "../src"
+import type { Instance } from "../src"
 import { lockKeys } from "../src/state/schema"
 import { type Installed, useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
 import { ledgerSql, post, posted, postSql } from "./support/ledger"
 import { Proxy } from "./support/proxy"
+import { statusThat } from "./support/until"
 
 /** The longest wait: the tests end it by what they do. */
 const forever = { withinMs: 2 ** 31 - 1 }
@@ -37,16 +38,10 @@ describe("A watch whose backend was terminated", () => {
     if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
   })
 
-  /** Looks again until it is as it should be. */
-  const until = async (isRight: (report: MaintenanceReport) => boolean): Promise<MaintenanceReport> => {
-    for (;;) {
-      const report = await installed.current.maintenance.status()
-      if (isRight(report)) return report
-    }
-  }
   /** Resolves when two instances know the mode; with the one that came last. */
   const bothKnow = async (): Promise<Instance> => {
-    const { instances } = await until(
+    const { instances } = await statusThat(
+      installed.current.maintenance,
       ({ epoch, instances: known }) => known.length === 2 && known.every((each) => each.epoch === epoch),
     )
     return instances[1] as Instance
@@ -65,7 +60,7 @@ describe("A watch whose backend was terminated", () => {
          where locktype = 'advisory' and classid = ${lockKeys("maintenance").presence} and objid = $1`,
         [lost.id],
       )
-      await until(({ instances }) => instances.length === 1)
+      await statusThat(installed.current.maintenance, ({ instances }) => instances.length === 1)
     }
     const back = async () => {
       proxy.refuse(false)
@@ -158,7 +153,10 @@ describe("A watch whose backend was terminated", () => {
           expect(await attempt(one)).to.deep.equal({ outcome: "AccessRefusedError", isSent: true })
           expect(await posted(database.current)).to.equal(rows)
           await one.back()
-          await until(({ state, isInterrupted }) => state === "entering" && !isInterrupted)
+          await statusThat(
+            installed.current.maintenance,
+            ({ state, isInterrupted }) => state === "entering" && !isInterrupted,
+          )
           await client.query("rollback")
           expect((await entered).unacknowledged).to.deep.equal([])
         })

@@ -9,6 +9,7 @@ import { nothingStray, stray } from "../support/pool"
 import { openShop, restock } from "../support/shop"
 import { insertSql, withRunner } from "./door"
 import { outcomeOf } from "./outcome"
+import { until } from "../support/until"
 
 describe("A query_timeout", () => {
   const database = useDatabase()
@@ -59,6 +60,6 @@ describe("A query_timeout", () => {
   const answered = async () => {
     const running =
       "select from pg_stat_activity where state = 'active' and pid <> pg_backend_pid() and datname = current_database()"
-    while ((await database.current.sql(running)).length > 0);
+    await until(async () => (await database.current.sql(running)).length === 0)
   }
 })

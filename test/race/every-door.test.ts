@@ -6,6 +6,7 @@ import { useDatabase, withClient } from "../support/database"
 import { withoutWaiting } from "./broken-variants"
 import { difference, lingerFor, openShops, stockOfAll, writerName } from "./shops"
 import { type Attempt, Writers } from "./writers"
+import { until } from "../support/until"
 
 /** Few, unless more are asked for: the long race is `npm run race`. */
 const switches = Number(process.env["RACE_SWITCHES"] ?? 8)
@@ -91,7 +92,7 @@ async function race(
 async function gone(url: string): Promise<void> {
   await withClient(url, async (client) => {
     const left = `select from pg_stat_activity where datname = current_database() and application_name = '${writerName}'`
-    while ((await client.query(left)).rowCount !== 0);
+    await until(async () => (await client.query(left)).rowCount === 0)
     await endPrepared(client)
   })
 }
