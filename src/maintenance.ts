@@ -179,6 +179,7 @@ export class Maintenance {
         this.#lookAfterHeld(state)
         if (this.#installation.watch.canChange) this.#dueWindows.read(state)
       },
+      needsWindows: ({ windowId }) => this.#held !== undefined && windowId !== this.#held.id,
       overdue: (status) => this.#emit("overdue", status),
       refused: (error) => this.#emit("refused", error),
       stopped: () => {
@@ -540,7 +541,7 @@ export class Maintenance {
   /** Finds out, of each state that is read, whether the window is over that was entered here. */
   #lookAfterHeld({ status, windows }: StampedState): void {
     const held = this.#held
-    if (!held || windows.some(({ id }) => id === held.id)) return
+    if (!held || status.windowId === held.id || windows.some(({ id }) => id === held.id)) return
     const successor = windows.findLast((window) => isSameSpell(window, held))
     this.#held = successor && { id: successor.id, was: successor }
     this.#sayIfOver(held, status, successor).catch(() => undefined)

@@ -14,7 +14,7 @@ const calls = [
   enterSql({ id: "task", mode: "exclusive", ...alice, task: "task", within_task: undefined }),
   enterSql({ id: "within", mode: "concurrent", ...alice, task: "task", within_task: "task" }),
   "select maintenance.end_entering(epoch, 'within') from maintenance.state",
-  "select maintenance.read_state(), maintenance.windows(), maintenance.status()",
+  "select maintenance.read_state(true), maintenance.windows(), maintenance.status()",
   "select maintenance.extend('alice', false, 50000)",
   "select maintenance.renew('lease')",
   "select maintenance.register('host', 1, '', 1, '{task,first}', 7)",
@@ -26,7 +26,7 @@ const calls = [
   "select maintenance.transfer('alice', false, 'bob')",
   "select maintenance.leave('bob', false)",
   `select maintenance.announce('${JSON.stringify({ ...start, starts_in_ms: 60_000 })}')`,
-  "select maintenance.announcement('announced'), maintenance.read_state()",
+  "select maintenance.announcement('announced'), maintenance.read_state(true)",
   "select maintenance.cancel('announced', 'alice', false)",
   `select maintenance.begin_announced('{"id": "announced", "instance": 1}')`,
   `select maintenance.announce('${JSON.stringify({ ...start, id: "again", starts_in_ms: 60_000 })}')`,
@@ -35,7 +35,7 @@ const calls = [
   enterSql({ id: "fourth", mode: "concurrent", ...alice, expires_in_ms: 60_000 }),
   "update maintenance.window set expires_at = clock_timestamp() where id = 'fourth'",
   "update maintenance.state set expires_at = clock_timestamp()",
-  "select maintenance.read_state(), maintenance.read_journal(0, 100)",
+  "select maintenance.read_state(true), maintenance.read_journal(0, 100)",
   "select maintenance.mend()",
   "select maintenance.read_journal(null, 1000), maintenance.journal()",
 ]
@@ -45,7 +45,7 @@ describe("However many windows are over", () => {
   before(() => withMaintenance(database.current.url, {}, ({ maintenance }) => maintenance.status()))
 
   it("what every process reads often does not read through them, be it without statistics", async () => {
-    const often = ["read_state()", "in_force()", "mend()", "end_expired(state)"]
+    const often = ["read_state(false)", "read_state(true)", "in_force()", "mend()", "end_expired(state)"]
     const plans = await plansOf(
       database.current.url,
       often.map((call) => `select maintenance.${call} from maintenance.state`),

@@ -71,7 +71,7 @@ describe("Several DataSources of a process", () => {
     await withMaintenance(current.url, {}, async (other) => {
       await maintenance.enter("exclusive", { as: "alice" })
       const [{ result } = { result: "" }] = await current.sql<{ result: string }>(
-        "select pg_get_function_result('maintenance.read_state()'::regprocedure) as result",
+        "select pg_get_function_result('maintenance.read_state(boolean)'::regprocedure) as result",
       )
       // What the other DataSource reads arrives when the barriers are opened, of one read after the other.
       await current.sql(`
@@ -79,10 +79,10 @@ describe("Several DataSources of a process", () => {
         create table maintenance.reader as select pid from pg_stat_activity
         where application_name = 'typeorm-maintenance-mode' and datname = current_database()
         order by backend_start desc limit 1;
-        alter function maintenance.read_state() rename to original_read_state;
-        create function maintenance.read_state() returns ${result} language plpgsql security definer as $$
+        alter function maintenance.read_state(boolean) rename to original_read_state;
+        create function maintenance.read_state(with_open boolean) returns ${result} language plpgsql security definer as $$
         begin
-          return query select * from maintenance.original_read_state();
+          return query select * from maintenance.original_read_state(with_open);
           if exists (select from maintenance.reader where pid = pg_backend_pid()) then
             perform pg_advisory_xact_lock_shared(4711, n::integer) from nextval('maintenance.reading') n where n <= 2;
           end if;
@@ -97,7 +97,7 @@ describe("Several DataSources of a process", () => {
       await reading
     })
     await current.sql(`
-      drop function maintenance.read_state();
+      drop function maintenance.read_state(true);
       alter function maintenance.original_read_state() rename to read_state;
       drop table maintenance.reader;
       drop sequence maintenance.reading`)

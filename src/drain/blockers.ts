@@ -52,7 +52,8 @@ const openTransactions = `
   where l.locktype = 'virtualxid' and l.granted and l.mode = 'ExclusiveLock' and a.datname = current_database()
     and a.usesysid is not null and coalesce(a.backend_type, 'client backend') = 'client backend'
     and a.pid <> pg_backend_pid()
-    and not exists (select from pg_catalog.pg_locks p where p.pid = a.pid and p.locktype = 'advisory' and p.classid = $1)
+    and not exists (select from pg_catalog.pg_locks p where p.pid = a.pid and p.locktype = 'advisory' and p.classid = $1
+      and p.mode = 'ExclusiveLock')
   union all
   select null, x.gid, null, x.owner, null, extract(epoch from clock_timestamp() - x.prepared)::float8 * 1000,
     'prepared', true, null, false, null
@@ -100,6 +101,8 @@ export class Blockers {
 
   /** Looks. The holders are in the way with any transaction: VACUUM and its like begin one after the other. */
   async look(holders: readonly number[]): Promise<Sight> {
+    // What starts later is in nobody's way.
+    if (this.#first?.size === 0 && holders.length === 0) return { blockers: [], ownHolders: [] }
     const { rows } = await this.#run<OpenRow>(openTransactions, [this.#presence])
     this.#first ??= new Set(rows.map(keyOf))
     const left = rows.filter((row) => this.#first?.has(keyOf(row)) || holders.includes(row.pid ?? 0))

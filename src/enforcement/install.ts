@@ -54,6 +54,8 @@ export interface InstallationEvents {
   changed(status: MaintenanceStatus): void
   /** Told of every state that is read, be it new or not. */
   read(state: StampedState): void
+  /** Whether all windows of a state are to be read, for what `read` is to find out. */
+  needsWindows(status: MaintenanceStatus): boolean
   overdue(status: MaintenanceStatus): void
   refused(error: WriteVetoedError | AccessRefusedError): void
   /** The DataSource is being destroyed, or the plugin uninstalled. */
@@ -116,6 +118,7 @@ export class Installation {
         events.changed(status)
       },
       read: (state) => events.read(state),
+      needsWindows: (status) => events.needsWindows(status),
       overdue: (status) => events.overdue(status),
       backends: (status) => this.#backends(status),
     })

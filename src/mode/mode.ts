@@ -159,6 +159,7 @@ export interface Entered extends MaintenanceStatus {
 /** A state that was read, and the name that the database has for it among all that ever were. */
 export interface StampedState {
   readonly status: MaintenanceStatus
+  /** All that are not over, if they were asked for; at least those that are announced. */
   readonly windows: readonly MaintenanceWindow[]
   /**
    * Digits. No other state ever has the same. Undefined if it is not what transactions see: then they are to read the

@@ -17,6 +17,13 @@ import { endingIn, type EndingRow, type WindowEnding } from "./window-ending"
 /** How long installing may take, others before included. */
 const installWithinMs = 300_000
 
+/** A reading of the state. */
+export interface Reading {
+  /** Whether all windows are to be read, and not only those that are announced. Default: false. */
+  readonly withWindows?: boolean
+  readonly priority?: Priority | undefined
+}
+
 /** The state in the database: the run-time SQL of everything but the fence. */
 export class StateStore {
   readonly switching: Switching
@@ -65,13 +72,13 @@ export class StateStore {
 
   /** The state as it is when nothing else is asked for: a change of mode goes first. Throws MaintenanceSetupError. */
   async readLast(): Promise<MaintenanceStatus> {
-    return (await this.read("last")).status
+    return (await this.read({ priority: "last" })).status
   }
 
-  /** The state as it is now. Throws MaintenanceSetupError if it cannot be read. */
-  async read(priority?: Priority): Promise<StampedState> {
+  /** The state as it is now; its windows are all there if they are asked for. Throws MaintenanceSetupError if it cannot be read. */
+  async read({ withWindows = false, priority }: Reading = {}): Promise<StampedState> {
     const readAt = performance.now()
-    const [row] = await this.#functions.rows<StateRow>("read_state", [], { priority })
+    const [row] = await this.#functions.rows<StateRow>("read_state", [withWindows], { priority })
     if (!row)
       throw new MaintenanceSetupError(
         `The table "${this.#schema}".state has no row: install the schema anew.`,

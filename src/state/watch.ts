@@ -45,6 +45,8 @@ export interface WatchOwner {
   changed(status: MaintenanceStatus): void
   /** Told of every state that is read, be it new or not. */
   read(state: StampedState): void
+  /** Whether all windows of a state are to be read, for what `read` is to find out. */
+  needsWindows(status: MaintenanceStatus): boolean
   /** Told once of a window that stands for longer than planned. */
   overdue(status: MaintenanceStatus): void
   /** Whether sessions keep statements prepared. */
@@ -67,6 +69,7 @@ export class Watch implements SharedWatch {
   readonly #hearing: Hearing
   readonly #onChange: WatchOwner["changed"]
   readonly #onRead: WatchOwner["read"]
+  readonly #needsWindows: WatchOwner["needsWindows"]
   readonly #onOverdue: WatchOwner["overdue"]
   readonly #backends: WatchOwner["backends"]
   readonly #isPrepared: boolean
@@ -118,7 +121,7 @@ export class Watch implements SharedWatch {
   constructor(
     createClient: ClientFactory,
     schema: string,
-    { changed, read, overdue, backends, isPrepared, journalDays }: WatchOwner,
+    { changed, read, needsWindows, overdue, backends, isPrepared, journalDays }: WatchOwner,
   ) {
     this.#control = new ControlConnection(createClient, {
       notification: (notification) => this.#notified(notification),
@@ -130,6 +133,7 @@ export class Watch implements SharedWatch {
     this.#hearing = new Hearing(this.#control, this.#channel)
     this.#onChange = changed
     this.#onRead = read
+    this.#needsWindows = needsWindows
     this.#onOverdue = overdue
     this.#backends = backends
     this.#isPrepared = isPrepared
@@ -189,15 +193,15 @@ export class Watch implements SharedWatch {
     return (await this.#readAnew()).status
   }
 
-  async #readAnew(): Promise<StampedState> {
+  async #readAnew(isWhole = false): Promise<StampedState> {
     // All reads go over one connection, one after the other: what was read last is the latest.
     const changes = this.#changes
-    let state = await this.store.read()
+    let state = await this.#readOnce(isWhole)
     if (state.stamp === undefined) {
       // As after a switch that was rolled back, and when a window has expired. If it cannot be mended, the fence reads the
       // state each time.
       await this.store.mend().catch(() => undefined)
-      state = await this.store.read()
+      state = await this.#readOnce(isWhole)
     }
     // It is read again after a change that was heard of meanwhile.
     if (changes === this.#changes) this.#known = state
@@ -219,9 +223,15 @@ export class Watch implements SharedWatch {
     return state
   }
 
+  /** Reads the windows only where they are needed, for every instance reads each change. */
+  async #readOnce(withWindows: boolean): Promise<StampedState> {
+    const state = await this.store.read({ withWindows })
+    return withWindows || !this.#needsWindows(state.status) ? state : this.store.read({ withWindows: true })
+  }
+
   /** As `refresh`, with the windows and the instances, and whether the mode is being entered. */
   async report(): Promise<MaintenanceReport> {
-    const { status, windows } = await this.#readAnew()
+    const { status, windows } = await this.#readAnew(true)
     // A standby has none of what is not logged.
     const instances = this.#isStandby ? [] : await this.store.fleet.instances()
     const inForce = windows.findLast(({ position }) => position !== "announced")

@@ -44,10 +44,11 @@ create unlogged table if not exists {schema}.instance (
   pool integer[] not null default '{}',
   connected timestamptz[] not null default '{}',
   unrestricted boolean[] not null default '{}',
-  told_at timestamptz not null default clock_timestamp()
+  told_at timestamptz not null default clock_timestamp(),
+  backend integer not null default pg_backend_pid()
 );
 comment on table {schema}.instance is
-  'The processes in which the plugin is installed, each DataSource for itself, and what they told last: the state that they know, by its epoch, how often they have refused, and the backends of their pool, since when at the latest they are connected to each, and whether it acted for somebody whom that state does not restrict, and when they told that. One is live as long as its watch holds the lock of its id.';
+  'The processes in which the plugin is installed, each DataSource for itself, and what they told last: the state that they know, by its epoch, how often they have refused, and the backends of their pool, since when at the latest they are connected to each, and whether it acted for somebody whom that state does not restrict, and when they told that. One is live as long as its watch, the session of this backend, holds the lock of its id.';
 
 create or replace function {schema}.live() returns setof integer
   language sql security definer
@@ -56,9 +57,21 @@ create or replace function {schema}.live() returns setof integer
     select objid::bigint::integer from pg_locks
     where locktype = 'advisory'
       and database = (select oid from pg_database where datname = current_database())
-      and classid = {presence} and objsubid = 2 and granted;
+      and classid = {presence} and objsubid = 2 and granted
+      -- is_gone() takes a share for a moment.
+      and mode = 'ExclusiveLock';
   end;
 comment on function {schema}.live is 'The ids of the instances whose watch is connected.';
+
+create or replace function {schema}.own_instance() returns {schema}.instance
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select i from {schema}.instance i
+    where i.id = nullif(current_setting('typeorm_maintenance.instance_{presence}', true), '')::integer and i.backend = pg_backend_pid();
+  end;
+comment on function {schema}.own_instance is
+  'The instance of which this session is the watch; null if it is none. The setting alone could be made by anybody, and the number of a backend comes again.';
 
 create or replace function {schema}.register(new_host text, new_pid integer, new_version text, known_epoch integer, entries text[] default '{}', former_id integer default null)
   returns integer
@@ -75,6 +88,7 @@ begin
   insert into {schema}.instance (id, host, pid, version, epoch) values (new_id, new_host, new_pid, new_version, known_epoch);
   -- Before anybody sees the row, so that nobody takes it for a dead one.
   perform pg_advisory_lock({presence}, new_id);
+  perform set_config('typeorm_maintenance.instance_{presence}', new_id::text, false);
   update {schema}.window set instance = new_id, host = new_host, pid = new_pid
   where position <> 'over' and (id = any (entries) or task = any (entries));
   return new_id;
@@ -146,10 +160,20 @@ create or replace function {schema}.instances()
   end;
 comment on function {schema}.instances is 'The live instances.';
 
-create or replace function {schema}.is_gone(found {schema}.window) returns boolean
-  language sql stable
+create or replace function {schema}.is_live(instance_id integer) returns boolean
+  language sql
   set search_path = pg_catalog, pg_temp
-  -- A replica has no locks of theirs.
-  return (found).instance is not null and not pg_is_in_recovery() and (found).instance not in (select {schema}.live());
+  return case
+    when instance_id = ({schema}.own_instance()).id then true
+    -- Nobody has the lock. To look through all locks, as live() does, takes a hundred times as long.
+    when pg_try_advisory_lock_shared({presence}, instance_id) then not pg_advisory_unlock_shared({presence}, instance_id)
+    else instance_id is not null
+  end;
+comment on function {schema}.is_live is 'Whether the watch of an instance is connected; false for null. Not for a replica, which has no locks of theirs.';
+
+create or replace function {schema}.is_gone(found {schema}.window) returns boolean
+  language sql
+  set search_path = pg_catalog, pg_temp
+  return case when (found).instance is null or pg_is_in_recovery() then false else not {schema}.is_live((found).instance) end;
 comment on function {schema}.is_gone is
   'Whether the process that enters a window, or runs its task, is gone, for ever or for a moment. Where instances are not known, nobody can tell, and it is not.';

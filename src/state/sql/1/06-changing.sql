@@ -27,12 +27,7 @@ create or replace function {schema}.note_change(
     insert into {schema}.change (name, kind, window_id, epoch, made_by, is_emergency, instance, host, pid)
     select coalesce(change_name, gen_random_uuid()::text), change_kind, of_window, new_epoch, acting_user, as_emergency,
       w.id, coalesce(w.host, host(inet_client_addr())), coalesce(w.pid, pg_backend_pid())
-    -- The instance of which this session is the watch.
-    from (values (1)) as one left join (
-      select i.* from {schema}.instance i join pg_locks l on l.objid::bigint = i.id
-      where l.locktype = 'advisory' and l.classid = {presence} and l.objsubid = 2 and l.pid = pg_backend_pid()
-    ) as w on true
-    limit 1
+    from {schema}.own_instance() as w
     on conflict do nothing;
   end;
 comment on function {schema}.note_change is 'Says that a change was made, by whom, and from where.';
@@ -40,6 +35,7 @@ comment on function {schema}.note_change is 'Says that a change was made, by who
 create or replace function {schema}.project(change_name text default null, is_counted boolean default true) returns integer
   language plpgsql
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
 as $$
 declare
   current {schema}.state;
@@ -79,6 +75,7 @@ comment on function {schema}.as_expired is 'A window as it is when it has expire
 create or replace function {schema}.end_expired(state {schema}.state) returns {schema}.state
   language plpgsql
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
   -- By the index of those that are not over; without statistics, as on a new table, PostgreSQL would read through all.
   set enable_seqscan = off
 as $$
@@ -99,6 +96,7 @@ comment on function {schema}.end_expired is
 create or replace function {schema}.lock_state() returns {schema}.state
   language plpgsql
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
 as $$
 declare
   state {schema}.state;
@@ -131,6 +129,7 @@ create or replace function {schema}.close(ids text[], because text, by_user text
   returns boolean
   language plpgsql
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
 as $$
 begin
   update {schema}.window set position = 'over', ended_at = at, ended_because = because, ended_by = by_user

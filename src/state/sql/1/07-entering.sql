@@ -73,6 +73,7 @@ comment on function {schema}.interrupt is 'Says that nobody waits any more for w
 create or replace function {schema}.start_entering(request jsonb) returns integer
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
 as $$
 declare
   asked record;
@@ -121,7 +122,7 @@ begin
     perform {schema}.assert_one_task(asked.acting_user, asked.within_task);
   end if;
   if below.position = 'entering' then
-    if below.is_awaited and below.instance in (select {schema}.live()) then
+    if below.is_awaited and {schema}.is_live(below.instance) then
       -- That enters nothing any more, as it will find, and is nothing to go back to.
       perform {schema}.close(array[below.id], case when below.maintainer = asked.acting_user then 'switched' else 'taken over' end,
         asked.acting_user);
@@ -228,6 +229,7 @@ comment on function {schema}.waited_for is 'As holders(), as long as the window 
 create or replace function {schema}.end_replaced(entered {schema}.window, by_user text) returns boolean
   language plpgsql
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
 as $$
 begin
   update {schema}.window set
@@ -241,6 +243,7 @@ comment on function {schema}.end_replaced is 'Has the windows be over that anoth
 create or replace function {schema}.settle(entered_id text, by_user text) returns void
   language plpgsql
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
 as $$
 declare
   entered {schema}.window;
@@ -256,6 +259,7 @@ comment on function {schema}.settle is 'Says that a window is entered to its end
 create or replace function {schema}.end_entering(entered_epoch integer, entered_id text) returns void
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
 as $$
 declare
   state {schema}.state := {schema}.lock_state();

@@ -3,6 +3,7 @@
 create or replace function {schema}.leave(acting_user text, is_emergency boolean, change_name text default null) returns integer
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
 as $$
 declare
   state {schema}.state;

@@ -46,7 +46,17 @@ create or replace function {schema}.windows()
 comment on function {schema}.windows is
   'The windows that are not over, for everybody: those that lie over one another, of which the last is in force, then those that are announced. is_interrupted says that who enters it is not there to wait any more, that the process of its task is gone, or that which waits for an announced one to begin: others begin it then, unless it is for a task.';
 
-create or replace function {schema}.read_state()
+create or replace function {schema}.is_announced() returns boolean
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+  -- By the index of those that are not over; without statistics, as on a new table, PostgreSQL would read through all.
+  set enable_seqscan = off
+  begin atomic
+    select exists (select from {schema}.window w where w.position = 'announced');
+  end;
+comment on function {schema}.is_announced is 'Whether a window is announced.';
+
+create or replace function {schema}.read_state(with_open boolean)
   returns table (
     mode text, maintainer text, reason text, message text, since_ms bigint, epoch integer, planned_at_ms bigint,
     planned_in_ms double precision, expires_at_ms bigint,
@@ -58,7 +68,7 @@ create or replace function {schema}.read_state()
   begin atomic
     select s.mode, s.maintainer, s.reason, s.message, {schema}.unix_ms(s.since), s.epoch, {schema}.unix_ms(s.planned_at),
       extract(epoch from s.planned_at - clock_timestamp())::double precision * 1000, {schema}.unix_ms(s.expires_at), s.retry_after_ms, s.grace_ms, s.readers, s.ends_in_ms, s.ends_at_ms, s.stamp, s.window_id,
-      (
+      case when with_open or {schema}.is_announced() then (
         select jsonb_agg(jsonb_build_object(
           'id', w.id, 'position', w.position, 'mode', w.mode, 'maintainer', w.maintainer, 'reason', w.reason, 'message', w.message,
           'starts_at_ms', {schema}.unix_ms(w.starts_at), 'starts_in_ms', extract(epoch from w.starts_at - clock_timestamp()) * 1000,
@@ -68,11 +78,11 @@ create or replace function {schema}.read_state()
           'readers', w.readers, 'is_task', w.is_task, 'is_interrupted', w.is_interrupted
         ))::text
         from {schema}.windows() w
-      )
+      ) end
     from {schema}.status() s;
   end;
 comment on function {schema}.read_state is
-  'All that an instance is to know: status() and, as JSON (null if there are none), windows(); times in milliseconds since 1970, for how a timestamp is written depends on the session.';
+  'All that an instance is to know: status() and, as JSON, windows(), which may be null if none is announced, unless those that are open are asked for, too; times in milliseconds since 1970, for how a timestamp is written depends on the session.';
 
 create or replace function {schema}.own_window(call_id text) returns {schema}.window
   language sql stable
