@@ -97,8 +97,8 @@ describe("Several DataSources of a process", () => {
       await reading
     })
     await current.sql(`
-      drop function maintenance.read_state(true);
-      alter function maintenance.original_read_state() rename to read_state;
+      drop function maintenance.read_state(boolean);
+      alter function maintenance.original_read_state(boolean) rename to read_state;
       drop table maintenance.reader;
       drop sequence maintenance.reading`)
   })

@@ -197,13 +197,13 @@ describe("Whether one may write", () => {
     ) => {
       const { current } = database
       const [{ result } = { result: "" }] = await current.sql<{ result: string }>(
-        "select pg_get_function_result('maintenance.read_state()'::regprocedure) as result",
+        "select pg_get_function_result('maintenance.read_state(boolean)'::regprocedure) as result",
       )
       await current.sql(`
         create sequence maintenance.asked;
-        alter function maintenance.read_state() rename to original_read_state;
-        create function maintenance.read_state() returns ${result} language sql security definer as
-          'select nextval(''maintenance.asked''), pg_sleep(${answerAfterMs / 1000}); select * from maintenance.original_read_state()'`)
+        alter function maintenance.read_state(boolean) rename to original_read_state;
+        create function maintenance.read_state(with_open boolean) returns ${result} language sql security definer as
+          'select nextval(''maintenance.asked''), pg_sleep(${answerAfterMs / 1000}); select * from maintenance.original_read_state(with_open)'`)
       try {
         await work(async () => {
           const [row] = await current.sql<{ asked: number }>(
@@ -213,8 +213,8 @@ describe("Whether one may write", () => {
         })
       } finally {
         await current.sql(`
-          drop function maintenance.read_state();
-          alter function maintenance.original_read_state() rename to read_state;
+          drop function maintenance.read_state(boolean);
+          alter function maintenance.original_read_state(boolean) rename to read_state;
           drop sequence maintenance.asked`)
       }
     }
