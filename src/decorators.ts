@@ -1,9 +1,8 @@
 import { MaintenanceSetupError } from "./errors"
-import { runAs } from "./identity"
-import type { EnterOptions } from "./drain/enter-options"
-import type { Maintenance } from "./maintenance"
+import { runAs } from "./identity/current-actor"
+import type { EnterOptions } from "./window/enter-options"
+import { installedMaintenances, type Maintenance } from "./maintenance"
 import type { Mode } from "./mode/mode"
-import { shared } from "./shared"
 
 // Decorators are applied to methods of every shape, so their types cannot be narrower than this.
 // oxlint-disable-next-line typescript/no-explicit-any
@@ -69,7 +68,7 @@ function userOf(user: UserOf, self: unknown, args: unknown[]): string {
 }
 
 function onlyInstalled(): Maintenance {
-  const [maintenance, another] = [...shared.installed].filter(({ isInUse }) => isInUse)
+  const [maintenance, another] = [...installedMaintenances].filter(({ isInUse }) => isInUse)
   if (maintenance && !another) return maintenance
   throw new MaintenanceSetupError(
     maintenance

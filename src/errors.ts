@@ -1,16 +1,9 @@
 import { inspect, type InspectOptions } from "node:util"
 import { TypeORMError } from "typeorm"
-import type { Blocker } from "./drain/blocker"
+import type { Blocker } from "./mode/blocker"
 import type { EndedBecause, Ending } from "./mode/ending"
 import type { Mode } from "./mode/mode"
-
-/** A kind of change to an entity that the ORM made and a veto undid. */
-export interface RefusedChange {
-  /** The entity's name. */
-  readonly entity: string
-  /** What was to be done with it. */
-  readonly operation: "insert" | "update" | "remove" | "soft-remove" | "recover"
-}
+import type { RefusedChange } from "./mode/refused-change"
 
 /** The users whom the code of one transaction acted for, where they differ; undefined is nobody that is known. */
 export interface ActedFor {

@@ -1,8 +1,8 @@
 export { AsMaintainer, DuringMaintenance } from "./decorators"
 export type { DuringMaintenanceOptions, MaintenanceDecorator, UserOf } from "./decorators"
-export type { Blocker } from "./drain/blocker"
+export type { Blocker } from "./mode/blocker"
 export type { Draining, DrainOutcome } from "./drain/drain"
-export type { AnnounceOptions, DrainOptions, EnterOptions } from "./drain/enter-options"
+export type { AnnounceOptions, DrainOptions, EnterOptions } from "./window/enter-options"
 export {
   AccessRefusedError,
   DrainTimeoutError,
@@ -16,32 +16,27 @@ export {
   WindowEndedError,
   WriteVetoedError,
 } from "./errors"
-export type { ActedFor, RefusalFacts, RefusedChange, RunningTask } from "./errors"
+export type { ActedFor, RefusalFacts, RunningTask } from "./errors"
+export type { RefusedChange } from "./mode/refused-change"
 export { installMaintenance, Maintenance, maintenanceOf } from "./maintenance"
 export type {
   Announced,
   CancelOptions,
   ExtendOptions,
   LeaveOptions,
-  MaintenanceEvents,
-  RunAsOptions,
-  TransactionOptions,
   TransferOptions,
-  WaitOptions,
-} from "./maintenance"
+} from "./window/call-options"
+export type { MaintenanceEvents } from "./maintenance-events"
+export type { RunAsOptions } from "./identity/current-actor"
+export type { TransactionOptions } from "./enforcement/retried-transaction"
+export type { WaitOptions } from "./waiting/when-writable"
 export type { EndedBecause } from "./mode/ending"
-export type {
-  AnnouncedWindow,
-  Entered,
-  Instance,
-  MaintenanceReport,
-  MaintenanceStatus,
-  MaintenanceWindow,
-  Mode,
-  OpenWindow,
-} from "./mode/mode"
+export type { AnnouncedWindow, MaintenanceWindow, OpenWindow } from "./mode/window"
+export type { Entered, MaintenanceReport, MaintenanceStatus } from "./mode/status"
+export type { Instance } from "./mode/instance"
+export type { Mode } from "./mode/mode"
 export type { JournalOptions, PastWindow, RefusalCount } from "./mode/journal"
 export type { MaintenanceOptions } from "./options"
 export type { RefusalPolicy } from "./shared"
-export { MaintenanceMigration } from "./state/migration"
+export { MaintenanceMigration } from "./enforcement/migration"
 export { maintenanceSchemaSql } from "./state/schema"

@@ -1,5 +1,4 @@
 import { AsyncLocalStorage } from "node:async_hooks"
-import type { Maintenance } from "./maintenance"
 import { SignalHolds } from "./signal-holds"
 
 /** What happens to whoever is restricted and asks for a connection: it is refused, or waits for the end of the window. */
@@ -28,8 +27,8 @@ export interface SharedWatch {
 interface Shared {
   /** Whom the running code acts for, and the `during` that it runs in. */
   readonly context: AsyncLocalStorage<Context>
-  /** The installed plugins, for the decorators that name none. */
-  readonly installed: Set<Maintenance>
+  /** Each Maintenance that is installed, by whichever copy of this package: `maintenance.ts` knows its shape. */
+  readonly installed: Set<object>
   /** The watches that run. */
   readonly watches: Set<SharedWatch>
   /** What signals are to end: the process is listened for once, however many copies there are. */

@@ -1,6 +1,6 @@
 import { expect } from "chai"
 import type { MaintenanceOptions } from "../src"
-import { Pruning } from "../src/state/pruning"
+import { Pruning } from "../src/watch/pruning"
 import { useMaintenance, withMaintenance } from "./support/data-source"
 import { useDatabase, withClient } from "./support/database"
 import { plansOf, scansIn } from "./support/plans"

@@ -1,7 +1,7 @@
 import type { QueryResult, QueryResultRow } from "pg"
 import type { Backend } from "../state/fleet"
 import type { Opened } from "../state/switching"
-import type { Blocker, Sight } from "./blocker"
+import type { Blocker, Sight } from "../mode/blocker"
 
 /** Runs a statement. */
 export type Run = <Row extends QueryResultRow>(text: string, values: unknown[]) => Promise<QueryResult<Row>>

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises"
-import type { Blocker, Sight } from "./blocker"
+import type { Blocker, Sight } from "../mode/blocker"
 
 /** What is done with what is still running when the time is over. */
 export const drainOutcomes = ["proceed", "cancel", "terminate", "abandon"] as const

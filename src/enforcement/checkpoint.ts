@@ -1,11 +1,6 @@
-import {
-  AccessRefusedError,
-  MaintenanceSetupError,
-  type RefusedChange,
-  StateUnavailableError,
-  WriteVetoedError,
-} from "../errors"
-import type { Actor } from "../mode/mode"
+import { AccessRefusedError, MaintenanceSetupError, StateUnavailableError, WriteVetoedError } from "../errors"
+import type { RefusedChange } from "../mode/refused-change"
+import type { Actor } from "../mode/actor"
 import { mayLackValues, type Companions, type PipelinedQuery } from "../wire/pipelined-query"
 import type { Result, Step } from "../wire/protocol"
 import type { Session } from "../wire/session"

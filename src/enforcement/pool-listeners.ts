@@ -1,5 +1,5 @@
 import type { Pool } from "pg"
-import { runSettingUp } from "../identity"
+import { runSettingUp } from "../identity/current-actor"
 import { replaceMethod, type Undo } from "./replace-method"
 
 /** Tells a pool's listeners of an event. */

@@ -1,5 +1,5 @@
 import type { Broadcaster } from "typeorm/subscriber/Broadcaster.js"
-import type { RefusedChange } from "../errors"
+import type { RefusedChange } from "../mode/refused-change"
 
 /** The changes that the ORM made and nobody has committed yet, each kind once. */
 export type RecordedChanges = Map<string, RefusedChange>

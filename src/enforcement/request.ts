@@ -1,5 +1,5 @@
 import type { QueryResult } from "pg"
-import type { Actor } from "../mode/mode"
+import type { Actor } from "../mode/actor"
 import type { PipelinedQuery } from "../wire/pipelined-query"
 import type { Classified } from "./statement-kind"
 

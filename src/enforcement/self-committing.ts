@@ -2,7 +2,7 @@ import { MaintenanceSetupError } from "../errors"
 import { mayLackValues, noCompany, type Companions } from "../wire/pipelined-query"
 import type { Escort } from "../wire/accompanied-query"
 import type { ForeignQuery, Result } from "../wire/protocol"
-import type { Actor } from "../mode/mode"
+import type { Actor } from "../mode/actor"
 import { Checkpoint, type CheckpointOwner } from "./checkpoint"
 import {
   codeOf,

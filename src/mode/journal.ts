@@ -1,5 +1,5 @@
 import type { EndedBecause } from "./ending"
-import type { RefusedChange } from "../errors"
+import type { RefusedChange } from "./refused-change"
 import type { Mode } from "./mode"
 
 /** What a window has refused, by what the ORM was to change. */

@@ -1,6 +1,6 @@
 import { hostname } from "node:os"
 import { setTimeout as pause } from "node:timers/promises"
-import type { Instance } from "../mode/mode"
+import type { Instance } from "../mode/instance"
 import { persistently } from "./persistence"
 import { packageVersion } from "./schema-steps"
 import type { StateFunctions } from "./state-functions"

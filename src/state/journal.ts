@@ -1,4 +1,4 @@
-import type { MaintenanceStatus } from "../mode/mode"
+import type { MaintenanceStatus } from "../mode/status"
 import type { PastWindow } from "../mode/journal"
 import { briefMs, persistently } from "./persistence"
 import type { CountedRefusals } from "./refusal-counts"

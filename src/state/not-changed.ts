@@ -8,7 +8,7 @@ import {
   StateUnavailableError,
 } from "../errors"
 import type { Ending } from "../mode/ending"
-import { capitalized, describeAnnounced, describeWindow, factsOf } from "./refusal"
+import { capitalized, describeAnnounced, describeWindow, factsOf } from "../refusal"
 import { isPassingCode } from "./sqlstate"
 
 /** The error for a change of a window that somebody else holds. */

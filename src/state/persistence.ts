@@ -1,8 +1,8 @@
 import { setTimeout as pause } from "node:timers/promises"
-import { onAborted } from "../aborted"
+import { onAborted } from "./abort-listeners"
 import { MaintenanceError, StateUnavailableError } from "../errors"
 import { isDestroyed } from "./destroyed"
-import { capitalized } from "./refusal"
+import { capitalized } from "../refusal"
 import { isPassingCode } from "./sqlstate"
 
 /** How long a server may be away, in milliseconds, before what stands there is left to stand. */

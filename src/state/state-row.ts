@@ -1,12 +1,6 @@
-import {
-  type AnnouncedWindow,
-  isAnnounced,
-  type MaintenanceStatus,
-  type MaintenanceWindow,
-  type Mode,
-  type OpenWindow,
-  type StampedState,
-} from "../mode/mode"
+import { type AnnouncedWindow, isAnnounced, type MaintenanceWindow, type OpenWindow } from "../mode/window"
+import type { MaintenanceStatus, StampedState } from "../mode/status"
+import type { Mode } from "../mode/mode"
 
 /** A row of the function read_state(). Times are in milliseconds since 1970. */
 export interface StateRow {

@@ -1,6 +1,6 @@
 import type { QueryResult, QueryResultRow } from "pg"
 import { MaintenanceSetupError } from "../errors"
-import type { MaintenanceStatus, StampedState } from "../mode/mode"
+import type { MaintenanceStatus, StampedState } from "../mode/status"
 import type { ControlConnection } from "./control-connection"
 import { Fleet } from "./fleet"
 import { installAloud } from "./installation-notice"

@@ -14,7 +14,7 @@ import {
   notMaintainer,
   notYoursToCancel,
 } from "./not-changed"
-import { accessRefused, writeVetoed } from "./refusal"
+import { accessRefused, writeVetoed } from "../refusal"
 import { codeOf, isUnreadable, untranslatable } from "./sqlstate"
 
 /** An error of the server, as `pg` hands it on. */

@@ -1,5 +1,5 @@
 import { EnteringInterruptedError, OutcomeUnknownError } from "../errors"
-import type { MaintenanceStatus } from "../mode/mode"
+import type { MaintenanceStatus } from "../mode/status"
 import { shared } from "../shared"
 import { brokenOffBySignal } from "./failure"
 

@@ -1,5 +1,6 @@
-import { type Actor, isAdmitted, type MaintenanceStatus } from "../mode/mode"
-import { accessRefused, describeWindow, factsOf, notLetIn } from "../state/refusal"
+import { type Actor, isAdmitted } from "../mode/actor"
+import type { MaintenanceStatus } from "../mode/status"
+import { accessRefused, describeWindow, factsOf, notLetIn } from "../refusal"
 import { type Said, WaitingNotice } from "./waiting-notice"
 
 /** How long, and how many, may wait. */

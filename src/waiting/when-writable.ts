@@ -1,10 +1,18 @@
-import { onAborted } from "./aborted"
-import { type Said, WaitingNotice } from "./enforcement/waiting-notice"
-import type { AccessRefusedError, WriteVetoedError } from "./errors"
-import type { Actor } from "./mode/mode"
-import { describeWindow } from "./state/refusal"
+import { onAborted } from "../state/abort-listeners"
+import { type Said, WaitingNotice } from "./waiting-notice"
+import type { AccessRefusedError, WriteVetoedError } from "../errors"
+import type { Actor } from "../mode/actor"
+import { describeWindow } from "../refusal"
 import { WaitingCall } from "./waiting-call"
 import { destroyedMeanwhile, isRefusal, whyNotTold } from "./waiting-failure"
+
+/** Options for `whenWritable()`. */
+export interface WaitOptions {
+  /** After how many milliseconds to give up. Default: never. */
+  timeoutMs?: number | undefined
+  /** Gives up with the signal's reason. */
+  signal?: AbortSignal | undefined
+}
 
 /** What it asks. */
 export interface Gatekeeper {

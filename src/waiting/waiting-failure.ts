@@ -1,7 +1,7 @@
-import { AccessRefusedError, StateUnavailableError, WriteVetoedError } from "./errors"
-import { destroyed } from "./state/destroyed"
-import { notWritable } from "./state/refusal"
-import { isLocked } from "./state/sqlstate"
+import { AccessRefusedError, StateUnavailableError, WriteVetoedError } from "../errors"
+import { destroyed } from "../state/destroyed"
+import { notWritable } from "../refusal"
+import { isLocked } from "../state/sqlstate"
 
 /** Whether it is a refusal that keeps a call from writing, and not that the database cannot be asked. */
 export function isRefusal(obstacle: Error): obstacle is WriteVetoedError | AccessRefusedError {

@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto"
 import { inspect } from "node:util"
 import { MaintenanceInputError } from "../errors"
-import type { Actor, Mode } from "../mode/mode"
+import type { Actor } from "../mode/actor"
+import type { Mode } from "../mode/mode"
 import {
   checkExpiry,
   checkFlag,
@@ -15,7 +16,7 @@ import {
   minExpiryMs,
 } from "../input"
 import type { AnnouncedRequest, Opening, Start } from "../state/switching"
-import { drainOutcomes, type DrainPlan } from "./drain"
+import { drainOutcomes, type DrainPlan } from "../drain/drain"
 import { type DrainOptions, type EnterOptions, enterOptionNames } from "./enter-options"
 
 /** What `enter()` is asked for, checked. */

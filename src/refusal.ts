@@ -4,9 +4,9 @@ import {
   MaintenanceError,
   type RefusalError,
   type RefusalFacts,
-  type RefusedChange,
   WriteVetoedError,
-} from "../errors"
+} from "./errors"
+import type { RefusedChange } from "./mode/refused-change"
 
 /** "since 2026-01-31T02:00:00.000Z by alice (rebuild the catalog)", as far as it is known. */
 export function describeWindow({ maintainer, reason, since, expiresAt }: RefusalFacts): string {

@@ -1,6 +1,6 @@
 import type { EndedBecause, Ending } from "../mode/ending"
-import type { MaintenanceStatus } from "../mode/mode"
-import { describeWindow } from "../state/refusal"
+import type { MaintenanceStatus } from "../mode/status"
+import { describeWindow } from "../refusal"
 import type { StateStore } from "../state/state-store"
 import type { WindowEnding } from "../state/window-ending"
 

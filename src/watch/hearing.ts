@@ -1,5 +1,5 @@
-import type { ControlConnection } from "./control-connection"
-import { isLocked } from "./sqlstate"
+import type { ControlConnection } from "../state/control-connection"
+import { isLocked } from "../state/sqlstate"
 
 /** What became of a LISTEN: what is notified is heard, or is not, or the server is a replica, on which nobody can listen. */
 export type Heard = "all" | "nothing" | "standby"

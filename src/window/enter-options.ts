@@ -1,4 +1,4 @@
-import type { DrainOutcome } from "./drain"
+import type { DrainOutcome } from "../drain/drain"
 
 /** What is done about what others have running when a mode is entered. */
 export interface DrainOptions {

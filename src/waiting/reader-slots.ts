@@ -1,6 +1,7 @@
-import { type Actor, isAdmitted, type MaintenanceStatus } from "../mode/mode"
+import { type Actor, isAdmitted } from "../mode/actor"
+import type { MaintenanceStatus } from "../mode/status"
 import { destroyed } from "../state/destroyed"
-import { describeWindow, noPlace } from "../state/refusal"
+import { describeWindow, noPlace } from "../refusal"
 import { type Said, WaitingNotice } from "./waiting-notice"
 
 /** What it asks. */
@@ -23,7 +24,7 @@ interface Waiting {
  * Bounds how many connections others than the maintainer use, where a window says so (`readers`): who asks for one more waits, and
  * gets it in the order of asking.
  */
-export class Places {
+export class ReaderSlots {
   readonly #owner: PlacesOwner
   /** In the order of asking. */
   readonly #waiting = new Set<Waiting>()

@@ -1,8 +1,14 @@
-import { MaintenanceInputError, MaintenanceSetupError } from "./errors"
-import type { Actor } from "./mode/mode"
-import { checkUser, faultOfUser, maxUserLength } from "./input"
-import type { ResolvedOptions } from "./options"
-import { type RefusalPolicy, shared } from "./shared"
+import { MaintenanceInputError, MaintenanceSetupError } from "../errors"
+import type { Actor } from "../mode/actor"
+import { checkUser, faultOfUser, maxUserLength } from "../input"
+import type { ResolvedOptions } from "../options"
+import { type RefusalPolicy, shared } from "../shared"
+
+/** Options for `maintenance.runAs()`. */
+export interface RunAsOptions {
+  /** What happens if a window restricts the user: `"wait"` or `"throw"`. Default: as around it, or as the DataSource says. */
+  onRefused?: RefusalPolicy | undefined
+}
 
 /** Runs a function, and all that it starts, on behalf of a user; throws MaintenanceInputError for no user. */
 export function runAs<T>(user: string, work: () => T): T {

@@ -8,7 +8,7 @@ import {
   schemaVersion,
   type SqlRunner,
   upgradeSql,
-} from "./schema"
+} from "../state/schema"
 
 /** A client of ours shows the raw one under this key; the schema cannot pass a fence that it is about to bring. */
 export const rawClientKey = Symbol.for("typeorm-maintenance-mode.raw-client")

@@ -5,13 +5,13 @@ import {
   StateUnavailableError,
   WindowEndedError,
 } from "../errors"
-import { type Blocker, describeBlocker } from "./blocker"
-import type { MaintenanceStatus } from "../mode/mode"
+import { type Blocker, describeBlocker } from "../mode/blocker"
+import type { MaintenanceStatus } from "../mode/status"
 import type { ResolvedOptions } from "../options"
-import { capitalized, describeAnnounced, factsOf } from "../state/refusal"
+import { capitalized, describeAnnounced, factsOf } from "../refusal"
 import type { Announcement, Opening } from "../state/switching"
-import { type Draining, type DrainOutcome, type DrainPlan, graceMs } from "./drain"
-import type { Tell } from "./draining-feed"
+import { type Draining, type DrainOutcome, type DrainPlan, graceMs } from "../drain/drain"
+import type { Tell } from "../drain/draining-feed"
 import { type Fate, insteadOf } from "./fate"
 
 /** How many blockers a message names. */

@@ -1,4 +1,5 @@
-import { type AnnouncedWindow, isAnnounced, type StampedState } from "../mode/mode"
+import { type AnnouncedWindow, isAnnounced } from "../mode/window"
+import type { StampedState } from "../mode/status"
 
 /** How long a process that did not announce a window leaves its beginning to the one that did, in milliseconds. */
 const leaveToOthersMs = 1000

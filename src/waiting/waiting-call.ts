@@ -1,7 +1,7 @@
-import { onAborted } from "./aborted"
-import type { AccessRefusedError, WriteVetoedError } from "./errors"
-import { maxDurationMs } from "./input"
-import { isFinal } from "./state/persistence"
+import { onAborted } from "../state/abort-listeners"
+import type { AccessRefusedError, WriteVetoedError } from "../errors"
+import { maxDurationMs } from "../input"
+import { isFinal } from "../state/persistence"
 import { failureFor, isRefusal } from "./waiting-failure"
 
 /** How often to look whether one may write, if nothing is heard. */

@@ -1,17 +1,16 @@
-import type { Installation } from "../enforcement/install"
 import { DrainTimeoutError, NotMaintainerError, OutcomeUnknownError, WindowEndedError } from "../errors"
-import type { Entered, MaintenanceStatus } from "../mode/mode"
+import type { Entered, MaintenanceStatus } from "../mode/status"
 import { isDestroyed } from "../state/destroyed"
 import { perhapsAbandoned } from "../state/not-changed"
 import { persistently } from "../state/persistence"
 import { lockKeys } from "../state/schema"
 import type { StateStore } from "../state/state-store"
 import type { Opened, Opening, Start } from "../state/switching"
-import { awaitStart } from "./announced"
-import type { Blocker } from "./blocker"
-import { Blockers } from "./blockers"
-import { drain, type Draining, type DrainPlan } from "./drain"
-import type { Tell } from "./draining-feed"
+import { awaitStart } from "./announcement"
+import type { Blocker } from "../mode/blocker"
+import { Blockers } from "../drain/blockers"
+import { drain, type Draining, type DrainPlan } from "../drain/drain"
+import type { Tell } from "../drain/draining-feed"
 import { announcedDrainOf, commitsOnly, drainOfEntry, type Entry, usualPlanOf } from "./entry"
 import {
   announcedFailed,
@@ -28,6 +27,7 @@ import {
   windowEnded,
 } from "./failure"
 import { fateOf } from "./fate"
+import type { WindowHost } from "./host"
 
 /** Whom it tells. */
 export interface EnteringEvents {
@@ -60,22 +60,22 @@ const sayAfterMs = 5000
 
 /** Enters modes: announces them, waits for what others have running, and for the instances to know. */
 export class Entering {
-  readonly #installation: Installation
+  readonly #host: WindowHost
   readonly #events: EnteringEvents
   /** How the windows were entered that this DataSource has entered, and may be put back. */
   readonly #plans = new Map<string, DrainPlan>()
 
-  constructor(installation: Installation, events: EnteringEvents) {
-    this.#installation = installation
+  constructor(host: WindowHost, events: EnteringEvents) {
+    this.#host = host
     this.#events = events
   }
 
   /** Resolves when the mode holds and nothing of others is left that it does not restrict; `tell` is told who is in the way. */
   async enter(entry: Entry, tell: Tell): Promise<Entered> {
-    const store = await this.#installation.store()
+    const store = await this.#host.store()
     const { opening, start, signal } = entry
     signal?.throwIfAborted()
-    const { watch } = this.#installation
+    const { watch } = this.#host
     const whole = () => ({ ...opening, instance: watch.instance })
     const entered = watch.entering(opening.id)
     try {
@@ -95,7 +95,7 @@ export class Entering {
 
   /** Announces a window, for any instance to begin it; returns when. */
   async announce(entry: Entry, start: Start): Promise<Date> {
-    const store = await this.#installation.store()
+    const store = await this.#host.store()
     const opening = { ...entry.opening, instance: undefined }
     return store.switching.announce(opening, start, drainOfEntry(entry))
   }
@@ -105,8 +105,8 @@ export class Entering {
    * warning what goes wrong. Resolves with in how many milliseconds it is to be begun, if it is too early.
    */
   async begin(id: string): Promise<number | undefined> {
-    const store = await this.#installation.store()
-    const { watch } = this.#installation
+    const store = await this.#host.store()
+    const { watch } = this.#host
     const done = watch.entering(id)
     try {
       const begun = await store.switching.begin(id, watch.instance)
@@ -190,11 +190,11 @@ export class Entering {
     { waited, plan, inform, signal }: Wait,
   ): Promise<readonly Blocker[]> {
     const window = { mode: waited.mode, maintainer: waited.actor.user as string }
-    const { schema } = this.#installation.options
+    const { schema } = this.#host.options
     const blockers = new Blockers(
       (text, values) => store.look(text, values, signal),
       { schema, presence: lockKeys(schema).presence, opened },
-      () => this.#installation.unrestrictedBackends(window),
+      () => this.#host.unrestrictedBackends(window),
     )
     let isSaid = false
     return drain(
@@ -217,7 +217,7 @@ export class Entering {
   }
 
   #told(plan: DrainPlan): Told {
-    return { ...plan, showsQueries: this.#installation.options.showsQueries }
+    return { ...plan, showsQueries: this.#host.options.showsQueries }
   }
 
   /**
@@ -230,7 +230,7 @@ export class Entering {
   ): Promise<void> {
     const { opening, start, signal } = entry
     const { onChange } = this.#events
-    const { watch } = this.#installation
+    const { watch } = this.#host
     const { stopped } = watch
     const done = watch.awaiting(opening.id)
     try {
@@ -249,7 +249,7 @@ export class Entering {
   /** The error for a window that is not there to begin at its time. */
   async #notBegun(store: StateStore, { id }: Pick<Opening, "id">): Promise<WindowEndedError> {
     const announcement = await store.switching.announcement(id)
-    return notBegun(announcement, await this.#installation.refresh())
+    return notBegun(announcement, await this.#host.refresh())
   }
 
   /** The error for a window that could not begin at its time, which is announced no more. */
@@ -266,10 +266,10 @@ export class Entering {
     const until = AbortSignal.any(signal ? [over.signal, signal] : [over.signal])
     try {
       const { lease, graceMs } = opening.terms
-      const { watch } = this.#installation
+      const { watch } = this.#host
       // It may be tied to another process, which has announced it.
       if (graceMs !== undefined && lease === watch.lease) watch.keepRenewing(graceMs)
-      const status = await persistently(() => this.#installation.refresh(), { signal })
+      const status = await persistently(() => this.#host.refresh(), { signal })
       if (status.epoch === epoch) this.#plans.set(nameOf(status), plan)
       const { acknowledged, inform } = this.#acknowledged(store, epoch, acknowledgeWithinMs, until)
       const waited = { ...opening, call, tell }
@@ -303,7 +303,7 @@ export class Entering {
   ): Promise<Error> {
     const fate = await fateOf(store, id)
     if (!fate.isOver) return interrupted(cause, { why: `${fate.why}.` })
-    const status = await this.#installation.refresh().catch(() => undefined)
+    const status = await this.#host.refresh().catch(() => undefined)
     return windowEnded(what, fate, { status, cause })
   }
 
@@ -322,7 +322,7 @@ export class Entering {
     }
     try {
       await store.switching.abandon(opened, opening.actor)
-      await this.#installation.refresh().catch(() => undefined)
+      await this.#host.refresh().catch(() => undefined)
     } catch (failure) {
       if (failure instanceof OutcomeUnknownError) return perhapsAbandoned(failure)
       if (!(failure instanceof WindowEndedError || failure instanceof NotMaintainerError))
@@ -336,7 +336,7 @@ export class Entering {
   }
 
   async #isThere({ id }: Opened): Promise<boolean> {
-    const { windows } = await this.#installation.report()
+    const { windows } = await this.#host.report()
     return windows.some((window) => window.id === id)
   }
 }

@@ -1,0 +1,68 @@
+import { type Actor, isAdmitted } from "../mode/actor"
+import type { RefusedChange } from "../mode/refused-change"
+import type { MaintenanceStatus } from "../mode/status"
+import type { Backend } from "../state/fleet"
+import type { WireClient } from "../wire/protocol"
+import { FencedConnection, type Enforcement } from "./fenced-connection"
+import type { HostDriver } from "./host"
+import type { RecordingBroadcaster } from "./recorded-changes"
+
+/** The physical connections of a DataSource's pools, each with its fence. */
+export class Connections {
+  readonly #driver: HostDriver
+  readonly #fenced = new Map<WireClient, FencedConnection>()
+  /** The connections to replicas: there another backend may have the same process id as one here. */
+  readonly #elsewhere = new WeakSet<WireClient>()
+
+  constructor(driver: HostDriver) {
+    this.#driver = driver
+  }
+
+  /** The fenced connection of a client, if it has one. */
+  get(client: WireClient): FencedConnection | undefined {
+    return this.#fenced.get(client)
+  }
+
+  /** Gives a physical connection its fence, once; `isNew` if nobody has had it before. */
+  fence(client: WireClient, enforcement: Enforcement, isNew = false): FencedConnection {
+    const known = this.#fenced.get(client)
+    if (known) return known
+    const connection = new FencedConnection(client, enforcement, isNew)
+    this.#fenced.set(client, connection)
+    client.once("end", () => this.#fenced.delete(client))
+    return connection
+  }
+
+  /** Takes note that a connection is to a replica. */
+  isElsewhere(client: WireClient): void {
+    this.#elsewhere.add(client)
+  }
+
+  /** The users of the connections that are lent: one entry a connection, undefined if it has not acted for anybody. */
+  lentTo(): (Actor | undefined)[] {
+    return [...this.#fenced.values()].filter(({ isLent }) => isLent).map(({ lastActor }) => lastActor)
+  }
+
+  /** The backends on the primary, and whether their last user is restricted in this state. */
+  backends(status: Pick<MaintenanceStatus, "mode" | "maintainer">): Backend[] {
+    return [...this.#fenced].flatMap(([client, { backendPid, connectedMs, lastActor }]) => {
+      const pid = this.#elsewhere.has(client) ? undefined : backendPid
+      const isUnrestricted = lastActor !== undefined && isAdmitted(status, lastActor)
+      return pid === undefined ? [] : [{ pid, connectedMs, isUnrestricted }]
+    })
+  }
+
+  /** The changes that the ORM has made by the query runner that uses a connection. */
+  changesOn(client: WireClient): RefusedChange[] {
+    const runner = this.#driver.connectedQueryRunners.find(
+      (one) => (one as unknown as { databaseConnection: unknown }).databaseConnection === client,
+    )
+    return [...((runner?.broadcaster as Partial<RecordingBroadcaster> | undefined)?.changes?.values() ?? [])]
+  }
+
+  /** Takes all fences away. */
+  retire(): void {
+    for (const connection of this.#fenced.values()) connection.retire()
+    this.#fenced.clear()
+  }
+}

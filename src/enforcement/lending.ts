@@ -1,0 +1,112 @@
+import type { Actor } from "../mode/actor"
+import type { RefusalPolicy } from "../shared"
+import type { ReaderSlots } from "../waiting/reader-slots"
+import type { WaitingRoom } from "../waiting/waiting-room"
+import type { WireClient } from "../wire/protocol"
+import type { FencedConnection } from "./fenced-connection"
+import type { Obtained } from "./host"
+import type { StartUp } from "./start-up"
+
+/** The parts that lending a connection takes. */
+export interface LendingParts {
+  readonly startUp: StartUp
+  readonly waitingRoom: WaitingRoom
+  readonly places: ReaderSlots
+  /** The user of the running code; throws MaintenanceSetupError. */
+  actor(): Actor
+  /** The policy of the running code. */
+  policy(): RefusalPolicy
+  fenceOff(client: WireClient): FencedConnection
+  /** Reports an error, if it is a refusal; returns it. */
+  refused(error: unknown): unknown
+  /** Rejects with the error of a caller that gets no connection. */
+  refuse(error: unknown): Promise<never>
+}
+
+/** Lends connections of the pools: fenced, clean, and only to callers that may have one. */
+export class Lending {
+  readonly #parts: LendingParts
+
+  constructor(parts: LendingParts) {
+    this.#parts = parts
+  }
+
+  /** As the driver's methods that obtain a connection. */
+  obtain(obtain: () => Promise<Obtained>, isReplica: boolean): Promise<Obtained> {
+    const { startUp, fenceOff } = this.#parts
+    const isStartingUp = startUp.isUnderWay
+    const ready =
+      isStartingUp || startUp.isReady
+        ? this.#admission(isStartingUp)
+        : startUp.ready().then(() => this.#admission(false))
+    const take = () => this.#inPlace(obtain, isStartingUp)
+    return (ready ? ready.then(take) : take()).then(([client, release]) => {
+      const connection = fenceOff(client)
+      connection.isStartingUp = isStartingUp
+      connection.isReplica = isReplica
+      connection.isLent = true
+      const given = [client, (error) => this.#release(connection, release, error)] satisfies Obtained
+      // Whoever had it from the pool itself may have left something open.
+      const cleaned = connection.clean()?.catch((error: Error) => {
+        this.#release(connection, release, error)
+        throw error
+      })
+      return cleaned?.then(() => given) ?? given
+    })
+  }
+
+  /** What is to be waited for before a connection is taken. */
+  #admission(isStartingUp: boolean): Promise<void> | undefined {
+    const { waitingRoom, actor, policy, refuse } = this.#parts
+    if (isStartingUp || policy() !== "wait") return undefined
+    try {
+      return waitingRoom.admission(actor())
+    } catch (error) {
+      return refuse(error)
+    }
+  }
+
+  /** Takes a connection, within what a window leaves to others. */
+  #inPlace(obtain: () => Promise<Obtained>, isStartingUp: boolean): Promise<Obtained> {
+    return isStartingUp || !this.#parts.places.isBounded ? obtain() : this.#inBoundedPlace(obtain)
+  }
+
+  async #inBoundedPlace(obtain: () => Promise<Obtained>): Promise<Obtained> {
+    const { places, fenceOff, refused, refuse } = this.#parts
+    let actor: Actor
+    try {
+      actor = this.#parts.actor()
+    } catch (error) {
+      return refuse(error)
+    }
+    const taken = await places.place(actor).catch((error: unknown) => {
+      throw refused(error)
+    })
+    try {
+      const obtained = await obtain()
+      const connection = fenceOff(obtained[0])
+      connection.lastActor = actor
+      connection.isLent = true
+      return obtained
+    } finally {
+      taken()
+      places.letIn()
+    }
+  }
+
+  /** Gives a connection back to the pool, at once if nothing is left to clean up on it. */
+  #release(connection: FencedConnection, release: (error?: Error) => void, error?: Error): void {
+    const { session } = connection
+    connection.isStartingUp = false
+    if (session.isGivenUp) session.destroy()
+    const giveBack = (fault?: Error) => {
+      connection.givenBack()
+      release(fault)
+      this.#parts.places.letIn()
+    }
+    if (error || session.isEnded) return giveBack(error ?? new Error("The connection was given up."))
+    const cleaning = connection.clean()
+    if (cleaning) cleaning.then(() => giveBack(), giveBack)
+    else giveBack()
+  }
+}

@@ -1,0 +1,51 @@
+import { setTimeout as pause } from "node:timers/promises"
+import type { DataSource, EntityManager } from "typeorm"
+import { MaintenanceInputError } from "../errors"
+import { checkOptions, checkWork } from "../input"
+import type { RefusalPolicy } from "../shared"
+
+/** How `maintenance.transaction` runs. */
+export interface TransactionOptions {
+  /** Default: that of the DataSource. */
+  isolation?: "READ UNCOMMITTED" | "READ COMMITTED" | "REPEATABLE READ" | "SERIALIZABLE" | undefined
+  /** How many times to try again after a serialization failure (40001) or a deadlock (40P01). Default: 5. */
+  retries?: number | undefined
+  /** What happens if a window restricts whom it runs for: `"wait"` or `"throw"`. Default: as around it, or as the DataSource says. */
+  onRefused?: RefusalPolicy | undefined
+}
+
+/** PostgreSQL's codes for a transaction that would succeed if it were run again. */
+const retryable = new Set(["40001", "40P01"])
+const firstRetryMs = 5
+const lastRetryMs = 500
+
+/** Runs a transaction, and again after a serialization failure or a deadlock. Throws MaintenanceInputError. */
+export async function retriedTransaction<T>(
+  dataSource: DataSource,
+  work: (manager: EntityManager) => Promise<T>,
+  { isolation, retries = 5 }: TransactionOptions,
+): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await (isolation ? dataSource.transaction(isolation, work) : dataSource.transaction(work))
+    } catch (error) {
+      if (attempt >= retries || !isRetryable(error)) throw error
+      await pause(Math.random() * Math.min(firstRetryMs * 2 ** attempt, lastRetryMs))
+    }
+  }
+}
+
+/** Checks what a caller has given; throws MaintenanceInputError. */
+export function checkTransaction(work: unknown, options: TransactionOptions): void {
+  checkOptions(options, ["isolation", "retries", "onRefused"])
+  checkWork("transaction()", work)
+  const { retries = 5 } = options
+  if (!Number.isInteger(retries) || retries < 0) {
+    throw new MaintenanceInputError(`The option retries is a whole number from 0 up; this one is ${retries}.`)
+  }
+}
+
+function isRetryable(error: unknown): boolean {
+  const { code, driverError } = error as { code?: string; driverError?: { code?: string } }
+  return retryable.has(driverError?.code ?? code ?? "")
+}

@@ -1,0 +1,124 @@
+import type { DataSource } from "typeorm"
+import { destroyed } from "../state/destroyed"
+import type { Watch } from "../watch/watch"
+import type { Fence } from "./fence"
+import type { HostDriver } from "./host"
+import { mayInstallSchema } from "./migration"
+
+/** The parts that a start-up takes. */
+export interface StartUpParts {
+  readonly dataSource: DataSource
+  readonly driver: HostDriver
+  readonly migrate: boolean
+  readonly watch: Watch
+  readonly fence: Fence
+  /** Called when the driver has pools. */
+  connected(): void
+  /** Called when the DataSource begins to be destroyed. */
+  closing(): void
+  /** Called when it is destroyed. */
+  closed(): void
+}
+
+/** Follows the DataSource from `initialize()` to `destroy()`, and makes the plugin ready in time. */
+export class StartUp {
+  readonly #parts: StartUpParts
+  #ready: Promise<void> | undefined
+  #isReady = false
+  #isUnderWay = false
+  /** What initialize() waits for: if it fails, that fails. */
+  #starting: Promise<void> | undefined
+  /** While the DataSource is being destroyed, nothing is made ready. */
+  #isClosing = false
+
+  constructor(parts: StartUpParts) {
+    this.#parts = parts
+  }
+
+  /** Whether TypeORM is looking at the server and at the entities: what it asks then comes before the schema is there. */
+  get isUnderWay(): boolean {
+    return this.#isUnderWay
+  }
+
+  /** Whether the schema is there and the watch listens. */
+  get isReady(): boolean {
+    return this.#isReady
+  }
+
+  /** Resolves when the schema is there and the watch listens; rejects with MaintenanceSetupError, or StateUnavailableError. */
+  ready(): Promise<void> {
+    if (this.#isClosing) {
+      return Promise.reject(destroyed(", so its maintenance is not at hand"))
+    }
+    if (!this.#ready || this.#parts.fence.isAwaitingSchema) {
+      const ready = this.#prepare()
+      this.#ready = ready
+      ready.catch(() => {
+        if (this.#ready === ready) this.#ready = undefined
+      })
+    }
+    return this.#ready
+  }
+
+  /** Begins to make it ready as soon as it can, while TypeORM looks at the server and at the entities: whoever needs it waits. */
+  begin(): void {
+    if (!this.#parts.driver.master || this.#starting) return
+    this.#starting = this.ready()
+    this.#starting.catch(() => undefined)
+  }
+
+  /** As the driver's connect(); the plugin becomes ready while TypeORM goes on. */
+  async connect(connect: () => Promise<void>): Promise<void> {
+    const { driver, connected } = this.#parts
+    try {
+      await this.#during(connect)
+    } catch (error) {
+      // TypeORM does not: a query runner of its own would keep a connection, and that the process.
+      if (driver.master) await driver.disconnect().catch(() => undefined)
+      throw error
+    }
+    connected()
+    this.begin()
+  }
+
+  /** As the driver's afterConnect(), and the plugin is ready after it; if it rejects, TypeORM destroys the DataSource. */
+  async afterConnect(look: () => Promise<void>): Promise<void> {
+    await this.#during(look)
+    await (this.#starting ?? this.ready())
+  }
+
+  /** As the driver's disconnect(). */
+  async disconnect(disconnect: () => Promise<void>): Promise<void> {
+    const { watch, closing, closed } = this.#parts
+    this.#ready = this.#starting = undefined
+    this.#isReady = false
+    this.#isClosing = true
+    closing()
+    const stopped = watch.stop()
+    try {
+      await disconnect()
+    } finally {
+      await stopped
+      this.#isClosing = false
+      closed()
+    }
+  }
+
+  async #prepare(): Promise<void> {
+    const { dataSource, migrate, watch, fence } = this.#parts
+    const isInstalled = await watch.store.prepare(migrate)
+    if (!isInstalled && !mayInstallSchema(dataSource.options.migrations)) throw watch.store.missingSchema()
+    fence.isAwaitingSchema = !isInstalled
+    if (isInstalled) await watch.start()
+    this.#isReady = isInstalled
+  }
+
+  async #during(work: () => Promise<void>): Promise<void> {
+    this.#isUnderWay = true
+    try {
+      await work()
+    } finally {
+      this.#isUnderWay = false
+    }
+  }
+}

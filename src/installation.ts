@@ -1,0 +1,307 @@
+import { AsyncResource } from "node:async_hooks"
+import type { DataSource } from "typeorm"
+import { Connections } from "./enforcement/connections"
+import { EarlyRefusals } from "./enforcement/early-refusal"
+import { Fence } from "./enforcement/fence"
+import type { Enforcement, FencedConnection } from "./enforcement/fenced-connection"
+import { guardPool } from "./enforcement/guarded-pools"
+import { clientFactory, hostDriver, type HostDriver } from "./enforcement/host"
+import { Lending } from "./enforcement/lending"
+import { fencedQueryRunnerClass, type RunnerContext } from "./enforcement/query-runner"
+import { replaceMethod, type Undo } from "./enforcement/replace-method"
+import { keepReadsFromWriting } from "./enforcement/result-cache"
+import { StartUp } from "./enforcement/start-up"
+import { AccessRefusedError, MaintenanceSetupError, WriteVetoedError } from "./errors"
+import { currentActor, currentPolicy } from "./identity/current-actor"
+import { type Actor, isAdmitted } from "./mode/actor"
+import type { PastWindow } from "./mode/journal"
+import type { MaintenanceReport, MaintenanceStatus, StampedState } from "./mode/status"
+import type { ResolvedOptions } from "./options"
+import { shared } from "./shared"
+import type { Backend } from "./state/fleet"
+import type { JournalRange } from "./state/journal"
+import type { StateStore } from "./state/state-store"
+import { ReaderSlots } from "./waiting/reader-slots"
+import { WaitingRoom } from "./waiting/waiting-room"
+import { StateAccess } from "./watch/state-access"
+import { Watch } from "./watch/watch"
+import type { WindowHost } from "./window/host"
+import { pipelinedQueryClass } from "./wire/pipelined-query"
+import type { WireClient } from "./wire/protocol"
+
+/** Marks a driver in which the plugin is installed, for every copy of this package. */
+const installedKey = Symbol.for("typeorm-maintenance-mode.installed")
+
+/** What an installation reports to its owner. */
+export interface InstallationEvents {
+  changed(status: MaintenanceStatus): void
+  /** Called with every state that is read, new or not. */
+  read(state: StampedState): void
+  /** Whether all windows of a state are to be read, for what `read` is to find out. */
+  needsWindows(status: MaintenanceStatus): boolean
+  overdue(status: MaintenanceStatus): void
+  refused(error: WriteVetoedError | AccessRefusedError): void
+  /** The DataSource is being destroyed, or the plugin uninstalled. */
+  stopped(): void
+}
+
+/** The plugin in one DataSource: wires its parts, changes the host, and undoes that. */
+export class Installation implements WindowHost {
+  readonly dataSource: DataSource
+  readonly options: ResolvedOptions
+  readonly watch: Watch
+  readonly #driver: HostDriver
+  readonly #events: InstallationEvents
+  /** The context of the code that has installed the plugin: connections are opened in it. */
+  readonly #context = shared.context.exit(() => new AsyncResource("MaintenanceConnections"))
+  readonly #connections: Connections
+  readonly #earlyRefusals = new EarlyRefusals()
+  readonly #fence: Fence
+  readonly #enforcement: Enforcement
+  readonly #waitingRoom: WaitingRoom
+  readonly #places: ReaderSlots
+  readonly #startUp: StartUp
+  readonly #lending: Lending
+  readonly #access: StateAccess
+  readonly #undos: Undo[] = []
+  readonly #poolUndos: Undo[] = []
+  #isUninstalled = false
+
+  /** Throws MaintenanceSetupError if the DataSource cannot have the plugin, or has it already. */
+  constructor(dataSource: DataSource, options: ResolvedOptions, events: InstallationEvents) {
+    this.#driver = hostDriver(dataSource)
+    if (installedKey in this.#driver) {
+      throw new MaintenanceSetupError(
+        "Maintenance mode is installed in this DataSource already: install it once.",
+      )
+    }
+    this.dataSource = dataSource
+    this.options = options
+    this.#events = events
+    this.#connections = new Connections(this.#driver)
+    this.watch = this.#makeWatch()
+    this.#waitingRoom = new WaitingRoom(options, () => this.watch.expected, {
+      refused: (error) => this.refused(error),
+      refuse: (error) => this.#refuse(error),
+    })
+    this.#places = new ReaderSlots({
+      // Not only what is known to be current: where that is in doubt for a moment, not all are to come in at once.
+      latest: () => this.watch.latest,
+      lent: () => this.#connections.lentTo(),
+      timeoutMs: () => this.#driver.master?.options.connectionTimeoutMillis ?? 0,
+    })
+    this.#fence = new Fence(options, { known: () => this.watch.known, doubt: () => this.watch.doubt() })
+    this.#enforcement = this.#makeEnforcement()
+    this.#startUp = this.#makeStartUp()
+    this.#lending = this.#makeLending()
+    this.#access = new StateAccess(this.watch, () => this.store())
+    this.#touchHost()
+    if (!dataSource.isInitialized) return
+    this.#guardPools()
+    this.ready().catch(() => undefined)
+  }
+
+  /** Resolves when the schema is there and the watch listens; rejects with MaintenanceSetupError, or StateUnavailableError. */
+  ready(): Promise<void> {
+    return this.#startUp.ready()
+  }
+
+  async store(): Promise<StateStore> {
+    if (this.#isUninstalled)
+      throw new MaintenanceSetupError("Maintenance mode was uninstalled from this DataSource.")
+    await this.ready()
+    if (this.#fence.isAwaitingSchema) throw this.watch.store.missingSchema()
+    return this.watch.store
+  }
+
+  refresh(): Promise<MaintenanceStatus> {
+    return this.#access.refresh()
+  }
+
+  report(): Promise<MaintenanceReport> {
+    return this.#access.report()
+  }
+
+  /** The windows that are over; rejects with MaintenanceSetupError. */
+  journal(range: JournalRange): Promise<PastWindow[]> {
+    return this.#access.journal(range)
+  }
+
+  /** Throws the refusal, and reports it, if the actor may not write; rejects with MaintenanceSetupError. */
+  async assertWritable(actor: Actor): Promise<void> {
+    const refusal = await this.#access.refusalNow(actor)
+    if (refusal) throw this.refused(refusal)
+  }
+
+  /** The refusal of an actor who may not write; undefined for others. Rejects with MaintenanceSetupError. */
+  refusalOf(actor: Actor): Promise<WriteVetoedError | AccessRefusedError | undefined> {
+    return this.#access.refusalOf(actor)
+  }
+
+  /** Reports an error, if it is a refusal; returns it. */
+  refused(error: unknown): unknown {
+    if (error instanceof WriteVetoedError || error instanceof AccessRefusedError) {
+      this.watch.countRefusal(error)
+      this.#events.refused(error)
+    }
+    return error
+  }
+
+  unrestrictedBackends(window: Pick<MaintenanceStatus, "mode" | "maintainer">): readonly Backend[] {
+    // Behind a pooler their process ids are not those of the backends.
+    if (this.watch.isPooled) return []
+    return this.#connections.backends(window).filter(({ isUnrestricted }) => isUnrestricted)
+  }
+
+  /** Gives the DataSource back as it was. */
+  async uninstall(): Promise<void> {
+    this.#isUninstalled = true
+    this.#events.stopped()
+    for (const undo of [...this.#undos.splice(0), ...this.#poolUndos.splice(0)].toReversed()) undo()
+    this.#connections.retire()
+    this.#closeWaiting()
+    await this.watch.stop()
+  }
+
+  #makeWatch(): Watch {
+    const { schema, preparedStatements, journalDays } = this.options
+    const events = this.#events
+    return new Watch(clientFactory(this.#driver), schema, {
+      isPrepared: preparedStatements,
+      journalDays,
+      changed: (status) => {
+        this.#waitingRoom.changed()
+        this.#places.letIn()
+        events.changed(status)
+      },
+      read: (state) => events.read(state),
+      needsWindows: (status) => events.needsWindows(status),
+      overdue: (status) => events.overdue(status),
+      backends: (status) => this.#connections.backends(status),
+    })
+  }
+
+  #makeEnforcement(): Enforcement {
+    return {
+      fence: this.#fence,
+      PipelinedQuery: pipelinedQueryClass(this.#driver.postgres.Query),
+      actor: () => currentActor(this.options),
+      refused: (error) => this.refused(error),
+      refuse: (error) => this.#refuse(error),
+      isPooled: () => this.watch.isPooled,
+      changesOn: (client) => this.#connections.changesOn(client),
+    }
+  }
+
+  #makeStartUp(): StartUp {
+    return new StartUp({
+      dataSource: this.dataSource,
+      driver: this.#driver,
+      migrate: this.options.migrate,
+      watch: this.watch,
+      fence: this.#fence,
+      connected: () => this.#guardPools(),
+      closing: () => {
+        this.#events.stopped()
+        this.#closeWaiting()
+      },
+      closed: () => {
+        for (const undo of this.#poolUndos.splice(0)) undo()
+      },
+    })
+  }
+
+  #makeLending(): Lending {
+    return new Lending({
+      startUp: this.#startUp,
+      waitingRoom: this.#waitingRoom,
+      places: this.#places,
+      actor: this.#enforcement.actor,
+      policy: () => currentPolicy(this.options),
+      fenceOff: (client) => this.#fenceOff(client),
+      refused: (error) => this.refused(error),
+      refuse: (error) => this.#refuse(error),
+    })
+  }
+
+  #touchHost(): void {
+    const driver = this.#driver
+    const [startUp, lending] = [this.#startUp, this.#lending]
+    const Runner = fencedQueryRunnerClass(driver.createQueryRunner("master"), this.#runnerContext())
+    Object.defineProperty(driver, installedKey, { value: true, configurable: true })
+    this.#undos.push(
+      () => delete (driver as { [installedKey]?: true })[installedKey],
+      replaceMethod(driver, "createQueryRunner", () => (mode) => {
+        if (startUp.isUnderWay) startUp.begin()
+        return new Runner(driver as never, mode)
+      }),
+      replaceMethod(
+        driver,
+        "obtainMasterConnection",
+        (obtain) => () => lending.obtain(() => obtain.call(driver), false),
+      ),
+      replaceMethod(
+        driver,
+        "obtainSlaveConnection",
+        (obtain) => () => lending.obtain(() => obtain.call(driver), driver.slaves.length > 0),
+      ),
+      replaceMethod(driver, "connect", (connect) => () => startUp.connect(() => connect.call(driver))),
+      replaceMethod(driver, "afterConnect", (look) => () => startUp.afterConnect(() => look.call(driver))),
+      replaceMethod(
+        driver,
+        "disconnect",
+        (disconnect) => () => startUp.disconnect(() => disconnect.call(driver)),
+      ),
+      keepReadsFromWriting(this.dataSource, () => this.#mayWrite()),
+    )
+  }
+
+  #runnerContext(): RunnerContext {
+    const { migrationsTableName = "migrations" } = this.dataSource.options
+    const tables = new Set([migrationsTableName, this.dataSource.metadataTableName])
+    return {
+      ...this.#enforcement,
+      connectionOf: (client) => this.#connections.get(client as WireClient),
+      isWaiting: () => currentPolicy(this.options) === "wait",
+      isNeededToMigrate: (table) =>
+        this.#fence.isAwaitingSchema && tables.has(table.split(".").at(-1) as string),
+      committed: () => (this.#fence.isAwaitingSchema ? this.ready() : undefined),
+    }
+  }
+
+  /** Has every connection of the pools fenced, also one that is taken from a pool past the driver. */
+  #guardPools(): void {
+    const { master, slaves } = this.#driver
+    for (const pool of [master, ...slaves]) {
+      if (!pool) continue
+      const undos = guardPool(pool, {
+        context: this.#context,
+        fenceOff: (client, isNew) => {
+          if (pool !== master) this.#connections.isElsewhere(client)
+          this.#fenceOff(client, isNew)
+        },
+        hasListeners: (client) => void (this.#fenceOff(client).hasListeners = true),
+      })
+      this.#poolUndos.push(...undos)
+    }
+  }
+
+  #fenceOff(client: WireClient, isNew = false): FencedConnection {
+    return this.#connections.fence(client, this.#enforcement, isNew)
+  }
+
+  /** Rejects with the error of a caller that gets no connection, and reports it, if it is a refusal. */
+  #refuse(error: unknown): Promise<never> {
+    return this.#earlyRefusals.reject(this.refused(error))
+  }
+
+  #closeWaiting(): void {
+    this.#waitingRoom.close()
+    this.#places.close()
+  }
+
+  #mayWrite(): boolean {
+    const status = this.watch.known?.status
+    return status === undefined || isAdmitted(status, this.#enforcement.actor())
+  }
+}

@@ -1,0 +1,87 @@
+import { type AccessRefusedError, StateUnavailableError, type WriteVetoedError } from "../errors"
+import { type Actor, isAdmitted } from "../mode/actor"
+import type { PastWindow } from "../mode/journal"
+import type { MaintenanceReport, MaintenanceStatus } from "../mode/status"
+import { notWritable } from "../refusal"
+import type { JournalRange } from "../state/journal"
+import { briefMs, isPassing, persistently } from "../state/persistence"
+import { SharedQuestion } from "../state/shared-question"
+import { isLocked } from "../state/sqlstate"
+import type { StateStore } from "../state/state-store"
+import type { Watch } from "./watch"
+
+/** Time for which a caller's read of the state is retried, in milliseconds: a lost connection is not reported at once. */
+const readAgainMs = 1000
+
+/** Reads the state for callers. Each method rejects with MaintenanceSetupError or StateUnavailableError if it cannot be read. */
+export class StateAccess {
+  readonly #watch: Watch
+  readonly #ready: () => Promise<StateStore>
+  readonly #current = new SharedQuestion(async () => {
+    const status = await (await this.store()).readLast()
+    return { status, refusal: status.mode === "normal" ? undefined : notWritable(status) }
+  })
+  readonly #reported = new SharedQuestion(async () => {
+    const store = await this.store()
+    return persistently(() => this.#watch.report(), { withinMs: readAgainMs }).catch(unlocked(store))
+  })
+
+  /** `ready` resolves when the state can be asked. */
+  constructor(watch: Watch, ready: () => Promise<StateStore>) {
+    this.#watch = watch
+    this.#ready = ready
+  }
+
+  /** The state in the database. */
+  store(): Promise<StateStore> {
+    return this.#ready()
+  }
+
+  /** Reads the state anew after a change, so that this process knows it at once, also in its other DataSources. */
+  async refresh(): Promise<MaintenanceStatus> {
+    const store = await this.store()
+    this.#watch.outdateOthers()
+    return persistently(() => this.#watch.refresh(), { withinMs: briefMs }).catch(unlocked(store))
+  }
+
+  /** Reads the status with the windows and the instances, once for all callers that ask meanwhile. */
+  async report(): Promise<MaintenanceReport> {
+    const report = await this.#reported.answer()
+    return { ...report }
+  }
+
+  /** Reads the windows that are over. */
+  async journal(range: JournalRange): Promise<PastWindow[]> {
+    const store = await this.store()
+    return this.#watch.journal(range).catch(unlocked(store))
+  }
+
+  /** The refusal of an actor who may not write; undefined for others. Retries for a second. */
+  async refusalNow(actor: Actor): Promise<WriteVetoedError | AccessRefusedError | undefined> {
+    const store = await this.store()
+    const ask = () => this.refusalOf(actor)
+    const refusal = await persistently(ask, { withinMs: readAgainMs }).catch(unlocked(store))
+    return refusal && notWritable(refusal)
+  }
+
+  /** The refusal of an actor who may not write; undefined for others. Reads the state once for all callers that ask meanwhile. */
+  async refusalOf(actor: Actor): Promise<WriteVetoedError | AccessRefusedError | undefined> {
+    const { status, refusal } = await this.#current.answer()
+    return isAdmitted(status, actor) ? undefined : refusal
+  }
+}
+
+/** Throws an error, or if that is of a lock, one that names the session that has it. */
+function unlocked(store: StateStore): (error: unknown) => Promise<never> {
+  return async (error) => {
+    if (isLocked(error)) throw await store.unreadable(error)
+    throw isPassing(error) ? notRead(error) : error
+  }
+}
+
+function notRead(cause: unknown): StateUnavailableError {
+  return new StateUnavailableError(
+    `The maintenance state could not be read: the database could not be reached (${String(cause)}). Try again.`,
+    { cause },
+  )
+}

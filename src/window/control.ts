@@ -1,0 +1,188 @@
+import type { Draining } from "../drain/drain"
+import { DrainingFeed, type Tell } from "../drain/draining-feed"
+import { MaintenanceInputError } from "../errors"
+import { currentTask, namedActor } from "../identity/current-actor"
+import { checkExpiry, checkFlag, checkMode, checkOptions, checkUser, durationOf } from "../input"
+import type { Actor } from "../mode/actor"
+import type { Mode } from "../mode/mode"
+import type { Entered, MaintenanceStatus, StampedState } from "../mode/status"
+import { holdsNothing } from "../state/not-changed"
+import type { Start } from "../state/switching"
+import { checkAnnounceable } from "./announcement"
+import type { Announced, CancelOptions, ExtendOptions, LeaveOptions, TransferOptions } from "./call-options"
+import { DueWindows } from "./due-windows"
+import { type AnnounceOptions, type EnterOptions, enterOptionNames } from "./enter-options"
+import { Entering, type EnteringEvents } from "./entering"
+import { type Entry, entryOf, startOf } from "./entry"
+import { HeldWindow } from "./held-window"
+import type { WindowHost } from "./host"
+import { SignalledEntering } from "./signalled-entering"
+import { Tasks } from "./tasks"
+
+/** Changes the mode: opens windows, and ends them. The methods are those of `Maintenance`, which documents them. */
+export class Control {
+  readonly #host: WindowHost
+  readonly #feed = new DrainingFeed()
+  readonly #dueWindows = new DueWindows((id) => this.#entering.begin(id))
+  readonly #entering: Entering
+  readonly #signalled: SignalledEntering
+  readonly #held: HeldWindow
+  readonly #tasks: Tasks
+
+  constructor(host: WindowHost, events: EnteringEvents) {
+    this.#host = host
+    this.#entering = new Entering(host, events)
+    this.#signalled = new SignalledEntering(this.#entering)
+    this.#held = new HeldWindow(host, events.warn)
+    this.#tasks = new Tasks({
+      host,
+      entering: this.#entering,
+      signalled: this.#signalled,
+      held: this.#held,
+      feed: this.#feed,
+      warn: events.warn,
+      entryOf: (mode, options, task) => this.#entryOf(mode, options, task),
+    })
+  }
+
+  /** Takes note of a state that is not the one before. */
+  changed(status: MaintenanceStatus): void {
+    if (status.mode === "normal") this.#entering.forget()
+    this.#signalled.changed(status)
+  }
+
+  /** Whether all windows of a state are to be read, to find out what has become of the one that was entered here. */
+  needsWindows(status: MaintenanceStatus): boolean {
+    return this.#held.isPerhapsOver(status)
+  }
+
+  /** Takes note of a state that was read, new or not. */
+  read(state: StampedState): void {
+    this.#held.read(state)
+    if (this.#host.watch.canChange) this.#dueWindows.read(state)
+  }
+
+  /** Ends all that waits: the DataSource is being destroyed, or the plugin uninstalled. */
+  stop(): void {
+    this.#held.forget()
+    this.#signalled.release()
+    this.#dueWindows.stop()
+    this.#feed.close()
+  }
+
+  enter(mode: Mode, options: EnterOptions): Promise<Entered> {
+    return this.#feed.whileUnderWay((tell) =>
+      checkMode(mode) === "normal" ? this.#enterNormal(options) : this.#enter(mode, options, tell),
+    )
+  }
+
+  async announce(mode: Mode, options: AnnounceOptions): Promise<Announced> {
+    checkAnnounceable(checkMode(mode), options)
+    const actor = this.#actor(options?.as)
+    const { lease } = this.#host.watch
+    const entry = entryOf(mode, options, { actor, lease, withinTask: undefined })
+    const { id } = entry.opening
+    this.#dueWindows.own(id)
+    const startsAt = await this.#entering.announce(entry, entry.start as Start)
+    // It is announced, whether that can be read now or not.
+    await this.#host.refresh().catch(() => undefined)
+    return { id, startsAt }
+  }
+
+  async cancel(id: string, options: CancelOptions): Promise<MaintenanceStatus> {
+    checkOptions(options, ["as"])
+    if (typeof id !== "string" || id === "" || id.includes("\0"))
+      throw new MaintenanceInputError(
+        "cancel() needs the id of a window, as announce() or status() tells it.",
+      )
+    const actor = this.#actor(options.as)
+    const store = await this.#host.store()
+    await store.switching.cancel(id, actor)
+    return this.#host.refresh()
+  }
+
+  async leave(options: LeaveOptions): Promise<MaintenanceStatus> {
+    checkOptions(options, ["as", "ifHeld"])
+    const ifHeld = checkFlag("ifHeld", options.ifHeld)
+    const actor = this.#actor(options.as)
+    const store = await this.#host.store()
+    // With `ifHeld`, an emergency user holds only a window of their own.
+    const holder = ifHeld ? { ...actor, isEmergency: false } : actor
+    await this.#held
+      .letGo(() => store.switching.leave(holder, { windowOnly: ifHeld }))
+      .catch((error: unknown) => {
+        if (!ifHeld || !holdsNothing(error)) throw error
+      })
+    return this.#host.refresh()
+  }
+
+  async extend(options: ExtendOptions): Promise<MaintenanceStatus> {
+    checkOptions(options, ["as", "expiresInMs"])
+    const expiresInMs = checkExpiry(options.expiresInMs)
+    const actor = this.#actor(options.as)
+    const store = await this.#host.store()
+    await store.switching.extend(actor, expiresInMs)
+    return this.#host.refresh()
+  }
+
+  transfer(options: TransferOptions): Promise<MaintenanceStatus> {
+    return this.#feed.whileUnderWay((tell) => this.#transfer(options, tell))
+  }
+
+  during<T>(mode: Mode, options: EnterOptions, work: () => T | Promise<T>): Promise<T> {
+    return this.#tasks.run(mode, options, work)
+  }
+
+  draining(): AsyncIterableIterator<Draining> {
+    return this.#feed.follow()
+  }
+
+  async #enterNormal(options: EnterOptions): Promise<Entered> {
+    checkOptions(options, enterOptionNames)
+    if (startOf(options))
+      throw new MaintenanceInputError("Normal mode cannot be announced: name another, or leave at once.")
+    return { ...(await this.leave({ as: options.as })), unacknowledged: [] }
+  }
+
+  async #enter(mode: Mode, options: EnterOptions, tell: Tell): Promise<Entered> {
+    const entry = this.#entryOf(mode, options)
+    const { id, actor, withinTask } = entry.opening
+    const leave = () => this.leave({ as: actor.user, ifHeld: true })
+    const [entered, signalled] = await this.#signalled.enter(entry, tell, leave)
+    // What is entered within a task ends with that.
+    if (withinTask !== undefined) signalled?.release()
+    else {
+      this.#held.entered({ id, was: entered })
+      this.#signalled.hold(signalled)
+    }
+    return entered
+  }
+
+  async #transfer(options: TransferOptions, tell: Tell): Promise<MaintenanceStatus> {
+    checkOptions(options, ["as", "to", "withinMs"])
+    const to = checkUser(options.to, "to")
+    const withinMs = options.withinMs === undefined ? undefined : durationOf("withinMs", options.withinMs, 0)
+    const actor = this.#actor(options.as)
+    const store = await this.#host.store()
+    const opened = await this.#held.letGo(() => store.switching.transfer(actor, to))
+    const status = await this.#host.refresh()
+    const { mode, reason } = status
+    const waited = { mode, actor: { user: to, isEmergency: false }, reason, call: "transfer()", tell }
+    await this.#entering.handedOver(store, opened, waited, withinMs)
+    return status
+  }
+
+  #entryOf(mode: Mode, options: EnterOptions, task?: string): Entry {
+    const actor = this.#actor(options?.as)
+    return entryOf(mode, options, {
+      actor,
+      lease: this.#host.watch.lease,
+      task,
+      withinTask: currentTask(actor.user),
+    })
+  }
+
+  #actor(as: string | undefined): Actor {
+    return namedActor(this.#host.options, as)
+  }
+}

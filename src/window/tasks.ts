@@ -1,0 +1,142 @@
+import { randomUUID } from "node:crypto"
+import type { DrainingFeed } from "../drain/draining-feed"
+import {
+  DrainTimeoutError,
+  EnteringInterruptedError,
+  MaintenanceInputError,
+  OutcomeUnknownError,
+} from "../errors"
+import { knownUser, runTask } from "../identity/current-actor"
+import { checkMode, checkWork } from "../input"
+import type { MaintenanceStatus } from "../mode/status"
+import type { Mode } from "../mode/mode"
+import type { Opened } from "../state/switching"
+import type { EnterOptions } from "./enter-options"
+import type { Entering } from "./entering"
+import type { Entry } from "./entry"
+import { interruptedTask, taskEndedBySignal, taskLost } from "./failure"
+import { fateOf } from "./fate"
+import type { HeldWindow } from "./held-window"
+import type { WindowHost } from "./host"
+import type { SignalledEntering } from "./signalled-entering"
+import type { SignalledWindow } from "./signalled-window"
+
+/** The parts that running a task takes. */
+export interface TaskParts {
+  readonly host: WindowHost
+  readonly entering: Entering
+  readonly signalled: SignalledEntering
+  readonly held: HeldWindow
+  readonly feed: DrainingFeed
+  readonly warn: (message: string) => void
+  /** Checks the options of a call, and completes them. */
+  readonly entryOf: (mode: Mode, options: EnterOptions, task: string) => Entry
+}
+
+/** A task that was run, the call that opened its window, and the state as that was entered. */
+interface RanTask {
+  readonly task: string
+  readonly id: string
+  readonly was: MaintenanceStatus
+  readonly signalled: SignalledWindow | undefined
+}
+
+/** Runs work within a window of its own: what `during()` does. */
+export class Tasks {
+  readonly #parts: TaskParts
+
+  constructor(parts: TaskParts) {
+    this.#parts = parts
+  }
+
+  /** Enters, runs the work as the maintainer, and ends the window. */
+  async run<T>(mode: Mode, options: EnterOptions, work: () => T | Promise<T>): Promise<T> {
+    const task = randomUUID()
+    const ended = this.#parts.host.watch.entering(task)
+    try {
+      const [user, ran] = await this.#enter(mode, options, { task, work })
+      return await this.#runIn(ran, user, work)
+    } finally {
+      ended()
+    }
+  }
+
+  #enter(
+    mode: Mode,
+    options: EnterOptions,
+    { task, work }: { task: string; work: unknown },
+  ): Promise<[user: string, ran: RanTask]> {
+    const { feed, signalled: entering, entryOf } = this.#parts
+    return feed.whileUnderWay(async (tell) => {
+      if (checkMode(mode) === "normal") {
+        throw new MaintenanceInputError('during("normal") makes no sense: name the mode to enter.')
+      }
+      const entry = entryOf(mode, options, task)
+      checkWork("during()", work)
+      const user = knownUser(entry.opening.actor)
+      const leave = () => this.#end(task)
+      const [was, signalled] = await entering.enter(entry, tell, leave).catch(async (error: unknown) => {
+        const mayStand = error instanceof EnteringInterruptedError || error instanceof OutcomeUnknownError
+        throw mayStand ? await this.#putBack(task, error) : error
+      })
+      return [user, { task, id: entry.opening.id, was, signalled }]
+    })
+  }
+
+  async #runIn<T>(ran: RanTask, user: string, work: () => T | Promise<T>): Promise<T> {
+    let result: T
+    try {
+      result = await runTask(user, ran.task, work)
+    } catch (error) {
+      await this.#finish(ran).catch((failure) => {
+        const isEnded = failure instanceof DrainTimeoutError
+        this.#parts.warn(
+          isEnded ? failure.message : `The maintenance of ${user} was not ended: ${String(failure)}`,
+        )
+      })
+      throw error
+    }
+    await this.#finish(ran)
+    return result
+  }
+
+  /**
+   * Ends the window of a task; throws WindowEndedError if it was gone before. If the mode that is back is stricter, waits for what
+   * others have begun meanwhile; throws DrainTimeoutError if that is not over in time.
+   */
+  async #finish({ task, id, was, signalled }: RanTask): Promise<void> {
+    const { host, held, feed, entering } = this.#parts
+    const store = await host.store()
+    const { mode } = host.watch.latest ?? was
+    const { putBack, status } = await this.#end(task).finally(() => signalled?.release())
+    if (signalled?.endedBy) throw taskEndedBySignal(signalled.endedBy, await fateOf(store, id), status)
+    if (!putBack) {
+      const fate = await fateOf(store, id)
+      held.noteIfReplaced({ id, was }, fate)
+      throw taskLost(fate, status)
+    }
+    if (mode !== "concurrent" || status.mode !== "exclusive") return
+    await feed.whileUnderWay((tell) => entering.putBack(store, putBack, status, tell))
+  }
+
+  /** Ends the window of a task; resolves with what is put back, if it stood, and the status. */
+  async #end(task: string): Promise<{ putBack: Opened | undefined; status: MaintenanceStatus }> {
+    const { host } = this.#parts
+    const store = await host.store()
+    const putBack = await store.switching.finish(task)
+    return { putBack, status: await host.refresh() }
+  }
+
+  /** Ends the window of a task that was not begun, if it stands; returns the error that says what became of it. */
+  async #putBack(
+    task: string,
+    error: EnteringInterruptedError | OutcomeUnknownError,
+  ): Promise<EnteringInterruptedError | OutcomeUnknownError> {
+    try {
+      await this.#end(task)
+      return interruptedTask(error)
+    } catch {
+      return error
+    }
+  }
+}
