@@ -1,5 +1,6 @@
 import { AsyncResource } from "node:async_hooks"
 import type { DataSource } from "typeorm"
+import { changeDriver, hasPlugin } from "./enforcement/changed-driver"
 import { Connections } from "./enforcement/connections"
 import { EarlyRefusals } from "./enforcement/early-refusal"
 import { Fence } from "./enforcement/fence"
@@ -7,8 +8,8 @@ import type { Enforcement, FencedConnection } from "./enforcement/fenced-connect
 import { guardPool } from "./enforcement/guarded-pools"
 import { clientFactory, hostDriver, type HostDriver } from "./enforcement/host"
 import { Lending } from "./enforcement/lending"
-import { fencedQueryRunnerClass, type RunnerContext } from "./enforcement/query-runner"
-import { replaceMethod, type Undo } from "./enforcement/replace-method"
+import type { RunnerContext } from "./enforcement/query-runner"
+import type { Undo } from "./enforcement/replace-method"
 import { keepReadsFromWriting } from "./enforcement/result-cache"
 import { StartUp } from "./enforcement/start-up"
 import { AccessRefusedError, MaintenanceSetupError, WriteVetoedError } from "./errors"
@@ -28,9 +29,6 @@ import { Watch } from "./watch/watch"
 import type { WindowHost } from "./window/host"
 import { pipelinedQueryClass } from "./wire/pipelined-query"
 import type { WireClient } from "./wire/protocol"
-
-/** Marks a driver in which the plugin is installed, for every copy of this package. */
-const installedKey = Symbol.for("typeorm-maintenance-mode.installed")
 
 /** What an installation reports to its owner. */
 export interface InstallationEvents {
@@ -70,7 +68,7 @@ export class Installation implements WindowHost {
   /** Throws MaintenanceSetupError if the DataSource cannot have the plugin, or has it already. */
   constructor(dataSource: DataSource, options: ResolvedOptions, events: InstallationEvents) {
     this.#driver = hostDriver(dataSource)
-    if (installedKey in this.#driver) {
+    if (hasPlugin(this.#driver)) {
       throw new MaintenanceSetupError(
         "Maintenance mode is installed in this DataSource already: install it once.",
       )
@@ -95,7 +93,7 @@ export class Installation implements WindowHost {
     this.#startUp = this.#makeStartUp()
     this.#lending = this.#makeLending()
     this.#access = new StateAccess(this.watch, () => this.store())
-    this.#touchHost()
+    this.#changeHost()
     if (!dataSource.isInitialized) return
     this.#guardPools()
     this.ready().catch(() => undefined)
@@ -224,34 +222,14 @@ export class Installation implements WindowHost {
     })
   }
 
-  #touchHost(): void {
-    const driver = this.#driver
-    const [startUp, lending] = [this.#startUp, this.#lending]
-    const Runner = fencedQueryRunnerClass(driver.createQueryRunner("master"), this.#runnerContext())
-    Object.defineProperty(driver, installedKey, { value: true, configurable: true })
+  #changeHost(): void {
+    const undos = changeDriver(this.#driver, {
+      runnerContext: this.#runnerContext(),
+      startUp: this.#startUp,
+      lending: this.#lending,
+    })
     this.#undos.push(
-      () => delete (driver as { [installedKey]?: true })[installedKey],
-      replaceMethod(driver, "createQueryRunner", () => (mode) => {
-        if (startUp.isUnderWay) startUp.begin()
-        return new Runner(driver as never, mode)
-      }),
-      replaceMethod(
-        driver,
-        "obtainMasterConnection",
-        (obtain) => () => lending.obtain(() => obtain.call(driver), false),
-      ),
-      replaceMethod(
-        driver,
-        "obtainSlaveConnection",
-        (obtain) => () => lending.obtain(() => obtain.call(driver), driver.slaves.length > 0),
-      ),
-      replaceMethod(driver, "connect", (connect) => () => startUp.connect(() => connect.call(driver))),
-      replaceMethod(driver, "afterConnect", (look) => () => startUp.afterConnect(() => look.call(driver))),
-      replaceMethod(
-        driver,
-        "disconnect",
-        (disconnect) => () => startUp.disconnect(() => disconnect.call(driver)),
-      ),
+      ...undos,
       keepReadsFromWriting(this.dataSource, () => this.#mayWrite()),
     )
   }

@@ -1,6 +1,6 @@
 import type { QueryResult, QueryResultRow } from "pg"
 import type { Backend } from "../state/fleet"
-import type { Opened } from "../state/switching"
+import type { Opened } from "../state/opening"
 import type { Blocker, Sight } from "../mode/blocker"
 
 /** Runs a statement. */

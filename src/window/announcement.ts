@@ -1,7 +1,8 @@
 import { setTimeout as pause } from "node:timers/promises"
 import { MaintenanceInputError } from "../errors"
 import type { Mode } from "../mode/mode"
-import type { Opening, Switching } from "../state/switching"
+import type { Opening } from "../state/opening"
+import type { Switching } from "../state/switching"
 import { enterOptionNames, type EnterOptions } from "./enter-options"
 import { startOf } from "./entry"
 

@@ -7,15 +7,15 @@ import type { Actor } from "../mode/actor"
 import type { Mode } from "../mode/mode"
 import type { Entered, MaintenanceStatus, StampedState } from "../mode/status"
 import { holdsNothing } from "../state/not-changed"
-import type { Start } from "../state/switching"
+import type { Start } from "../state/opening"
 import { checkAnnounceable } from "./announcement"
 import type { Announced, CancelOptions, ExtendOptions, LeaveOptions, TransferOptions } from "./call-options"
 import { DueWindows } from "./due-windows"
 import { type AnnounceOptions, type EnterOptions, enterOptionNames } from "./enter-options"
-import { Entering, type EnteringEvents } from "./entering"
+import { Entering } from "./entering"
 import { type Entry, entryOf, startOf } from "./entry"
 import { HeldWindow } from "./held-window"
-import type { WindowHost } from "./host"
+import type { WindowEvents, WindowHost } from "./host"
 import { SignalledEntering } from "./signalled-entering"
 import { Tasks } from "./tasks"
 
@@ -29,7 +29,7 @@ export class Control {
   readonly #held: HeldWindow
   readonly #tasks: Tasks
 
-  constructor(host: WindowHost, events: EnteringEvents) {
+  constructor(host: WindowHost, events: WindowEvents) {
     this.#host = host
     this.#entering = new Entering(host, events)
     this.#signalled = new SignalledEntering(this.#entering)
@@ -47,7 +47,7 @@ export class Control {
 
   /** Takes note of a state that is not the one before. */
   changed(status: MaintenanceStatus): void {
-    if (status.mode === "normal") this.#entering.forget()
+    if (status.mode === "normal") this.#entering.putBack.forget()
     this.#signalled.changed(status)
   }
 
@@ -168,7 +168,7 @@ export class Control {
     const status = await this.#host.refresh()
     const { mode, reason } = status
     const waited = { mode, actor: { user: to, isEmergency: false }, reason, call: "transfer()", tell }
-    await this.#entering.handedOver(store, opened, waited, withinMs)
+    await this.#entering.putBack.handedOver(store, opened, waited, withinMs)
     return status
   }
 

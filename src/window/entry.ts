@@ -15,7 +15,7 @@ import {
   maxDurationMs,
   minExpiryMs,
 } from "../input"
-import type { AnnouncedRequest, Opening, Start } from "../state/switching"
+import type { AnnouncedRequest, Opening, Start } from "../state/opening"
 import { drainOutcomes, type DrainPlan } from "../drain/drain"
 import { type DrainOptions, type EnterOptions, enterOptionNames } from "./enter-options"
 

@@ -1,3 +1,4 @@
+import type { Draining } from "../drain/drain"
 import type { MaintenanceReport, MaintenanceStatus } from "../mode/status"
 import type { ResolvedOptions } from "../options"
 import type { Backend } from "../state/fleet"
@@ -15,4 +16,12 @@ export interface WindowHost {
   report(): Promise<MaintenanceReport>
   /** The backends of this DataSource's pools whose user the window does not restrict. */
   unrestrictedBackends(window: Pick<MaintenanceStatus, "mode" | "maintainer">): readonly Backend[]
+}
+
+/** The owner of the windows, as far as it is told of them. */
+export interface WindowEvents {
+  draining(draining: Draining): void
+  /** Listens to changes of the mode; returns the undo. */
+  onChange(listener: () => void): () => void
+  warn(message: string): void
 }

@@ -10,7 +10,7 @@ import { knownUser, runTask } from "../identity/current-actor"
 import { checkMode, checkWork } from "../input"
 import type { MaintenanceStatus } from "../mode/status"
 import type { Mode } from "../mode/mode"
-import type { Opened } from "../state/switching"
+import type { Opened } from "../state/opening"
 import type { EnterOptions } from "./enter-options"
 import type { Entering } from "./entering"
 import type { Entry } from "./entry"
@@ -116,7 +116,7 @@ export class Tasks {
       throw taskLost(fate, status)
     }
     if (mode !== "concurrent" || status.mode !== "exclusive") return
-    await feed.whileUnderWay((tell) => entering.putBack(store, putBack, status, tell))
+    await feed.whileUnderWay((tell) => entering.putBack.wait(store, putBack, status, tell))
   }
 
   /** Ends the window of a task; resolves with what is put back, if it stood, and the status. */

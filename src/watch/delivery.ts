@@ -1,0 +1,94 @@
+import { MaintenanceSetupError } from "../errors"
+import type { Hearing } from "./hearing"
+
+/** Interval at which the state is read where LISTEN does not deliver, in milliseconds. */
+export const pollMs = 1000
+
+/** The parts that finding out takes. */
+export interface DeliveryParts {
+  readonly hearing: Hearing
+  /** Whether sessions keep statements prepared. */
+  readonly isPrepared: boolean
+  /** Whether the connection is to PostgreSQL itself. */
+  isDirect(): boolean
+}
+
+/** How changes of the state come to be known: by LISTEN, by reading it again and again, or, without a connection, not at all. */
+export class Delivery {
+  readonly #parts: DeliveryParts
+  #news: "notified" | "polled" | "none" = "none"
+  #isStandby = false
+  /** Whether there is a pooler that gives every transaction another connection. */
+  #isPooled = false
+  readonly #warned = new Set<string>()
+
+  constructor(parts: DeliveryParts) {
+    this.#parts = parts
+  }
+
+  /** Whether nothing is heard. */
+  get isSilent(): boolean {
+    return this.#news === "none"
+  }
+
+  get isPolled(): boolean {
+    return this.#news === "polled"
+  }
+
+  /** Whether the server is a read replica, on which nothing can be changed. */
+  get isStandby(): boolean {
+    return this.#isStandby
+  }
+
+  /** Whether there is a pooler that gives every transaction another connection, so that no session can hold a lock. */
+  get isPooled(): boolean {
+    return this.#isPooled
+  }
+
+  /** Listens, and finds out whether that delivers; throws MaintenanceSetupError if a pooler mixes up prepared statements. */
+  async begin(): Promise<void> {
+    this.#news = (await this.#isNotified()) ? "notified" : "polled"
+  }
+
+  /** Takes note that the connection is gone. */
+  end(): void {
+    this.#news = "none"
+  }
+
+  async #isNotified(): Promise<boolean> {
+    const { hearing, isDirect, isPrepared } = this.#parts
+    const heard = await hearing.listen()
+    this.#isStandby = heard === "standby"
+    this.#isPooled = heard === "nothing" && !isDirect()
+    if (heard === "all") return true
+    if (this.#isStandby) {
+      this.#warn("This server is a read replica, on which nobody can listen.")
+      return false
+    }
+    if (this.#isPooled && isPrepared) throw mixedUp()
+    this.#warn(
+      "LISTEN does not deliver, as behind a pooler that gives every transaction another connection (pgbouncer in " +
+        "transaction mode).",
+    )
+    return false
+  }
+
+  /** Warns, once, of the reason why the state is polled. */
+  #warn(why: string): void {
+    if (this.#warned.has(why)) return
+    this.#warned.add(why)
+    process.emitWarning(
+      `${why} So the maintenance mode is read every ${pollMs} ms instead, and refusals may be that late; ` +
+        "what commits is decided by the database as ever.",
+      "MaintenanceWarning",
+    )
+  }
+}
+
+function mixedUp(): MaintenanceSetupError {
+  return new MaintenanceSetupError(
+    "Between this application and PostgreSQL is a pooler that gives every transaction another connection (as pgbouncer in " +
+      "transaction mode), and mixes up what sessions keep prepared: set preparedStatements: false in installMaintenance(), " +
+      "or have the DataSource connect past the pooler.",
+  )
+}

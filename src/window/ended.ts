@@ -1,0 +1,18 @@
+import type { Opened } from "../state/opening"
+import type { StateStore } from "../state/state-store"
+import { interrupted, windowEnded } from "./failure"
+import { fateOf } from "./fate"
+import type { WindowHost } from "./host"
+
+/** The error for a window that is in force no more, with what became of it, and what holds instead. */
+export async function endedError(
+  host: WindowHost,
+  store: StateStore,
+  { id }: Opened,
+  { what, cause }: { what: string; cause: unknown },
+): Promise<Error> {
+  const fate = await fateOf(store, id)
+  if (!fate.isOver) return interrupted(cause, { why: `${fate.why}.` })
+  const status = await host.refresh().catch(() => undefined)
+  return windowEnded(what, fate, { status, cause })
+}

@@ -1,0 +1,78 @@
+import { Blockers } from "../drain/blockers"
+import { drain, type DrainPlan } from "../drain/drain"
+import type { Blocker } from "../mode/blocker"
+import { lockKeys } from "../state/schema"
+import type { Opened } from "../state/opening"
+import type { StateStore } from "../state/state-store"
+import { stillWaiting, type Told, type Waited } from "./drain-failure"
+import type { WindowEvents, WindowHost } from "./host"
+
+/** What is waited for, how long, and for whom. */
+export interface Wait {
+  readonly waited: Waited
+  readonly plan: DrainPlan
+  readonly inform: () => Promise<unknown>
+  readonly signal?: AbortSignal | undefined
+}
+
+/** After how long a process warning says whom it is waited for. */
+const sayAfterMs = 5000
+
+/** Waits for what others have running, and for the instances to know. */
+export class WindowDrain {
+  readonly #host: WindowHost
+  readonly #events: WindowEvents
+
+  constructor(host: WindowHost, events: WindowEvents) {
+    this.#host = host
+    this.#events = events
+  }
+
+  /** Waits for the instances to know an epoch; `inform` is for drain(). */
+  acknowledged(store: StateStore, epoch: number, withinMs: number, until: AbortSignal) {
+    const acknowledged = store.fleet.acknowledged(epoch, withinMs, until)
+    // It may be over before anybody asks what that came to.
+    acknowledged.catch(() => undefined)
+    const inform = (): Promise<unknown> =>
+      acknowledged.then(() => store.fleet.askedAnew(epoch, withinMs, until)).catch(() => undefined)
+    return { acknowledged, inform }
+  }
+
+  /** Waits for those who have passed their fence before an epoch, and for what others had running, as a plan says. */
+  async run(
+    store: StateStore,
+    opened: Opened,
+    { waited, plan, inform, signal }: Wait,
+  ): Promise<readonly Blocker[]> {
+    const window = { mode: waited.mode, maintainer: waited.actor.user as string }
+    const { schema } = this.#host.options
+    const blockers = new Blockers(
+      (text, values) => store.look(text, values, signal),
+      { schema, presence: lockKeys(schema).presence, opened },
+      () => this.#host.unrestrictedBackends(window),
+    )
+    let isSaid = false
+    return drain(
+      {
+        look: (holders) => blockers.look(holders),
+        end: (blocker, how) => blockers.end(blocker, how),
+        holders: () => store.switching.waitedFor(opened, signal),
+        inform,
+        tell: (draining) => {
+          this.#events.draining(draining)
+          waited.tell(draining)
+          if (isSaid || draining.waitedMs < sayAfterMs) return
+          isSaid = true
+          this.#events.warn(stillWaiting(draining, waited, this.told(plan)))
+        },
+      },
+      plan,
+      signal,
+    )
+  }
+
+  /** A plan, and whether messages show SQL. */
+  told(plan: DrainPlan): Told {
+    return { ...plan, showsQueries: this.#host.options.showsQueries }
+  }
+}
