@@ -3,57 +3,33 @@ import type { RefusedChange } from "../mode/refused-change"
 import { isSettingUp } from "../identity/current-actor"
 import type { Actor } from "../mode/actor"
 import { rawClientKey } from "./migration"
-import type { Escort } from "../wire/accompanied-query"
-import { mayLackValues, type PipelinedQuery, type PipelinedQueryClass } from "../wire/pipelined-query"
+import type { PipelinedQuery } from "../wire/pipelined-query"
 import type { ForeignQuery, Result, Statement, Step, WireClient } from "../wire/protocol"
 import { Session, type SessionOwner } from "../wire/session"
-import { Checkpoint, type CheckpointOwner } from "./checkpoint"
+import { Checkpoint } from "./checkpoint"
 import { EarlyRefusals } from "./early-refusal"
+import type { Enforcement } from "./enforcement"
 import type { Fence } from "./fence"
 import { withActors } from "../refusal"
-import { exitOf, runAsOne, runExit } from "./failed-block"
+import { type ForeignOwner, ForeignRequests } from "./foreign-requests"
+import { callbackOf, isForeign } from "./query-forms"
 import { replaceMethod, type Undo } from "./replace-method"
-import { isAnswer, type Request } from "./request"
+import type { Request } from "./request"
 import { SelfCommitting } from "./self-committing"
-import { classify, type Classified } from "./statement-kind"
+import { type StatementOwner, Statements } from "./statements"
+import { classify } from "./statement-kind"
 
-/** What a fenced connection needs to know of the installation. */
-export interface Enforcement {
-  readonly fence: Fence
-  readonly PipelinedQuery: PipelinedQueryClass
-  /** Whom the running code acts for; throws MaintenanceSetupError if the application cannot say. */
-  actor(): Actor
-  /** Tells the listeners of a refusal; returns the error, to be thrown. */
-  refused(error: unknown): unknown
-  /** Tells the listeners of a refusal for which nothing was sent, and rejects with it. */
-  refuse(error: unknown): Promise<never>
-  /** What the ORM has changed by way of a connection, and nobody has committed yet. */
-  changesOn(client: WireClient): RefusedChange[]
-  /** Whether a pooler gives every transaction another connection, so that no session can hold a lock. */
-  isPooled(): boolean
-}
-
-type Callback = (error: unknown, result?: unknown) => void
-
-/** A query object that hides its text may be anything. */
-const unknownText: Classified = {
-  kind: "several",
-  mayEndTransaction: true,
-}
 const nobody: Actor = { user: undefined, isEmergency: false }
 
 /** How long a query object that was given up may take to end. */
 const closeWithinMs = 1000
-
-/** Texts after which a session may have forgotten what it had prepared. */
-const forgetting = /deallocate|discard/i
 
 /**
  * A physical connection to PostgreSQL on which nothing commits without having passed the fence: its `query` takes the
  * statements in the order of the calls, one at a time, and decides by the server's own transaction status how each
  * is sent. Everything else of the `pg` client is as it was.
  */
-export class FencedConnection implements CheckpointOwner, SessionOwner {
+export class FencedConnection implements ForeignOwner, StatementOwner, SessionOwner {
   readonly session: Session
   readonly fence: Fence
   /** Whether the pool has listeners of others, who may set up this connection. */
@@ -75,6 +51,8 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
   readonly #enforcement: Enforcement
   readonly #checkpoint: Checkpoint
   readonly #selfCommitting: SelfCommitting
+  readonly #statements: Statements
+  readonly #foreign: ForeignRequests
   readonly #undos: Undo[]
   /** Of whoever has it; undefined before the first refusal. */
   #earlyRefusals: EarlyRefusals | undefined
@@ -88,6 +66,8 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     this.#enforcement = enforcement
     this.#checkpoint = new Checkpoint(this)
     this.#selfCommitting = new SelfCommitting(this, this.#checkpoint)
+    this.#statements = new Statements(this, this.#checkpoint, this.#selfCommitting)
+    this.#foreign = new ForeignRequests(this, this.#checkpoint, this.#selfCommitting)
     this.#undos = [
       replaceMethod(client, "query", () => this.query.bind(this)),
       replaceMethod(client as WireClient & { [rawClientKey]?: object }, rawClientKey, () => this.unfenced),
@@ -102,7 +82,7 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     const givenCallback = callbackOf(values, callback, statement)
     // Made now, so that what is sent in its turn is what was classified.
     const query = this.session.statement(statement, typeof values === "function" ? undefined : values)
-    const isSetUp = this.#isSetUp()
+    const isSetUp = this.isSetUp()
     const result = isSetUp ? this.#handled(this.#request(query, isSetUp)) : this.#request(query, isSetUp)
     if (!givenCallback) return result
     result.then(
@@ -169,12 +149,22 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     this.#earlyRefusals = undefined
   }
 
+  /** Whom the running code acts for; throws MaintenanceSetupError if the application cannot say. */
+  actor(): Actor {
+    return this.#enforcement.actor()
+  }
+
   get changes(): RefusedChange[] {
     return this.#enforcement.changesOn(this.#client)
   }
 
   lastCheck(actor: Actor): Step {
     return this.isStartingUp || this.isReplica ? this.fence.checkWrites(actor) : this.fence.check(actor)
+  }
+
+  /** As lastCheck(), for a transaction that is to be prepared. */
+  checkToPrepare(actor: Actor): Step {
+    return this.#isStartingUp || this.isReplica ? this.lastCheck(actor) : this.fence.checkToPrepare(actor)
   }
 
   /** As lastCheck(), for what may take a role that may not even look at the state. */
@@ -215,12 +205,12 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
   }
 
   /** Whether the running code is a listener of the pool that sets up this connection. */
-  #isSetUp(): boolean {
+  isSetUp(): boolean {
     return this.hasListeners && isSettingUp(this.#client)
   }
 
   /** A turn begins; where everybody may read, a listener needs no leave of its own. */
-  #setUpOrNot(isSetUp: boolean): void {
+  setUpOrNot(isSetUp: boolean): void {
     this.#isSettingUp = isSetUp && (this.fence.isBlind || !this.fence.isOpen)
   }
 
@@ -249,137 +239,20 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
       return this.refuse(error)
     }
     return session.inTurn(() => {
-      this.#setUpOrNot(isSetUp)
-      return this.#run({ query, actor, ...classified })
-    })
-  }
-
-  #run(request: Request): Promise<Result> {
-    const { session } = this
-    const { query, kind, end } = request
-    if (kind !== "rollback") {
-      this.note(request)
-      const refusal = this.#refusalOf(request.actor)
-      if (refusal) return this.refuse(refusal)
-    }
-    // With values or a name it is PostgreSQL's to say what is wrong with it.
-    if ((kind === "control" || end) && !query.isExtended) {
-      const result = end ? session.forget(end) : session.postpone(query.text)
-      if (result) return Promise.resolve(result)
-    }
-    if (kind !== "atomic" && forgetting.test(query.text)) session.forgetPrepared()
-    if (session.is("I")) return this.#runAlone(request)
-    if (session.is("E")) return this.#runInFailed(request)
-    return this.#runInTransaction(request)
-  }
-
-  /** Outside a transaction block: what a statement changes is committed with it. */
-  #runAlone(request: Request): Promise<Result> {
-    const { query, actor } = request
-    switch (request.kind) {
-      case "atomic":
-        return this.#checkpoint.sendAlone(query, actor)
-      case "other":
-      case "several":
-        return this.#selfCommitting.run(request)
-      default:
-        return this.session.sendLast(query)
-    }
-  }
-
-  /** In a failed block PostgreSQL refuses all but its end; what follows that in the same text is run as anywhere else. */
-  async #runInFailed(request: Request): Promise<Result> {
-    const { session } = this
-    const { query, kind } = request
-    const exit = kind === "several" ? exitOf(query.text) : undefined
-    if (!exit) return session.send(query)
-    if (exit === "uncertain") return runAsOne(session, query)
-    const first = await runExit(session, query.text, exit)
-    const results = [await this.#run({ ...request, query: query.renew() })].flat()
-    return [first, ...results.slice(1)].flat()
-  }
-
-  /** Inside a transaction block: only its end is of interest, as long as exclusive mode would be known of. */
-  #runInTransaction(request: Request): Promise<Result> {
-    const { session } = this
-    const { query, kind, actor } = request
-    const send = (): Promise<Result> => {
-      if (!request.mayEndTransaction) {
-        const isOne = kind === "control" || (kind === "atomic" && !mayLackValues(query))
-        return session.sendLast(query, { isOne })
-      }
-      if (kind === "several") return this.#selfCommitting.run(request)
-      const as = request.end && !query.isExtended ? session.step(request.end) : undefined
-      const check =
-        mayPrepare(query.text) && !this.#isStartingUp && !this.isReplica
-          ? this.fence.checkToPrepare(actor)
-          : this.lastCheck(actor)
-      return this.#checkpoint.send(query, { before: [check], as }, actor)
-    }
-    const isToAsk = this.#isBlind && kind !== "control" && kind !== "rollback"
-    const result = isToAsk ? this.#checkpoint.admitReader(actor).then(send) : send()
-    if (kind !== "commit") return result
-    // A COMMIT that fails leaves no transaction behind, whatever it failed for.
-    return result.catch(async (error) => {
-      if (isAnswer(error)) await session.rollBack()
-      throw error
+      this.setUpOrNot(isSetUp)
+      return this.#statements.run({ query, actor, ...classified })
     })
   }
 
   #queryForeign(query: ForeignQuery, values: unknown, callback: unknown): ForeignQuery {
     const givenCallback = callbackOf(values, callback)
     if (givenCallback && !query.callback) query.callback = givenCallback
-    this.#requestForeign(query).catch((error: Error) => query.handleError(error, this.session.connection))
+    this.#foreign.request(query).catch((error: Error) => query.handleError(error, this.session.connection))
     return query
   }
 
-  async #requestForeign(query: ForeignQuery): Promise<void> {
-    let actor: Actor
-    try {
-      actor = this.#enforcement.actor()
-    } catch (error) {
-      return this.refuse(error)
-    }
-    const isExtended = isExtendedObject(query)
-    const escort: Escort = {
-      isExtended,
-      refuse: () => this.refused(this.#refusalOf(actor)) as Error | undefined,
-    }
-    const isSetUp = this.#isSetUp()
-    await this.session.inTurn(async () => {
-      const { session } = this
-      this.#setUpOrNot(isSetUp)
-      // In its turn, just before it is sent: the object is the caller's, and may have changed.
-      const text = session.textOf(query) ?? query.cursor?.text
-      const classified = text === undefined ? unknownText : classify(text, isExtended)
-      const { kind, mayEndTransaction } = classified
-      this.note({ actor, kind })
-      const refusal = kind === "rollback" ? undefined : this.#refusalOf(actor)
-      if (refusal) return this.refuse(refusal)
-      if (session.is("E") && text !== undefined) {
-        const exit = kind === "several" ? exitOf(text) : undefined
-        if (!exit) return session.submit(query, escort)
-        // If it is uncertain, the hold is what PostgreSQL refuses in the failed block.
-        if (exit !== "uncertain") await runExit(session, text, exit)
-      }
-      // Outside a transaction a COMMIT does nothing.
-      const isToPass = kind === "control" || kind === "rollback" || (kind === "commit" && session.is("I"))
-      if (isToPass) return session.submit(query, { isExtended })
-      if (session.is("I") && kind === "atomic") {
-        const translate = (error: Error, isOfStep: boolean) =>
-          isOfStep ? (this.#checkpoint.refuse(error, actor) as Error) : error
-        return session.submit(query, { ...escort, step: this.lastCheck(actor), translate })
-      }
-      if (!session.is("I") && !mayEndTransaction) {
-        if (this.#isBlind && session.is("T")) await this.#checkpoint.admitReader(actor)
-        return session.submit(query, escort)
-      }
-      return this.#selfCommitting.submit(query, { ...classified, actor }, escort)
-    })
-  }
-
   /** Why everything of an actor is refused, if it is, as far as is known. */
-  #refusalOf(actor: Actor): Error | undefined {
+  refusalOf(actor: Actor): Error | undefined {
     if (this.isStartingUp) return undefined
     try {
       this.fence.assertAdmitted(actor)
@@ -389,14 +262,10 @@ export class FencedConnection implements CheckpointOwner, SessionOwner {
     }
   }
 
-  get #isBlind(): boolean {
+  /** Whether the server has to be asked before a statement of a transaction. */
+  get isBlind(): boolean {
     return this.fence.isBlind && !this.isReplica
   }
-}
-
-/** Whether a text may be PREPARE TRANSACTION. */
-function mayPrepare(text: string): boolean {
-  return /\bprepare\b/i.test(text) && /\btransaction\b/i.test(text)
 }
 
 /** Rejects with the error if the work takes longer. */
@@ -405,26 +274,4 @@ function within(ms: number, work: Promise<void>, error: Error): Promise<void> {
     const timer = setTimeout(() => reject(error), ms)
     work.then(resolve, reject).finally(() => clearTimeout(timer))
   })
-}
-
-/** Whether a query object sends its text by the extended protocol, in which PostgreSQL takes one statement only. */
-function isExtendedObject(query: ForeignQuery): boolean {
-  const { read, cursor, requiresPreparation } = query as ForeignQuery & {
-    requiresPreparation?: () => boolean
-  }
-  const isPortioned = typeof ((cursor as { read?: unknown } | undefined) ?? { read }).read === "function"
-  const isQuery = typeof requiresPreparation === "function"
-  return isQuery ? requiresPreparation.call(query) : isPortioned && "_portal" in (cursor ?? query)
-}
-
-function isForeign(statement: object | string): statement is ForeignQuery {
-  return typeof (statement as { submit?: unknown }).submit === "function"
-}
-
-/** Where pg takes a callback from, in its order. */
-function callbackOf(values: unknown, callback: unknown, statement?: Statement): Callback | undefined {
-  if (typeof values === "function") return values as Callback
-  if (typeof callback === "function") return callback as Callback
-  const given = (statement as { callback?: unknown } | undefined)?.callback
-  return typeof given === "function" ? (given as Callback) : undefined
 }

@@ -7,6 +7,7 @@ import type {
   ProtocolConnection,
   QueryClass,
   QueryLike,
+  Result,
   Statement,
   Step,
   WireClient,
@@ -270,4 +271,13 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
  */
 export function mayLackValues(query: PipelinedQuery): boolean {
   return !query.isExtended && /\$\d/.test(query.text)
+}
+
+/** The result of a statement that is not sent, as of one with this command tag. */
+export function resultOf(statement: PipelinedQuery, tag: string): Result {
+  const { _result } = statement as unknown as {
+    _result: Result & { addCommandComplete(message: object): void }
+  }
+  _result.addCommandComplete({ text: tag })
+  return _result
 }

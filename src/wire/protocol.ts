@@ -114,3 +114,16 @@ export interface QueryLike extends EventEmitter {
 
 /** The class `Query` of the `pg` that the DataSource uses. */
 export type QueryClass = new (statement: Statement, values?: unknown) => QueryLike
+
+/** A query object that tells its text, or a name that a text was parsed under. */
+export interface Named {
+  readonly text?: string | undefined
+  readonly name?: string | undefined
+}
+
+/** The text that a query object stands for, as far as it can be known. */
+export function textOf({ text, name }: Named, connection: WireClient["connection"]): string | undefined {
+  if (typeof text === "string") return text
+  const { parsedStatements } = connection as { parsedStatements?: Record<string, string> }
+  return name === undefined ? undefined : parsedStatements?.[name]
+}

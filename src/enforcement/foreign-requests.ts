@@ -1,0 +1,92 @@
+import type { Actor } from "../mode/actor"
+import type { Escort } from "../wire/accompanied-query"
+import type { ForeignQuery } from "../wire/protocol"
+import type { Checkpoint, CheckpointOwner } from "./checkpoint"
+import { exitOf, runExit } from "./failed-block"
+import { isExtendedObject } from "./query-forms"
+import type { Request } from "./request"
+import type { SelfCommitting } from "./self-committing"
+import { classify, type Classified } from "./statement-kind"
+
+/** The connection that query objects are run on. */
+export interface ForeignOwner extends CheckpointOwner {
+  /** The user of the running code; throws MaintenanceSetupError if the application cannot say. */
+  actor(): Actor
+  /** The reason why everything of an actor is refused, if it is, as far as is known. */
+  refusalOf(actor: Actor): Error | undefined
+  /** Reports a refusal for which nothing was sent, and rejects with it. */
+  refuse(error: unknown): Promise<never>
+  /** Takes note of the user that a statement acts for. */
+  note(request: Pick<Request, "actor" | "kind">): void
+  /** Whether the running code is a listener of the pool that sets up this connection. */
+  isSetUp(): boolean
+  /** A turn begins, of a listener of the pool or not. */
+  setUpOrNot(isSetUp: boolean): void
+  /** Whether the server has to be asked before a statement of a transaction. */
+  readonly isBlind: boolean
+}
+
+/** A query object that hides its text may be anything. */
+const unknownText: Classified = {
+  kind: "several",
+  mayEndTransaction: true,
+}
+/** Runs query objects of the caller (streams, cursors, COPY), each with the check that it needs. */
+export class ForeignRequests {
+  readonly #owner: ForeignOwner
+  readonly #checkpoint: Checkpoint
+  readonly #selfCommitting: SelfCommitting
+
+  constructor(owner: ForeignOwner, checkpoint: Checkpoint, selfCommitting: SelfCommitting) {
+    this.#owner = owner
+    this.#checkpoint = checkpoint
+    this.#selfCommitting = selfCommitting
+  }
+
+  /** Runs a query object in its turn; rejects with what it does not hear of itself. */
+  async request(query: ForeignQuery): Promise<void> {
+    const owner = this.#owner
+    let actor: Actor
+    try {
+      actor = owner.actor()
+    } catch (error) {
+      return owner.refuse(error)
+    }
+    const isExtended = isExtendedObject(query)
+    const escort: Escort = {
+      isExtended,
+      refuse: () => owner.refused(owner.refusalOf(actor)) as Error | undefined,
+    }
+    const isSetUp = owner.isSetUp()
+    await owner.session.inTurn(async () => {
+      const { session } = owner
+      owner.setUpOrNot(isSetUp)
+      // In its turn, just before it is sent: the object is the caller's, and may have changed.
+      const text = session.textOf(query) ?? query.cursor?.text
+      const classified = text === undefined ? unknownText : classify(text, isExtended)
+      const { kind, mayEndTransaction } = classified
+      owner.note({ actor, kind })
+      const refusal = kind === "rollback" ? undefined : owner.refusalOf(actor)
+      if (refusal) return owner.refuse(refusal)
+      if (session.is("E") && text !== undefined) {
+        const exit = kind === "several" ? exitOf(text) : undefined
+        if (!exit) return session.submit(query, escort)
+        // If it is uncertain, the hold is what PostgreSQL refuses in the failed block.
+        if (exit !== "uncertain") await runExit(session, text, exit)
+      }
+      // Outside a transaction a COMMIT does nothing.
+      const isToPass = kind === "control" || kind === "rollback" || (kind === "commit" && session.is("I"))
+      if (isToPass) return session.submit(query, { isExtended })
+      if (session.is("I") && kind === "atomic") {
+        const translate = (error: Error, isOfStep: boolean) =>
+          isOfStep ? (this.#checkpoint.refuse(error, actor) as Error) : error
+        return session.submit(query, { ...escort, step: owner.lastCheck(actor), translate })
+      }
+      if (!session.is("I") && !mayEndTransaction) {
+        if (owner.isBlind && session.is("T")) await this.#checkpoint.admitReader(actor)
+        return session.submit(query, escort)
+      }
+      return this.#selfCommitting.submit(query, { ...classified, actor }, escort)
+    })
+  }
+}

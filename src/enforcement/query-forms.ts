@@ -1,0 +1,25 @@
+import type { ForeignQuery, Statement } from "../wire/protocol"
+
+type Callback = (error: unknown, result?: unknown) => void
+
+/** Whether a query object sends its text by the extended protocol, in which PostgreSQL takes one statement only. */
+export function isExtendedObject(query: ForeignQuery): boolean {
+  const { read, cursor, requiresPreparation } = query as ForeignQuery & {
+    requiresPreparation?: () => boolean
+  }
+  const isPortioned = typeof ((cursor as { read?: unknown } | undefined) ?? { read }).read === "function"
+  const isQuery = typeof requiresPreparation === "function"
+  return isQuery ? requiresPreparation.call(query) : isPortioned && "_portal" in (cursor ?? query)
+}
+
+export function isForeign(statement: object | string): statement is ForeignQuery {
+  return typeof (statement as { submit?: unknown }).submit === "function"
+}
+
+/** Where pg takes a callback from, in its order. */
+export function callbackOf(values: unknown, callback: unknown, statement?: Statement): Callback | undefined {
+  if (typeof values === "function") return values as Callback
+  if (typeof callback === "function") return callback as Callback
+  const given = (statement as { callback?: unknown } | undefined)?.callback
+  return typeof given === "function" ? (given as Callback) : undefined
+}
