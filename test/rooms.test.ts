@@ -1,0 +1,139 @@
+import { expect } from "chai"
+import { readdirSync, readFileSync } from "node:fs"
+import { dirname, join, normalize } from "node:path"
+
+const source = join(process.cwd(), "src")
+
+/** The rooms from the bottom up: a file imports from its own room, and from those below. */
+const rooms = [
+  "mode",
+  "base",
+  "identity",
+  "wire",
+  "state",
+  "watch",
+  "drain",
+  "waiting",
+  "window",
+  "enforcement",
+  "top",
+]
+/** The files of no folder that the rooms stand on; the others of no folder are the top. */
+const base = new Set(["errors", "input", "options", "refusal", "shared", "signal-holds"])
+
+function roomOf(file: string): string {
+  const [room, ...rest] = file.split("/")
+  if (rest.length > 0) return room as string
+  return base.has(file) ? "base" : "top"
+}
+
+/** What each file imports, types included: files of the source without their extension, and packages. */
+type Imports = ReadonlyMap<string, readonly string[]>
+
+function importsOf(file: string, text: string): string[] {
+  const specifiers = [...text.matchAll(/\b(?:from|import|import\(|require\()\s*"([^"]+)"/g)].map(
+    ([, specifier]) => specifier as string,
+  )
+  return specifiers.map((specifier) =>
+    specifier.startsWith(".") ? normalize(join(dirname(file), specifier)) : specifier,
+  )
+}
+
+function read(): Imports {
+  const files = (readdirSync(source, { recursive: true }) as string[]).filter((name) => name.endsWith(".ts"))
+  return new Map(
+    files.map((name) => {
+      const file = name.slice(0, -".ts".length)
+      return [file, importsOf(file, readFileSync(join(source, name), "utf8"))]
+    }),
+  )
+}
+
+/** The imports from a room above. */
+function arrowsUp(imports: Imports): string[] {
+  const levelOf = (file: string) => rooms.indexOf(roomOf(file))
+  return [...imports].flatMap(([file, imported]) =>
+    imported
+      .filter((other) => imports.has(other) && levelOf(other) > levelOf(file))
+      .map((other) => `${file} imports ${other}`),
+  )
+}
+
+/** A circle of imports; empty if there is none. */
+function circle(imports: Imports): string[] {
+  const done = new Set<string>()
+  const visit = (file: string, path: readonly string[]): string[] => {
+    if (path.includes(file)) return [...path.slice(path.indexOf(file)), file]
+    if (done.has(file)) return []
+    for (const other of imports.get(file) ?? []) {
+      const found = visit(other, [...path, file])
+      if (found.length > 0) return found
+    }
+    done.add(file)
+    return []
+  }
+  for (const file of imports.keys()) {
+    const found = visit(file, [])
+    if (found.length > 0) return found
+  }
+  return []
+}
+
+describe("The rooms of the source", () => {
+  const imports = read()
+
+  it("are all known", () => {
+    expect(imports.size).to.be.greaterThan(50)
+    expect([...new Set([...imports.keys()].map(roomOf))]).to.have.members(rooms)
+  })
+
+  it("import from below only, types included", () => {
+    expect(arrowsUp(imports)).to.deep.equal([])
+  })
+
+  it("have no circle of files", () => {
+    expect(circle(imports)).to.deep.equal([])
+  })
+
+  it("know TypeORM in enforcement alone; the public types name its DataSource, and the errors extend its own", () => {
+    const knowing = [...imports].filter(([, imported]) => imported.some((name) => /^typeorm\b/.test(name)))
+    const outside = knowing.map(([file]) => file).filter((file) => roomOf(file) !== "enforcement")
+    expect(outside).to.have.members(["errors", "installation", "maintenance"])
+  })
+
+  it("hold no file of more than 300 lines", () => {
+    const long = [...imports.keys()].filter((file) => {
+      const text = readFileSync(join(source, `${file}.ts`), "utf8")
+      return text.split("\n").length > 301 && !text.startsWith("// Generated")
+    })
+    expect(long).to.deep.equal([])
+  })
+
+  describe("are read in a way that sees", () => {
+    it("an import of a type, and one at run time", () => {
+      const text =
+        'import type { A } from "../window/a"\nconst b = await import("./b")\nexport { c } from "typeorm"\n'
+      expect(importsOf("state/x", text)).to.deep.equal(["window/a", "state/b", "typeorm"])
+    })
+
+    it("an arrow up", () => {
+      const broken = new Map([
+        ["state/a", ["watch/b", "errors"]],
+        ["watch/b", ["state/c"]],
+        ["state/c", []],
+        ["errors", []],
+      ])
+      expect(arrowsUp(broken)).to.deep.equal(["state/a imports watch/b"])
+    })
+
+    it("a circle of three", () => {
+      const broken = new Map([
+        ["a", ["b"]],
+        ["b", ["c", "d"]],
+        ["c", ["a"]],
+        ["d", []],
+      ])
+      expect(circle(broken)).to.deep.equal(["a", "b", "c", "a"])
+    })
+  })
+})
