@@ -5,6 +5,7 @@ import { mayLackValues, type Companions, type PipelinedQuery } from "../wire/pip
 import type { Result, Step } from "../wire/protocol"
 import type { Session } from "../wire/session"
 import type { Fence } from "./fence"
+import type { FencePolicy } from "./fence-policy"
 import { codeOf, endsSession, isAnswer, isReadOnly, noPortal } from "./request"
 
 /** What a connection's statements are checked with. */
@@ -13,12 +14,8 @@ export interface CheckpointOwner {
   readonly fence: Fence
   /** The ORM's changes of the running transaction. */
   readonly changes: readonly RefusedChange[]
-  /** Whether what runs may read in every mode. */
-  readonly isStartingUp: boolean
-  /** What a transaction of somebody must pass last. */
-  lastCheck(actor: Actor): Step
-  /** The same, which needs no privilege but to call the fence, and that only when it is bound. */
-  fullCheck(actor: Actor): Step
+  /** What is asked of the fence, in the situation of the connection. */
+  readonly policy: FencePolicy
   /** Whether a pooler gives every transaction another connection, so that no session can hold a lock. */
   readonly isPooled: boolean
   /** Told of every refusal; returns the error, to be thrown. */
@@ -56,7 +53,7 @@ export class Checkpoint {
    */
   sendAlone(query: PipelinedQuery, actor: Actor): Promise<Result> {
     const { session } = this.#owner
-    const check = this.#owner.lastCheck(actor)
+    const check = this.#owner.policy.check(actor)
     const companions = { after: [check] }
     return session.sendLast(query, companions, (cause) => {
       if (codeOf(cause) === noValues && mayLackValues(query)) return this.#sendSimply(query, actor, cause)
@@ -84,7 +81,7 @@ export class Checkpoint {
     failed: (error: unknown) => Promise<Result>,
   ): Promise<Result> {
     const { session } = this.#owner
-    const check = this.#owner.fullCheck(actor)
+    const check = this.#owner.policy.fullCheck(actor)
     const companions = { before: [session.step("BEGIN")], after: [check, session.step("COMMIT")] }
     // What pg has against the statement (a value, `query_timeout`) may leave the block: then it is left in settle().
     this.#isInBlock = true

@@ -7,6 +7,7 @@ import { adviceIn, translateStateError } from "../state/translate"
 import type { ResolvedOptions } from "../options"
 import { lockKeys } from "../state/schema"
 import type { Step } from "../wire/protocol"
+import { FencePolicies, type FencePolicy, type PrimaryFence, type Situation } from "./fence-policy"
 
 type Stamped = StampedState & { readonly stamp: string }
 
@@ -20,7 +21,8 @@ interface Checks {
 const maxActors = 1000
 
 /** What is sent to the server to have it decide, and what its answers mean. */
-export class Fence {
+export class Fence implements PrimaryFence {
+  readonly mayHold: boolean = true
   readonly #schema: string
   readonly #keys: ReturnType<typeof lockKeys>
   readonly #known: () => StampedState | undefined
@@ -30,6 +32,7 @@ export class Fence {
   #checks: Checks = { state: undefined, byActor: new Map() }
   /** Set while the schema is expected from a migration: until it is there, what only reads may pass. */
   isAwaitingSchema = false
+  readonly #policies = new FencePolicies(this)
 
   /** `known` tells the state, as far as it is known; `doubt` is called when the database has found another one. */
   constructor(
@@ -41,6 +44,11 @@ export class Fence {
     this.#known = known
     this.#doubt = doubt
     this.isPrepared = preparedStatements
+  }
+
+  /** The policy for a connection in a situation, to the primary or to a replica. */
+  policy(situation: Situation, isReplica: boolean): FencePolicy {
+    return this.#policies.of(situation, isReplica, this.isAwaitingSchema)
   }
 
   /** Whether everybody may at least read, as far as is known. */
@@ -68,7 +76,6 @@ export class Fence {
    * in another state by now, or that the transaction needs more than this state allows the actor.
    */
   check(actor: Actor): Step {
-    if (this.isAwaitingSchema) return this.checkWrites(actor)
     const state = this.#known()
     if (this.#checks.state !== state) this.#checks = { state, byActor: new Map() }
     const { byActor } = this.#checks
@@ -84,19 +91,17 @@ export class Fence {
 
   /** As check(), and calls the fence whatever is known. */
   fullCheck({ user, isEmergency }: Actor): Step {
-    if (this.isAwaitingSchema) return this.checkWrites({ user, isEmergency })
     return this.#named("fence", `select "${this.#schema}".fence($1, $2)`, [user ?? null, isEmergency])
   }
 
   /** As check(), for a transaction that is to be prepared. */
   checkToPrepare({ user, isEmergency }: Actor): Step {
-    if (this.isAwaitingSchema) return this.checkWrites({ user, isEmergency })
     return { text: `select "${this.#schema}".fence_to_prepare($1, $2)`, values: [user ?? null, isEmergency] }
   }
 
   /** Whether nothing is known in memory, so that the server has to be asked before a statement of a transaction. */
   get isBlind(): boolean {
-    return !this.isAwaitingSchema && this.#known() === undefined
+    return this.#known() === undefined
   }
 
   /** Raises the refusal of whoever may not even read. */

@@ -4,12 +4,13 @@ import { isSettingUp } from "../identity/current-actor"
 import type { Actor } from "../mode/actor"
 import { rawClientKey } from "./migration"
 import type { PipelinedQuery } from "../wire/pipelined-query"
-import type { ForeignQuery, Result, Statement, Step, WireClient } from "../wire/protocol"
+import type { ForeignQuery, Result, Statement, WireClient } from "../wire/protocol"
 import { Session, type SessionOwner } from "../wire/session"
 import { Checkpoint } from "./checkpoint"
 import { EarlyRefusals } from "./early-refusal"
 import type { Enforcement } from "./enforcement"
 import type { Fence } from "./fence"
+import type { FencePolicy, Situation } from "./fence-policy"
 import { withActors } from "../refusal"
 import { type ForeignOwner, ForeignRequests } from "./foreign-requests"
 import { callbackOf, isForeign } from "./query-forms"
@@ -34,7 +35,8 @@ export class FencedConnection implements ForeignOwner, StatementOwner, SessionOw
   readonly fence: Fence
   /** Whether the pool has listeners of others, who may set up this connection. */
   hasListeners = false
-  #isStartingUp = false
+  /** Whether TypeORM is looking at the server as it starts, which every mode allows to read. */
+  isStartingUp = false
   /** Whether what runs is of a listener of the pool, which may read in every mode, too: for whoever has the connection next. */
   #isSettingUp = false
   /** Whom the last statement acted for; undefined before the first of who has it. */
@@ -92,13 +94,9 @@ export class FencedConnection implements ForeignOwner, StatementOwner, SessionOw
     return undefined
   }
 
-  /** Whether TypeORM is looking at the server as it starts, for which every mode allows it to read. */
-  get isStartingUp(): boolean {
-    return this.#isStartingUp || this.#isSettingUp
-  }
-
-  set isStartingUp(isStartingUp: boolean) {
-    this.#isStartingUp = isStartingUp
+  get #situation(): Situation {
+    if (this.isStartingUp) return "starting up"
+    return this.#isSettingUp ? "setting up" : "usual"
   }
 
   /** The connection past the fence, for what brings the fence. */
@@ -158,18 +156,8 @@ export class FencedConnection implements ForeignOwner, StatementOwner, SessionOw
     return this.#enforcement.changesOn(this.#client)
   }
 
-  lastCheck(actor: Actor): Step {
-    return this.isStartingUp || this.isReplica ? this.fence.checkWrites(actor) : this.fence.check(actor)
-  }
-
-  /** As lastCheck(), for a transaction that is to be prepared. */
-  checkToPrepare(actor: Actor): Step {
-    return this.#isStartingUp || this.isReplica ? this.lastCheck(actor) : this.fence.checkToPrepare(actor)
-  }
-
-  /** As lastCheck(), for what may take a role that may not even look at the state. */
-  fullCheck(actor: Actor): Step {
-    return this.isStartingUp || this.isReplica ? this.fence.checkWrites(actor) : this.fence.fullCheck(actor)
+  get policy(): FencePolicy {
+    return this.fence.policy(this.#situation, this.isReplica)
   }
 
   get isPooled(): boolean {
@@ -211,7 +199,7 @@ export class FencedConnection implements ForeignOwner, StatementOwner, SessionOw
 
   /** A turn begins; where everybody may read, a listener needs no leave of its own. */
   setUpOrNot(isSetUp: boolean): void {
-    this.#isSettingUp = isSetUp && (this.fence.isBlind || !this.fence.isOpen)
+    this.#isSettingUp = isSetUp && (this.fence.policy("usual", false).isBlind || !this.fence.isOpen)
   }
 
   /** A listener seldom waits for what it asks: that it is refused must not end the process. */
@@ -253,18 +241,12 @@ export class FencedConnection implements ForeignOwner, StatementOwner, SessionOw
 
   /** Why everything of an actor is refused, if it is, as far as is known. */
   refusalOf(actor: Actor): Error | undefined {
-    if (this.isStartingUp) return undefined
     try {
-      this.fence.assertAdmitted(actor)
+      this.policy.assertAdmitted(actor)
       return undefined
     } catch (error) {
       return error as Error
     }
-  }
-
-  /** Whether the server has to be asked before a statement of a transaction. */
-  get isBlind(): boolean {
-    return this.fence.isBlind && !this.isReplica
   }
 }
 

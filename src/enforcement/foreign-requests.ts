@@ -22,8 +22,6 @@ export interface ForeignOwner extends CheckpointOwner {
   isSetUp(): boolean
   /** A turn begins, of a listener of the pool or not. */
   setUpOrNot(isSetUp: boolean): void
-  /** Whether the server has to be asked before a statement of a transaction. */
-  readonly isBlind: boolean
 }
 
 /** A query object that hides its text may be anything. */
@@ -80,10 +78,10 @@ export class ForeignRequests {
       if (session.is("I") && kind === "atomic") {
         const translate = (error: Error, isOfStep: boolean) =>
           isOfStep ? (this.#checkpoint.refuse(error, actor) as Error) : error
-        return session.submit(query, { ...escort, step: owner.lastCheck(actor), translate })
+        return session.submit(query, { ...escort, step: owner.policy.check(actor), translate })
       }
       if (!session.is("I") && !mayEndTransaction) {
-        if (owner.isBlind && session.is("T")) await this.#checkpoint.admitReader(actor)
+        if (owner.policy.isBlind && session.is("T")) await this.#checkpoint.admitReader(actor)
         return session.submit(query, escort)
       }
       return this.#selfCommitting.submit(query, { ...classified, actor }, escort)

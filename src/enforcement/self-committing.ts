@@ -52,7 +52,7 @@ export class SelfCommitting {
   /** Holds the gate from before the statement until after it. */
   async #hold(request: Request): Promise<Result> {
     const { session } = this.#owner
-    const mayCommit = !this.#owner.isStartingUp && (await this.#checkpoint.hold(request.actor))
+    const mayCommit = this.#owner.policy.mayHold && (await this.#checkpoint.hold(request.actor))
     if (!mayCommit) return this.#runAsReader(request)
     const result = await session.send(request.query)
     await session.ready()
@@ -94,7 +94,7 @@ export class SelfCommitting {
     const { session } = this.#owner
     return this.#checkpoint.send(
       session.statement("COMMIT"),
-      { before: [this.#owner.lastCheck(actor)] },
+      { before: [this.#owner.policy.check(actor)] },
       actor,
     )
   }
@@ -102,7 +102,7 @@ export class SelfCommitting {
   /** For somebody who may only read: in a block, his own or ours, where it cannot commit by itself. */
   async #runAsReader(request: Request): Promise<Result> {
     const { session } = this.#owner
-    const check = [this.#owner.lastCheck(request.actor)]
+    const check = [this.#owner.policy.check(request.actor)]
     if (!session.is("I")) return this.#sendAsOne(request, { before: check })
     await session.run({ text: "BEGIN", values: [] })
     let result: Result

@@ -1,6 +1,6 @@
 import type { Actor } from "../mode/actor"
 import { mayLackValues } from "../wire/pipelined-query"
-import type { Result, Step } from "../wire/protocol"
+import type { Result } from "../wire/protocol"
 import type { Checkpoint, CheckpointOwner } from "./checkpoint"
 import { exitOf, runAsOne, runExit } from "./failed-block"
 import { isAnswer, type Request } from "./request"
@@ -14,10 +14,6 @@ export interface StatementOwner extends CheckpointOwner {
   refuse(error: unknown): Promise<never>
   /** Takes note of the user that a statement acts for. */
   note(request: Pick<Request, "actor" | "kind">): void
-  /** As lastCheck(), for a transaction that is to be prepared. */
-  checkToPrepare(actor: Actor): Step
-  /** Whether the server has to be asked before a statement of a transaction. */
-  readonly isBlind: boolean
 }
 
 /** Texts after which a session may have forgotten what it had prepared. */
@@ -83,7 +79,7 @@ export class Statements {
 
   /** Inside a transaction block: only its end is of interest, as long as exclusive mode would be known of. */
   #runInTransaction(request: Request): Promise<Result> {
-    const { session } = this.#owner
+    const { session, policy } = this.#owner
     const { query, kind, actor } = request
     const send = (): Promise<Result> => {
       if (!request.mayEndTransaction) {
@@ -92,10 +88,10 @@ export class Statements {
       }
       if (kind === "several") return this.#selfCommitting.run(request)
       const as = request.end && !query.isExtended ? session.step(request.end) : undefined
-      const check = mayPrepare(query.text) ? this.#owner.checkToPrepare(actor) : this.#owner.lastCheck(actor)
+      const check = mayPrepare(query.text) ? policy.checkToPrepare(actor) : policy.check(actor)
       return this.#checkpoint.send(query, { before: [check], as }, actor)
     }
-    const isToAsk = this.#owner.isBlind && kind !== "control" && kind !== "rollback"
+    const isToAsk = policy.isBlind && kind !== "control" && kind !== "rollback"
     const result = isToAsk ? this.#checkpoint.admitReader(actor).then(send) : send()
     if (kind !== "commit") return result
     // A COMMIT that fails leaves no transaction behind, whatever it failed for.
