@@ -132,6 +132,11 @@ export class Installation implements WindowHost {
     if (refusal) throw this.refused(refusal)
   }
 
+  /** Whether the actor may write; rejects with MaintenanceSetupError. */
+  async isWritable(actor: Actor): Promise<boolean> {
+    return (await this.#access.refusalNow(actor)) === undefined
+  }
+
   /** The refusal of an actor who may not write; undefined for others. Rejects with MaintenanceSetupError. */
   refusalOf(actor: Actor): Promise<WriteVetoedError | AccessRefusedError | undefined> {
     return this.#access.refusalOf(actor)

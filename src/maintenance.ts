@@ -121,6 +121,14 @@ export class Maintenance {
   }
 
   /**
+   * The status as this process knows it, without a question to the database; undefined while that is not known to be current, as
+   * while the connection of the watch is down. It is for display: what it allows is still checked at commit.
+   */
+  get known(): MaintenanceStatus | undefined {
+    return this.#installation.watch.known?.status
+  }
+
+  /**
    * Enters, runs the work as the maintainer, and leaves, also when the work throws. If the process ends before that, the window
    * stands; see `leaveOnSignal`, `heldWhile` and `expiresInMs`. A window that the same user held before is
    * put back as it was instead, and so is somebody else's that an emergency user took over: if that is exclusive, and this was
@@ -157,6 +165,14 @@ export class Maintenance {
    */
   async assertWritable(): Promise<void> {
     await this.#installation.assertWritable(namedActor(this.#installation.options, undefined))
+  }
+
+  /**
+   * Whether the user of the running code may write now, read from the database. It holds nothing: a window may begin right
+   * afterwards. Throws StateUnavailableError if the database does not answer.
+   */
+  async isWritable(): Promise<boolean> {
+    return this.#installation.isWritable(namedActor(this.#installation.options, undefined))
   }
 
   /**

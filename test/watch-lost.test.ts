@@ -103,6 +103,22 @@ describe("A watch whose backend was terminated", () => {
     })
   })
 
+  it("knows nothing until it is back, and then the mode that was entered meanwhile", async () => {
+    await withoutWatch(async (one) => {
+      const { maintenance } = installed.current
+      const known = () => one.maintenance.known
+      await bothKnow()
+      expect(known()).to.include({ mode: "normal" })
+      await one.lose()
+      expect(known()).to.equal(undefined)
+      const { epoch } = await maintenance.enter("concurrent", { as })
+      expect(known()).to.equal(undefined)
+      await one.back()
+      expect(known()).to.include({ mode: "concurrent", maintainer: as, epoch })
+      await maintenance.leave({ as })
+    })
+  })
+
   it("in exclusive mode: nothing is refused early until it is back, and nothing is allowed that should not be", async () => {
     await withoutWatch(async (one) => {
       const { maintenance } = installed.current

@@ -37,6 +37,23 @@ describe("Whether one may write", () => {
     await maintenance.runAs("break-glass", assertWritable)
   })
 
+  it("is answered with yes or no, which counts as no refusal", async () => {
+    const { maintenance } = installed.current
+    expect(await maintenance.isWritable()).to.equal(true)
+    for (const mode of ["concurrent", "exclusive"] as const) {
+      await maintenance.enter(mode, { as: "alice" })
+      const refused: unknown[] = []
+      const stop = maintenance.on("refused", (error) => refused.push(error))
+      expect(await maintenance.isWritable()).to.equal(false)
+      stop()
+      expect(refused).to.deep.equal([])
+      expect(await maintenance.runAs("alice", () => maintenance.isWritable())).to.equal(true)
+      expect(await maintenance.runAs("break-glass", () => maintenance.isWritable())).to.equal(true)
+    }
+    await maintenance.leave({ as: "alice" })
+    expect(await maintenance.isWritable()).to.equal(true)
+  })
+
   it("is waited for, by a hundred at once, and not by the maintainer", async () => {
     const { maintenance } = installed.current
     expect(await modeWhenWritable()).to.equal("normal")

@@ -29,19 +29,16 @@ export type Situation = "usual" | "starting up" | "setting up"
 /** The policies of a fence, one for each situation of a connection. */
 export class FencePolicies {
   readonly #primary: Record<Situation, FencePolicy>
-  readonly #awaitingSchema: Record<Situation, FencePolicy>
-  readonly #replica: Record<Situation, FencePolicy>
+  readonly #writesOnly: Record<Situation, FencePolicy>
 
   constructor(fence: PrimaryFence) {
     this.#primary = situationsOf(fence, fence)
-    this.#awaitingSchema = situationsOf(fence, new WritesOnly(fence))
-    this.#replica = situationsOf(fence, new WritesOnly(fence))
+    this.#writesOnly = situationsOf(fence, new WritesOnly(fence))
   }
 
-  /** The policy for a connection; `isAwaitingSchema` while the schema is expected from a migration. */
-  of(situation: Situation, isReplica: boolean, isAwaitingSchema: boolean): FencePolicy {
-    if (isReplica) return this.#replica[situation]
-    return (isAwaitingSchema ? this.#awaitingSchema : this.#primary)[situation]
+  /** The policy for a connection; `isWritesOnly` to a replica, and while the schema is expected from a migration. */
+  of(situation: Situation, isWritesOnly: boolean): FencePolicy {
+    return (isWritesOnly ? this.#writesOnly : this.#primary)[situation]
   }
 }
 

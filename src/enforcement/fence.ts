@@ -48,7 +48,7 @@ export class Fence implements PrimaryFence {
 
   /** The policy for a connection in a situation, to the primary or to a replica. */
   policy(situation: Situation, isReplica: boolean): FencePolicy {
-    return this.#policies.of(situation, isReplica, this.isAwaitingSchema)
+    return this.#policies.of(situation, isReplica || this.isAwaitingSchema)
   }
 
   /** Whether everybody may at least read, as far as is known. */
