@@ -2,6 +2,7 @@ import { AsyncResource } from "node:async_hooks"
 import type { Draining } from "./drain/drain"
 import { type AccessRefusedError, MaintenanceInputError, type WriteVetoedError } from "./errors"
 import type { MaintenanceStatus } from "./mode/status"
+import { publish, warn } from "./notices"
 
 /** What `maintenance.on` can listen to. */
 export interface MaintenanceEvents {
@@ -15,6 +16,9 @@ export interface MaintenanceEvents {
   refused: (error: WriteVetoedError | AccessRefusedError) => void
 }
 
+/** The name that the argument of a listener has in a notice. */
+const payloadOf = { change: "status", overdue: "status", draining: "draining", refused: "error" } as const
+
 type Listeners = { [Event in keyof MaintenanceEvents]: Set<MaintenanceEvents[Event]> }
 
 /** The listeners of one Maintenance. */
@@ -25,10 +29,10 @@ export class MaintenanceListeners {
     draining: new Set(),
     refused: new Set(),
   }
-  readonly #warn: (message: string) => void
+  readonly #dataSource: object
 
-  constructor(warn: (message: string) => void) {
-    this.#warn = warn
+  constructor(dataSource: object) {
+    this.#dataSource = dataSource
   }
 
   /** Adds a listener; returns the undo. Throws MaintenanceInputError. */
@@ -47,13 +51,14 @@ export class MaintenanceListeners {
     return () => void this.#listeners[event].delete(bound)
   }
 
-  /** Calls the listeners of an event. An error that one throws is reported as a process warning. */
+  /** Calls the listeners of an event, and publishes it on its channel. An error that one throws is reported as a process warning. */
   emit<Event extends keyof MaintenanceEvents>(
     event: Event,
     ...args: Parameters<MaintenanceEvents[Event]>
   ): void {
+    publish(event, { dataSource: this.#dataSource, [payloadOf[event]]: args[0] })
     for (const listener of this.#listeners[event]) {
-      const report = (error: unknown) => this.#warn(`A listener of "${event}" threw: ${String(error)}`)
+      const report = (error: unknown) => warn(`A listener of "${event}" threw: ${String(error)}`)
       try {
         const result: unknown = (listener as (...args: Parameters<MaintenanceEvents[Event]>) => unknown)(
           ...args,

@@ -25,11 +25,12 @@ import type {
 } from "./window/call-options"
 import { Control } from "./window/control"
 import type { AnnounceOptions, EnterOptions } from "./window/enter-options"
+import { warn } from "./notices"
 
 /** The switch of one DataSource. Made by `installMaintenance`. */
 export class Maintenance {
   readonly #installation: Installation
-  readonly #listeners = new MaintenanceListeners(warn)
+  readonly #listeners: MaintenanceListeners
   readonly #control: Control
   readonly #writable = new WritableWait({
     refusal: (actor) => this.#installation.refusalOf(actor),
@@ -39,6 +40,7 @@ export class Maintenance {
 
   /** Use `installMaintenance`. */
   constructor(dataSource: DataSource, options: MaintenanceOptions = {}) {
+    this.#listeners = new MaintenanceListeners(dataSource)
     this.#installation = new Installation(dataSource, resolveOptions(options), {
       changed: (status) => {
         this.#control.changed(status)
@@ -285,8 +287,4 @@ export function maintenanceOf(dataSource: DataSource): Maintenance {
   throw new MaintenanceSetupError(
     "Maintenance mode is not installed in this DataSource: call installMaintenance(dataSource) first.",
   )
-}
-
-function warn(message: string): void {
-  process.emitWarning(message, "MaintenanceWarning")
 }

@@ -1,3 +1,5 @@
+import { warn } from "./notices"
+
 /** Something that this process holds, and that a signal is to end. */
 export interface Hold {
   /** Its name in a warning, as "the exclusive maintenance of alice". */
@@ -58,22 +60,21 @@ export class SignalHolds {
     const ended = [...left].toReversed().map((hold) =>
       hold.end(signal).then(
         () => left.delete(hold),
-        (error: unknown) => left.delete(hold) && warn(signal, hold, ` (${String(error)}).`),
+        (error: unknown) => left.delete(hold) && warnNotEnded(signal, hold, ` (${String(error)}).`),
       ),
     )
     let timer: NodeJS.Timeout | undefined
     const late = new Promise((resolve) => (timer = setTimeout(resolve, endWithinMs)))
     await Promise.race([Promise.all(ended), late])
     clearTimeout(timer)
-    for (const hold of left) warn(signal, hold, ` within ${endWithinMs} ms.`)
+    for (const hold of left) warnNotEnded(signal, hold, ` within ${endWithinMs} ms.`)
     // A warning is written when this turn of the event loop is over.
     await new Promise(setImmediate)
   }
 }
 
-function warn(signal: NodeJS.Signals, { name }: Hold, why: string): void {
-  process.emitWarning(
+function warnNotEnded(signal: NodeJS.Signals, { name }: Hold, why: string): void {
+  warn(
     `${signal} was received, but ${name} was not ended${why} It may still stand: look at status(), and leave() it by hand.`,
-    "MaintenanceWarning",
   )
 }

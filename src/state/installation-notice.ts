@@ -1,3 +1,5 @@
+import { warn } from "../notices"
+
 /** After how long it is said that an installation waits. */
 const sayAfterMs = 2500
 
@@ -10,13 +12,12 @@ export async function installAloud<T>(
   waitsFor: () => Promise<string | undefined>,
   install: () => Promise<T>,
 ): Promise<T> {
-  const warn = (event?: string) =>
-    process.emitWarning(
+  const report = (event?: string) =>
+    warn(
       `The schema "${schema}" is being installed for ${sayAfterMs / 1000} s already, and the DataSource is not initialized ` +
         `before. ${reasons.get(event) ?? `PostgreSQL has it wait for: ${event ?? "nothing that is known"}.`}`,
-      "MaintenanceWarning",
     )
-  const saying = setTimeout(() => void waitsFor().then(warn, () => warn()), sayAfterMs).unref()
+  const saying = setTimeout(() => void waitsFor().then(report, () => report()), sayAfterMs).unref()
   try {
     return await install()
   } finally {

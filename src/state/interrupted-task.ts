@@ -1,6 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises"
 import { NotMaintainerError } from "../errors"
 import { describeTask } from "./not-changed"
+import { warn } from "../notices"
 
 /**
  * How long the process of a task may be gone before it is taken to be dead: one that has lost its connection tries to
@@ -43,8 +44,5 @@ export async function awaitingTask<T>(begin: () => Promise<T>, { giveUp, signal 
 }
 
 function warnOf(task: string): void {
-  process.emitWarning(
-    `The task of ${task}, was interrupted, for that process is gone. Its window is taken over.`,
-    "MaintenanceWarning",
-  )
+  warn(`The task of ${task}, was interrupted, for that process is gone. Its window is taken over.`)
 }

@@ -4,6 +4,7 @@ import { MaintenanceError, StateUnavailableError } from "../errors"
 import { isDestroyed } from "./destroyed"
 import { capitalized } from "../refusal"
 import { isPassingCode } from "./sqlstate"
+import { warn } from "../notices"
 
 /** How long a server may be away, in milliseconds, before what stands there is left to stand. */
 export const outageMs = 300_000
@@ -67,7 +68,7 @@ function watch(whyWaiting: Persistence["whyWaiting"]): Watched {
     const why = await whyWaiting?.()
     if (why === undefined || watched.isSaid) return
     watched.isSaid = true
-    process.emitWarning(capitalized(why), "MaintenanceWarning")
+    warn(capitalized(why))
   }
   const timer = whyWaiting && setTimeout(() => void say().catch(() => undefined), sayAfterMs).unref()
   const watched = { isSaid: false, stop: () => clearTimeout(timer) }
@@ -94,10 +95,9 @@ async function tryAgain<T>(
       if (!watched.isSaid && waitedMs >= sayAfterMs) {
         watched.isSaid = true
         const leftS = Math.ceil((withinMs - waitedMs) / 1000)
-        process.emitWarning(
+        warn(
           `The maintenance state cannot be read or changed; it is tried for ${leftS} s more, and a mode that was entered ` +
             `stands meanwhile. ${String(explain ? await explain(error) : error)}`,
-          "MaintenanceWarning",
         )
       }
     }

@@ -1,3 +1,5 @@
+import { warn } from "../notices"
+
 /** What is said of those who wait. */
 export interface Said {
   /** What they wait for: it is said once of each window. */
@@ -53,9 +55,6 @@ export class WaitingNotice<Waiting> {
     if (!said || said.of === this.#saidOf) return
     this.#saidOf = said.of
     const count = this.#since.size
-    process.emitWarning(
-      `${count} call${count === 1 ? " waits" : "s wait"} ${said.text}`,
-      "MaintenanceWarning",
-    )
+    warn(`${count} call${count === 1 ? " waits" : "s wait"} ${said.text}`)
   }
 }

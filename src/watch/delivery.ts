@@ -1,5 +1,6 @@
 import { MaintenanceSetupError } from "../errors"
 import type { Hearing } from "./hearing"
+import { warn } from "../notices"
 
 /** Interval at which the state is read where LISTEN does not deliver, in milliseconds. */
 export const pollMs = 1000
@@ -77,10 +78,9 @@ export class Delivery {
   #warn(why: string): void {
     if (this.#warned.has(why)) return
     this.#warned.add(why)
-    process.emitWarning(
+    warn(
       `${why} So the maintenance mode is read every ${pollMs} ms instead, and refusals may be that late; ` +
         "what commits is decided by the database as ever.",
-      "MaintenanceWarning",
     )
   }
 }

@@ -19,6 +19,7 @@ import { Membership } from "./membership"
 import { NextLook } from "./next-look"
 import { Pruning } from "./pruning"
 import type { WatchOwner } from "./watch-owner"
+import { warn } from "../notices"
 
 const firstRetryMs = 200
 const lastRetryMs = 10_000
@@ -291,6 +292,6 @@ export class Watch implements SharedWatch, StateView {
   /** Warns of the session that has locked the state, so that it cannot even be read. */
   async #sayLocked(error: unknown): Promise<void> {
     this.#isLockSaid = true
-    process.emitWarning((await this.store.unreadable(error)).message, "MaintenanceWarning")
+    warn((await this.store.unreadable(error)).message)
   }
 }
