@@ -96,7 +96,9 @@ describe("The rooms of the source", () => {
   })
 
   it("know TypeORM in enforcement alone; the public types name its DataSource, and the errors extend its own", () => {
-    const knowing = [...imports].filter(([, imported]) => imported.some((name) => /^typeorm\b/.test(name)))
+    const knowing = [...imports].filter(([, imported]) =>
+      imported.some((name) => /^typeorm(\/|$)/.test(name)),
+    )
     const outside = knowing.map(([file]) => file).filter((file) => roomOf(file) !== "enforcement")
     expect(outside).to.have.members(["errors", "installation", "maintenance"])
   })

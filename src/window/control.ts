@@ -71,7 +71,8 @@ export class Control {
   }
 
   enter(mode: Mode, options: EnterOptions): Promise<Entered> {
-    return this.#feed.whileUnderWay((tell) =>
+    // An error comes after `enter()` has returned, so that a loop over `draining()` that follows it ends.
+    return this.#feed.whileUnderWay(async (tell) =>
       checkMode(mode) === "normal" ? this.#enterNormal(options) : this.#enter(mode, options, tell),
     )
   }
