@@ -228,3 +228,39 @@ describe("A query object that pg does not send", () => {
     )
   })
 })
+
+describe("A query object that is done", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  const text = "select g from generate_series(1, 300) g"
+
+  const uses: Record<string, (client: Client) => Promise<unknown>> = {
+    "a cursor that is read to its end": async (client) => {
+      const cursor = client.query(new Cursor(text))
+      while ((await cursor.read(100)).length > 0);
+    },
+    "a cursor that is closed early": async (client) => {
+      const cursor = client.query(new Cursor(text))
+      await cursor.read(10)
+      await cursor.close()
+    },
+    "a cursor that fails": (client) => errorOf(client.query(new Cursor("select 1 / 0")).read(1)),
+    "a stream": (client) => rowsOf(client.query(new QueryStream(text))),
+    "a copy": (client) => rowsOf(client.query(copyTo("copy (select 1) to stdout"))),
+  }
+  for (const [name, use] of Object.entries(uses)) {
+    it(`leaves no listener on its connection: ${name}`, async () => {
+      await onClient(installed.current.dataSource, async (client) => {
+        const { connection } = client as unknown as { connection: NodeJS.EventEmitter }
+        const listeners = () =>
+          connection.eventNames().map((event) => `${String(event)} ${connection.listenerCount(event)}`)
+        await use(client)
+        await client.query("select 1")
+        const before = listeners()
+        for (let count = 0; count < 5; count++) await use(client)
+        await client.query("select 1")
+        expect(listeners()).to.deep.equal(before)
+      })
+    })
+  }
+})

@@ -244,7 +244,7 @@ export class AccompaniedQuery implements Copyable {
     const { isExtended = false } = this.#escort
     const once = (event: string, listener: Handler) => {
       if (event === "readyForQuery" && this.#isOver) setImmediate(listener)
-      else connection.once(event, asCaller(listener))
+      else hearOnce(connection, event, listener)
     }
     if (!step && !this.#letEnd && !isExtended)
       return withMethods(connection, { ...this.#passage, execute, sync, once })
@@ -272,11 +272,17 @@ function pushInContext(query: ForeignQuery, context: AsyncResource): void {
   stream.push = (chunk, encoding) => context.runInAsyncScope(push, query, chunk, encoding)
 }
 
-/** A listener that hears in the context of who listens; it can be removed as itself. */
-function asCaller(listener: Handler): Handler {
+/**
+ * As `once`, in the context of who listens. The listener can be removed as itself: Node would not find it within two wrappers, its
+ * own and that of the context.
+ */
+function hearOnce(connection: ProtocolConnection, event: string, listener: Handler): void {
   const context = new AsyncResource("QueryObjectListener")
-  const inContext = (...args: unknown[]) => context.runInAsyncScope(listener, undefined, ...args)
-  return Object.assign(inContext, { listener })
+  const inContext = (...args: unknown[]) => {
+    connection.removeListener(event, inContext)
+    return context.runInAsyncScope(listener, undefined, ...args)
+  }
+  connection.on(event, Object.assign(inContext, { listener }))
 }
 
 function withMethods(
