@@ -17,7 +17,7 @@ import { callbackOf, isForeign } from "./query-forms"
 import { replaceMethod, type Undo } from "./replace-method"
 import type { Request } from "./request"
 import { SelfCommitting } from "./self-committing"
-import { type StatementOwner, Statements } from "./statements"
+import { Statements } from "./statements"
 import { classify } from "./statement-kind"
 
 const nobody: Actor = { user: undefined, isEmergency: false }
@@ -30,7 +30,7 @@ const closeWithinMs = 1000
  * statements in the order of the calls, one at a time, and decides by the server's own transaction status how each
  * is sent. Everything else of the `pg` client is as it was.
  */
-export class FencedConnection implements ForeignOwner, StatementOwner, SessionOwner {
+export class FencedConnection implements ForeignOwner, SessionOwner {
   readonly session: Session
   readonly fence: Fence
   /** Whether the pool has listeners of others, who may set up this connection. */
@@ -52,7 +52,6 @@ export class FencedConnection implements ForeignOwner, StatementOwner, SessionOw
   readonly #client: WireClient
   readonly #enforcement: Enforcement
   readonly #checkpoint: Checkpoint
-  readonly #selfCommitting: SelfCommitting
   readonly #statements: Statements
   readonly #foreign: ForeignRequests
   readonly #undos: Undo[]
@@ -67,9 +66,9 @@ export class FencedConnection implements ForeignOwner, StatementOwner, SessionOw
     this.#client = client
     this.#enforcement = enforcement
     this.#checkpoint = new Checkpoint(this)
-    this.#selfCommitting = new SelfCommitting(this, this.#checkpoint)
-    this.#statements = new Statements(this, this.#checkpoint, this.#selfCommitting)
-    this.#foreign = new ForeignRequests(this, this.#checkpoint, this.#selfCommitting)
+    const selfCommitting = new SelfCommitting(this, this.#checkpoint)
+    this.#statements = new Statements(this, this.#checkpoint, selfCommitting)
+    this.#foreign = new ForeignRequests(this, this.#checkpoint, selfCommitting)
     this.#undos = [
       replaceMethod(client, "query", () => this.query.bind(this)),
       replaceMethod(client as WireClient & { [rawClientKey]?: object }, rawClientKey, () => this.unfenced),

@@ -1,23 +1,17 @@
 import type { Actor } from "../mode/actor"
 import type { Escort } from "../wire/accompanied-query"
 import type { ForeignQuery } from "../wire/protocol"
-import type { Checkpoint, CheckpointOwner } from "./checkpoint"
+import type { Checkpoint } from "./checkpoint"
 import { exitOf, runExit } from "./failed-block"
 import { isExtendedObject } from "./query-forms"
-import type { Request } from "./request"
 import type { SelfCommitting } from "./self-committing"
 import { classify, type Classified } from "./statement-kind"
+import type { StatementOwner } from "./statements"
 
 /** The connection that query objects are run on. */
-export interface ForeignOwner extends CheckpointOwner {
+export interface ForeignOwner extends StatementOwner {
   /** The user of the running code; throws MaintenanceSetupError if the application cannot say. */
   actor(): Actor
-  /** The reason why everything of an actor is refused, if it is, as far as is known. */
-  refusalOf(actor: Actor): Error | undefined
-  /** Reports a refusal for which nothing was sent, and rejects with it. */
-  refuse(error: unknown): Promise<never>
-  /** Takes note of the user that a statement acts for. */
-  note(request: Pick<Request, "actor" | "kind">): void
   /** Whether the running code is a listener of the pool that sets up this connection. */
   isSetUp(): boolean
   /** A turn begins, of a listener of the pool or not. */
@@ -29,6 +23,7 @@ const unknownText: Classified = {
   kind: "several",
   mayEndTransaction: true,
 }
+
 /** Runs query objects of the caller (streams, cursors, COPY), each with the check that it needs. */
 export class ForeignRequests {
   readonly #owner: ForeignOwner
