@@ -25,7 +25,6 @@ import type {
 } from "./window/call-options"
 import { Control } from "./window/control"
 import type { AnnounceOptions, EnterOptions } from "./window/enter-options"
-import { warn } from "./notices"
 
 /** The switch of one DataSource. Made by `installMaintenance`. */
 export class Maintenance {
@@ -55,7 +54,6 @@ export class Maintenance {
     this.#control = new Control(this.#installation, {
       draining: (draining) => this.#listeners.emit("draining", draining),
       onChange: (listener) => this.on("change", listener),
-      warn,
     })
     installedMaintenances.add(this)
   }

@@ -33,14 +33,13 @@ export class Control {
     this.#host = host
     this.#entering = new Entering(host, events)
     this.#signalled = new SignalledEntering(this.#entering)
-    this.#held = new HeldWindow(host, events.warn)
+    this.#held = new HeldWindow(host)
     this.#tasks = new Tasks({
       host,
       entering: this.#entering,
       signalled: this.#signalled,
       held: this.#held,
       feed: this.#feed,
-      warn: events.warn,
       entryOf: (mode, options, task) => this.#entryOf(mode, options, task),
     })
   }

@@ -13,6 +13,7 @@ import { announcedFailed, interrupted } from "./failure"
 import type { WindowEvents, WindowHost } from "./host"
 import { PutBack } from "./put-back"
 import { WindowDrain } from "./window-drain"
+import { warn } from "../notices"
 
 /** A window that is entered: how, and the call that waits for it. */
 type Settling = Pick<Entry, "plan" | "acknowledgeWithinMs" | "signal"> & {
@@ -24,7 +25,6 @@ type Settling = Pick<Entry, "plan" | "acknowledgeWithinMs" | "signal"> & {
 /** Enters modes: announces them, waits for what others have running, and for the instances to know. */
 export class Entering {
   readonly #host: WindowHost
-  readonly #events: WindowEvents
   readonly #drain: WindowDrain
   readonly #announcedStart: AnnouncedStart
   /** Waits for windows that come to hold without being entered. */
@@ -32,7 +32,6 @@ export class Entering {
 
   constructor(host: WindowHost, events: WindowEvents) {
     this.#host = host
-    this.#events = events
     this.#drain = new WindowDrain(host, events)
     this.#announcedStart = new AnnouncedStart(host, events)
     this.putBack = new PutBack(host, this.#drain)
@@ -88,7 +87,7 @@ export class Entering {
       await this.#settle(store, opened, { opening, ...how, call, tell: () => undefined }).catch(
         (error: unknown) => {
           // Whoever has ended it meanwhile knows of it.
-          if (!(error instanceof WindowEndedError)) this.#events.warn(announcedFailed(opening, error))
+          if (!(error instanceof WindowEndedError)) warn(announcedFailed(opening, error))
         },
       )
       return undefined
@@ -118,7 +117,7 @@ export class Entering {
       await store.switching.end(opened, signal)
       if (unacknowledged.length > 0) {
         const names = unacknowledged.map(({ host, pid }) => `process ${pid} on ${host}`).join(", ")
-        this.#events.warn(
+        warn(
           `Not all know of the maintenance after ${acknowledgeWithinMs} ms: ${names}. They cannot write either.`,
         )
       }

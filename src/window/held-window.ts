@@ -2,6 +2,7 @@ import type { MaintenanceStatus, StampedState } from "../mode/status"
 import type { MaintenanceWindow, OpenWindow } from "../mode/window"
 import { type Fate, fateOf, insteadOf, type Tenure } from "./fate"
 import type { WindowHost } from "./host"
+import { warn } from "../notices"
 
 /**
  * The window that this DataSource has entered last, if it is not known to be over. Its maintainer may work on unaware when it
@@ -9,12 +10,10 @@ import type { WindowHost } from "./host"
  */
 export class HeldWindow {
   readonly #host: WindowHost
-  readonly #warn: (message: string) => void
   #held: Tenure | undefined
 
-  constructor(host: WindowHost, warn: (message: string) => void) {
+  constructor(host: WindowHost) {
     this.#host = host
-    this.#warn = warn
   }
 
   /** Takes note of a window that was entered here. */
@@ -58,9 +57,7 @@ export class HeldWindow {
     if (endedBecause !== "replaced") return
     const { journal } = this.#host.watch.store
     journal.noteReplaced({ ...was, id }).catch((error: unknown) => {
-      this.#warn(
-        `A window of ${was.maintainer} that is gone could not be noted in the journal: ${String(error)}`,
-      )
+      warn(`A window of ${was.maintainer} that is gone could not be noted in the journal: ${String(error)}`)
     })
   }
 
@@ -74,9 +71,9 @@ export class HeldWindow {
     const { maintainer, reason } = held.was
     const which = `The maintenance by ${maintainer}${reason === undefined ? "" : ` (${reason})`}`
     const why = `${fate.why}. ${insteadOf(status)}`
-    if (!successor) this.#warn(`${which} is over: ${why}`)
+    if (!successor) warn(`${which} is over: ${why}`)
     // Its maintainer has entered another mode.
-    else if (fate.endedBecause === "replaced") this.#warn(`${which} is not as it was: ${why}`)
+    else if (fate.endedBecause === "replaced") warn(`${which} is not as it was: ${why}`)
   }
 }
 

@@ -23,5 +23,4 @@ export interface WindowEvents {
   draining(draining: Draining): void
   /** Listens to changes of the mode; returns the undo. */
   onChange(listener: () => void): () => void
-  warn(message: string): void
 }

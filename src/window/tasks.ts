@@ -20,6 +20,7 @@ import type { HeldWindow } from "./held-window"
 import type { WindowHost } from "./host"
 import type { SignalledEntering } from "./signalled-entering"
 import type { SignalledWindow } from "./signalled-window"
+import { warn } from "../notices"
 
 /** The parts that running a task takes. */
 export interface TaskParts {
@@ -28,7 +29,6 @@ export interface TaskParts {
   readonly signalled: SignalledEntering
   readonly held: HeldWindow
   readonly feed: DrainingFeed
-  readonly warn: (message: string) => void
   /** Checks the options of a call, and completes them. */
   readonly entryOf: (mode: Mode, options: EnterOptions, task: string) => Entry
 }
@@ -90,9 +90,7 @@ export class Tasks {
     } catch (error) {
       await this.#finish(ran).catch((failure) => {
         const isEnded = failure instanceof DrainTimeoutError
-        this.#parts.warn(
-          isEnded ? failure.message : `The maintenance of ${user} was not ended: ${String(failure)}`,
-        )
+        warn(isEnded ? failure.message : `The maintenance of ${user} was not ended: ${String(failure)}`)
       })
       throw error
     }

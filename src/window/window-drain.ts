@@ -6,6 +6,7 @@ import type { Opened } from "../state/opening"
 import type { StateStore } from "../state/state-store"
 import { stillWaiting, type Told, type Waited } from "./drain-failure"
 import type { WindowEvents, WindowHost } from "./host"
+import { warn } from "../notices"
 
 /** What is waited for, how long, and for whom. */
 export interface Wait {
@@ -63,7 +64,7 @@ export class WindowDrain {
           waited.tell(draining)
           if (isSaid || draining.waitedMs < sayAfterMs) return
           isSaid = true
-          this.#events.warn(stillWaiting(draining, waited, this.told(plan)))
+          warn(stillWaiting(draining, waited, this.told(plan)))
         },
       },
       plan,
