@@ -1,0 +1,142 @@
+import { expect } from "chai"
+import * as pg from "pg"
+import type { DataSource } from "typeorm"
+import { installMaintenance, WriteVetoedError } from "../../src"
+import { newDataSource, withPlainDataSource } from "../support/data-source"
+import { useDatabase } from "../support/database"
+import { errorOf } from "../support/error-of"
+
+const insert = "insert into loot (name) values ('gold')"
+
+/** The pool of a DataSource. */
+const poolOf = (dataSource: DataSource) => (dataSource.driver as unknown as { master: pg.Pool }).master
+
+/** Leaves a transaction open on the one connection of the pool. */
+async function leaveOpen(dataSource: DataSource, ...texts: string[]): Promise<void> {
+  const client = await poolOf(dataSource).connect()
+  for (const text of ["begin", insert, ...texts]) await client.query(text).catch(() => undefined)
+  client.release()
+}
+
+const prototype = pg.Client.prototype as { getTransactionStatus?: unknown }
+
+/** Runs while pg does not tell the status, as older ones do not. */
+async function untold<T>(work: () => Promise<T>): Promise<T> {
+  const { getTransactionStatus } = prototype
+  delete prototype.getTransactionStatus
+  try {
+    return await work()
+  } finally {
+    prototype.getTransactionStatus = getTransactionStatus
+  }
+}
+
+/** How a stranger ends the transaction that was left open. */
+const ends: Record<string, (client: pg.PoolClient) => Promise<unknown>> = {
+  "a text": (client) => client.query("commit"),
+  "a text with values": (client) => client.query({ text: "commit", queryMode: "extended" } as pg.QueryConfig),
+  "a text of several statements": (client) => client.query(`${insert}; commit`),
+  "a query object": (client) =>
+    new Promise((resolve, reject) => {
+      client.query(new pg.Query("commit")).on("end", resolve).on("error", reject)
+    }),
+}
+
+describe("Installed in a DataSource that is in use", () => {
+  const database = useDatabase()
+  before(() => database.current.sql("create table loot (name text)"))
+  beforeEach(() => database.current.sql("truncate loot"))
+
+  /** Has the plugin installed, and alice enter concurrent mode, in which nothing is stored. */
+  const inWindow = async (dataSource: DataSource, work: () => Promise<unknown>): Promise<void> => {
+    const maintenance = installMaintenance(dataSource)
+    try {
+      await maintenance.enter("concurrent", { as: "alice" })
+      await work()
+      expect(await database.current.sql("select name from loot")).to.deep.equal([])
+      await maintenance.leave({ as: "alice" })
+    } finally {
+      await maintenance.uninstall()
+    }
+  }
+  const withOne = (work: (dataSource: DataSource) => Promise<void>) =>
+    withPlainDataSource(database.current.url, { poolSize: 1 }, work)
+
+  for (const [name, end] of Object.entries(ends)) {
+    for (const [pgIs, within] of [
+      ["", (work: () => Promise<void>) => work()],
+      [", where pg does not tell its status", untold],
+    ] as const) {
+      it(`a transaction that was left open on an idle connection is not committed by ${name}${pgIs}`, () =>
+        within(() =>
+          withOne(async (dataSource) => {
+            await leaveOpen(dataSource)
+            await inWindow(dataSource, async () => {
+              const client = await poolOf(dataSource).connect()
+              const error = await errorOf(end(client))
+              client.release()
+              expect(error).to.be.instanceOf(WriteVetoedError)
+            })
+          }),
+        ))
+    }
+  }
+
+  it("a failed transaction that was left open is no way out either", () =>
+    withOne(async (dataSource) => {
+      await leaveOpen(dataSource, "select 1 / 0")
+      await inWindow(dataSource, async () => {
+        const client = await poolOf(dataSource).connect()
+        const error = await errorOf(client.query(`rollback; ${insert}`))
+        client.release()
+        expect(error).to.be.instanceOf(WriteVetoedError)
+      })
+    }))
+
+  it("a transaction of a query runner that is in use is not committed", () =>
+    withOne(async (dataSource) => {
+      const runner = dataSource.createQueryRunner()
+      await runner.startTransaction()
+      await runner.query(insert)
+      await inWindow(dataSource, async () => {
+        // TypeORM's own runner, which it is, wraps what pg throws.
+        const error = (await errorOf(runner.commitTransaction())) as { driverError?: unknown }
+        expect(error.driverError).to.be.instanceOf(WriteVetoedError)
+        await runner.release()
+      })
+    }))
+
+  it("a transaction whose start is under way is not committed", () =>
+    withOne(async (dataSource) => {
+      const runner = dataSource.createQueryRunner()
+      const client = (await runner.connect()) as pg.PoolClient
+      const asked = [client.query("select 1"), client.query("begin"), client.query(insert)]
+      await inWindow(dataSource, async () => {
+        expect(await errorOf(client.query("commit"))).to.be.instanceOf(WriteVetoedError)
+        await Promise.all(asked)
+        await runner.release()
+      })
+    }))
+
+  it("a new connection costs nothing more where pg does not tell its status", () =>
+    untold(async () => {
+      const dataSource = newDataSource(database.current.url, { poolSize: 2 })
+      const maintenance = installMaintenance(dataSource)
+      await dataSource.initialize()
+      const pool = poolOf(dataSource)
+      const first = await pool.connect()
+      const second = await pool.connect()
+      const sent: unknown[] = []
+      const { stream } = (second as unknown as { connection: { stream: { write: unknown } } }).connection
+      const write = stream.write as (...args: unknown[]) => unknown
+      stream.write = (...args: unknown[]) => {
+        sent.push(args[0])
+        return write.apply(stream, args)
+      }
+      await second.query("select 1")
+      expect(sent).to.have.length(1)
+      for (const client of [first, second]) client.release()
+      await dataSource.destroy()
+      await maintenance.uninstall()
+    }))
+})

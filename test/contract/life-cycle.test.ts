@@ -1,0 +1,88 @@
+import { expect } from "chai"
+import type { EntitySubscriberInterface } from "typeorm"
+import { setTimeout as pause } from "node:timers/promises"
+import { installMaintenance, MaintenanceError } from "../../src"
+import { newDataSource, useMaintenance, withMaintenance } from "../support/data-source"
+import { useDatabase } from "../support/database"
+import { errorOf } from "../support/error-of"
+import { nothingStray, stray } from "../support/pool"
+import { openShop } from "../support/shop"
+
+/** Has every statement wait for a moment before it is sent. */
+class Slow implements EntitySubscriberInterface {
+  async beforeQuery(): Promise<void> {
+    await pause(50)
+  }
+}
+
+describe("A DataSource that comes and goes", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  before(() => openShop(database.current))
+
+  const watches = async () => {
+    const { instances } = await installed.current.maintenance.status()
+    return instances.length
+  }
+
+  for (const subscribers of [[], [Slow]]) {
+    const beside = subscribers.length > 0 ? ", with a subscriber that takes its time" : ""
+    it(`gives no connection to what a released query runner has asked for before${beside}`, async () => {
+      const options = { poolSize: 1, subscribers }
+      await withMaintenance(database.current.url, options, async ({ dataSource, maintenance }) => {
+        await maintenance.enter("concurrent", { as: "alice" })
+        const holder = dataSource.createQueryRunner()
+        await holder.connect()
+        const released = dataSource.createQueryRunner()
+        const late = errorOf(
+          maintenance.runAs("bob", () => released.query("insert into audit (note) values ('late')")),
+        )
+        await released.release()
+        const working = maintenance.runAs("alice", () =>
+          dataSource.transaction(async (manager) => {
+            await manager.query("insert into audit (note) values ('own')")
+            await late
+          }),
+        )
+        await holder.release()
+        await working
+        expect(await late).to.have.property("name", "QueryRunnerAlreadyReleasedError")
+        expect(await stray(dataSource, database.current)).to.deep.equal(nothingStray)
+        await maintenance.leave({ as: "alice" })
+      })
+      expect(await database.current.sql("select from audit where note = 'late'")).to.have.length(0)
+      expect(await database.current.sql("select from audit where note = 'own'")).to.have.length(1)
+      await database.current.sql("delete from audit")
+    })
+  }
+
+  it("has no watch any more when it is destroyed, whatever is asked for just then", async () => {
+    const asked = ["status", "whenWritable", "assertWritable", "query"] as const
+    for (const call of asked) {
+      const dataSource = newDataSource(database.current.url)
+      const maintenance = installMaintenance(dataSource)
+      await dataSource.initialize()
+      const destroyed = dataSource.destroy()
+      const asking = errorOf(call === "query" ? dataSource.query("select 1") : maintenance[call]())
+      await destroyed
+      expect(await asking).to.be.instanceOf(call === "query" ? Error : MaintenanceError)
+      expect(await watches()).to.equal(1)
+      await maintenance.uninstall()
+    }
+  })
+
+  it("holds nothing of the pools that it had before", async () => {
+    const dataSource = newDataSource(database.current.url)
+    const maintenance = installMaintenance(dataSource)
+    for (let life = 0; life < 3; life++) {
+      await dataSource.initialize()
+      const { master } = dataSource.driver as unknown as { master: NodeJS.EventEmitter }
+      const counts = () => ["connect", "acquire"].map((event) => master.listenerCount(event))
+      expect(counts()).to.deep.equal([1, 1])
+      await dataSource.query("select 1")
+      await dataSource.destroy()
+      expect(counts()).to.deep.equal([0, 0])
+    }
+    await maintenance.uninstall()
+  })
+})

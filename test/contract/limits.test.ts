@@ -1,0 +1,83 @@
+import { expect } from "chai"
+import { Pool } from "pg"
+import { MaintenanceSetupError, maintenanceSchemaSql, WriteVetoedError } from "../../src"
+import { useMaintenance } from "../support/data-source"
+import { useDatabase } from "../support/database"
+import { errorOf } from "../support/error-of"
+import { openShop } from "../support/shop"
+
+describe("What the README says of limits", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  before(() => openShop(database.current))
+  afterEach(async () => {
+    const { maintenance } = installed.current
+    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "alice" })
+  })
+
+  for (const statement of ["analyze audit", "select nextval('untouched')", "select txid_current()"]) {
+    it(`a false alarm is ${statement}`, async () => {
+      const { dataSource, maintenance } = installed.current
+      await database.current.sql("create sequence if not exists untouched")
+      await maintenance.enter("concurrent", { as: "alice" })
+      expect(await errorOf(dataSource.query(statement))).to.be.instanceOf(WriteVetoedError)
+    })
+  }
+
+  it("a role that is taken by SET ROLE needs the grants", async () => {
+    const { dataSource } = installed.current
+    const role = `taken_${process.pid}`
+    await database.current.sql(`create role ${role}; grant insert on audit to ${role}`)
+    const write = () =>
+      dataSource.transaction(async (manager) => {
+        await manager.query(`set local role ${role}`)
+        await manager.query("insert into audit (note) values ('as a role')")
+      })
+    const stored = () => database.current.sql("select from audit where note = 'as a role'")
+    try {
+      await database.current.sql(`grant usage on sequence audit_id_seq to ${role}`)
+      expect(await errorOf(write())).to.be.instanceOf(MaintenanceSetupError)
+      expect(await stored()).to.have.length(0)
+      await database.current.sql(maintenanceSchemaSql({ role }))
+      await write()
+      expect(await stored()).to.have.length(1)
+    } finally {
+      await database.current.sql(`drop owned by ${role}; drop role ${role}`)
+    }
+  })
+
+  for (const isolation of ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"] as const) {
+    it(`a transaction that is open across a window commits after it, with what it read before: ${isolation}`, async () => {
+      const { dataSource, maintenance } = installed.current
+      const runner = dataSource.createQueryRunner()
+      try {
+        await runner.startTransaction(isolation)
+        const [{ count }] = (await runner.query("select count(*) from audit")) as [{ count: string }]
+        await maintenance.during("concurrent", { as: "alice" }, () =>
+          dataSource.query("insert into audit (note) values ('by alice')"),
+        )
+        await runner.query("insert into audit (note) values ($1)", [`${isolation} ${count}`])
+        await runner.commitTransaction()
+        const note = `note = '${isolation} ${count}'`
+        expect(await database.current.sql(`select from audit where ${note}`)).to.have.length(1)
+      } finally {
+        await runner.release()
+      }
+    })
+  }
+
+  it("a library with a pool of its own is fenced if it is given the pool of the DataSource", async () => {
+    const { dataSource, maintenance } = installed.current
+    const pool = (dataSource.driver as unknown as { master: Pool }).master
+    await maintenance.enter("concurrent", { as: "alice" })
+    const insertion = "insert into audit (note) values ('by a library')"
+    expect(await errorOf(pool.query(insertion))).to.be.instanceOf(WriteVetoedError)
+    const ofItsOwn = new Pool({ connectionString: database.current.url })
+    try {
+      await ofItsOwn.query(insertion)
+    } finally {
+      await ofItsOwn.end()
+    }
+    expect(await database.current.sql("select from audit where note = 'by a library'")).to.have.length(1)
+  })
+})

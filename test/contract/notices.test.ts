@@ -1,0 +1,79 @@
+import { expect } from "chai"
+import { subscribe, unsubscribe } from "node:diagnostics_channel"
+import { WriteVetoedError } from "../../src"
+import { useMaintenance } from "../support/data-source"
+import { useDatabase } from "../support/database"
+import { errorOf } from "../support/error-of"
+import { openShop } from "../support/shop"
+import { warning } from "../support/warning"
+
+describe("A channel of node:diagnostics_channel", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  before(() => openShop(database.current))
+  const write = () => errorOf(installed.current.dataSource.query("insert into audit (note) values ('crate')"))
+
+  /** What is published on a channel while the work runs. */
+  const published = async (topic: string, work: () => Promise<unknown>): Promise<object[]> => {
+    const notices: object[] = []
+    const listener = (notice: unknown) => void notices.push(notice as object)
+    subscribe(`typeorm-maintenance-mode:${topic}`, listener)
+    try {
+      await work()
+    } finally {
+      unsubscribe(`typeorm-maintenance-mode:${topic}`, listener)
+    }
+    return notices
+  }
+
+  it("publishes each change of the mode, with the DataSource", async () => {
+    const { dataSource, maintenance } = installed.current
+    const notices = await published("change", async () => {
+      await maintenance.enter("concurrent", { as: "alice" })
+      await maintenance.leave({ as: "alice" })
+    })
+    const modes = notices.map((notice) => (notice as { status: { mode: string } }).status.mode)
+    expect(modes).to.deep.equal(["concurrent", "normal"])
+    for (const notice of notices) expect(notice).to.have.property("dataSource", dataSource)
+  })
+
+  it("publishes each refusal, as the error that the caller gets", async () => {
+    const { dataSource, maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice" })
+    let veto: unknown
+    const notices = await published("refused", async () => (veto = await write()))
+    expect(veto).to.be.instanceOf(WriteVetoedError)
+    expect(notices).to.deep.equal([{ dataSource, error: veto }])
+    await maintenance.leave({ as: "alice" })
+  })
+
+  it("publishes each warning of the process", async () => {
+    const { maintenance } = installed.current
+    const stop = maintenance.on("change", () => {
+      throw new Error("a listener at fault")
+    })
+    const warned = warning(/a listener at fault/)
+    const notices = await published("warning", async () => {
+      await maintenance.enter("concurrent", { as: "alice" })
+      stop()
+      await maintenance.leave({ as: "alice" })
+    })
+    expect(notices).to.deep.equal([{ message: await warned }])
+  })
+
+  it("publishes the blockers that are waited for", async () => {
+    const { dataSource, maintenance } = installed.current
+    const runner = dataSource.createQueryRunner()
+    await runner.startTransaction()
+    await runner.query("select 1")
+    const notices = await published("draining", async () => {
+      const stop = maintenance.on("draining", () => void runner.rollbackTransaction().catch(() => undefined))
+      await maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 60_000 } })
+      stop()
+    })
+    await runner.release()
+    await maintenance.leave({ as: "alice" })
+    const [first] = notices as { draining: { blockers: readonly object[] } }[]
+    expect(first?.draining.blockers).to.have.length(1)
+  })
+})

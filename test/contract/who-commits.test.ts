@@ -1,0 +1,121 @@
+import { expect } from "chai"
+import { fork } from "node:child_process"
+import { once } from "node:events"
+import { join } from "node:path"
+import type { QueryRunner } from "typeorm"
+import { AccessRefusedError, WriteVetoedError } from "../../src"
+import { useMaintenance } from "../support/data-source"
+import { useDatabase } from "../support/database"
+import { errorOf } from "../support/error-of"
+import { openShop } from "../support/shop"
+import { notWaiting } from "../support/window"
+
+describe("Who commits", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  before(() => openShop(database.current))
+  beforeEach(() => database.current.sql("delete from audit"))
+  afterEach(() => installed.current.maintenance.leave({ as: "alice", ifHeld: true }))
+
+  const insert = "insert into audit (note) values ('x')"
+  const withRunner = async (work: (runner: QueryRunner) => Promise<unknown>) => {
+    const runner = installed.current.dataSource.createQueryRunner()
+    try {
+      await work(runner)
+    } finally {
+      await runner.release()
+    }
+  }
+
+  it("counts: the order of decorators decides, as with typeorm-transactional", async () => {
+    const child = fork(join(__dirname, "../support/transactional.js"), [database.current.url])
+    const [[written]] = await Promise.all([once(child, "message"), once(child, "exit")])
+    expect(written.committedByAlice).to.equal("stored")
+    expect(written.committedByNobody.actedFor).to.deep.equal({ first: "alice" })
+    expect(written.committedByNobody.detailedMessage).to.match(
+      /The code acted for alice when the transaction began, and for nobody when it committed: the user at the commit counts\.$/,
+    )
+    expect(await database.current.sql("select note from audit")).to.deep.equal([{ note: "committedByAlice" }])
+  })
+
+  it("is told by the refusal, beside whom the transaction began as, in each mode", async () => {
+    const { maintenance } = installed.current
+    const told = {
+      concurrent: WriteVetoedError,
+      exclusive: AccessRefusedError,
+    } as const
+    for (const [mode, RefusalError] of Object.entries(told)) {
+      await maintenance.enter(mode as keyof typeof told, { as: "alice", drain: notWaiting })
+      await withRunner(async (runner) => {
+        await maintenance.runAs("alice", async () => {
+          await runner.startTransaction()
+          await runner.query(insert)
+        })
+        const refusal = await errorOf(maintenance.runAs("bob", () => runner.commitTransaction()))
+        expect(refusal).to.be.instanceOf(RefusalError)
+        expect(refusal).to.have.deep.property("actedFor", { first: "alice", last: "bob" })
+        expect((refusal as WriteVetoedError).detailedMessage).to.include(
+          "The code acted for alice when the transaction began, and for bob when it committed: the user at the commit counts.",
+        )
+        await runner.rollbackTransaction().catch(() => undefined)
+      })
+    }
+    expect(await database.current.sql("select from audit")).to.have.length(0)
+  })
+
+  it("is told of a statement that is refused within a transaction, too", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("exclusive", { as: "alice", drain: notWaiting })
+    await withRunner(async (runner) => {
+      await maintenance.runAs("alice", async () => {
+        await runner.startTransaction()
+        await runner.query(insert)
+      })
+      const refusal = await errorOf(runner.query("select 1"))
+      expect(refusal).to.have.deep.property("actedFor", { first: "alice", last: undefined })
+      expect((refusal as WriteVetoedError).detailedMessage).to.match(
+        /The code acted for alice when the transaction began, and for nobody when this was refused\.$/,
+      )
+      await runner.rollbackTransaction()
+    })
+  })
+
+  it("is not told where it is the same, nor of what was before the transaction", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice" })
+    await withRunner(async (runner) => {
+      await maintenance.runAs("alice", () => runner.query(insert))
+      await maintenance.runAs("alice", async () => {
+        await runner.startTransaction()
+        await runner.query(insert)
+        await runner.commitTransaction()
+      })
+      const refusals = [
+        await errorOf(runner.query(insert)),
+        await (async () => {
+          await runner.startTransaction()
+          await runner.query(insert)
+          const error = await errorOf(runner.commitTransaction())
+          await runner.rollbackTransaction()
+          return error
+        })(),
+      ]
+      for (const refusal of refusals) {
+        expect(refusal).to.be.instanceOf(WriteVetoedError)
+        expect(refusal).not.to.have.property("actedFor")
+        expect((refusal as WriteVetoedError).detailedMessage).to.match(
+          /Try again when the maintenance is over\.$/,
+        )
+      }
+      await maintenance.enter("exclusive", { as: "alice", drain: notWaiting })
+      await maintenance.runAs("alice", async () => {
+        await runner.startTransaction()
+        await runner.query(insert)
+        await runner.commitTransaction()
+      })
+      const refusal = await errorOf(runner.query(insert))
+      expect(refusal).to.be.instanceOf(AccessRefusedError)
+      expect(refusal).not.to.have.property("actedFor")
+    })
+  })
+})

@@ -1,0 +1,219 @@
+import { expect } from "chai"
+import type { DataSource, QueryRunner } from "typeorm"
+import { AccessRefusedError, type Maintenance, WriteVetoedError } from "../../src"
+import { Barrier } from "../support/barrier"
+import { useMaintenance, withMaintenance } from "../support/data-source"
+import { useDatabase } from "../support/database"
+import { errorOf } from "../support/error-of"
+
+const passed = "passed"
+/** Waits in the middle of the statement, until the barrier is opened, and then counts that it has run. */
+const write =
+  "insert into loot (run) select nextval('runs') from (select pg_advisory_xact_lock_shared(4711)) w"
+const read = "select count(*)::int from loot, (select pg_advisory_xact_lock_shared(4711)) w"
+
+interface Change {
+  /** What the mode is when the statement begins. */
+  readonly from: "normal" | "concurrent"
+  make(maintenance: Maintenance): Promise<unknown>
+  /** What becomes of a statement that was in flight. */
+  readonly writes: typeof passed | typeof WriteVetoedError | typeof AccessRefusedError
+  readonly reads: typeof passed | typeof AccessRefusedError
+}
+
+const as = "alice"
+const notWaiting = { withinMs: 0, then: "proceed" } as const
+const changes: Record<string, Change> = {
+  "enter() in concurrent mode": {
+    from: "normal",
+    make: (m) => m.enter("concurrent", { as }),
+    writes: WriteVetoedError,
+    reads: passed,
+  },
+  "enter() in exclusive mode": {
+    from: "normal",
+    make: (m) => m.enter("exclusive", { as, drain: notWaiting }),
+    writes: AccessRefusedError,
+    reads: AccessRefusedError,
+  },
+  "leave()": { from: "concurrent", make: (m) => m.leave({ as }), writes: passed, reads: passed },
+  "extend()": {
+    from: "concurrent",
+    make: (m) => m.extend({ as, expiresInMs: 60_000 }),
+    writes: WriteVetoedError,
+    reads: passed,
+  },
+  "extend() without an end": {
+    from: "concurrent",
+    make: (m) => m.extend({ as }),
+    writes: WriteVetoedError,
+    reads: passed,
+  },
+  "enter() again": {
+    from: "concurrent",
+    make: (m) => m.enter("concurrent", { as, reason: "again" }),
+    writes: WriteVetoedError,
+    reads: passed,
+  },
+  "transfer()": {
+    from: "concurrent",
+    make: (m) => m.transfer({ as, to: "carol" }),
+    writes: WriteVetoedError,
+    reads: passed,
+  },
+  "during() within it": {
+    from: "concurrent",
+    make: (m) => m.during("concurrent", { as }, () => undefined),
+    writes: WriteVetoedError,
+    reads: passed,
+  },
+  "an emergency user who takes it over": {
+    from: "concurrent",
+    make: (m) => m.enter("concurrent", { as: "break-glass" }),
+    writes: WriteVetoedError,
+    reads: passed,
+  },
+}
+
+describe("A statement that is in flight at a change of mode", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  before(() => database.current.sql("create table loot (run int); create sequence runs"))
+  beforeEach(() => database.current.sql("delete from loot; alter sequence runs restart"))
+  afterEach(async () => {
+    const { maintenance } = installed.current
+    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
+  })
+
+  /** Has a statement of bob's wait in its middle while the mode is changed; resolves with what becomes of it. */
+  const inFlight = async (
+    { from, make }: Change,
+    work: (dataSource: DataSource) => Promise<unknown>,
+  ): Promise<unknown> => {
+    const { dataSource, maintenance } = installed.current
+    if (from === "concurrent") await maintenance.enter("concurrent", { as })
+    else await maintenance.status()
+    const barrier = await Barrier.close(database.current.url)
+    const outcome = maintenance
+      .runAs("bob", () => work(dataSource))
+      .then(
+        () => passed,
+        (error: unknown) => error,
+      )
+    await barrier.waiting()
+    await make(maintenance)
+    await barrier.open()
+    return outcome
+  }
+  const runs = async () => {
+    const [row] = await database.current.sql<{ runs: number }>(
+      "select case when is_called then last_value::int else 0 end as runs from runs",
+    )
+    return row?.runs
+  }
+  const expectOutcome = (outcome: unknown, expected: unknown) => {
+    if (expected === passed) expect(outcome).to.equal(passed)
+    else expect(outcome).to.be.instanceOf(expected)
+  }
+
+  for (const [name, change] of Object.entries(changes)) {
+    it(`is run once, and decided by the state after it, if it writes: ${name}`, async () => {
+      expectOutcome(await inFlight(change, (d) => d.query(write)), change.writes)
+      expect(await runs()).to.equal(1)
+      expect(await database.current.sql("select from loot")).to.have.length(change.writes === passed ? 1 : 0)
+    })
+
+    it(`goes on undisturbed if it reads: ${name}`, async () => {
+      expectOutcome(await inFlight(change, (d) => d.query(read)), change.reads)
+    })
+
+    it(`takes what it takes of the session once: ${name}`, async () => {
+      let runner: QueryRunner | undefined
+      const outcome = await inFlight(change, (d) => {
+        runner = d.createQueryRunner()
+        return runner.query("select pg_advisory_lock_shared(4711)")
+      })
+      expectOutcome(outcome, change.reads)
+      const { maintenance } = installed.current
+      const unlock = () => runner?.query("select pg_advisory_unlock_shared(4711) as is_unlocked")
+      const [first, second] = await maintenance.runAs("break-glass", async () => [
+        await unlock(),
+        await unlock(),
+      ])
+      await runner?.release()
+      expect(first).to.deep.equal([{ is_unlocked: true }])
+      expect(second).to.deep.equal([{ is_unlocked: false }])
+    })
+  }
+
+  it("is run once in a transaction block, whose start is sent with it", async () => {
+    const outcome = await inFlight(changes["leave()"] as Change, (d) => d.transaction((m) => m.query(write)))
+    expect(outcome).to.equal(passed)
+    expect(await runs()).to.equal(1)
+  })
+
+  it("is run once if it is a DO", async () => {
+    const text = "do $$ begin perform pg_advisory_xact_lock_shared(4711); perform nextval('runs'); end $$"
+    expect(await inFlight(changes["leave()"] as Change, (d) => d.query(text))).to.equal(passed)
+    expect(await runs()).to.equal(1)
+  })
+
+  it("is run once on what TypeORM takes for a replica, if that is the primary", async () => {
+    const { url } = database.current
+    const replication = { master: { url }, slaves: [{ url }] }
+    await withMaintenance(url, { url: undefined, replication } as object, async ({ dataSource }) => {
+      const runner = dataSource.createQueryRunner("slave")
+      await runner.query("insert into loot (run) values (nextval('runs'))")
+      await runner.release()
+    })
+    expect(await runs()).to.equal(1)
+    expect(await database.current.sql("select from loot")).to.have.length(1)
+  })
+})
+
+describe("A statement after which the session has forgotten something", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database, { poolSize: 1 })
+  before(() =>
+    database.current.sql(`
+      create sequence runs;
+      create function forget() returns void language plpgsql as 'begin execute ''deallocate all''; end';
+      create function close_all() returns bigint language plpgsql as
+        'begin execute ''close all''; insert into loot values (1); return 1; end';
+      create table loot (run int)`),
+  )
+  beforeEach(() => database.current.sql("alter sequence runs restart"))
+  const count = "select nextval('runs')::int as run"
+
+  it("has the next be run once, where a function has deallocated what was prepared", async () => {
+    const { dataSource } = installed.current
+    await dataSource.query("select 1")
+    await dataSource.query("select forget()")
+    expect(await dataSource.query(count)).to.deep.equal([{ run: 1 }])
+    await dataSource.query("select forget()")
+    await dataSource.query("do $$ begin perform nextval('runs'); end $$")
+    await dataSource.query("do $$ begin perform nextval('runs'), forget(); end $$")
+    expect(await dataSource.query(count)).to.deep.equal([{ run: 4 }])
+  })
+
+  it("has the next named one be run", async () => {
+    const { dataSource } = installed.current
+    const runner = dataSource.createQueryRunner()
+    const client = (await runner.connect()) as { query(query: object): Promise<{ rows: unknown[] }> }
+    const named = { name: "count", text: count }
+    expect((await client.query(named)).rows).to.deep.equal([{ run: 1 }])
+    await runner.query("select forget()")
+    await client.query({ name: "other", text: "select 1" })
+    expect((await client.query({ name: "other", text: "select 1" })).rows).to.have.length(1)
+    await runner.release()
+  })
+
+  it("goes well if it has closed all portals, and in a window is vetoed for what it wrote", async () => {
+    const { dataSource, maintenance } = installed.current
+    expect(await dataSource.query("select close_all() > 0 as is_done")).to.deep.equal([{ is_done: true }])
+    expect(await dataSource.query("select 1 as one")).to.deep.equal([{ one: 1 }])
+    await maintenance.enter("concurrent", { as })
+    expect(await errorOf(dataSource.query("select close_all()"))).to.be.instanceOf(WriteVetoedError)
+    await maintenance.leave({ as })
+  })
+})

@@ -1,0 +1,564 @@
+import { expect } from "chai"
+import {
+  DrainTimeoutError,
+  EnteringInterruptedError,
+  type Maintenance,
+  NotMaintainerError,
+  WindowEndedError,
+} from "../../src"
+import { Barrier } from "../support/barrier"
+import { useMaintenance, withMaintenance } from "../support/data-source"
+import { useDatabase, withClient } from "../support/database"
+import { firstDraining } from "../support/draining"
+import { errorOf } from "../support/error-of"
+import { Member } from "../support/members"
+import { Proxy } from "../support/proxy"
+import { openShop } from "../support/shop"
+import { until } from "../support/until"
+
+/** The longest wait: the tests end it by what they do. */
+const forever = { withinMs: 2 ** 31 - 1 }
+const patient = { acknowledgeWithinMs: 2 ** 31 - 1 }
+/** Where nobody listens. */
+const nowhere = "postgres://postgres@127.0.0.1:9/nobody"
+
+describe("An entering that is disturbed", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  before(() => openShop(database.current))
+  afterEach(async () => {
+    const { maintenance } = installed.current
+    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
+  })
+
+  /** Others have a transaction open meanwhile, without the plugin. */
+  const withBystander = <T>(work: (rollBack: () => Promise<unknown>) => Promise<T>) =>
+    withClient(database.current.url, async (client) => {
+      client.on("error", () => undefined)
+      await client.query("begin; insert into audit (note) values ('bystander')")
+      return work(() => client.query("rollback"))
+    })
+  /** A process of the fleet does not answer meanwhile, so that enter() waits for it. */
+  const withStopped = async <T>(work: () => Promise<T>): Promise<T> => {
+    const member = await Member.start(database.current.url)
+    member.signal("SIGSTOP")
+    try {
+      return await work()
+    } finally {
+      member.signal("SIGCONT")
+      await member.stop()
+    }
+  }
+  const state = async () => {
+    const { mode, state: current, isInterrupted } = await installed.current.maintenance.status()
+    return { mode, state: current, isInterrupted }
+  }
+  const entering = async () => {
+    await until(async () => (await installed.current.maintenance.status()).state === "entering")
+  }
+  const leaveElsewhere = () =>
+    withMaintenance(database.current.url, {}, ({ maintenance }) => maintenance.leave({ as: "break-glass" }))
+
+  it("does not resolve if the window is ended while the instances are waited for, nor does during() run its work", async () => {
+    const { maintenance } = installed.current
+    const options = { as: "alice", acknowledgeWithinMs: 1000 }
+    let hasRun = false
+    await withStopped(async () => {
+      for (const enter of [
+        () => maintenance.enter("exclusive", options),
+        () => maintenance.during("exclusive", options, () => (hasRun = true)),
+      ]) {
+        const error = errorOf(enter())
+        await entering()
+        await leaveElsewhere()
+        expect(await error).to.be.instanceOf(WindowEndedError)
+        expect(await state()).to.include({ mode: "normal", isInterrupted: false })
+      }
+    })
+    expect(hasRun).to.equal(false)
+  })
+
+  it("is broken off by an AbortSignal while the instances are waited for", async () => {
+    const { maintenance } = installed.current
+    await withStopped(async () => {
+      const controller = new AbortController()
+      const { signal } = controller
+      const error = errorOf(maintenance.enter("exclusive", { as: "alice", ...patient, signal }))
+      await entering()
+      const reason = new Error("no more")
+      controller.abort(reason)
+      expect(await error).to.equal(reason)
+    })
+    expect(await state()).to.deep.equal({ mode: "normal", state: "normal", isInterrupted: false })
+  })
+
+  it("is not the one of the same maintainer who enters again: that goes back to what was before both", async () => {
+    const { maintenance } = installed.current
+    await withMaintenance(database.current.url, {}, (other) =>
+      withBystander(async () => {
+        const told = firstDraining(maintenance)
+        const first = errorOf(maintenance.enter("concurrent", { as: "alice", drain: forever }))
+        await told
+        const second = errorOf(
+          other.maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 100 } }),
+        )
+        expect(await first).to.be.instanceOf(WindowEndedError)
+        expect(await second).to.be.instanceOf(DrainTimeoutError)
+        expect(await state()).to.deep.equal({ mode: "normal", state: "normal", isInterrupted: false })
+      }),
+    )
+  })
+
+  it("is nothing to go back to for who takes over: that goes back to what was before both", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice", reason: "rebuild" })
+    await withMaintenance(database.current.url, {}, (other) =>
+      withBystander(async () => {
+        const told = firstDraining(maintenance)
+        const first = errorOf(maintenance.enter("exclusive", { as: "alice", reason: "move", drain: forever }))
+        await told
+        await other.maintenance.during("concurrent", { as: "break-glass" }, async () => {
+          expect(await first).to.be.instanceOf(WindowEndedError)
+        })
+        expect(await other.maintenance.status()).to.include({
+          mode: "concurrent",
+          maintainer: "alice",
+          reason: "rebuild",
+          isInterrupted: false,
+        })
+      }),
+    )
+  })
+
+  it("stays interrupted if its process is gone, also after another that was abandoned", async () => {
+    const { maintenance } = installed.current
+    await withBystander(async () => {
+      const member = await Member.start(database.current.url)
+      const entered = errorOf(member.enter("exclusive", { as: "alice", drain: forever }))
+      await entering()
+      member.signal("SIGKILL")
+      await entered
+      await until(async () => (await state()).state !== "entering")
+      const interrupted = { mode: "exclusive", state: "exclusive", isInterrupted: true }
+      expect(await state()).to.deep.equal(interrupted)
+      for (const as of ["alice", "break-glass"]) {
+        const error = await errorOf(maintenance.enter("exclusive", { as, drain: { withinMs: 0 } }))
+        expect(error).to.be.instanceOf(DrainTimeoutError)
+        expect(await state()).to.deep.equal(interrupted)
+      }
+    })
+  })
+
+  it("is interrupted by transfer(): the window stands, as the other's, and nobody waits", async () => {
+    const { maintenance } = installed.current
+    await withBystander(async () => {
+      const told = firstDraining(maintenance)
+      const error = errorOf(maintenance.enter("exclusive", { as: "alice", drain: forever }))
+      await told
+      await maintenance.transfer({ as: "alice", to: "bob" })
+      expect(await error).to.be.instanceOf(WindowEndedError)
+      expect(await state()).to.deep.equal({ mode: "exclusive", state: "exclusive", isInterrupted: true })
+      await maintenance.enter("exclusive", { as: "bob", drain: { withinMs: 0, then: "proceed" } })
+      expect(await state()).to.deep.equal({ mode: "exclusive", state: "exclusive", isInterrupted: false })
+    })
+  })
+
+  it("goes on when the server cannot be reached for a while", async function () {
+    this.timeout(180_000)
+    const proxy = await Proxy.start(database.current.url)
+    await withMaintenance(proxy.url, {}, async ({ maintenance }) => {
+      await withBystander(async (rollBack) => {
+        const told = firstDraining(maintenance)
+        const entered = maintenance.enter("exclusive", { as: "alice", drain: forever })
+        await told
+        proxy.redirect(nowhere)
+        await until(async () => (await state()).state !== "entering")
+        expect(await state()).to.include({ mode: "exclusive", isInterrupted: true })
+        proxy.redirect(database.current.url)
+        await entering()
+        await rollBack()
+        expect(await entered).to.include({ mode: "exclusive" })
+      })
+      expect(await state()).to.deep.equal({ mode: "exclusive", state: "exclusive", isInterrupted: false })
+    })
+    await proxy.stop()
+  })
+
+  for (const answer of ["before", "after"] as const) {
+    it(`is not two if the connection is lost ${answer} the server has got it`, async () => {
+      const proxy = await Proxy.start(database.current.url)
+      await withMaintenance(proxy.url, {}, async ({ maintenance }) => {
+        const { epoch } = await maintenance.status()
+        proxy.cutNext(answer)
+        expect(await maintenance.enter("concurrent", { as: "alice" })).to.include({ epoch: epoch + 1 })
+        proxy.cutNext(answer)
+        await maintenance.leave({ as: "alice" })
+        expect(await maintenance.status()).to.include({ mode: "normal", epoch: epoch + 2 })
+        await maintenance.during("concurrent", { as: "alice" }, () => proxy.cutNext(answer))
+        expect(await maintenance.status()).to.include({ mode: "normal", epoch: epoch + 4 })
+      })
+      await proxy.stop()
+    })
+  }
+
+  /** Something else happens after a call was made and before it is asked again, for its answer was lost. */
+  const withLostAnswer = async (
+    call: (maintenance: Maintenance) => Promise<unknown>,
+    meanwhile: () => Promise<unknown>,
+  ): Promise<unknown> => {
+    const proxy = await Proxy.start(database.current.url)
+    const result = await withMaintenance(proxy.url, {}, async ({ maintenance }) => {
+      await maintenance.status()
+      const { epoch } = await installed.current.maintenance.status()
+      const hold = proxy.holdAt(1, "request")
+      const called = errorOf(call(maintenance))
+      await hold.reached
+      proxy.refuse(true)
+      hold.pass()
+      await proxy.cutAll()
+      await until(async () => (await installed.current.maintenance.status()).epoch !== epoch)
+      await meanwhile()
+      proxy.refuse(false)
+      return called
+    })
+    await proxy.stop()
+    return result
+  }
+
+  for (const [who, next] of [
+    ["alice", "alice"],
+    ["break-glass", "bob"],
+  ] as const) {
+    it(`is not undone by a leave() of ${who} that is asked again, and has been made before`, async () => {
+      const { maintenance } = installed.current
+      await maintenance.enter("concurrent", { as: "alice" })
+      const error = await withLostAnswer(
+        (far) => far.leave({ as: who }),
+        () => maintenance.enter("concurrent", { as: next, reason: "next" }),
+      )
+      expect(error).to.equal(undefined)
+      expect(await maintenance.status()).to.include({ mode: "concurrent", maintainer: next, reason: "next" })
+    })
+  }
+
+  it("is not begun anew by an enter() that is asked again, if its window was ended meanwhile", async () => {
+    const error = await withLostAnswer((far) => far.enter("concurrent", { as: "alice" }), leaveElsewhere)
+    expect(error).to.be.instanceOf(WindowEndedError)
+    expect(await state()).to.include({ mode: "normal" })
+  })
+
+  it("is not begun late, if it is asked again and refused, because somebody else has entered meanwhile", async () => {
+    const proxy = await Proxy.start(database.current.url)
+    const voided = async () =>
+      (await database.current.sql("select from maintenance.change where kind = 'void'")).length
+    const before = await voided()
+    await withMaintenance(proxy.url, {}, async ({ maintenance }) => {
+      await maintenance.status()
+      const hold = proxy.holdAt(1, "request")
+      const error = errorOf(maintenance.enter("concurrent", { as: "alice" }))
+      await hold.reached
+      await installed.current.maintenance.enter("concurrent", { as: "bob", acknowledgeWithinMs: 0 })
+      await proxy.cutAll()
+      expect(await error).to.be.instanceOf(NotMaintainerError)
+      // What was held on its way would be made no more.
+      await until(async () => (await voided()) !== before)
+    })
+    await proxy.stop()
+  })
+
+  it("has nothing announced any more that was given up", async () => {
+    const { maintenance } = installed.current
+    const error = errorOf(maintenance.enter("concurrent", { as: "alice", startsInMs: 3_600_000 }))
+    await until(async () => (await maintenance.status()).announced)
+    await database.current.sql(
+      "select maintenance.void(array(select id from maintenance.window where position = 'announced'))",
+    )
+    expect(await error).to.be.instanceOf(WindowEndedError)
+    expect(await maintenance.status()).not.to.have.property("announced")
+  })
+
+  it("leaves no promise of which nobody hears, whenever it is broken off", async () => {
+    const { maintenance } = installed.current
+    for (let turns = 0; turns < 60; turns++) {
+      const controller = new AbortController()
+      const { signal } = controller
+      const entered = errorOf(maintenance.enter("exclusive", { as: "alice", drain: forever, signal }))
+      for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate)
+      // One would end this process.
+      controller.abort()
+      if ((await entered) === undefined) await maintenance.leave({ as: "alice" })
+      expect(await state()).to.include({ mode: "normal" })
+    }
+  })
+
+  it("is handed over once by a transfer() that is asked again", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice" })
+    const error = await withLostAnswer(
+      (far) => far.transfer({ as: "alice", to: "bob" }),
+      () => Promise.resolve(),
+    )
+    expect(error).to.equal(undefined)
+    expect(await maintenance.status()).to.include({ maintainer: "bob" })
+  })
+
+  it("ends a session that is idle with what a statement of its stopped process held", async () => {
+    const { maintenance } = installed.current
+    const member = await Member.start(database.current.url)
+    await database.current.sql(
+      "create procedure slowly() language plpgsql as 'begin perform pg_advisory_lock(816); commit; end'",
+    )
+    const told = firstDraining(maintenance)
+    await withClient(database.current.url, async (client) => {
+      await client.query("select pg_advisory_lock(816)")
+      const called = member.run("call slowly()")
+      const waiting = "select from pg_locks where locktype = 'advisory' and not granted and objid = 816"
+      await until(async () => (await database.current.sql(waiting)).length > 0)
+      member.signal("SIGSTOP")
+      await client.query("select pg_advisory_unlock(816)")
+      const idle =
+        "select from pg_stat_activity where query = 'call slowly()' and state = 'idle' and datname = current_database()"
+      await until(async () => (await database.current.sql(idle)).length > 0)
+      const drain = { withinMs: 100, then: "terminate" } as const
+      await maintenance.enter("exclusive", { as: "alice", drain, acknowledgeWithinMs: 50 })
+      const [blocker] = (await told).blockers
+      expect(blocker).to.include({ transaction: `session ${blocker?.pid}`, query: "call slowly()" })
+      member.signal("SIGCONT")
+      // It had been done before.
+      expect(await called).to.equal("done")
+    })
+    expect(await member.run("select 1")).not.to.equal("done")
+    await member.stop()
+  })
+
+  it("rejects when the DataSource is destroyed, and says that the window stands", async () => {
+    await withBystander(async () => {
+      let error: unknown
+      await withMaintenance(database.current.url, {}, async ({ dataSource, maintenance }) => {
+        const told = firstDraining(maintenance)
+        const entered = errorOf(maintenance.enter("exclusive", { as: "alice", drain: forever }))
+        await told
+        await dataSource.destroy()
+        error = await entered
+      })
+      expect(error).to.be.instanceOf(EnteringInterruptedError)
+      expect((error as Error).message).to.match(
+        /^The mode is in force, but enter\(\) did not finish waiting: .*destroyed/,
+      )
+      await until(async () => (await state()).state !== "entering")
+      expect(await state()).to.deep.equal({ mode: "exclusive", state: "exclusive", isInterrupted: true })
+    })
+    const watches = await database.current.sql(
+      "select from pg_stat_activity where application_name = 'typeorm-maintenance-mode' and datname = current_database()",
+    )
+    expect(watches).to.have.length(1)
+  })
+
+  it("leaves the window, if who is in the way cannot be looked for, but not that of a task, which is not begun", async () => {
+    const { maintenance } = installed.current
+    const rename = (from: string, to: string) =>
+      database.current.sql(`alter function maintenance.${from}(integer, text) rename to ${to}`)
+    await rename("waited_for", "lost")
+    try {
+      const task = () => expect.fail("the task ran")
+      const error = (await errorOf(maintenance.during("concurrent", { as: "alice" }, task))) as Error
+      expect(error).to.be.instanceOf(EnteringInterruptedError)
+      expect(error.message).to.match(
+        /^The task was not begun, for its mode was not entered to its end: .*waited_for.*\nThe mode is what it was before\.$/,
+      )
+      expect(await state()).to.include({ mode: "normal", isInterrupted: false })
+      const left = (await errorOf(maintenance.enter("concurrent", { as: "alice" }))) as Error
+      expect(left).to.be.instanceOf(EnteringInterruptedError)
+      expect(left.message).to.match(
+        /^The mode is in force, but enter\(\) did not finish waiting: .*waited_for/,
+      )
+      expect(await state()).to.include({ mode: "concurrent", isInterrupted: true })
+    } finally {
+      await rename("lost", "waited_for")
+    }
+  })
+
+  it("is interrupted if another window lay over it for a while: it is in force, and nobody has waited", async () => {
+    const { maintenance } = installed.current
+    await withBystander(async () => {
+      const told = firstDraining(maintenance)
+      const error = errorOf(maintenance.enter("exclusive", { as: "alice", drain: forever }))
+      await told
+      const task = {
+        id: "over",
+        task: "task",
+        mode: "concurrent",
+        acting_user: "break-glass",
+        is_emergency: true,
+      }
+      await withClient(database.current.url, async (client) => {
+        // As if its watch had lost its connection.
+        await client.query("begin; update maintenance.window set instance = -1 where position = 'entering'")
+        await client.query("select maintenance.start_entering($1::jsonb)", [{ ...task, within_ms: 1000 }])
+        await client.query("select maintenance.finish('task'); commit")
+      })
+      expect(await error).to.be.instanceOf(EnteringInterruptedError)
+      expect(((await error) as Error).message).to.match(
+        /^The mode is in force, but enter\(\) did not finish waiting: another window lay over it meanwhile\./,
+      )
+      expect(await state()).to.deep.equal({ mode: "exclusive", state: "exclusive", isInterrupted: true })
+    })
+    await maintenance.leave({ as: "alice" })
+  })
+
+  it("is over if after a failover that lost it another window has the same epoch, and that is left alone", async () => {
+    const { maintenance } = installed.current
+    await withBystander(async () => {
+      const told = firstDraining(maintenance)
+      const drain = { ...forever, then: "terminate" } as const
+      const error = errorOf(maintenance.enter("exclusive", { as: "alice", drain }))
+      await told
+      const { epoch } = await maintenance.status()
+      const bobs = {
+        id: "bobs",
+        mode: "concurrent",
+        acting_user: "bob",
+        is_emergency: false,
+        within_ms: 3_600_000,
+      }
+      await withClient(database.current.url, async (client) => {
+        await client.query("begin; delete from maintenance.window")
+        await client.query(
+          "update maintenance.state set (epoch, mode, maintainer, since, window_id, made_by) = (epoch - 1, 'normal', null, null, null, 'before')",
+        )
+        const { rows } = await client.query("select maintenance.start_entering($1::jsonb) as epoch", [bobs])
+        expect(rows).to.deep.equal([{ epoch }])
+        await client.query("commit")
+      })
+      expect(await error).to.be.instanceOf(WindowEndedError)
+      expect(((await error) as Error).message).to.match(
+        / Now it is concurrent maintenance since .* by bob\.$/,
+      )
+      expect(await state()).to.deep.equal({ mode: "concurrent", state: "entering", isInterrupted: false })
+    })
+  })
+
+  it("is said to be under way, and who announces one to be there, where no instance is known", async () => {
+    const proxy = await Proxy.start(database.current.url, { dropsNotifications: true })
+    await installed.current.dataSource.destroy()
+    await withMaintenance(proxy.url, {}, async ({ maintenance }) => {
+      expect((await maintenance.status()).instances).to.deep.equal([])
+      const controller = new AbortController()
+      const { signal } = controller
+      const later = errorOf(maintenance.enter("concurrent", { as: "alice", startsInMs: 3_600_000, signal }))
+      const announced = await until(async () => (await maintenance.status()).announced)
+      expect(announced).to.include({ isInterrupted: false })
+      await withBystander(async () => {
+        const told = firstDraining(maintenance)
+        const now = errorOf(maintenance.enter("exclusive", { as: "alice", drain: forever, signal }))
+        await told
+        expect(await maintenance.status()).to.include({ state: "entering", isInterrupted: false })
+        controller.abort()
+        await now
+      })
+      await later
+    })
+    await installed.current.dataSource.initialize()
+    await proxy.stop()
+  })
+
+  it("terminates nobody once the window was left, where the state is only polled", async () => {
+    const proxy = await Proxy.start(database.current.url, { dropsNotifications: true })
+    await withMaintenance(proxy.url, {}, async ({ maintenance }) => {
+      await withBystander(async (rollBack) => {
+        const told = firstDraining(maintenance)
+        const drain = { withinMs: 300, then: "terminate" } as const
+        const error = errorOf(maintenance.enter("exclusive", { as: "alice", drain }))
+        await told
+        await installed.current.maintenance.leave({ as: "break-glass" })
+        expect(await error).to.be.instanceOf(WindowEndedError)
+        await rollBack()
+      })
+    })
+    await proxy.stop()
+  })
+
+  it("ends nothing of the maintainer's in a process that is slow to say so", async () => {
+    const { maintenance } = installed.current
+    const member = await Member.start(database.current.url)
+    expect(await member.run("begin", "alice")).to.equal("done")
+    expect(await member.run("insert into audit (note) values ('slow')", "alice")).to.equal("done")
+    member.signal("SIGSTOP")
+    const drain = { withinMs: 0, then: "terminate" } as const
+    const entered = maintenance.enter("exclusive", { as: "alice", drain, ...patient })
+    await entering()
+    member.signal("SIGCONT")
+    await entered
+    expect(await member.run("commit", "alice")).to.equal("done")
+    await member.stop()
+  })
+
+  it("does not wait for a statement of the maintainer's that commits by itself", async () => {
+    const { dataSource, maintenance } = installed.current
+    const runner = dataSource.createQueryRunner()
+    const key = "pg_advisory_lock(815)"
+    await withClient(database.current.url, async (client) => {
+      await client.query(`select ${key}`)
+      const running = maintenance.runAs("alice", () =>
+        runner.query(`do $$ begin perform ${key}; commit; end $$`),
+      )
+      await heldGate()
+      await maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 0, then: "terminate" } })
+      await client.query("select pg_advisory_unlock_all()")
+      await running
+      await maintenance.runAs("alice", () => runner.query("select pg_advisory_unlock_all()"))
+    })
+    await runner.release()
+  })
+
+  describe("by an instance that takes the backend of somebody else for one of the maintainer's", () => {
+    let member: Member
+    let barrier: Barrier
+    let running: Promise<string>
+    let pid: number | undefined
+    before(async () => {
+      member = await Member.start(database.current.url)
+    })
+    beforeEach(async () => {
+      barrier = await Barrier.close(database.current.url, "817")
+      running = member.run(`do $$ begin perform pg_advisory_xact_lock(${barrier.key}); commit; end $$`)
+      ;[pid] = await barrier.waiting()
+    })
+    afterEach(() => database.current.sql("drop trigger claim on maintenance.instance"))
+    after(() => member.stop())
+
+    /** As if each had had a connection since then, and not noticed that it is gone, and its process id another's. */
+    const claimed = (since: string) =>
+      database.current.sql(
+        `create or replace function claim() returns trigger language plpgsql as $$ begin
+           new.pool := array[${pid}]; new.unrestricted := array[true];
+           new.connected := array(select ${since} from pg_stat_activity where pid = ${pid}); return new; end $$;
+         create trigger claim before update on maintenance.instance for each row execute function claim()`,
+      )
+
+    it("waits for it if it is younger than the connection that is meant", async () => {
+      const { maintenance } = installed.current
+      await claimed("backend_start - interval '1 hour'")
+      const told = firstDraining(maintenance)
+      const entered = maintenance.enter("concurrent", { as: "alice" })
+      expect((await told).blockers.map((blocker) => blocker.pid)).to.deep.equal([pid])
+      expect(await state()).to.include({ state: "entering" })
+      await barrier.open()
+      await entered
+      expect(await running).to.equal("done")
+    })
+
+    it("would not wait for it if it were as old", async () => {
+      await claimed("backend_start")
+      await installed.current.maintenance.enter("concurrent", { as: "alice" })
+      await barrier.open()
+      expect(await running).to.equal("done")
+    })
+  })
+
+  /** Resolves when a statement is under way that holds the gate for longer than a transaction. */
+  const heldGate = async () => {
+    const waiting = "select from pg_locks where locktype = 'advisory' and not granted and objid = 815"
+    await until(async () => (await database.current.sql(waiting)).length > 0)
+  }
+})

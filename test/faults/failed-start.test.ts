@@ -1,0 +1,40 @@
+import { expect } from "chai"
+import { fork } from "node:child_process"
+import { once } from "node:events"
+import { join } from "node:path"
+import { withMaintenance } from "../support/data-source"
+import { useDatabase } from "../support/database"
+import type { causes } from "../support/failing-start"
+import { until } from "../support/until"
+
+const codes: Record<keyof typeof causes, string> = {
+  "currentUser returns a promise": "MAINTENANCE_SETUP",
+  "currentUser returns no number": "MAINTENANCE_SETUP",
+  "currentUser throws": "MAINTENANCE_SETUP",
+  "there is no schema": "MAINTENANCE_SETUP",
+  "the schema is another's": "MAINTENANCE_SETUP",
+  "an entity has no key": "MissingPrimaryColumnError",
+  "it may not synchronize in this mode": "MAINTENANCE_ACCESS_REFUSED",
+}
+
+describe("A DataSource that does not initialize", () => {
+  const database = useDatabase()
+  before(async () => {
+    await database.current.sql("create schema garden; create table garden.visit (id int)")
+    await withMaintenance(database.current.url, {}, ({ maintenance }) =>
+      maintenance.enter("exclusive", { as: "alice" }),
+    )
+  })
+
+  for (const [cause, code] of Object.entries(codes)) {
+    it(`leaves nothing that keeps its process, nor a connection, when ${cause}`, async () => {
+      const child = fork(join(__dirname, "../support/failing-start.js"), [database.current.url, cause])
+      const [[message], [exitCode]] = await Promise.all([once(child, "message"), once(child, "exit")])
+      expect(message).to.equal(code)
+      expect(exitCode).to.equal(0)
+      const own =
+        "select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+      await until(async () => (await database.current.sql(own)).length === 0)
+    })
+  }
+})

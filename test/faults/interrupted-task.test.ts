@@ -1,0 +1,199 @@
+import { expect } from "chai"
+import { AsyncResource } from "node:async_hooks"
+import { hostname } from "node:os"
+import { NotMaintainerError } from "../../src"
+import { useMaintenance, withMaintenance } from "../support/data-source"
+import { useDatabase, withClient } from "../support/database"
+import { enterSql } from "../support/enter-sql"
+import { errorOf } from "../support/error-of"
+import { Member } from "../support/members"
+import { openShop } from "../support/shop"
+import { warning } from "../support/warning"
+import { statusThat } from "../support/until"
+
+describe("A during() whose process is gone", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  before(() => openShop(database.current))
+  afterEach(async () => {
+    const { maintenance } = installed.current
+    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
+  })
+
+  const read = () => errorOf(installed.current.dataSource.query("select 1"))
+
+  /** What another task of alice comes to, which is none within that of whom calls what this returns. */
+  const beside = () =>
+    AsyncResource.bind(() =>
+      errorOf(installed.current.maintenance.during("concurrent", { as: "alice" }, () => undefined)),
+    )
+
+  /** Kills a process in the middle of a task of alice, and hands on its process id. */
+  const killed = async (mode: "concurrent" | "exclusive", reason: string): Promise<number> => {
+    const member = await Member.start(database.current.url)
+    // So that it goes on until it is killed.
+    await withClient(database.current.url, async (client) => {
+      await client.query("select pg_advisory_lock(7)")
+      const sql = "select pg_advisory_lock(7)"
+      const done = errorOf(member.act({ during: mode, options: { as: "alice", reason }, sql }))
+      const running = await statusThat(
+        installed.current.maintenance,
+        (report) => report.reason === reason && report.state !== "entering",
+      )
+      expect(running).to.include({ mode, isInterrupted: false })
+      member.signal("SIGKILL")
+      await done
+    })
+    await statusThat(installed.current.maintenance, ({ instances }) => instances.length === 1)
+    return member.pid
+  }
+
+  it("is seen to be interrupted, named, and taken over by the next one; what was before it is there again after that", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("exclusive", { as: "alice", reason: "move" })
+    expect(await read()).to.have.property("code", "MAINTENANCE_ACCESS_REFUSED")
+    const pid = await killed("concurrent", "look")
+    expect(await maintenance.status()).to.include({
+      mode: "concurrent",
+      reason: "look",
+      state: "concurrent",
+      isInterrupted: true,
+    })
+    const warned = warning(/is taken over\.$/)
+    await maintenance.during("concurrent", { as: "alice" }, async () => {
+      expect(await maintenance.status()).to.include({
+        mode: "concurrent",
+        reason: "move",
+        isInterrupted: false,
+      })
+    })
+    expect(await warned).to.match(
+      new RegExp(
+        `^The task of process ${pid} on ${hostname()}, since .*Z, was interrupted, for that process is gone\\.`,
+      ),
+    )
+    expect(await maintenance.status()).to.include({
+      mode: "exclusive",
+      reason: "move",
+      isInterrupted: false,
+    })
+    expect(await read()).to.have.property("code", "MAINTENANCE_ACCESS_REFUSED")
+  })
+
+  it("is taken over by enter() at once, which goes on from what was before it", async () => {
+    const { maintenance } = installed.current
+    const { since } = await maintenance.enter("exclusive", { as: "alice", reason: "move" })
+    await killed("concurrent", "look")
+    await maintenance.enter("exclusive", { as: "alice" })
+    const report = await maintenance.status()
+    expect(report).to.include({ mode: "exclusive", reason: "move", isInterrupted: false })
+    expect(report.since).to.deep.equal(since)
+    expect(await read()).to.have.property("code", "MAINTENANCE_ACCESS_REFUSED")
+  })
+
+  it("is taken over by an emergency user, and is there again after that, as interrupted as before", async () => {
+    const { maintenance } = installed.current
+    await killed("concurrent", "look")
+    await maintenance.during("exclusive", { as: "break-glass" }, async () => {
+      expect(await maintenance.status()).to.include({ mode: "exclusive", isInterrupted: false })
+    })
+    expect(await maintenance.status()).to.include({ mode: "concurrent", reason: "look", isInterrupted: true })
+    await maintenance.leave({ as: "alice" })
+    expect(await maintenance.status()).to.include({ mode: "normal", isInterrupted: false })
+  })
+
+  it("is not another that runs, which is named, also when its watch was cut off meanwhile", async () => {
+    const { maintenance } = installed.current
+    const refused = new RegExp(
+      `^Mode not changed: another task of alice \\(process ${process.pid} on ${hostname()}, since .*Z\\) is running, since `,
+    )
+    await withMaintenance(database.current.url, {}, async (other) => {
+      const secondOne = beside()
+      await other.maintenance.during("concurrent", { as: "alice" }, async () => {
+        const refusal = await secondOne()
+        expect(refusal).to.be.instanceOf(NotMaintainerError).with.property("message").match(refused)
+        expect((refusal as NotMaintainerError).task).to.include({
+          host: hostname(),
+          pid: process.pid,
+          isGone: false,
+        })
+        const before = (await maintenance.status()).instances.map(({ id }) => id)
+        await database.current.sql(
+          "select pg_terminate_backend(pid, 60000) from pg_stat_activity " +
+            "where application_name = 'typeorm-maintenance-mode' and datname = current_database()",
+        )
+        await statusThat(
+          installed.current.maintenance,
+          ({ instances }) => instances.length === 2 && instances.every(({ id }) => !before.includes(id)),
+        )
+        expect(await maintenance.status()).to.include({ mode: "concurrent", isInterrupted: false })
+        expect(await secondOne())
+          .to.be.instanceOf(NotMaintainerError)
+          .with.property("message")
+          .match(refused)
+      })
+    })
+    expect(await maintenance.status()).to.include({ mode: "normal" })
+  })
+
+  it("is waited for, in case it comes back: then the next one is refused as ever, and no window is lost", async () => {
+    const { maintenance } = installed.current
+    await withMaintenance(database.current.url, {}, async (other) => {
+      const secondOne = beside()
+      const move = "update maintenance.window set instance"
+      await other.maintenance.during("exclusive", { as: "alice", reason: "first" }, async () => {
+        // As if its watch had been lost, and its process had not noticed yet.
+        const [task] = await database.current.sql<{ instance: number }>(
+          "select instance from maintenance.window where task is not null and position = 'standing'",
+        )
+        await database.current.sql(`${move} = -1`)
+        expect(await maintenance.status()).to.include({ isInterrupted: true })
+        const next = secondOne()
+        await database.current.sql("select pg_sleep(0.6)")
+        await database.current.sql(`${move} = $1`, [task?.instance])
+        expect(await next).to.be.instanceOf(NotMaintainerError)
+        expect(await maintenance.status()).to.include({
+          mode: "exclusive",
+          reason: "first",
+          isInterrupted: false,
+        })
+      })
+    })
+  })
+
+  it("is taken over with the one around it, whose process is gone, too: what was before both is there again", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("exclusive", { as: "alice", reason: "move" })
+    const alices = { mode: "concurrent", acting_user: "alice", instance: -1 } as const
+    await database.current.sql(enterSql({ ...alices, id: "one", task: "outer", reason: "outer" }))
+    await database.current.sql(
+      enterSql({ ...alices, id: "other", task: "inner", within_task: "outer", reason: "inner" }),
+    )
+    expect(await maintenance.status()).to.include({ reason: "inner", isInterrupted: true })
+    await database.current.sql("select maintenance.give_up(-1)")
+    await maintenance.during("concurrent", { as: "alice" }, async () => {
+      expect(await maintenance.status()).to.include({ reason: "move", isInterrupted: false })
+      // Nor does either end that, if it goes on after all.
+      for (const task of ["inner", "outer"])
+        expect(await database.current.sql("select maintenance.finish($1) as epoch", [task])).to.deep.equal([
+          { epoch: null },
+        ])
+    })
+    expect(await maintenance.status()).to.include({ mode: "exclusive", reason: "move" })
+  })
+
+  it("is not known to be gone where its instance is not known", async () => {
+    await database.current.sql(
+      enterSql({ id: "call", mode: "concurrent", acting_user: "alice", task: "task" }),
+    )
+    await database.current.sql("select maintenance.end_entering(epoch, 'call') from maintenance.state")
+    expect(await installed.current.maintenance.status()).to.include({
+      mode: "concurrent",
+      isInterrupted: false,
+    })
+    await database.current.sql("select maintenance.finish('task')")
+    expect(
+      await database.current.sql("select from maintenance.window where position <> 'over'"),
+    ).to.deep.equal([])
+  })
+})

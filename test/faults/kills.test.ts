@@ -1,0 +1,253 @@
+import { expect } from "chai"
+import type { MaintenanceReport, Mode } from "../../src"
+import { withoutWaiting } from "../race/broken-variants"
+import { useMaintenance } from "../support/data-source"
+import { useDatabase, withClient } from "../support/database"
+import type { Hold, Step } from "../support/hold"
+import { ledgerSql, post, posted, postSql } from "../support/ledger"
+import type { Action } from "../support/member"
+import { nothingStray, stray } from "../support/pool"
+import { type ProxiedMember, Reserve } from "../support/proxied-member"
+import { notWaiting, windowOf } from "../support/window"
+import { statusThat, until } from "../support/until"
+
+/** What a state may be, and how many changes after the one that was there before. */
+interface Found {
+  readonly mode: Mode
+  readonly maintainer?: string
+  readonly changes: number
+  readonly expires?: true
+}
+
+/** Something that is done to the mode, by alice. */
+interface Change {
+  readonly action: Action
+  /** Whether she has a window before. */
+  readonly isHers?: boolean
+  /** Whether somebody else has a transaction open. */
+  readonly isBlocked?: boolean
+  /** Whether, besides, each step arrives, and only the answer does not: to the server, it is as before the next step. */
+  readonly isTriedTwice?: boolean
+  /** Whether the window is that of a process, which is to end it. */
+  readonly isTask?: boolean
+  readonly outcome?: string
+  /** All that is found afterwards, wherever it is broken off. */
+  readonly found: readonly Found[]
+}
+
+const as = "alice"
+const normal = { mode: "normal", changes: 0 } as const
+const hers = { mode: "concurrent", maintainer: as, changes: 0 } as const
+const entered = { ...hers, changes: 1 } as const
+
+const changes: Record<string, Change> = {
+  "enters a mode": { action: { enter: "concurrent", options: { as } }, found: [normal, entered] },
+  "switches the mode": {
+    action: { enter: "exclusive", options: { as } },
+    isHers: true,
+    found: [hers, { ...entered, mode: "exclusive" }],
+  },
+  "enters a mode, and terminates who is in the way": {
+    action: { enter: "exclusive", options: { as, drain: { withinMs: 0, then: "terminate" } } },
+    isBlocked: true,
+    found: [normal, { ...entered, mode: "exclusive" }],
+  },
+  "enters a mode, and abandons that": {
+    action: { enter: "exclusive", options: { as, drain: { withinMs: 0, then: "abandon" } } },
+    isBlocked: true,
+    outcome: "DrainTimeoutError",
+    found: [normal, { ...entered, mode: "exclusive" }, { ...normal, changes: 2 }],
+  },
+  "leaves it": {
+    action: { leave: { as } },
+    isHers: true,
+    isTriedTwice: true,
+    found: [hers, { ...normal, changes: 1 }],
+  },
+  "extends a window": {
+    action: { extend: { as, expiresInMs: 2 ** 31 - 1 } },
+    isHers: true,
+    found: [hers, { ...hers, expires: true }],
+  },
+  "hands a window over": {
+    action: { transfer: { as, to: "bob" } },
+    isHers: true,
+    found: [hers, { ...entered, maintainer: "bob" }],
+  },
+  "does something during a window": {
+    action: { during: "concurrent", options: { as }, sql: "select 1" },
+    isTask: true,
+    found: [normal, entered, { ...normal, changes: 2 }],
+  },
+}
+
+/** What the writes of others come to. */
+const outcomes = { normal: "done", concurrent: "WriteVetoedError", exclusive: "AccessRefusedError" } as const
+
+/** What is written, and what has been sent before that is broken off. */
+interface Write {
+  readonly step: Step
+  readonly before?: readonly string[]
+  readonly sql: string
+}
+
+const commit: Write = { step: "message", before: ["begin", postSql], sql: "commit" }
+const writes: Record<string, Write> = {
+  "a statement": { step: "message", sql: postSql },
+  "a transaction": commit,
+  "a procedure that commits": { step: "request", sql: "call post('x')" },
+}
+
+describe("kill -9 of a process, at every step that it takes towards the server", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  const reserve = new Reserve(() => database.current.url)
+  before(async () => {
+    await database.current.sql(ledgerSql)
+    database.current.beforeDrop(() => reserve.empty())
+  })
+  afterEach(async () => {
+    await reserve.clear()
+    const { maintenance } = installed.current
+    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
+  })
+
+  /** Runs while somebody, without the plugin, has a transaction open that has written. */
+  const whileBlocked = (work: () => Promise<void>): Promise<void> =>
+    withClient(database.current.url, async (client) => {
+      client.on("error", () => undefined)
+      await client.query(`begin; ${postSql}`)
+      await work()
+    })
+
+  /** Has a member do something until it comes to a step; false if it was done before that. */
+  const isReached = async (
+    { member }: ProxiedMember,
+    action: Action,
+    { hold, outcome = "done" }: { hold: Hold; outcome?: string | undefined },
+  ): Promise<boolean> => {
+    const done = member.act(action)
+    done.catch(() => undefined)
+    const came = await Promise.race([done, hold.reached])
+    if (came === undefined) return true
+    hold.pass()
+    expect(came).to.equal(outcome)
+    return false
+  }
+
+  /** A process that knows the mode: leave() does not wait for that. */
+  const nextOne = async (): Promise<ProxiedMember> => {
+    const one = await reserve.next()
+    const { maintenance } = installed.current
+    const isKnown = ({ epoch, instances }: MaintenanceReport) =>
+      instances.every((each) => each.epoch === epoch)
+    await until(async () => isKnown(await maintenance.status()))
+    return one
+  }
+
+  const assertWorks = async (report: MaintenanceReport): Promise<void> => {
+    const { dataSource, maintenance } = installed.current
+    const rows = await posted(database.current)
+    expect(await post(dataSource)).to.equal(outcomes[report.mode])
+    expect(await posted(database.current)).to.equal(rows + (report.mode === "normal" ? 1 : 0))
+    expect(await stray(dataSource, database.current)).to.deep.equal(nothingStray)
+    for (const who of [report.maintainer ?? as, "break-glass"]) {
+      const { unacknowledged } = await maintenance.enter("exclusive", { as: who })
+      expect(unacknowledged).to.deep.equal([])
+      expect(await maintenance.status()).to.include({
+        state: "exclusive",
+        maintainer: who,
+        isInterrupted: false,
+      })
+      expect(await post(dataSource)).to.equal(outcomes.exclusive)
+    }
+    await maintenance.leave({ as: "break-glass" })
+    expect(await post(dataSource)).to.equal("done")
+  }
+
+  for (const [name, change] of Object.entries(changes)) {
+    const { action, isHers, isBlocked, isTriedTwice, isTask, outcome, found } = change
+    it(`that ${name} leaves what was before, or what is to be, and others go on`, async () => {
+      const { maintenance } = installed.current
+      const seen = new Set<Found>()
+      let isDone = false
+      for (let step = 1; !isDone; step++) {
+        for (const arrives of isTriedTwice ? [false, true] : [false]) {
+          const one = await nextOne()
+          const before = isHers
+            ? await maintenance.enter("concurrent", { as, reason: "rebuild" })
+            : await maintenance.status()
+          const hold = one.proxy.holdAt(step, "request")
+          const run = async () => {
+            isDone = !(await isReached(one, action, { hold, outcome }))
+            if (arrives) hold.pass()
+            await one.kill()
+          }
+          await (isBlocked ? whileBlocked(run) : run())
+
+          const report = await maintenance.status()
+          const what = found.find(
+            ({ mode, maintainer, changes: count, expires }) =>
+              report.mode === mode &&
+              report.maintainer === maintainer &&
+              report.epoch === before.epoch + count &&
+              (report.expiresAt !== undefined) === (expires ?? false),
+          )
+          expect(what, `${JSON.stringify(report)} at step ${step}`).not.to.equal(undefined)
+          seen.add(what as Found)
+          if (what === found[0]) expect(windowOf(report)).to.deep.equal(windowOf(before))
+          const hasArrived = (call: string) => hold.arrived.some((bytes) => bytes.includes(`${call}(`))
+          const isInterrupted =
+            hasArrived("start_entering") && (isTask || !hasArrived("end_entering")) && what?.changes === 1
+          expect(report).to.include({ state: report.mode, isInterrupted })
+          await assertWorks(report)
+        }
+      }
+      expect([...seen]).to.have.members([...found])
+    })
+  }
+
+  /** Has a writer killed at every step, while a window is entered; tells of what was stored once it had been. */
+  const leaks = async ({ step: counted, before = [], sql }: Write): Promise<string[]> => {
+    const { maintenance } = installed.current
+    const leaked: string[] = []
+    let isDone = false
+    for (let step = 1; !isDone && leaked.length === 0; step++) {
+      const one = await nextOne()
+      expect(await one.member.act({ sql: before })).to.equal("done")
+      const hold = one.proxy.holdAt(step, counted)
+      isDone = !(await isReached(one, { sql: [sql] }, { hold }))
+      const entering = maintenance
+        .enter("concurrent", { as, drain: notWaiting })
+        .then(() => posted(database.current))
+      let report = await statusThat(maintenance, ({ mode }) => mode !== "normal")
+      const holders = await database.current.sql("select maintenance.holders($1)", [report.epoch])
+      if (holders.length === 0) await entering
+      // Every other time it does arrive, and only the answer does not.
+      if (step % 2 === 0) hold.pass()
+      await one.kill()
+      const rows = await entering
+      const rowsLater = await posted(database.current)
+      if (rowsLater !== rows) leaked.push(`${rowsLater - rows} at step ${step}`)
+      report = await maintenance.status()
+      expect(report).to.include({ mode: "concurrent", isInterrupted: false })
+      await assertWorks(report)
+    }
+    return leaked
+  }
+
+  for (const [name, write] of Object.entries(writes)) {
+    it(`that writes by ${name} stores it or not, and nothing once a window has been entered`, async () => {
+      expect(await leaks(write)).to.deep.equal([])
+    })
+  }
+
+  it("is seen to leak if enter() does not wait for who holds the gate", async () => {
+    const restore = await withoutWaiting(database.current)
+    try {
+      expect(await leaks(commit)).not.to.deep.equal([])
+    } finally {
+      await restore()
+    }
+  })
+})

@@ -1,0 +1,152 @@
+import { expect } from "chai"
+import type { Client } from "pg"
+import { StateUnavailableError } from "../../src"
+import { channelOf, lockKeys } from "../../src/state/schema"
+import { useMaintenance, withMaintenance } from "../support/data-source"
+import { useDatabase, withClient } from "../support/database"
+import { errorOf } from "../support/error-of"
+import { openShop } from "../support/shop"
+import { warning } from "../support/warning"
+
+describe("While somebody has locked the state", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  before(() => openShop(database.current))
+  afterEach(async () => {
+    const { maintenance } = installed.current
+    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
+  })
+
+  const withLock = <T>(text: string, work: (pid: number, client: Client) => Promise<T>) =>
+    withClient(database.current.url, async (client) => {
+      client.on("error", () => undefined)
+      await client.query(`begin; ${text}`)
+      const { rows } = await client.query<{ pid: number }>("select pg_backend_pid() as pid")
+      return work((rows[0] as { pid: number }).pid, client)
+    })
+
+  it("the mode is not changed, the error names who it is, and the state is read and enforced", async function () {
+    this.timeout(40_000)
+    const { dataSource, maintenance } = installed.current
+    const { epoch } = await maintenance.enter("concurrent", { as: "alice" })
+    await withLock("select from maintenance.state for update", async (pid) => {
+      const error = await errorOf(maintenance.leave({ as: "alice" }))
+      expect(error).to.be.instanceOf(StateUnavailableError)
+      expect((error as Error).message).to.match(
+        new RegExp(
+          '^Mode not changed: others have locked the state in "maintenance"\\.state, which nothing but this package should do\\.\n' +
+            `- backend ${pid} \\(idle in transaction\\)\nEnd it`,
+        ),
+      )
+      expect(await maintenance.status()).to.include({ mode: "concurrent", epoch })
+      const veto = await errorOf(dataSource.query("insert into audit (note) values ('veto')"))
+      expect(veto).to.have.property("code", "MAINTENANCE_WRITE_VETOED")
+    })
+    await maintenance.leave({ as: "alice" })
+  })
+
+  it("so that it cannot be read, it is said by whom, once, to who asks, and to who waits for a commit", async () => {
+    const { dataSource, maintenance } = installed.current
+    await withLock("lock table maintenance.state in access exclusive mode", async (pid, client) => {
+      const says = new RegExp(
+        '^The maintenance state cannot be read, and commits wait: others have locked the state in "maintenance"\\.state, .*\\.\n' +
+          `- backend ${pid} \\(`,
+      )
+      const warned = warning(says)
+      await database.current.sql(`select pg_notify('${channelOf("maintenance")}', 'expiry')`)
+      const writing = dataSource.query("insert into audit (note) values ('crate')")
+      const error = await errorOf(maintenance.status())
+      expect(error).to.be.instanceOf(StateUnavailableError)
+      expect((error as Error).message).to.match(says)
+      await warned
+      await client.query("rollback")
+      await writing
+    })
+  })
+
+  it("a during() that is done says who it is, and ends the window when that is over", async () => {
+    const { maintenance } = installed.current
+    const said = new Promise<string>((resolve) => {
+      const listen = ({ message }: Error) => {
+        if (!message.startsWith("The maintenance state cannot be read or changed; it is tried for 29")) return
+        process.removeListener("warning", listen)
+        resolve(message)
+      }
+      process.on("warning", listen)
+    })
+    await withClient(database.current.url, async (client) => {
+      const { rows } = await client.query<{ pid: number }>("select pg_backend_pid() as pid")
+      const done = maintenance.during("concurrent", { as: "alice" }, () =>
+        client.query("begin; select from maintenance.state for update"),
+      )
+      expect(await said).to.include(`\n- backend ${rows[0]?.pid} (idle in transaction)`)
+      await client.query("rollback")
+      await done
+    })
+    expect(await maintenance.status()).to.include({ mode: "normal" })
+  })
+
+  it("enter() is broken off by an AbortSignal, and nothing is changed", async () => {
+    const { maintenance } = installed.current
+    const { epoch } = await maintenance.status()
+    await withLock("select from maintenance.state for update", async (_, client) => {
+      const controller = new AbortController()
+      const reason = new Error("no more")
+      const error = errorOf(maintenance.enter("concurrent", { as: "alice", signal: controller.signal }))
+      await client.query(`do $$ begin
+        while not exists (select from pg_locks where locktype = 'advisory' and objsubid = 1) loop
+          perform pg_sleep(0.005);
+        end loop; end $$`)
+      controller.abort(reason)
+      expect(await error).to.equal(reason)
+    })
+    expect(await maintenance.status()).to.include({ mode: "normal", epoch })
+  })
+
+  it("it is waited for, if that is over soon", async () => {
+    const { maintenance } = installed.current
+    const entered = await withLock("select from maintenance.state for update", async (_, client) => {
+      const entering = maintenance.enter("concurrent", { as: "alice" })
+      // Longer than one attempt takes.
+      await client.query("select pg_sleep(0.4); rollback")
+      return entering
+    })
+    expect(entered).to.include({ mode: "concurrent" })
+  })
+
+  it("the DataSource is destroyed all the same, though even reading the state waits", async () => {
+    await withMaintenance(database.current.url, {}, async ({ dataSource, maintenance }) => {
+      await withLock("lock table maintenance.state in access exclusive mode", async (pid, client) => {
+        const error = errorOf(maintenance.status())
+        await client.query(`do $$ begin
+          while not exists (select from pg_stat_activity where ${pid} = any (pg_blocking_pids(pid))) loop
+            perform pg_sleep(0.005); perform pg_stat_clear_snapshot();
+          end loop; end $$`)
+        await dataSource.destroy()
+        expect(await error).to.be.instanceOf(Error)
+      })
+    })
+  })
+
+  for (const isolation of ["read committed", "repeatable read"] as const) {
+    it(`by what it shared, a transaction is not prepared: at the end of a window, ${isolation}`, async () => {
+      const { dataSource, maintenance } = installed.current
+      const { expiresAt } = await maintenance.enter("concurrent", { as: "alice", expiresInMs: 1000 })
+      const runner = dataSource.createQueryRunner()
+      await runner.query(`begin isolation level ${isolation}`)
+      await runner.query("insert into audit (note) values ('prepared')")
+      // Nobody puts into the row that it has ended.
+      await withLock(`select pg_advisory_xact_lock_shared(${lockKeys("maintenance").hold})`, async () => {
+        await database.current.sql("select pg_sleep_until($1)", [expiresAt])
+        const error = await errorOf(runner.query(`prepare transaction 'shared_${process.pid}'`))
+        expect(error).to.have.property("code", "40001")
+      })
+      await runner.release()
+      const prepared = await database.current.sql(
+        "select from pg_prepared_xacts where database = current_database()",
+      )
+      expect(prepared).to.have.length(0)
+      expect(await maintenance.status()).to.include({ mode: "normal" })
+    })
+  }
+})

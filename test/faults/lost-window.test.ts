@@ -1,0 +1,249 @@
+import { expect } from "chai"
+import {
+  type EndedBecause,
+  type EnterOptions,
+  type Maintenance,
+  type MaintenanceReport,
+  maintenanceSchemaSql,
+  WindowEndedError,
+} from "../../src"
+import { useMaintenance, withMaintenance } from "../support/data-source"
+import { useDatabase, withClient } from "../support/database"
+import { firstDraining } from "../support/draining"
+import { errorOf } from "../support/error-of"
+import { warning } from "../support/warning"
+
+const iso = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`
+
+const replaced =
+  "the state was replaced from outside, as by a restore, or a failover to a server that had not got its last changes"
+
+/** Puts the state back to one without a window, as pg_restore --clean does. */
+const restore = (url: string) =>
+  withClient(url, (client) => client.query(`drop schema maintenance cascade; ${maintenanceSchemaSql()}`))
+
+/** What ends a window that alice holds, and what she is told of it. */
+interface Loss {
+  readonly name: string
+  readonly options?: EnterOptions
+  readonly lose: (maintenance: Maintenance, url: string) => Promise<unknown>
+  readonly says: string
+  readonly because: EndedBecause
+  /** Who did it. Default: nobody. */
+  readonly by?: string
+}
+
+const ended = (maintenance: Maintenance) =>
+  new Promise<void>((resolve) => {
+    const stop = maintenance.on("change", ({ mode }) => {
+      if (mode !== "normal") return
+      stop()
+      resolve()
+    })
+  })
+
+/** The status, also while the watch connects anew because its registration is gone. */
+const statusOf = async (maintenance: Maintenance): Promise<MaintenanceReport> =>
+  maintenance.status().catch(() => statusOf(maintenance))
+
+const loseByRestore: Loss["lose"] = async (maintenance, url) => {
+  await restore(url)
+  await statusOf(maintenance)
+}
+
+const losses: Loss[] = [
+  {
+    name: "has expired",
+    because: "expired",
+    options: { expiresInMs: 1000 },
+    lose: ended,
+    says: `it expired at ${iso}\\. The mode is normal\\.`,
+  },
+  {
+    name: "was left",
+    because: "left",
+    by: "break-glass",
+    lose: (maintenance) => maintenance.leave({ as: "break-glass" }),
+    says: `break-glass ended it at ${iso}\\. The mode is normal\\.`,
+  },
+  {
+    name: "was left, and was tied to the process",
+    because: "left",
+    by: "break-glass",
+    options: { heldWhile: "alive" },
+    lose: (maintenance) => maintenance.leave({ as: "break-glass" }),
+    says: `break-glass ended it at ${iso}\\. The mode is normal\\.`,
+  },
+  {
+    name: "was tied to a process of which nothing was heard",
+    because: "lost",
+    options: { heldWhile: "alive" },
+    lose: async (maintenance, url) => {
+      const over = ended(maintenance)
+      await withClient(url, (client) =>
+        client.query(
+          "with silent as (update maintenance.window set expires_at = clock_timestamp() where position <> 'over') " +
+            "update maintenance.state set expires_at = clock_timestamp(); notify \"maintenance\", 'expiry'",
+        ),
+      )
+      await statusOf(maintenance)
+      await over
+    },
+    says: `it ended at ${iso} because nothing was heard of its process for 30000 ms\\. The mode is normal\\.`,
+  },
+  {
+    name: "was taken over",
+    because: "taken over",
+    by: "break-glass",
+    lose: (maintenance) => maintenance.enter("concurrent", { as: "break-glass", reason: "urgent" }),
+    says: `break-glass took it over at ${iso}\\. Now it is concurrent maintenance since ${iso} by break-glass \\(urgent\\)\\.`,
+  },
+  {
+    name: "was handed over",
+    because: "handed over",
+    by: "alice",
+    lose: (maintenance) => maintenance.transfer({ as: "alice", to: "bob" }),
+    says: `it was handed over to bob by alice at ${iso}\\. Now it is concurrent maintenance since ${iso} by bob( \\(rebuild\\))?\\.`,
+  },
+  {
+    name: "was in what a restore has replaced",
+    because: "replaced",
+    lose: loseByRestore,
+    says: `${replaced}\\. The mode is normal\\.`,
+  },
+]
+
+describe("A window that is gone", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  afterEach(async () => {
+    const { maintenance } = installed.current
+    if ((await statusOf(maintenance)).mode !== "normal") await maintenance.leave({ as: "break-glass" })
+  })
+  const expectToSay = (
+    error: unknown,
+    says: string,
+    { because, by }: { because: EndedBecause; by?: string | undefined },
+  ) => {
+    expect(error).to.be.instanceOf(WindowEndedError)
+    const { message, endedBecause, endedBy, endedAt } = error as WindowEndedError
+    expect(message).to.match(new RegExp(`^${says}$`))
+    expect({ endedBecause, endedBy }).to.deep.equal({ endedBecause: because, endedBy: by })
+    if (because === "replaced") expect(endedAt).to.equal(undefined)
+    else expect(message).to.include(because === "switched" ? "" : (endedAt as Date).toISOString())
+  }
+
+  for (const { name, options, lose, says, because, by } of losses) {
+    it(`is said to be, and why, to the task that it was for, if it ${name}`, async () => {
+      const { maintenance } = installed.current
+      const task = maintenance.during("concurrent", { as: "alice", ...options }, () =>
+        lose(maintenance, database.current.url),
+      )
+      const stored = " What the task has committed is stored\\."
+      expectToSay(
+        await errorOf(task),
+        `The maintenance was over before its task was done: ${says}${stored}`,
+        {
+          because,
+          by,
+        },
+      )
+    })
+
+    // The one is abandoned before; in the middle of the other the state cannot be read.
+    if (options?.expiresInMs !== undefined || lose === loseByRestore) continue
+    it(`is said to be, and why, to who is entering it still, if it ${name}`, async () => {
+      const { maintenance } = installed.current
+      await withClient(database.current.url, async (client) => {
+        await client.query("begin; select 1")
+        const told = firstDraining(maintenance)
+        const drain = { withinMs: 2 ** 31 - 1, then: "abandon" } as const
+        const error = errorOf(maintenance.enter("concurrent", { as: "alice", drain, ...options }))
+        await told
+        await lose(maintenance, database.current.url)
+        expectToSay(await error, `The maintenance was over before it was entered to its end: ${says}`, {
+          because,
+          by,
+        })
+      })
+    })
+  }
+
+  for (const { name, options, lose, says } of losses) {
+    it(`is said to be, and why, in a process warning to who has entered it, if it ${name}`, async () => {
+      const { maintenance } = installed.current
+      const warned = warning(/^The maintenance by alice \(rebuild\) is over: /)
+      await maintenance.enter("concurrent", { as: "alice", reason: "rebuild", ...options })
+      // By another process, as it were.
+      const { url } = database.current
+      await withMaintenance(url, {}, (other) => lose(other.maintenance, url))
+      await statusOf(maintenance)
+      expect(await warned).to.match(new RegExp(`^The maintenance by alice \\(rebuild\\) is over: ${says}$`))
+    })
+  }
+
+  it("is not said to be to who has left it himself, or handed it over, or extended it before", async () => {
+    const { maintenance } = installed.current
+    const warnings: string[] = []
+    const listen = ({ message }: Error) => void warnings.push(message)
+    process.on("warning", listen)
+    await maintenance.enter("concurrent", { as: "alice", expiresInMs: 1000 })
+    await maintenance.extend({ as: "alice", expiresInMs: 60_000 })
+    await maintenance.enter("exclusive", { as: "alice" })
+    await maintenance.during("concurrent", { as: "alice" }, () => undefined)
+    await maintenance.during("concurrent", { as: "break-glass" }, () => undefined)
+    await maintenance.leave({ as: "alice" })
+    await maintenance.during("concurrent", { as: "alice" }, () => maintenance.enter("exclusive"))
+    await maintenance.enter("concurrent", { as: "alice" })
+    await maintenance.transfer({ as: "alice", to: "bob" })
+    await maintenance.leave({ as: "bob" })
+    await new Promise(setImmediate)
+    process.removeListener("warning", listen)
+    expect(warnings).to.deep.equal([])
+  })
+
+  for (const [name, epoch, changes, is] of [
+    ["the same maintenance as it was earlier", "epoch = epoch - 1", "mode = 'concurrent'", "alice"],
+    [
+      "another that has come to the same epoch",
+      "epoch = epoch",
+      "maintainer = 'carol', since = now()",
+      "carol",
+    ],
+  ] as const) {
+    it(`is said to be replaced from outside, by ${name}`, async () => {
+      const { maintenance } = installed.current
+      const warned = warning(/^The maintenance by alice \(rebuild\) is /)
+      await maintenance.enter("exclusive", { as: "alice", reason: "rebuild" })
+      await database.current.sql(
+        `with former as (update maintenance.window set id = '${is}', ${changes} where position = 'standing')
+        update maintenance.state set window_id = '${is}', ${epoch}, ${changes}`,
+      )
+      const { mode } = await statusOf(maintenance)
+      const what = is === "alice" ? "is not as it was" : "is over"
+      expect(await warned).to.match(
+        new RegExp(
+          `^The maintenance by alice \\(rebuild\\) ${what}: ${replaced}\\. Now it is ${mode} maintenance since ${iso} by ${is} \\(rebuild\\)\\.$`,
+        ),
+      )
+    })
+  }
+
+  it("is said to have another mode by now, if its maintainer has entered that meanwhile", async () => {
+    const { maintenance } = installed.current
+    await withClient(database.current.url, async (client) => {
+      await client.query("begin; select 1")
+      const told = firstDraining(maintenance)
+      const drain = { withinMs: 2 ** 31 - 1, then: "abandon" } as const
+      const error = errorOf(maintenance.enter("concurrent", { as: "alice", drain }))
+      await told
+      await maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 0, then: "proceed" } })
+      expectToSay(
+        await error,
+        "The maintenance was over before it was entered to its end: alice has entered exclusive mode meanwhile\\. " +
+          `Now it is exclusive maintenance since ${iso} by alice\\.`,
+        { because: "switched", by: "alice" },
+      )
+    })
+  })
+})

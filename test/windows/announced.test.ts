@@ -1,0 +1,682 @@
+import { expect } from "chai"
+import { fork } from "node:child_process"
+import { randomUUID } from "node:crypto"
+import { once } from "node:events"
+import { join } from "node:path"
+import {
+  AccessRefusedError,
+  type EnterOptions,
+  type Maintenance,
+  MaintenanceInputError,
+  StateUnavailableError,
+  type MaintenanceStatus,
+  NotMaintainerError,
+  WindowEndedError,
+  WriteVetoedError,
+} from "../../src"
+import { channelOf } from "../../src/state/schema"
+import { type Installed, useMaintenance, withMaintenance } from "../support/data-source"
+import { useDatabase, withClient } from "../support/database"
+import { startEmbeddedServer } from "../support/embedded-server"
+import { errorOf } from "../support/error-of"
+import { Member } from "../support/members"
+import { openShop } from "../support/shop"
+import { statusThat, until } from "../support/until"
+
+/** So far away that it does not begin while a test runs. */
+const later = { as: "alice", startsInMs: 3_600_000 } as const
+const soon = { as: "alice", startsInMs: 1000 } as const
+
+/** The next status that a process is told of, and that is right. */
+const told = (maintenance: Maintenance, isRight: (status: MaintenanceStatus) => boolean) =>
+  new Promise<MaintenanceStatus>((resolve) => {
+    const stop = maintenance.on("change", (status) => {
+      if (!isRight(status)) return
+      stop()
+      resolve(status)
+    })
+  })
+const isAnnounced = ({ announced }: MaintenanceStatus) => announced !== undefined
+const isNotAnnounced = (status: MaintenanceStatus) => !isAnnounced(status)
+/** Has what is announced begin at another time, as if so much time had passed. */
+const beginsAt = (time: string) =>
+  `update maintenance.window set starts_at = ${time} where position = 'announced'; select pg_notify('${channelOf("maintenance")}', 'announced')`
+
+describe("A window that is announced", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  before(() => openShop(database.current))
+  afterEach(async () => {
+    const { maintenance } = installed.current
+    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
+    expect(await maintenance.status()).not.to.have.property("announced")
+  })
+
+  const write = () =>
+    installed.current.dataSource.query("insert into audit (note) values ('crate')").then(
+      () => "done",
+      (error: unknown) => error,
+    )
+  /** Announces it; resolves when that is known here, with what is to come of it. */
+  const announce = async (mode: "concurrent" | "exclusive", options: EnterOptions) => {
+    const { maintenance } = installed.current
+    const announced = told(maintenance, isAnnounced)
+    const entered = maintenance.enter(mode, options)
+    // Whoever waits for it hears of it.
+    const error = errorOf(entered)
+    await announced
+    return { entered, error }
+  }
+  const withdraw = (as = "alice") => installed.current.maintenance.leave({ as })
+  const expectWithdrawn = async (error: Promise<unknown>, why: RegExp = takenBack) => {
+    expect(await error).to.be.instanceOf(WindowEndedError)
+    expect(((await error) as Error).message).to.match(why)
+  }
+  const takenBack =
+    /^The announced maintenance did not begin: it was taken back by (alice|bob|break-glass)\.$/
+  const missed =
+    /^The announced maintenance did not begin: its time was missed, for somebody else held a window then, or no process began it in time\.$/
+  const replaced =
+    /^The announced maintenance did not begin: another was announced instead by [a-z-]+; \w+ maintenance by [a-z-]+ /
+  /** Resolves when a window that is entered by another process stands. */
+  const stands = async (id: string) => {
+    const isStanding = "select from maintenance.window where id = $1 and position = 'standing'"
+    await until(async () => (await database.current.sql(isStanding, [id])).length > 0)
+  }
+  /** Resolves when the process that has announced a window is known to be gone. */
+  const isGone = async () => {
+    await until(async () => (await installed.current.maintenance.status()).announced?.isInterrupted)
+  }
+  const changesOf = async (id: string) => {
+    const kinds = "select kind from maintenance.change where window_id = $1 order by kind"
+    return (await database.current.sql<{ kind: string }>(kinds, [id])).map(({ kind }) => kind)
+  }
+  const endOf = async (id: string) => {
+    const end = "select ended_because as because, ended_by as by from maintenance.window where id = $1"
+    return (await database.current.sql(end, [id]))[0]
+  }
+  /** What an instance is told that tries to begin it. */
+  const beginNow = async (id: string) => {
+    const begin = "select maintenance.begin_announced($1) as begun"
+    const request = { id, name: randomUUID() }
+    return (await database.current.sql<{ begun: unknown }>(begin, [request]))[0]?.begun
+  }
+  const databaseTime = async () => {
+    const [row] = await database.current.sql<{ now: Date }>("select clock_timestamp() as now")
+    return (row as { now: Date }).now
+  }
+
+  describe("before it begins", () => {
+    it("is told to every process, and restricts nobody", async () => {
+      const { dataSource, maintenance } = installed.current
+      await withMaintenance(database.current.url, {}, async (other) => {
+        const heard = [told(maintenance, isAnnounced), told(other.maintenance, isAnnounced)]
+        const options = { ...later, reason: "move the catalog", expiresInMs: 5000 }
+        const before = await databaseTime()
+        const error = errorOf(maintenance.enter("exclusive", options))
+        const events = await Promise.all(heard)
+        const after = await databaseTime()
+        const read = await Promise.all([maintenance.status(), other.maintenance.status()])
+        for (const { announced, ...status } of [...events, ...read]) {
+          const { id, startsAt, startsInMs, ...window } = announced as Exclude<typeof announced, undefined>
+          expect(window).to.deep.equal({
+            mode: "exclusive",
+            maintainer: "alice",
+            reason: "move the catalog",
+            expiresInMs: 5000,
+            isInterrupted: false,
+          })
+          expect(id).to.match(/^[0-9a-f-]{36}$/)
+          expect(startsAt).to.be.instanceOf(Date)
+          expect(Number(startsAt) - later.startsInMs).to.be.within(Number(before), Number(after))
+          expect(startsInMs).to.be.within(1, later.startsInMs)
+          expect(status).to.include({ mode: "normal" }).and.not.to.have.property("maintainer")
+        }
+        expect(read[0]).to.include({ state: "normal", isInterrupted: false })
+        expect(await write()).to.equal("done")
+        expect(await dataSource.query("select 1 as one")).to.deep.equal([{ one: 1 }])
+        const over = [told(maintenance, isNotAnnounced), told(other.maintenance, isNotAnnounced)]
+        await withdraw()
+        await Promise.all(over)
+        await expectWithdrawn(error)
+      })
+    })
+
+    it("leaves out what was not said", async () => {
+      const { maintenance } = installed.current
+      const { error } = await announce("concurrent", later)
+      const { announced } = await maintenance.status()
+      expect(announced).to.have.keys("id", "mode", "maintainer", "startsAt", "startsInMs", "isInterrupted")
+      await withdraw()
+      await expectWithdrawn(error)
+    })
+
+    for (const who of ["alice", "break-glass"]) {
+      it(`is taken back by ${who === "alice" ? "the maintainer" : "an emergency user"}, in another process, too`, async () => {
+        const { maintenance } = installed.current
+        const member = await Member.start(database.current.url)
+        const announced = told(maintenance, isAnnounced)
+        const outcome = member.enter("exclusive", later)
+        await announced
+        const { epoch } = await maintenance.status()
+        expect(await withdraw(who)).to.deep.equal({ mode: "normal", epoch })
+        expect(await outcome).to.equal("WindowEndedError")
+        expect(await write()).to.equal("done")
+        await member.stop()
+      })
+    }
+
+    it("is taken back by a leave() that is asked again, and while somebody else holds a window", async () => {
+      const { maintenance } = installed.current
+      const first = await announce("concurrent", later)
+      await withClient(database.current.url, async (client) => {
+        await client.query("begin; select from maintenance.state for update")
+        const left = withdraw()
+        // Longer than one attempt takes.
+        await client.query("select pg_sleep(0.4); rollback")
+        await left
+      })
+      await expectWithdrawn(first.error)
+      const second = await announce("concurrent", later)
+      await maintenance.enter("concurrent", { as: "break-glass" })
+      await withdraw()
+      await expectWithdrawn(second.error)
+      await withdraw("break-glass")
+    })
+
+    it("is not taken back by a stranger", async () => {
+      const { maintenance } = installed.current
+      const { error } = await announce("concurrent", later)
+      const { announced } = await maintenance.status()
+      const refusal = (await errorOf(withdraw("bob"))) as NotMaintainerError
+      expect(refusal).to.be.instanceOf(NotMaintainerError)
+      expect(refusal.message).to.equal(
+        "Nothing to leave: the mode is normal, and what is announced is not yours. Concurrent maintenance by alice is " +
+          `announced for ${announced?.startsAt.toISOString()}; only alice or an emergency user may take it back.`,
+      )
+      expect(refusal).to.include({ mode: "concurrent", maintainer: "alice" })
+      await maintenance.enter("concurrent", { as: "carol" })
+      expect(((await errorOf(withdraw("bob"))) as Error).message).to.include("held since")
+      await withdraw("carol")
+      expect((await maintenance.status()).announced?.startsAt).to.deep.equal(announced?.startsAt)
+      await withdraw()
+      await expectWithdrawn(error)
+    })
+
+    it("is taken back by a signal, whose reason it rejects with", async () => {
+      const { maintenance } = installed.current
+      const reason = new Error("shutting down")
+      const controller = new AbortController()
+      const { error } = await announce("concurrent", { ...later, signal: controller.signal })
+      controller.abort(reason)
+      expect(await error).to.equal(reason)
+      expect(await maintenance.status())
+        .to.include({ mode: "normal" })
+        .and.not.to.have.property("announced")
+      const { signal } = controller
+      expect(await errorOf(maintenance.enter("concurrent", { ...later, signal }))).to.equal(reason)
+    })
+
+    it("is taken back by a signal that comes while it is being announced", async () => {
+      const { maintenance } = installed.current
+      const reason = new Error("shutting down")
+      const controller = new AbortController()
+      let error: Promise<unknown> | undefined
+      await withClient(database.current.url, async (client) => {
+        await client.query("begin")
+        await client.query("select maintenance.lock_state()")
+        error = errorOf(maintenance.enter("concurrent", { ...later, signal: controller.signal }))
+        const isWaiting = "select from pg_locks where pg_backend_pid() = any (pg_blocking_pids(pid))"
+        await until(async () => (await client.query(isWaiting)).rows.length > 0)
+        controller.abort(reason)
+        await client.query("rollback")
+      })
+      expect(await error).to.equal(reason)
+      expect(await maintenance.status()).not.to.have.property("announced")
+    })
+
+    it("is replaced by another of the same maintainer, in another process, too", async () => {
+      const { maintenance } = installed.current
+      const member = await Member.start(database.current.url)
+      const announced = told(maintenance, isAnnounced)
+      const outcome = member.enter("exclusive", later)
+      await announced
+      const second = await announce("concurrent", { ...later, startsInMs: 7_200_000 })
+      expect(await outcome).to.equal("WindowEndedError")
+      const third = await announce("exclusive", { ...later, reason: "rebuild" })
+      await expectWithdrawn(second.error, replaced)
+      const status = await maintenance.status()
+      expect(status.announced).to.include({ mode: "exclusive", maintainer: "alice", reason: "rebuild" })
+      await withdraw()
+      await expectWithdrawn(third.error)
+      await member.stop()
+    })
+
+    it("is replaced at once by another for the same time, and that is told", async () => {
+      const { maintenance } = installed.current
+      const startsAt = new Date(Number(await databaseTime()) + 3_600_000)
+      const changes = [
+        { mode: "concurrent", as: "alice", startsAt },
+        { mode: "exclusive", as: "alice", startsAt },
+        { mode: "exclusive", as: "alice", startsAt, reason: "rebuild" },
+        { mode: "exclusive", as: "alice", startsAt, reason: "rebuild", expiresInMs: 5000 },
+      ] as const
+      let former: Promise<unknown> | undefined
+      for (const { mode, ...options } of changes) {
+        const { error } = await announce(mode, options)
+        if (former) await expectWithdrawn(former, replaced)
+        expect((await maintenance.status()).announced).to.include({ mode })
+        former = error
+      }
+      await withdraw()
+      await expectWithdrawn(former as Promise<unknown>)
+    })
+
+    it("is one, of two that the same maintainer announces at once", async () => {
+      const { maintenance } = installed.current
+      const outcomes: string[] = []
+      const both = (["concurrent", "exclusive"] as const).map(async (mode) => {
+        const error = errorOf(maintenance.enter(mode, later))
+        await error
+        outcomes.push(mode)
+        await expectWithdrawn(error, outcomes.length === 1 ? replaced : undefined)
+      })
+      await Promise.race(both)
+      const { announced } = await maintenance.status()
+      expect(announced?.mode).not.to.equal(outcomes[0])
+      await withdraw()
+      await Promise.all(both)
+    })
+
+    it("is not replaced by another maintainer, who is told by whom it is, why, and for when", async () => {
+      const { maintenance } = installed.current
+      const { error } = await announce("exclusive", { ...later, reason: "rebuild" })
+      const { startsAt } = (await maintenance.status()).announced as { startsAt: Date }
+      const refusal = (await errorOf(
+        maintenance.enter("concurrent", { ...later, as: "bob" }),
+      )) as NotMaintainerError
+      expect(refusal).to.be.instanceOf(NotMaintainerError)
+      expect(refusal.message).to.equal(
+        `Mode not announced: exclusive maintenance by alice (rebuild) is announced for ${startsAt.toISOString()}, and the ` +
+          "two would overlap; only alice or an emergency user may replace it. Announce another time. A window without expiresInMs or " +
+          "plannedForMs overlaps all that begin after it.",
+      )
+      expect(refusal).to.include({ mode: "exclusive", maintainer: "alice", reason: "rebuild" })
+      expect(refusal.cause).to.include({ code: "MM008" })
+      expect((await maintenance.status()).announced).to.include({ maintainer: "alice" })
+      await withdraw()
+      await expectWithdrawn(error)
+    })
+
+    it("is replaced by an emergency user", async () => {
+      const { maintenance } = installed.current
+      const { error } = await announce("exclusive", later)
+      const urgent = await announce("concurrent", { ...later, as: "break-glass" })
+      await expectWithdrawn(error, replaced)
+      expect((await maintenance.status()).announced).to.include({ maintainer: "break-glass" })
+      expect(await errorOf(maintenance.leave({ as: "alice" }))).to.be.instanceOf(NotMaintainerError)
+      await withdraw("break-glass")
+      await expectWithdrawn(urgent.error)
+    })
+
+    it("is not announced while somebody else holds a window", async () => {
+      const { maintenance } = installed.current
+      await maintenance.enter("concurrent", { as: "bob", reason: "reindex" })
+      const refusal = (await errorOf(maintenance.enter("exclusive", later))) as Error
+      expect(refusal).to.be.instanceOf(NotMaintainerError)
+      expect(refusal.message).to.include("by bob (reindex)")
+      expect(await maintenance.status()).not.to.have.property("announced")
+    })
+
+    it("is not announced for a time that is past", async () => {
+      const { maintenance } = installed.current
+      const startsAt = new Date(Number(await databaseTime()) - 1)
+      const error = (await errorOf(maintenance.enter("concurrent", { as: "alice", startsAt }))) as Error
+      expect(error).to.be.instanceOf(MaintenanceInputError)
+      expect(error.message).to.match(
+        /^A window cannot begin at that time: it is .* already, by the database's clock\.$/,
+      )
+      expect(await maintenance.status()).not.to.have.property("announced")
+    })
+
+    it("cannot be more than a year away", async () => {
+      const { maintenance } = installed.current
+      for (const startsAt of [new Date("9999-12-31T23:59:59.999Z"), new Date(8.64e15)]) {
+        const error = await errorOf(maintenance.enter("concurrent", { as: "alice", startsAt }))
+        expect(error).to.be.instanceOf(MaintenanceInputError)
+        expect((error as Error).message).to.match(
+          /^A window cannot begin at that time: it is only .*, and a window begins within a year, by the database's clock\.$/,
+        )
+      }
+      expect(await maintenance.status()).not.to.have.property("announced")
+    })
+
+    it("can be months away", async () => {
+      const { maintenance } = installed.current
+      const startsAt = new Date(Number(await databaseTime()) + 300 * 86_400_000)
+      const { error } = await announce("concurrent", { as: "alice", startsAt })
+      expect((await maintenance.status()).announced?.startsAt).to.deep.equal(startsAt)
+      await withdraw()
+      await expectWithdrawn(error)
+    })
+  })
+
+  describe("when its time has come", () => {
+    it("is entered, and ends so much later", async () => {
+      const { maintenance } = installed.current
+      const { entered } = await announce("concurrent", { ...soon, reason: "rebuild", expiresInMs: 60_000 })
+      const { startsAt } = (await maintenance.status()).announced as { startsAt: Date }
+      const status = await entered
+      expect(status).to.deep.include({ mode: "concurrent", maintainer: "alice", reason: "rebuild" })
+      expect(status).to.deep.include({ unacknowledged: [] }).and.not.to.have.property("announced")
+      const { since, expiresAt, retryAfterMs } = status
+      expect(Number(since)).to.be.at.least(Number(startsAt))
+      expect(Number(expiresAt) - Number(startsAt)).to.equal(60_000)
+      expect(retryAfterMs).to.be.within(50_000, 60_000)
+      expect((await maintenance.status()).retryAfterMs).to.be.within(50_000, 60_000)
+      const veto = await write()
+      expect(veto).to.be.instanceOf(WriteVetoedError)
+      expect((veto as WriteVetoedError).retryAfterMs).to.be.within(50_000, 60_000)
+    })
+
+    it("is entered by the database's clock, if that of the application is an hour off", async () => {
+      const { maintenance } = installed.current
+      const { now } = Date
+      const startsAt = new Date(Number(await databaseTime()) + 1000)
+      Date.now = () => now() + 3_600_000
+      try {
+        const { entered } = await announce("concurrent", { as: "alice", startsAt })
+        expect((await maintenance.status()).announced?.startsAt).to.deep.equal(startsAt)
+        const { since } = await entered
+        expect(Number(since) - Number(startsAt)).to.be.within(0, 60_000)
+        expect(await write()).to.be.instanceOf(WriteVetoedError)
+      } finally {
+        Date.now = now
+      }
+    })
+
+    it("is not entered when somebody else holds a window, who keeps it", async () => {
+      const { maintenance } = installed.current
+      const { error } = await announce("exclusive", later)
+      const { epoch } = await maintenance.enter("concurrent", { as: "bob", reason: "reindex" })
+      expect((await maintenance.status()).announced).to.include({ maintainer: "alice" })
+      await database.current.sql(beginsAt("clock_timestamp()"))
+      expect(await error).to.be.instanceOf(NotMaintainerError)
+      expect(((await error) as Error).message).to.include("by bob (reindex)")
+      expect(await maintenance.status()).to.include({ mode: "concurrent", maintainer: "bob", epoch })
+      expect(await errorOf(withdraw("alice"))).to.be.instanceOf(NotMaintainerError)
+    })
+
+    it("takes over what somebody else holds, if an emergency user has announced it", async () => {
+      const { maintenance } = installed.current
+      const { entered } = await announce("exclusive", { ...later, as: "break-glass" })
+      await maintenance.enter("concurrent", { as: "bob" })
+      await database.current.sql(beginsAt("clock_timestamp()"))
+      expect(await entered).to.include({ mode: "exclusive", maintainer: "break-glass" })
+    })
+
+    it("switches the mode of a window that the same maintainer holds by then", async () => {
+      const { dataSource, maintenance } = installed.current
+      const { entered } = await announce("exclusive", later)
+      const { since } = await maintenance.enter("concurrent", { as: "alice" })
+      await database.current.sql(beginsAt("clock_timestamp()"))
+      expect(await entered).to.deep.include({ mode: "exclusive", maintainer: "alice", since })
+      expect(await errorOf(dataSource.query("select 1"))).to.be.instanceOf(AccessRefusedError)
+    })
+
+    it("stays announced when another window of the same maintainer ends before", async () => {
+      const { maintenance } = installed.current
+      const { error } = await announce("exclusive", later)
+      await maintenance.enter("concurrent", { as: "alice" })
+      const status = await withdraw()
+      expect(status.mode).to.equal("normal")
+      expect(status.announced).to.include({ mode: "exclusive" })
+      expect(await withdraw()).not.to.have.property("announced")
+      await expectWithdrawn(error)
+    })
+
+    it("has the work of during() run in it", async () => {
+      const { maintenance } = installed.current
+      const announced = told(maintenance, isAnnounced)
+      const done = maintenance.during("exclusive", later, async () => {
+        const { mode, maintainer } = await maintenance.status()
+        await installed.current.dataSource.query("insert into audit (note) values ('mine')")
+        return { mode, maintainer }
+      })
+      await announced
+      await database.current.sql(beginsAt("clock_timestamp()"))
+      expect(await done).to.deep.equal({ mode: "exclusive", maintainer: "alice" })
+      expect(await maintenance.status()).to.include({ mode: "normal" })
+    })
+
+    it("is not waited for by who follows what is entered before", async () => {
+      const { maintenance } = installed.current
+      const { error } = await announce("exclusive", later)
+      const done = maintenance.during("concurrent", { as: "alice" }, () => undefined)
+      for await (const draining of maintenance.draining()) expect(draining).to.equal(undefined)
+      await done
+      const draining = maintenance.draining()
+      await withdraw()
+      expect(await draining.next()).to.deep.equal({ value: undefined, done: true })
+      await expectWithdrawn(error)
+    })
+
+    it("has the work of during() not run if it was taken back", async () => {
+      const { maintenance } = installed.current
+      const announced = told(maintenance, isAnnounced)
+      const done = errorOf(maintenance.during("exclusive", later, () => expect.fail("the work ran")))
+      await announced
+      await withdraw()
+      await expectWithdrawn(done)
+    })
+  })
+
+  describe("by a process", () => {
+    it("that is killed: is begun by another, once, and stands", async () => {
+      const { maintenance } = installed.current
+      const member = await Member.start(database.current.url)
+      const announced = told(maintenance, isAnnounced)
+      const outcome = errorOf(
+        member.enter("concurrent", { ...later, reason: "rebuild", expiresInMs: 60_000 }),
+      )
+      const { id } = (await announced).announced as { id: string }
+      member.signal("SIGKILL")
+      await outcome
+      await isGone()
+      const entered = told(maintenance, ({ mode }) => mode !== "normal")
+      await database.current.sql(beginsAt("clock_timestamp()"))
+      expect(await entered).to.include({ mode: "concurrent", maintainer: "alice", reason: "rebuild" })
+      expect(await write()).to.be.instanceOf(WriteVetoedError)
+      await stands(id)
+      const { state, isInterrupted, announced: next, windows } = await maintenance.status()
+      expect({ state, isInterrupted, next }).to.deep.equal({
+        state: "concurrent",
+        isInterrupted: false,
+        next: undefined,
+      })
+      expect(windows.map((window) => window.id)).to.deep.equal([id])
+      expect(await changesOf(id)).to.deep.equal(["announced", "begun", "entered"])
+    })
+
+    it("that is killed: is said to be gone, and keeps its place", async () => {
+      const { maintenance } = installed.current
+      const member = await Member.start(database.current.url)
+      const announced = told(maintenance, isAnnounced)
+      const outcome = errorOf(member.enter("exclusive", later))
+      await announced
+      const heard = told(maintenance, (status) => status.announced?.isInterrupted === true)
+      member.signal("SIGKILL")
+      await outcome
+      await isGone()
+      expect((await heard).announced).to.include({ mode: "exclusive", maintainer: "alice" })
+      expect(await errorOf(maintenance.enter("exclusive", { ...later, as: "bob" }))).to.be.instanceOf(
+        NotMaintainerError,
+      )
+      await withdraw("alice")
+    })
+
+    it("that is killed in a during(): makes room for another's announcement, and does not begin", async () => {
+      const { maintenance } = installed.current
+      const member = await Member.start(database.current.url)
+      const announced = told(maintenance, isAnnounced)
+      const outcome = errorOf(member.act({ during: "exclusive", options: later, sql: "select 1" }))
+      const { id } = (await announced).announced as { id: string }
+      member.signal("SIGKILL")
+      await outcome
+      await isGone()
+      await database.current.sql(beginsAt("clock_timestamp()"))
+      expect(await beginNow(id)).to.equal(null)
+      expect(await write()).to.equal("done")
+      const bobs = { ...later, as: "bob" }
+      const other = await announce("concurrent", bobs)
+      expect(await endOf(id)).to.deep.equal({ because: "taken over", by: "bob" })
+      await withdraw("bob")
+      await expectWithdrawn(other.error)
+    })
+
+    it("that is killed in a during(): is missed a minute later", async () => {
+      const { maintenance } = installed.current
+      const member = await Member.start(database.current.url)
+      const announced = told(maintenance, isAnnounced)
+      const outcome = errorOf(member.act({ during: "exclusive", options: later, sql: "select 1" }))
+      const { id } = (await announced).announced as { id: string }
+      member.signal("SIGKILL")
+      await outcome
+      await isGone()
+      await database.current.sql(beginsAt("clock_timestamp() - interval '61 seconds'"))
+      await beginNow(id)
+      expect(await endOf(id)).to.deep.equal({ because: "missed", by: null })
+      expect(await write()).to.equal("done")
+    })
+
+    it("whose watch is cut off: is said to be gone until that is there again", async () => {
+      const { maintenance } = installed.current
+      const { entered } = await announce("concurrent", later)
+      const heard = [true, false].map((isInterrupted) =>
+        told(maintenance, ({ announced }) => announced?.isInterrupted === isInterrupted),
+      )
+      await database.current.sql(
+        `select pg_terminate_backend(pid, 60000) from pg_stat_activity
+         where application_name = 'typeorm-maintenance-mode' and datname = current_database()`,
+      )
+      await Promise.all(heard)
+      await database.current.sql(beginsAt("clock_timestamp()"))
+      expect(await entered).to.include({ mode: "concurrent" })
+    })
+
+    it("that is stopped: is begun by another, and resolves for the one that has announced it", async () => {
+      const { maintenance } = installed.current
+      const member = await Member.start(database.current.url)
+      const announced = told(maintenance, isAnnounced)
+      const outcome = member.enter("concurrent", { ...later, acknowledgeWithinMs: 100 })
+      const { id } = (await announced).announced as { id: string }
+      member.signal("SIGSTOP")
+      const entered = told(maintenance, ({ mode }) => mode !== "normal")
+      await database.current.sql(beginsAt("clock_timestamp()"))
+      expect(await entered).to.include({ mode: "concurrent", maintainer: "alice" })
+      await stands(id)
+      expect(await write()).to.be.instanceOf(WriteVetoedError)
+      member.signal("SIGCONT")
+      expect(await outcome).to.equal("done")
+      expect(await changesOf(id)).to.deep.equal(["announced", "begun", "entered"])
+      await member.stop()
+    })
+
+    it("that is stopped, and whose window another begins, and somebody ends: is told so", async () => {
+      const { maintenance } = installed.current
+      const member = await Member.start(database.current.url)
+      const announced = told(maintenance, isAnnounced)
+      const outcome = member.enter("concurrent", { ...later, acknowledgeWithinMs: 100 })
+      const { id } = (await announced).announced as { id: string }
+      member.signal("SIGSTOP")
+      const entered = told(maintenance, ({ mode }) => mode !== "normal")
+      await database.current.sql(beginsAt("clock_timestamp()"))
+      await entered
+      await stands(id)
+      await maintenance.leave({ as: "break-glass" })
+      member.signal("SIGCONT")
+      expect(await outcome).to.equal("WindowEndedError")
+      expect(await write()).to.equal("done")
+      await member.stop()
+    })
+
+    it("that is hours late: is begun all the same, and ends as it was announced", async () => {
+      const { maintenance } = installed.current
+      const options = { ...later, plannedForMs: 3_700_000, expiresInMs: 4_000_000 }
+      const { entered } = await announce("concurrent", options)
+      const { startsAt } = (await maintenance.status()).announced as { startsAt: Date }
+      // As if two hours had passed.
+      await database.current.sql(
+        `update maintenance.window set starts_at = starts_at - interval '2 hours', planned_at = planned_at - interval '2 hours',
+           expires_at = expires_at - interval '2 hours' where position = 'announced';
+         select pg_notify('${channelOf("maintenance")}', 'announced')`,
+      )
+      const { expiresAt, plannedUntil } = await entered
+      expect(Number(expiresAt) - Number(startsAt)).to.equal(4_000_000 - 7_200_000)
+      expect(Number(plannedUntil) - Number(startsAt)).to.equal(3_700_000 - 7_200_000)
+    })
+
+    it("that is so late that it would have expired: is missed, and says so", async () => {
+      const { maintenance } = installed.current
+      const { error } = await announce("concurrent", { ...later, expiresInMs: 5000 })
+      const { id } = (await maintenance.status()).announced as { id: string }
+      await database.current.sql(
+        `update maintenance.window set starts_at = clock_timestamp() - interval '6 seconds',
+           expires_at = clock_timestamp() - interval '1 second' where position = 'announced';
+         select pg_notify('${channelOf("maintenance")}', 'announced')`,
+      )
+      await expectWithdrawn(error, missed)
+      expect(await endOf(id)).to.deep.equal({ because: "missed", by: null })
+      expect(await write()).to.equal("done")
+    })
+
+    it("that destroys its DataSource: rejects at once, takes it back, and keeps nothing alive", async () => {
+      const announcer = fork(join(__dirname, "../support/announcer.js"), [database.current.url])
+      const exited = once(announcer, "exit")
+      expect((await once(announcer, "message"))[0]).to.equal("StateUnavailableError")
+      expect(await exited).to.deep.equal([0, null])
+    })
+
+    const stops: Record<string, (one: Installed) => Promise<void>> = {
+      "destroys its DataSource": ({ dataSource }) => dataSource.destroy(),
+      "uninstalls the plugin": ({ maintenance }) => maintenance.uninstall(),
+    }
+    for (const [what, stop] of Object.entries(stops)) {
+      it(`that ${what}: rejects with what has happened, and takes it back`, async () => {
+        let error: Promise<unknown> | undefined
+        await withMaintenance(database.current.url, {}, async (other) => {
+          const announced = told(other.maintenance, isAnnounced)
+          error = errorOf(other.maintenance.enter("concurrent", { ...later, reason: "rebuild" }))
+          await announced
+          await stop(other)
+        })
+        expect(await error).to.be.instanceOf(StateUnavailableError)
+        expect(((await error) as Error).message).to.equal(
+          "The DataSource was destroyed, or maintenance mode uninstalled from it, so what was announced is taken back: " +
+            "the concurrent maintenance of alice (rebuild) does not begin.",
+        )
+        expect(await installed.current.maintenance.status()).not.to.have.property("announced")
+      })
+    }
+  })
+})
+
+describe("A window that is announced on a server that crashes", () => {
+  it("stays so, and is entered at its time by the enter() that waits", async () => {
+    const server = await startEmbeddedServer()
+    try {
+      await withMaintenance(server.url, {}, async ({ maintenance }) => {
+        const announced = told(maintenance, isAnnounced)
+        const entered = maintenance.enter("concurrent", later)
+        const { startsAt } = (await announced).announced as { startsAt: Date }
+        await server.crash()
+        const status = await statusThat(maintenance, () => true)
+        expect(status.announced?.startsAt).to.deep.equal(startsAt)
+        await withClient(server.url, (client) => client.query(beginsAt("clock_timestamp()")))
+        expect(await entered).to.include({ mode: "concurrent", maintainer: "alice" })
+      })
+    } finally {
+      await server.stop()
+    }
+  })
+})

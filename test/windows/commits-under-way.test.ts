@@ -1,0 +1,127 @@
+import { expect } from "chai"
+import { type Blocker, DrainTimeoutError } from "../../src"
+import { useMaintenance } from "../support/data-source"
+import { useDatabase, withClient } from "../support/database"
+import { firstDraining } from "../support/draining"
+import { errorOf } from "../support/error-of"
+import { openShop } from "../support/shop"
+
+describe("A commit of others that has passed its check, and does not end", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  before(() => openShop(database.current))
+  afterEach(async () => {
+    const { maintenance } = installed.current
+    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
+  })
+
+  /** Runs while somebody is between the check and the commit; `commit` ends that. */
+  const underWay = (
+    user: string,
+    work: (pid: number, commit: () => Promise<unknown>) => Promise<void>,
+  ): Promise<void> =>
+    withClient(database.current.url, async (client) => {
+      client.on("error", () => undefined)
+      await client.query("begin; insert into audit (note) values ('held up')")
+      await client.query("select maintenance.fence($1, false)", [user])
+      const { rows } = await client.query<{ pid: number }>("select pg_backend_pid() as pid")
+      await work((rows[0] as { pid: number }).pid, () => client.query("commit"))
+    })
+  const pidsOf = (blockers: readonly Blocker[]) => blockers.map(({ pid }) => pid)
+  /** A transaction that can be refused at its commit. */
+  const withReader = (work: () => Promise<void>) =>
+    withClient(database.current.url, async (client) => {
+      await client.query("begin; select 1")
+      await work()
+    })
+
+  it("is named when the time is over, in concurrent mode, too: the mode is what it was before", async () => {
+    const { maintenance } = installed.current
+    await withReader(() =>
+      underWay("bob", async (pid) => {
+        const drain = { withinMs: 20 }
+        const error = await errorOf(
+          maintenance.enter("concurrent", { as: "alice", reason: "rebuild", drain }),
+        )
+        expect(error).to.be.instanceOf(DrainTimeoutError)
+        expect(error).to.include({ mode: "concurrent", maintainer: "alice", reason: "rebuild" })
+        expect(pidsOf((error as DrainTimeoutError).blockers)).to.deep.equal([pid])
+        const [first, line, advice] = (error as Error).message.split("\n")
+        expect(first).to.equal(
+          "Mode not changed: alice was entering concurrent mode (rebuild), but after 1 s 1 transaction of others, whose check " +
+            "had passed before, was still open; the mode is what it was before.",
+        )
+        expect(line).to.include(`- backend ${pid} (`).and.to.include("idle in transaction")
+        expect(advice).to.equal(
+          'Nothing refuses it any more. End it by hand, or by drain.then: "terminate"; wait longer (drain.withinMs), or as ' +
+            'long as it takes (drain.then: "proceed").',
+        )
+        expect(await maintenance.status()).to.include({ mode: "normal", state: "normal" })
+      }),
+    )
+  })
+
+  it("is waited for within 30 seconds, if nothing is said, and told of", async () => {
+    const { maintenance } = installed.current
+    await withReader(() =>
+      underWay("bob", async (pid, commit) => {
+        const told = firstDraining(maintenance, 1)
+        const before = Date.now()
+        const entered = maintenance.enter("concurrent", { as: "alice" })
+        const { blockers, deadline } = await told
+        expect(pidsOf(blockers)).to.deep.equal([pid])
+        expect(deadline.getTime() - before).to.be.within(30_000, 40_000)
+        expect(await maintenance.status()).to.include({ mode: "concurrent", state: "entering" })
+        await commit()
+        await entered
+      }),
+    )
+  })
+
+  it("is waited for as long as it takes, if that is said", async () => {
+    const { maintenance } = installed.current
+    await underWay("bob", async (_, commit) => {
+      const drain = { withinMs: 0, then: "proceed" } as const
+      let lasted = 0
+      const stop = maintenance.on("draining", ({ waitedMs }) => {
+        lasted = waitedMs
+        // Longer than where nothing is said.
+        if (waitedMs > 1500) void commit()
+      })
+      await maintenance.enter("concurrent", { as: "alice", drain })
+      stop()
+      expect(lasted).to.be.greaterThan(1500)
+    })
+  })
+
+  it("is named before the window would end by itself", async () => {
+    const { maintenance } = installed.current
+    await underWay("bob", async (pid) => {
+      const error = await errorOf(maintenance.enter("concurrent", { as: "alice", expiresInMs: 4000 }))
+      expect(error).to.be.instanceOf(DrainTimeoutError)
+      expect(pidsOf((error as DrainTimeoutError).blockers)).to.deep.equal([pid])
+    })
+  })
+
+  it("is named by transfer(), which has handed the window over", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice", reason: "rebuild" })
+    await underWay("alice", async (pid, commit) => {
+      const error = await errorOf(maintenance.transfer({ as: "alice", to: "carol", withinMs: 20 }))
+      expect(error).to.be.instanceOf(DrainTimeoutError)
+      expect(pidsOf((error as DrainTimeoutError).blockers)).to.deep.equal([pid])
+      const lines = (error as Error).message.split("\n")
+      expect(lines[0]).to.equal(
+        "carol holds the concurrent maintenance now (rebuild), but after 20 ms 1 transaction of others, whose check had passed " +
+          "before, was still open.",
+      )
+      expect(lines.at(-1)).to.equal("End it, or enter concurrent mode again as carol, which waits for it.")
+      expect(await maintenance.status()).to.include({ mode: "concurrent", maintainer: "carol" })
+      const told = firstDraining(maintenance, 1)
+      const again = maintenance.enter("concurrent", { as: "carol" })
+      expect(pidsOf((await told).blockers)).to.deep.equal([pid])
+      await commit()
+      await again
+    })
+  })
+})

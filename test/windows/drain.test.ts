@@ -1,0 +1,550 @@
+import { expect } from "chai"
+import { inspect } from "node:util"
+import type { DataSource, QueryRunner } from "typeorm"
+import {
+  type Blocker,
+  DrainTimeoutError,
+  type Maintenance,
+  maintenanceSchemaSql,
+  NotMaintainerError,
+  WindowEndedError,
+} from "../../src"
+import { useMaintenance, withMaintenance } from "../support/data-source"
+import { useDatabase, withClient } from "../support/database"
+import { firstDraining } from "../support/draining"
+import { errorOf } from "../support/error-of"
+import { Member } from "../support/members"
+import { Proxy } from "../support/proxy"
+import { openShop } from "../support/shop"
+import { warning } from "../support/warning"
+import { windowOf } from "../support/window"
+import { until } from "../support/until"
+
+/** The longest wait: the tests end it by what they do. */
+const forever = { withinMs: 2 ** 31 - 1 }
+
+describe("Entering a mode while others have something running", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  before(() => openShop(database.current))
+  afterEach(async () => {
+    const { maintenance } = installed.current
+    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
+  })
+
+  /** A runner of somebody with an open transaction. */
+  const withOpen = async <T>(
+    dataSource: DataSource,
+    text: string,
+    work: (runner: QueryRunner, pid: number) => Promise<T>,
+  ): Promise<T> => {
+    const runner = dataSource.createQueryRunner()
+    await runner.query("begin")
+    await runner.query(text)
+    const [{ pid }] = (await runner.query("select pg_backend_pid() as pid")) as [{ pid: number }]
+    try {
+      return await work(runner, pid)
+    } finally {
+      await runner.query("rollback").catch(() => undefined)
+      await runner.release()
+    }
+  }
+  const pidsOf = (blockers: readonly Blocker[]) => blockers.map(({ pid }) => pid)
+
+  it("exclusive mode waits for it, and tells who is in the way", async () => {
+    const { dataSource, maintenance } = installed.current
+    await withOpen(dataSource, "insert into audit (note) values ('x')", async (writer, writerPid) => {
+      await withOpen(dataSource, "select 1", async (reader, readerPid) => {
+        const told = firstDraining(maintenance, 2)
+        const entered = maintenance.enter("exclusive", { as: "alice", drain: forever })
+        const { blockers, waitedMs, deadline } = await told
+        expect(pidsOf(blockers)).to.deep.equal([writerPid, readerPid])
+        expect(waitedMs).to.be.within(0, forever.withinMs)
+        expect(deadline.getTime()).to.be.greaterThan(Date.now())
+        const [blocker] = blockers as [Blocker]
+        const { id } = (await maintenance.status()).instances[0] as { id: number }
+        expect(blocker).to.include({
+          user: "postgres",
+          clientAddress: "127.0.0.1",
+          state: "idle in transaction",
+          hasWritten: true,
+          query: "select pg_backend_pid() as pid",
+          isHidden: false,
+        })
+        expect(blocker.ageMs).to.be.greaterThan((blockers[1] as Blocker).ageMs as number)
+        expect(blocker.instance).to.include({ id, pid: process.pid })
+        expect((blockers[1] as Blocker).hasWritten).to.equal(false)
+        await withMaintenance(database.current.url, {}, async (other) => {
+          expect(await other.maintenance.status()).to.include({
+            mode: "exclusive",
+            state: "entering",
+            isInterrupted: false,
+          })
+        })
+        const again = firstDraining(maintenance, 1)
+        await writer.query("rollback")
+        expect(pidsOf((await again).blockers)).to.deep.equal([readerPid])
+        await reader.query("rollback")
+        await entered
+        expect(await maintenance.status()).to.include({ state: "exclusive", isInterrupted: false })
+      })
+    })
+  })
+
+  it("is followed by an async iterator until it is over", async () => {
+    const { dataSource, maintenance } = installed.current
+    await withOpen(dataSource, "select 1", async (runner, pid) => {
+      const seen: number[] = []
+      const following = (async () => {
+        for await (const { blockers } of maintenance.draining()) {
+          seen.push(...(pidsOf(blockers) as number[]))
+          await runner.query("rollback")
+        }
+      })()
+      await maintenance.enter("exclusive", { as: "alice", drain: forever })
+      await following
+      expect(seen).to.deep.equal([pid])
+    })
+  })
+
+  it("is followed until it is over, also by who asks twice before anything is told", async () => {
+    const { dataSource, maintenance } = installed.current
+    await withOpen(dataSource, "select 1", async (runner, pid) => {
+      const entered = maintenance.enter("exclusive", { as: "alice", drain: forever })
+      const draining = maintenance.draining()
+      const [first, second] = [draining.next(), draining.next()]
+      expect(pidsOf((await first).value?.blockers ?? [])).to.deep.equal([pid])
+      await runner.query("rollback")
+      await entered
+      await second
+      while (!(await draining.next()).done);
+    })
+  })
+
+  for (const [call, begin] of [
+    ["during()", (m: Maintenance) => m.during("exclusive", { as: "alice" }, () => undefined)],
+    ["transfer()", (m: Maintenance) => m.transfer({ as: "alice", to: "carol" })],
+  ] as const) {
+    it(`is followed to the end of a ${call} that is refused at once`, async () => {
+      const { maintenance } = installed.current
+      await maintenance.enter("concurrent", { as: "bob" })
+      const refused = errorOf(begin(maintenance))
+      for await (const draining of maintenance.draining()) expect(draining).to.equal(undefined)
+      expect(await refused).to.be.instanceOf(NotMaintainerError)
+    })
+  }
+
+  it("is told to who follows it, and not to who follows another call, which waits for its time", async () => {
+    const { dataSource, maintenance } = installed.current
+    const controller = new AbortController()
+    const { signal } = controller
+    const announced = errorOf(maintenance.enter("concurrent", { as: "alice", startsInMs: 3_600_000, signal }))
+    const ofAnnounced = maintenance.draining().next()
+    await withOpen(dataSource, "select 1", async (runner, pid) => {
+      const entered = maintenance.enter("exclusive", { as: "alice", drain: forever })
+      const { value } = await maintenance.draining().next()
+      expect(pidsOf(value?.blockers ?? [])).to.deep.equal([pid])
+      await runner.query("rollback").catch(() => undefined)
+      await entered
+    })
+    controller.abort()
+    await announced
+    expect(await ofAnnounced).to.deep.equal({ value: undefined, done: true })
+  })
+
+  it("is followed no longer than until the work of during() begins", async () => {
+    const { maintenance } = installed.current
+    const begun = new Promise<void>((resolve) => {
+      const following = async () => {
+        for await (const draining of maintenance.draining()) expect(draining).to.equal(undefined)
+        resolve()
+      }
+      void following()
+    })
+    await maintenance.during("exclusive", { as: "alice" }, () => begun)
+  })
+
+  it("is abandoned when the time is over, and the mode is what it was", async () => {
+    const { dataSource, maintenance } = installed.current
+    await withOpen(dataSource, "insert into audit (note) values ('kept')", async (runner, pid) => {
+      const error = await errorOf(maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 20 } }))
+      expect(error).to.be.instanceOf(DrainTimeoutError)
+      expect(error).to.have.property("code", "MAINTENANCE_DRAIN_TIMEOUT")
+      expect(pidsOf((error as DrainTimeoutError).blockers)).to.deep.equal([pid])
+      expect((error as Error).message).to.match(
+        new RegExp(
+          "^Mode not changed: alice was entering exclusive mode, but after 20 ms 1 transaction of others was still open; " +
+            "the mode is what it was before\\.\n" +
+            `- backend ${pid} \\(user postgres, from 127\\.0\\.0\\.1, process ${process.pid} on .*, open for .* s, ` +
+            "idle in transaction, has written\\)\n" +
+            'End it, wait longer \\(drain\\.withinMs\\), or say what to do with what is left \\(drain\\.then: "terminate", ' +
+            'or "proceed", which leaves it to be refused\\)\\.$',
+        ),
+      )
+      expect(error).to.include({ mode: "exclusive", maintainer: "alice" })
+      expect(await maintenance.status()).to.include({ mode: "normal", state: "normal" })
+      await runner.query("commit")
+      expect(await dataSource.query("select note from audit where note = 'kept'")).to.have.length(1)
+    })
+  })
+
+  it("shows no SQL of others in warnings, messages and what is printed, but where the application wants it", async () => {
+    const secret = "insert into audit (note) values ('a secret')"
+    const blocked = (runner: { query(text: string): Promise<unknown> }) => runner.query(secret)
+    for (const showsQueries of [undefined, false, true]) {
+      await withMaintenance(database.current.url, { plugin: { showsQueries } }, async (other) => {
+        await withOpen(other.dataSource, "select 1", async (runner) => {
+          await blocked(runner)
+          const entering = other.maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 20 } })
+          const error = (await errorOf(entering)) as DrainTimeoutError
+          expect(error).to.be.instanceOf(DrainTimeoutError)
+          expect(error.blockers[0]?.query).to.equal(secret)
+          const shown = [error.message, inspect(error), JSON.stringify(error)]
+          for (const text of shown) expect(text.includes("a secret"), text).to.equal(showsQueries === true)
+          await runner.query("rollback")
+        })
+      })
+    }
+  })
+
+  it("is abandoned, and says who is not refused later if it proceeds: who has no plugin", async () => {
+    const { dataSource, maintenance } = installed.current
+    await withOpen(dataSource, "select 1", () =>
+      withClient(database.current.url, async (client) => {
+        await client.query("begin")
+        await client.query("select 1")
+        const error = await errorOf(maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 20 } }))
+        expect((error as Error).message.split("\n").at(-1)).to.equal(
+          "End them, wait longer (drain.withinMs), or say what to do with what is left (drain.then: " +
+            '"terminate", or "proceed", which leaves them to be refused). ' +
+            "But a session for which no process is named may have no plugin: then it is not refused, and may still commit.",
+        )
+        await client.query("rollback")
+      }),
+    )
+  })
+
+  for (const [which, withinMs, said] of [
+    ["until when, and what then", 30_000, /^\d s of 30 s, then abandons$/],
+    ["nothing of an end that is as good as none", forever.withinMs, /^\d s$/],
+  ] as const) {
+    it(`says after five seconds which mode is entered, by whom, and ${which}`, async () => {
+      const { dataSource, maintenance } = installed.current
+      await withOpen(dataSource, "select 1", async (runner, pid) => {
+        const warned = warning(/ mode \(alice/)
+        const drain = { withinMs }
+        const entered = maintenance.enter("exclusive", { as: "alice", reason: "failover", drain })
+        const [first = "", line] = (await warned).split("\n")
+        const parts = /^Exclusive mode \(alice: failover\) holds; enter\(\) has waited (.*), for:$/.exec(
+          first,
+        )
+        expect(parts?.[1]).to.match(said)
+        expect(line).to.include(`- backend ${pid} (`)
+        await runner.query("rollback")
+        await entered
+      })
+    })
+  }
+
+  it("is abandoned, and says for whom, before the window would end by itself", async () => {
+    const { dataSource, maintenance } = installed.current
+    await withOpen(dataSource, "select 1", async (_, pid) => {
+      const error = await errorOf(maintenance.enter("exclusive", { as: "alice", expiresInMs: 4000 }))
+      expect(error).to.be.instanceOf(DrainTimeoutError)
+      expect(pidsOf((error as DrainTimeoutError).blockers)).to.deep.equal([pid])
+    })
+  })
+
+  it("goes back to the window that there was, if it is abandoned", async () => {
+    const { dataSource, maintenance } = installed.current
+    const before = await maintenance.enter("concurrent", { as: "alice", reason: "rebuild" })
+    await withOpen(dataSource, "select 1", async () => {
+      const error = await errorOf(
+        maintenance.enter("exclusive", { as: "alice", reason: "move", drain: { withinMs: 0 } }),
+      )
+      expect(error).to.be.instanceOf(DrainTimeoutError)
+    })
+    expect(windowOf(await maintenance.status())).to.deep.equal(
+      windowOf({ ...before, epoch: before.epoch + 2 }),
+    )
+  })
+
+  it("does not run what during() was given, if it is abandoned", async () => {
+    const { dataSource, maintenance } = installed.current
+    await withOpen(dataSource, "select 1", async () => {
+      let hasRun = false
+      const error = await errorOf(
+        maintenance.during("exclusive", { as: "alice", drain: { withinMs: 0 } }, () => (hasRun = true)),
+      )
+      expect(error).to.be.instanceOf(DrainTimeoutError)
+      expect(hasRun).to.equal(false)
+    })
+    expect(await maintenance.status()).to.include({ mode: "normal" })
+  })
+
+  it("cancels a statement that is running, if it was asked to", async () => {
+    const { dataSource, maintenance } = installed.current
+    const running = errorOf(dataSource.query("select pg_sleep(600)"))
+    await database.current.sql(`do $$ begin
+      while not exists (select from pg_stat_activity where query = 'select pg_sleep(600)' and state = 'active') loop
+        perform pg_sleep(0.005); perform pg_stat_clear_snapshot();
+      end loop; end $$`)
+    await maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 0, then: "cancel" } })
+    expect(await running).to.have.property("code", "57014")
+  })
+
+  it("terminates a session that is idle in a transaction, if it was asked to, also without the plugin", async () => {
+    const { maintenance } = installed.current
+    await withClient(database.current.url, async (client) => {
+      client.on("error", () => undefined)
+      const ended = new Promise((resolve) => client.once("end", resolve))
+      await client.query("begin")
+      await client.query("insert into audit (note) values ('stranger')")
+      await maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 0, then: "terminate" } })
+      await ended
+    })
+    expect(await database.current.sql("select from audit where note = 'stranger'")).to.have.length(0)
+  })
+
+  it("is abandoned if what is idle in a transaction was only cancelled", async () => {
+    const { dataSource, maintenance } = installed.current
+    await withOpen(dataSource, "select 1", async (_, pid) => {
+      const warned = warning(/ mode \(alice/)
+      const drain = { withinMs: 1000, then: "cancel" } as const
+      const error = await errorOf(maintenance.enter("concurrent", { as: "alice", reason: "move", drain }))
+      expect(error).to.be.instanceOf(DrainTimeoutError)
+      expect(error).to.include({ mode: "concurrent", maintainer: "alice", reason: "move" })
+      expect(pidsOf((error as DrainTimeoutError).blockers)).to.deep.equal([pid])
+      const [first, , advice] = (error as Error).message.split("\n")
+      expect(first).to.equal(
+        "Mode not changed: alice was entering concurrent mode (move), but 1 transaction of others was still open " +
+          "5 s after it was cancelled; the mode is what it was before.",
+      )
+      expect(advice).to.equal(
+        'A cancel does not end a session that is idle in a transaction: use drain.then: "terminate", or end it by hand. ' +
+          'End it by hand, or leave it to be refused (drain.then: "proceed").',
+      )
+      expect(await warned).to.match(
+        /^Concurrent mode \(alice: move\) holds; enter\(\) has waited \d s: after 1 s it cancels them, and abandons 5 s later, for:\n- /,
+      )
+    })
+    expect(await maintenance.status()).to.include({ mode: "normal" })
+  })
+
+  it("waits for no session that is outside of a transaction", async () => {
+    const { maintenance } = installed.current
+    await withClient(database.current.url, async (client) => {
+      await client.query("select 1")
+      await maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 0 } })
+    })
+  })
+
+  it("waits for nobody who begins after it, without the plugin", async () => {
+    const { dataSource, maintenance } = installed.current
+    await withOpen(dataSource, "select 1", async (runner) => {
+      const told = firstDraining(maintenance, 1)
+      const entered = maintenance.enter("exclusive", { as: "alice", drain: forever })
+      await told
+      await withClient(database.current.url, async (client) => {
+        await client.query("begin")
+        await client.query("select 1")
+        await runner.query("rollback")
+        await entered
+        await client.query("rollback")
+      })
+    })
+  })
+
+  it("leaves the maintainer's own alone, in this process and in others", async () => {
+    const { dataSource, maintenance } = installed.current
+    const member = await Member.start(database.current.url)
+    expect(await member.run("begin", "alice")).to.equal("done")
+    expect(await member.run("insert into audit (note) values ('own')", "alice")).to.equal("done")
+    await maintenance.runAs("alice", () =>
+      withOpen(dataSource, "select 1", async () => {
+        await maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 4000, then: "terminate" } })
+      }),
+    )
+    expect(await member.run("commit", "alice")).to.equal("done")
+    expect(await database.current.sql("select from audit where note = 'own'")).to.have.length(1)
+    await member.stop()
+  })
+
+  for (const then of ["abandon", "terminate"] as const) {
+    it(`leaves alone what the maintainer begins in another process as soon as that hears of the mode: ${then}`, async () => {
+      const { maintenance } = installed.current
+      const proxy = await Proxy.start(database.current.url)
+      await withMaintenance(proxy.url, {}, async (slow) => {
+        const runner = installed.current.dataSource.createQueryRunner()
+        const begun = new Promise((resolve) => {
+          const stop = maintenance.on("change", () => {
+            stop()
+            resolve(
+              maintenance.runAs("alice", async () => {
+                await runner.query("begin")
+                return runner.query("insert into audit (note) values ('hers')")
+              }),
+            )
+          })
+        })
+        // Later than that, it looks who is in the way.
+        proxy.delay(20)
+        await slow.maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 200, then } })
+        await begun
+        await maintenance.runAs("alice", () => runner.query("commit"))
+        await runner.release()
+        proxy.delay(0)
+      })
+      await proxy.stop()
+    })
+  }
+
+  it("names a prepared transaction, which it cannot end", async function () {
+    this.timeout(180_000)
+    const { maintenance } = installed.current
+    const name = `drain_${process.pid}`
+    await database.current.sql("insert into audit (note) values ('prepared')")
+    await withClient(database.current.url, async (client) => {
+      await client.query("begin")
+      await client.query("insert into audit (note) values ('prepared')")
+      await client.query(`prepare transaction '${name}'`)
+    })
+    const error = await errorOf(
+      maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 0, then: "terminate" } }),
+    )
+    await database.current.sql(`rollback prepared '${name}'`)
+    const [blocker] = (error as DrainTimeoutError).blockers as [Blocker]
+    expect(blocker).to.include({ pid: undefined, transaction: name, state: "prepared", hasWritten: true })
+    expect(blocker.cannotEnd).to.include("ROLLBACK PREPARED")
+    const [first, , advice] = (error as Error).message.split("\n")
+    expect(first).to.include("1 transaction of others was still open 5 s after it was to be terminated; ")
+    expect(advice).to.equal(
+      "A prepared transaction is ended by COMMIT PREPARED or ROLLBACK PREPARED alone. " +
+        'End it by hand, or leave it to be refused (drain.then: "proceed"). ' +
+        "But a prepared transaction is not refused: it may still commit.",
+    )
+  })
+
+  for (const [who, as] of [
+    ["the maintainer", "alice"],
+    ["an emergency user", "break-glass"],
+  ] as const) {
+    it(`is broken off by the leave() of ${who}`, async () => {
+      const { dataSource, maintenance } = installed.current
+      await withOpen(dataSource, "select 1", async () => {
+        const told = firstDraining(maintenance, 1)
+        const entered = errorOf(maintenance.enter("exclusive", { as: "alice", drain: forever }))
+        await told
+        await withMaintenance(database.current.url, {}, (other) => other.maintenance.leave({ as }))
+        const error = await entered
+        expect(error).to.be.instanceOf(WindowEndedError)
+        expect(error).to.include({ endedBecause: "left", endedBy: as })
+        expect((error as WindowEndedError).message).to.equal(
+          `The maintenance was over before it was entered to its end: ${as} ended it at ` +
+            `${(error as WindowEndedError).endedAt?.toISOString()}. The mode is normal.`,
+        )
+      })
+      expect(await maintenance.status()).to.include({ mode: "normal", state: "normal" })
+    })
+  }
+
+  it("is broken off by an AbortSignal, before it begins and while it waits", async () => {
+    const { dataSource, maintenance } = installed.current
+    const { epoch } = await maintenance.status()
+    const reason = new Error("no more")
+    const early = await errorOf(
+      maintenance.enter("exclusive", { as: "alice", signal: AbortSignal.abort(reason) }),
+    )
+    expect(early).to.equal(reason)
+    expect(await maintenance.status()).to.include({ mode: "normal", epoch })
+    for (const why of [reason, null, undefined, "a word"]) {
+      await withOpen(dataSource, "select 1", async () => {
+        const controller = new AbortController()
+        const told = firstDraining(maintenance, 1)
+        const { signal } = controller
+        const entered = errorOf(maintenance.enter("exclusive", { as: "alice", drain: forever, signal }))
+        await told
+        controller.abort(why)
+        expect(await entered).to.equal(signal.reason)
+      })
+    }
+    expect(await maintenance.status()).to.include({ mode: "normal", state: "normal" })
+  })
+
+  it("leaves a window that stands, and says so, if its process is killed", async () => {
+    const { dataSource, maintenance } = installed.current
+    const member = await Member.start(database.current.url)
+    await withOpen(dataSource, "select 1", async () => {
+      const entered = errorOf(member.enter("exclusive", { as: "alice" }))
+      const report = async () => maintenance.status()
+      await until(async () => (await report()).state === "entering")
+      member.signal("SIGKILL")
+      await entered
+      await until(async () => (await report()).state !== "entering")
+      expect(await report()).to.include({ mode: "exclusive", state: "exclusive", isInterrupted: true })
+    })
+    expect(await errorOf(dataSource.query("select 1"))).to.have.property("code", "MAINTENANCE_ACCESS_REFUSED")
+    await maintenance.leave({ as: "alice" })
+    expect(await maintenance.status()).to.include({ mode: "normal", isInterrupted: false })
+  })
+
+  it("goes on when its watch is cut off while it waits", async () => {
+    const { dataSource, maintenance } = installed.current
+    await withOpen(dataSource, "select 1", async (runner) => {
+      const told = firstDraining(maintenance, 1)
+      const entered = maintenance.enter("exclusive", { as: "alice", drain: forever })
+      await told
+      await database.current.sql(
+        "select pg_terminate_backend(pid, 60000) from pg_stat_activity " +
+          "where application_name = 'typeorm-maintenance-mode' and datname = current_database()",
+      )
+      await until(async () => (await maintenance.status()).state === "entering")
+      await runner.query("rollback")
+      await entered
+    })
+    expect(await maintenance.status()).to.include({ state: "exclusive" })
+  })
+
+  it("waits for nothing in concurrent mode, unless it was asked to; and goes on when the time is over", async () => {
+    const { dataSource, maintenance } = installed.current
+    await withOpen(dataSource, "select 1", async (_, pid) => {
+      await maintenance.enter("concurrent", { as: "alice" })
+      await maintenance.leave({ as: "alice" })
+      const told = firstDraining(maintenance, 1)
+      // Long enough for one look, on a slow machine, too.
+      await maintenance.enter("concurrent", { as: "alice", drain: { withinMs: 1500 } })
+      expect(pidsOf((await told).blockers)).to.deep.equal([pid])
+    })
+  })
+
+  it("says what the role may not see, and may not end", async function () {
+    this.timeout(180_000)
+    const { dataSource } = installed.current
+    const url = new URL(database.current.url)
+    url.username = "drainer"
+    await database.current.sql("create role drainer login")
+    try {
+      await database.current.sql(maintenanceSchemaSql({ role: "drainer" }))
+      await withMaintenance(url.toString(), { plugin: { migrate: false } }, async ({ maintenance }) => {
+        await withOpen(dataSource, "select 1", async (_, pid) => {
+          const error = await errorOf(
+            maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 0, then: "terminate" } }),
+          )
+          const [blocker] = (error as DrainTimeoutError).blockers as [Blocker]
+          expect(blocker).to.include({ pid, user: "postgres", isHidden: true, query: undefined })
+          // PostgreSQL 16 and later, and before.
+          expect(blocker.cannotEnd).to.match(
+            /^(?:permission denied to terminate process|must be a superuser to terminate superuser process)$/,
+          )
+          expect((error as Error).message).to.include("hidden: this role is no member of pg_read_all_stats")
+          expect((error as Error).message.split("\n").at(-1)).to.equal(
+            "To terminate it, enter as a role that is a member of pg_signal_backend, or as a superuser, if it is one's session. " +
+              'End it by hand, or leave it to be refused (drain.then: "proceed").',
+          )
+        })
+      })
+    } finally {
+      await database.current.sql("drop owned by drainer; drop role drainer")
+    }
+  })
+})

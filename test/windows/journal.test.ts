@@ -1,0 +1,332 @@
+import { expect } from "chai"
+import { type Maintenance, MaintenanceInputError, maintenanceSchemaSql, type PastWindow } from "../../src"
+import { useMaintenance, withMaintenance } from "../support/data-source"
+import { useDatabase, withClient } from "../support/database"
+import { startEmbeddedServer } from "../support/embedded-server"
+import { enterSql } from "../support/enter-sql"
+import { Item, Review } from "../support/entities"
+import { errorOf } from "../support/error-of"
+import { openShop } from "../support/shop"
+import { notWaiting } from "../support/window"
+
+describe("The journal", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  before(() => openShop(database.current))
+  beforeEach(() => database.current.sql("delete from maintenance.window"))
+  afterEach(async () => {
+    const { maintenance } = installed.current
+    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
+  })
+
+  const journal = () => installed.current.maintenance.journal()
+  const enter = (maintenance: Maintenance, reason: string) =>
+    maintenance.enter("concurrent", { as: "alice", reason })
+
+  it("tells of each window all that there is to tell, the last first", async () => {
+    const { maintenance } = installed.current
+    const { windowId: id, since } = await maintenance.enter("exclusive", {
+      as: "alice",
+      reason: "rebuild",
+      message: "Back soon.",
+    })
+    const {
+      windows: [stood],
+    } = await maintenance.status()
+    await maintenance.leave({ as: "break-glass" })
+    await enter(maintenance, "second")
+    expect((await journal()).map((window) => window.reason)).to.deep.equal(["rebuild"])
+    await maintenance.leave({ as: "alice" })
+    const [second, first] = (await journal()) as [PastWindow, PastWindow]
+    expect(second).to.include({ reason: "second", mode: "concurrent", endedBy: "alice" })
+    expect(first).to.deep.equal({
+      id,
+      mode: "exclusive",
+      maintainer: "alice",
+      reason: "rebuild",
+      message: "Back soon.",
+      since,
+      begunAt: stood?.position === "standing" && stood.begunAt,
+      enteredAt: stood?.position === "standing" && stood.enteredAt,
+      endedAt: first.endedAt,
+      endedBecause: "left",
+      endedBy: "break-glass",
+      drainMs: first.drainMs,
+      refusals: [],
+    })
+    expect(first.endedAt).to.be.within(first.enteredAt as Date, second.begunAt as Date)
+    // To the microsecond.
+    expect(first.drainMs).to.be.closeTo(Number(first.enteredAt) - Number(first.begunAt), 1)
+  })
+
+  type Ending = (maintenance: Maintenance) => Promise<unknown>
+  const ways: [PastWindow["endedBecause"], string | undefined, Ending][] = [
+    ["left", "alice", (m) => m.during("concurrent", { as: "alice" }, () => undefined)],
+    [
+      "switched",
+      "alice",
+      async (m) => {
+        await enter(m, "first")
+        await m.enter("exclusive", { as: "alice", drain: notWaiting })
+      },
+    ],
+    [
+      "taken over",
+      "break-glass",
+      async (m) => {
+        await enter(m, "first")
+        await m.enter("exclusive", { as: "break-glass", drain: notWaiting })
+      },
+    ],
+    [
+      "handed over",
+      "alice",
+      async (m) => {
+        await enter(m, "first")
+        await m.transfer({ as: "alice", to: "bob" })
+      },
+    ],
+    [
+      "abandoned",
+      "alice",
+      (m) =>
+        withClient(database.current.url, async (client) => {
+          await client.query("begin; select 1")
+          await errorOf(m.enter("exclusive", { as: "alice", drain: { withinMs: 0, then: "abandon" } }))
+          await client.query("rollback")
+        }),
+    ],
+  ]
+  for (const [how, who, end] of ways) {
+    it(`says of a window that it was ${how}, and by whom`, async () => {
+      await end(installed.current.maintenance)
+      const [window, ...others] = await journal()
+      expect(others).to.deep.equal([])
+      expect(window).to.include({ endedBecause: how, endedBy: who, maintainer: "alice" })
+      expect(window?.drainMs === undefined).to.equal(how === "abandoned")
+    })
+  }
+
+  it("has no drain of a window that was handed over to its maintainer", async () => {
+    const { maintenance } = installed.current
+    await enter(maintenance, "first")
+    await maintenance.transfer({ as: "alice", to: "bob" })
+    await maintenance.leave({ as: "bob" })
+    const [window] = await journal()
+    expect(window).to.include({ maintainer: "bob", endedBecause: "left" }).and.not.to.have.property("drainMs")
+    expect(window?.enteredAt).to.be.instanceOf(Date)
+  })
+
+  for (const [how, lease] of [
+    ["expired", null],
+    ["lost", "a process"],
+  ] as const) {
+    it(`has a window that was ${how}, be it that nobody has put that into its row yet`, async () => {
+      await withClient(database.current.url, async (client) => {
+        // Nobody hears of it: it is committed, and changed in the same transaction.
+        await client.query("begin")
+        await client.query(enterSql({ id: how, mode: "concurrent", acting_user: "alice" }))
+        await client.query(
+          `update maintenance.window set expires_at = clock_timestamp(), lease = $1, grace_ms = 1000 * length($1) / length($1)
+           where id = '${how}'`,
+          [lease],
+        )
+        const read = "select id, ended_because, ended_by, ended_at from maintenance.journal()"
+        const [before] = (await client.query(read)).rows
+        expect(before).to.include({ ended_because: how, ended_by: null })
+        const rows = "select position from maintenance.window"
+        expect((await client.query(rows)).rows).to.deep.equal([{ position: "entering" }])
+        await client.query("update maintenance.state set expires_at = clock_timestamp()")
+        await client.query("select maintenance.mend()")
+        expect((await client.query(rows)).rows).to.deep.equal([{ position: "over" }])
+        expect((await client.query(read)).rows).to.deep.equal([before])
+        await client.query("rollback")
+      })
+    })
+  }
+
+  it("has as many as are asked for, since when that is asked for", async () => {
+    const { maintenance } = installed.current
+    for (const reason of ["first", "second", "third"]) {
+      await enter(maintenance, reason)
+      await maintenance.leave({ as: "alice" })
+    }
+    const reasons = async (options: object) =>
+      (await maintenance.journal(options)).map(({ reason }) => reason)
+    expect(await reasons({ limit: 2 })).to.deep.equal(["third", "second"])
+    const [, second] = (await journal()) as [unknown, PastWindow]
+    expect(await reasons({ since: second.endedAt })).to.deep.equal(["third", "second"])
+    expect(await reasons({ since: new Date(Number(second.endedAt) + 3_600_000) })).to.deep.equal([])
+    for (const since of [new Date(-8.64e15), undefined]) expect(await reasons({ since })).to.have.lengthOf(3)
+    expect(await reasons({ since: new Date(8.64e15), limit: 1000 })).to.deep.equal([])
+  })
+
+  for (const [name, options, says] of [
+    ["a limit of 0", { limit: 0 }, "limit is a whole number from 1 to 1000; this one is 0"],
+    ["a limit of 1001", { limit: 1001 }, "this one is 1001"],
+    ["half a limit", { limit: 1.5 }, "this one is 1.5"],
+    ["a limit that is a text", { limit: "10" }, "this one is '10'"],
+    ["an endless limit", { limit: Number.POSITIVE_INFINITY }, "this one is Infinity"],
+    ["no limit", { limit: null }, "this one is null"],
+    ["an invalid date", { since: new Date("never") }, "since is a valid Date; this one is Invalid Date"],
+    ["a text for a date", { since: "2026-01-31" }, "this one is '2026-01-31'"],
+    ["an unknown option", { until: new Date() }, 'Unknown option "until"; known are since, limit'],
+    ["no options", null, "must be an object of since, limit"],
+  ] as const) {
+    it(`throws a MaintenanceInputError for ${name}`, async () => {
+      const error = await errorOf(installed.current.maintenance.journal(options as never))
+      expect(error).to.be.instanceOf(MaintenanceInputError)
+      expect((error as Error).message).to.include(says)
+    })
+  }
+
+  const refuseAll = async () => {
+    const { dataSource } = installed.current
+    const items = dataSource.getRepository(Item)
+    const both = () =>
+      dataSource.transaction(async (manager) => {
+        await manager.insert(Item, { name: "crate" })
+        await manager.insert(Item, { name: "box" })
+        await manager.insert(Review, { text: "fine" })
+      })
+    for (const write of [
+      () => items.insert({ name: "chest" }),
+      () => items.update({ name: "anvil" }, { stock: 1 }),
+      () => both(),
+      () => dataSource.query("insert into audit (note) values ('raw')"),
+    ])
+      expect(await errorOf(write()))
+        .to.have.property("windowId")
+        .that.is.a("string")
+  }
+
+  it("sums up what a window has refused, by entity and operation, whoever refused it", async () => {
+    const { maintenance } = installed.current
+    await enter(maintenance, "first")
+    await refuseAll()
+    await withMaintenance(database.current.url, {}, async (other) => {
+      const error = await errorOf(other.dataSource.getRepository(Item).insert({ name: "barrel" }))
+      expect(error).to.be.instanceOf(Error)
+    })
+    await maintenance.leave({ as: "alice" })
+    await maintenance.enter("exclusive", { as: "alice", drain: notWaiting })
+    await errorOf(installed.current.dataSource.getRepository(Item).find())
+    await maintenance.leave({ as: "alice" })
+    const [second, first] = await journal()
+    expect(second?.refusals).to.deep.equal([{ count: 1 }])
+    expect(first?.refusals).to.deep.equal([
+      { entity: "Item", operation: "insert", count: 3 },
+      { count: 1 },
+      { entity: "Item", operation: "update", count: 1 },
+      { entity: "Review", operation: "insert", count: 1 },
+    ])
+    const counted = `select sum(count)::int as count, count(*)::int as rows, count(distinct instance)::int as instances
+      from maintenance.refusal where window_id = $1 and entity = 'Item' and operation = 'insert'`
+    const [sums] = await database.current.sql<{ rows: number }>(counted, [first?.id])
+    expect(sums).to.include({ count: 3, instances: 2 })
+    // Not a row each: unless a minute has just passed, one of each instance.
+    expect(sums?.rows).to.be.within(2, 3)
+  })
+
+  it("counts what is told twice once", async () => {
+    const { maintenance } = installed.current
+    await maintenance.during("concurrent", { as: "alice" }, () => undefined)
+    const [window] = (await journal()) as [PastWindow]
+    const tell = (instance: string, count: number, minute = 1) =>
+      database.current.sql("select maintenance.count_refusals($1, $2)", [
+        instance,
+        JSON.stringify([{ window_id: window.id, minute, entity: "Item", operation: "insert", count }]),
+      ])
+    await tell("one", 3)
+    await tell("one", 5)
+    // The answer was lost, and this comes late.
+    await tell("one", 3)
+    await tell("one", 2, 2)
+    await tell("other", 4)
+    expect((await journal())[0]?.refusals).to.deep.equal([{ entity: "Item", operation: "insert", count: 11 }])
+  })
+
+  it("is told of refusals while the window stands, by who has nothing else to tell", async () => {
+    const { maintenance } = installed.current
+    await enter(maintenance, "first")
+    await refuseAll()
+    const told = async (): Promise<number> => {
+      const sql = "select sum(count)::int as count from maintenance.refusal"
+      const [row] = await database.current.sql<{ count: number | null }>(sql)
+      return row?.count ?? (await told())
+    }
+    await database.current.sql("delete from maintenance.refusal")
+    expect(await told()).to.equal(5)
+  })
+
+  it("has a window that a restore has lost, as replaced", async () => {
+    const { maintenance } = installed.current
+    const { windowId: id, since } = await enter(maintenance, "rebuild")
+    await database.current.sql(`drop schema maintenance cascade; ${maintenanceSchemaSql()}`)
+    const windows = async (): Promise<PastWindow[]> => {
+      // The watch connects anew, for its registration is gone.
+      const found = await maintenance.status().then(journal, () => [])
+      return found.length > 0 ? found : windows()
+    }
+    const [window, ...others] = await windows()
+    expect(others).to.deep.equal([])
+    const { endedAt, ...rest } = window as PastWindow
+    expect(rest).to.deep.equal({
+      id,
+      mode: "concurrent",
+      maintainer: "alice",
+      reason: "rebuild",
+      since,
+      begunAt: since,
+      endedBecause: "replaced",
+      refusals: [],
+    })
+    expect(endedAt).to.be.instanceOf(Date)
+  })
+
+  it("has a task's window that a restore has lost, as replaced", async () => {
+    const { maintenance } = installed.current
+    const task = maintenance.during("concurrent", { as: "alice" }, async () => {
+      await database.current.sql(`drop schema maintenance cascade; ${maintenanceSchemaSql()}`)
+    })
+    await errorOf(task)
+    const windows = async (): Promise<PastWindow[]> => {
+      const found = await journal()
+      return found.length > 0 ? found : windows()
+    }
+    expect((await windows())[0]).to.include({ endedBecause: "replaced", maintainer: "alice" })
+  })
+
+  it("has the row of a window as it is, if a process takes it for replaced", async () => {
+    const { maintenance } = installed.current
+    await maintenance.during("concurrent", { as: "alice" }, () => undefined)
+    const [window] = (await journal()) as [PastWindow]
+    const lost = { id: window.id, mode: "exclusive", maintainer: "mallory", since_ms: 0 }
+    await database.current.sql("select maintenance.note_replaced($1)", [lost])
+    expect(await journal()).to.deep.equal([window])
+  })
+})
+
+describe("The journal on a read replica", () => {
+  it("is as on its primary", async () => {
+    const server = await startEmbeddedServer()
+    try {
+      await withMaintenance(server.url, {}, async ({ maintenance }) => {
+        await maintenance.during("concurrent", { as: "alice", reason: "rebuild" }, () => undefined)
+        const windows = await maintenance.journal()
+        expect(windows).to.have.lengthOf(1)
+        const standby = await server.startStandby()
+        try {
+          await standby.caughtUp()
+          await withMaintenance(standby.url, {}, async (replica) => {
+            expect(await replica.maintenance.journal()).to.deep.equal(windows)
+          })
+        } finally {
+          await standby.stop()
+        }
+      })
+    } finally {
+      await server.stop()
+    }
+  })
+})

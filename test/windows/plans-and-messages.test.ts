@@ -1,0 +1,146 @@
+import { expect } from "chai"
+import {
+  AccessRefusedError,
+  type EnterOptions,
+  type MaintenanceStatus,
+  type OpenWindow,
+  WriteVetoedError,
+} from "../../src"
+import { useMaintenance, withMaintenance } from "../support/data-source"
+import { useDatabase } from "../support/database"
+import { errorOf } from "../support/error-of"
+import { notWaiting } from "../support/window"
+import { until } from "../support/until"
+
+const as = "alice"
+const facts = { reason: "CVE-2026-1234", message: "We are back soon." }
+const aMinute = 60_000
+
+describe("What a maintainer says of a window", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  before(() => database.current.sql("create table loot (name text)"))
+  afterEach(() => installed.current.maintenance.leave({ as: "break-glass", ifHeld: false }))
+  const enter = (mode: "concurrent" | "exclusive", options: EnterOptions = {}) =>
+    installed.current.maintenance.enter(mode, { as, drain: notWaiting, ...options })
+  const write = () => errorOf(installed.current.dataSource.query("insert into loot values ('gold')"))
+
+  for (const [mode, Refusal] of [
+    ["concurrent", WriteVetoedError],
+    ["exclusive", AccessRefusedError],
+  ] as const) {
+    it(`to the public is in the status, and in refusals in ${mode} mode, apart from the reason`, async () => {
+      const { maintenance } = installed.current
+      await enter(mode, facts)
+      expect(await maintenance.status()).to.include(facts)
+      const refusal = (await write()) as InstanceType<typeof Refusal>
+      expect(refusal).to.be.instanceOf(Refusal)
+      expect(refusal).to.include({ reason: facts.reason, publicMessage: facts.message })
+      expect(refusal.message).to.include(facts.message).and.not.to.include(facts.reason)
+      expect(refusal.detailedMessage).to.include(facts.reason).and.not.to.include(facts.message)
+      // Also of who has not heard of the window yet, and is told by the server.
+      const [row] = await database.current.sql("select message, planned_at from maintenance.status()")
+      expect(row).to.deep.equal({ message: facts.message, planned_at: null })
+    })
+  }
+
+  it("stays as it was said when the mode is switched, until something else is said", async () => {
+    const { maintenance } = installed.current
+    const { plannedUntil } = await enter("exclusive", { ...facts, plannedForMs: aMinute })
+    expect(await enter("concurrent")).to.deep.include({ ...facts, plannedUntil })
+    expect(await enter("concurrent", { message: "Later." })).to.include({ ...facts, message: "Later." })
+    await maintenance.during("exclusive", { as, plannedForMs: 2 * aMinute }, async () => {
+      const status = await maintenance.status()
+      expect(status).to.include({ message: "Later." })
+      expect(Number(status.plannedUntil)).to.be.above(Number(plannedUntil))
+    })
+    expect(await maintenance.status()).to.deep.include({ plannedUntil, isOverdue: false })
+  })
+
+  it("of its planned end is what others are told to wait for, where it does not end by itself", async () => {
+    const { maintenance } = installed.current
+    await enter("exclusive", { plannedForMs: aMinute })
+    const refusal = (await write()) as AccessRefusedError
+    expect(refusal.retryAfterMs).to.be.within(1, aMinute)
+    expect(refusal.headers).to.have.property("retry-after")
+    expect(refusal).not.to.have.property("expiresAt")
+    await enter("exclusive", { plannedForMs: aMinute, expiresInMs: 10 * aMinute })
+    expect(((await write()) as AccessRefusedError).retryAfterMs).to.be.above(aMinute)
+    const status = await maintenance.status()
+    expect(Number(status.expiresAt) - Number(status.plannedUntil)).to.be.within(
+      9 * aMinute - 1,
+      9 * aMinute + 1,
+    )
+  })
+
+  it("of its planned end ends nothing: that it is overdue is told once, everywhere", async () => {
+    const { maintenance } = installed.current
+    await withMaintenance(database.current.url, {}, async (other) => {
+      const told: MaintenanceStatus[][] = [[], []]
+      const heard = [maintenance, other.maintenance].map(
+        (one, index) =>
+          new Promise<void>((resolve) => {
+            one.on("overdue", (status) => {
+              told[index]?.push(status)
+              resolve()
+            })
+          }),
+      )
+      await enter("exclusive", { plannedForMs: 1000, expiresInMs: aMinute })
+      expect(await maintenance.status()).to.include({ isOverdue: false })
+      await Promise.all(heard)
+      for (const one of [maintenance, other.maintenance])
+        expect(await one.status()).to.include({ mode: "exclusive", isOverdue: true })
+      // It was read again, and is not told again.
+      expect(told.map(({ length }) => length)).to.deep.equal([1, 1])
+      expect(told[0]?.[0]).to.include({ mode: "exclusive", maintainer: as, isOverdue: true })
+      // The plan is no promise any more, the expiry is.
+      expect(((await write()) as AccessRefusedError).retryAfterMs).to.be.above(1000)
+      const again = new Promise((resolve) => maintenance.on("overdue", resolve))
+      await enter("exclusive", { plannedForMs: 1000 })
+      await again
+    })
+  })
+
+  it("of its planned end tells nothing any more when that is past", async () => {
+    const { maintenance } = installed.current
+    const overdue = new Promise((resolve) => maintenance.on("overdue", resolve))
+    await enter("exclusive", { plannedForMs: 1000 })
+    await overdue
+    const refusal = (await write()) as AccessRefusedError
+    expect(refusal).not.to.have.property("retryAfterMs")
+    expect(refusal.headers).to.equal(undefined)
+  })
+})
+
+describe("The windows in the status", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  const positions = async () => {
+    const { windows } = await installed.current.maintenance.status()
+    return windows.map(({ mode, maintainer, position }) => `${position} ${mode} ${maintainer}`)
+  }
+
+  it("are those that have begun, the one in force last, and those that are announced", async () => {
+    const { maintenance } = installed.current
+    expect(await positions()).to.deep.equal([])
+    await maintenance.enter("concurrent", { as, reason: "catalog" })
+    await maintenance.during("exclusive", { as: "break-glass", readers: undefined }, async () => {
+      expect(await positions()).to.deep.equal(["standing concurrent alice", "standing exclusive break-glass"])
+      const { windows, since } = await maintenance.status()
+      const [outer, inner] = windows as [OpenWindow, OpenWindow]
+      expect(outer).to.include({ reason: "catalog", isTask: false, isInterrupted: false })
+      expect(inner).to.include({ isTask: true, isInterrupted: false })
+      expect(inner.since).to.deep.equal(since)
+      expect(Number(inner.begunAt)).to.be.above(Number(outer.enteredAt))
+      expect(inner.id).not.to.equal(outer.id)
+    })
+    const announced = errorOf(maintenance.enter("exclusive", { as, startsInMs: aMinute }))
+    await until(async () => (await positions()).length >= 2)
+    expect(await positions()).to.deep.equal(["standing concurrent alice", "announced exclusive alice"])
+    await maintenance.leave({ as })
+    await maintenance.leave({ as })
+    await announced
+    expect(await positions()).to.deep.equal([])
+  })
+})

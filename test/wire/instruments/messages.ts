@@ -1,0 +1,22 @@
+import type { Outcome } from "../../doors/outcome"
+
+/** A statement that an instrument has traced. */
+export interface Span {
+  readonly text: string
+  readonly hasFailed: boolean
+}
+
+/** What a process is asked to do. */
+export interface Opening {
+  readonly group: string
+  readonly door: string
+}
+
+/** What came of it. */
+export interface Opened {
+  readonly outcome: Outcome
+  readonly spans: readonly Span[]
+}
+
+export type ToOpener = Opening | "stop"
+export type FromOpener = Opened | "ready"
