@@ -13,11 +13,14 @@ import type { RunnerContext } from "./enforcement/query-runner"
 import type { Undo } from "./enforcement/replace-method"
 import { keepReadsFromWriting } from "./enforcement/result-cache"
 import { StartUp } from "./enforcement/start-up"
+import { Subscribers } from "./enforcement/subscribers"
 import { AccessRefusedError, MaintenanceSetupError, WriteVetoedError } from "./errors"
-import { currentActor, currentPolicy } from "./identity/current-actor"
-import { type Actor, isAdmitted } from "./mode/actor"
+import { currentActor, currentPolicy, currentVetoAt } from "./identity/current-actor"
+import type { Actor } from "./mode/actor"
 import type { PastWindow } from "./mode/journal"
+import { restrictionOf } from "./mode/restriction"
 import type { MaintenanceReport, MaintenanceStatus, StampedState } from "./mode/status"
+import { logWarnings } from "./notices"
 import type { ResolvedOptions } from "./options"
 import { shared } from "./shared"
 import type { Backend } from "./state/fleet"
@@ -56,6 +59,7 @@ export class Installation implements WindowHost {
   readonly #connections: Connections
   readonly #earlyRefusals = new EarlyRefusals()
   readonly #fence: Fence
+  readonly #subscribers: Subscribers
   readonly #enforcement: Enforcement
   readonly #waitingRoom: WaitingRoom
   readonly #places: ReaderSlots
@@ -90,6 +94,10 @@ export class Installation implements WindowHost {
       timeoutMs: () => this.#driver.master?.options.connectionTimeoutMillis ?? 0,
     })
     this.#fence = new Fence(options, { known: () => this.watch.known, doubt: () => this.watch.doubt() })
+    this.#subscribers = new Subscribers(dataSource, {
+      latest: () => this.watch.latest,
+      actor: () => currentActor(options),
+    })
     this.#enforcement = this.#makeEnforcement()
     this.#startUp = this.#makeStartUp()
     this.#lending = this.#makeLending()
@@ -97,6 +105,7 @@ export class Installation implements WindowHost {
     this.#changeHost()
     if (!dataSource.isInitialized) return
     this.#guardPools()
+    this.#subscribers.subscribe()
     this.ready().catch(() => undefined)
   }
 
@@ -163,6 +172,7 @@ export class Installation implements WindowHost {
     this.#events.stopped()
     for (const undo of [...this.#undos.splice(0), ...this.#poolUndos.splice(0)].toReversed()) undo()
     this.#connections.retire()
+    this.#subscribers.unsubscribe()
     this.#closeWaiting()
     await this.watch.stop()
   }
@@ -176,6 +186,7 @@ export class Installation implements WindowHost {
       changed: (status) => {
         this.#waitingRoom.changed()
         this.#places.letIn()
+        this.#subscribers.changed()
         events.changed(status)
       },
       read: (state) => events.read(state),
@@ -205,12 +216,14 @@ export class Installation implements WindowHost {
       watch: this.watch,
       fence: this.#fence,
       connected: () => this.#guardPools(),
+      built: () => this.#subscribers.subscribe(),
       closing: () => {
         this.#events.stopped()
         this.#closeWaiting()
       },
       closed: () => {
         for (const undo of this.#poolUndos.splice(0)) undo()
+        this.#subscribers.unsubscribe()
       },
     })
   }
@@ -237,6 +250,7 @@ export class Installation implements WindowHost {
     this.#undos.push(
       ...undos,
       keepReadsFromWriting(this.dataSource, () => this.#mayWrite()),
+      logWarnings((message) => this.dataSource.logger.log("warn", message)),
     )
   }
 
@@ -250,6 +264,8 @@ export class Installation implements WindowHost {
       isNeededToMigrate: (table) =>
         this.#fence.isAwaitingSchema && tables.has(table.split(".").at(-1) as string),
       committed: () => (this.#fence.isAwaitingSchema ? this.ready() : undefined),
+      isVetoedAtWrite: () => currentVetoAt(this.options) === "write",
+      writeRefusal: (actor, changes) => this.#access.refusalOfWrite(actor, changes),
     }
   }
 
@@ -286,6 +302,6 @@ export class Installation implements WindowHost {
 
   #mayWrite(): boolean {
     const status = this.watch.known?.status
-    return status === undefined || isAdmitted(status, this.#enforcement.actor())
+    return status === undefined || restrictionOf(status, this.#enforcement.actor()) === "none"
   }
 }

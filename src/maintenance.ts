@@ -1,19 +1,20 @@
-import type { DataSource, EntityManager } from "typeorm"
+import type { DataSource, EntityManager, QueryRunner } from "typeorm"
 import type { Draining } from "./drain/drain"
+import { afterCommit } from "./enforcement/after-commit"
 import {
   checkTransaction,
   retriedTransaction,
   type TransactionOptions,
 } from "./enforcement/retried-transaction"
 import { MaintenanceSetupError } from "./errors"
-import { namedActor, runAs, type RunAsOptions, runWithPolicy } from "./identity/current-actor"
+import { namedActor, runAs, type RunAsOptions, runWithPolicy, runWithVetoAt } from "./identity/current-actor"
 import { checkCount, checkOptions, checkSignal, checkTime, checkWork, durationOf } from "./input"
 import { Installation } from "./installation"
 import { type MaintenanceEvents, MaintenanceListeners } from "./maintenance-events"
 import type { JournalOptions, PastWindow } from "./mode/journal"
 import type { Mode } from "./mode/mode"
 import type { Entered, MaintenanceReport, MaintenanceStatus } from "./mode/status"
-import { checkPolicy, type MaintenanceOptions, resolveOptions } from "./options"
+import { checkPolicy, checkVetoAt, type MaintenanceOptions, resolveOptions } from "./options"
 import { type RefusalPolicy, shared } from "./shared"
 import { type WaitOptions, WritableWait } from "./waiting/when-writable"
 import type {
@@ -196,11 +197,24 @@ export class Maintenance {
    * MaintenanceInputError for no user, and for no function.
    */
   runAs<T>(user: string, work: () => T, options: RunAsOptions = {}): T {
-    checkOptions(options, ["onRefused"])
-    const { onRefused } = options
+    checkOptions(options, ["onRefused", "vetoAt"])
+    const { onRefused, vetoAt } = options
     checkWork("runAs()", work)
-    const run = () => runAs(user, work)
+    const inTime = vetoAt === undefined ? work : () => runWithVetoAt(checkVetoAt(vetoAt), work)
+    const run = () => runAs(user, inTime)
     return onRefused === undefined ? run() : this.whenRefused(onRefused, run)
+  }
+
+  /**
+   * Runs the work when the outermost transaction has committed; not at all if it is vetoed or rolled back, or if the savepoint within
+   * which this was called is. The commit resolves after it. The transaction is that of the manager (or query runner); without one, that of
+   * `maintenance.transaction()`, or of a library that gives `dataSource.manager` a query runner of its own in each context. With a manager
+   * that has no transaction open, the work runs at once. It runs in the context of this call; an error of it is reported as a process
+   * warning, for the commit cannot be undone. Throws MaintenanceInputError for no function, or if it is not known which transaction is meant.
+   */
+  afterCommit(work: () => unknown, manager?: EntityManager | QueryRunner): void {
+    checkWork("afterCommit()", work)
+    afterCommit(this.#installation.dataSource, work, manager)
   }
 
   /**

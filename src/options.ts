@@ -1,7 +1,7 @@
 import { inspect } from "node:util"
 import { MaintenanceInputError, MaintenanceSetupError } from "./errors"
 import { faultOfUser, maxDurationMs } from "./input"
-import type { RefusalPolicy } from "./shared"
+import type { RefusalPolicy, VetoAt } from "./shared"
 
 /** How the plugin is installed in a DataSource. */
 export interface MaintenanceOptions {
@@ -35,6 +35,12 @@ export interface MaintenanceOptions {
    * over, and then for its turn. `maintenance.whenRefused()` says it for a part of the code. Default: `"throw"`.
    */
   onRefused?: RefusalPolicy | undefined
+  /**
+   * The moment at which a write of the ORM by a restricted user is vetoed. `"commit"`: when its transaction commits, or its statement if
+   * there is none. `"write"`: before it is sent, as soon as this process knows of the window; the state is read once more first, so
+   * a window that is over refuses nothing. Raw SQL is vetoed at its commit in either case. `runAs()` overrides it. Default: `"commit"`.
+   */
+  vetoAt?: VetoAt | undefined
   /** How many milliseconds one waits at most. Then it gets an AccessRefusedError, in concurrent mode, too. Default: 300000, 5 minutes. */
   maxWaitMs?: number | undefined
   /** How many may wait at most. Who comes then gets an AccessRefusedError at once. Default: 1000. */
@@ -59,6 +65,7 @@ export interface ResolvedOptions {
   readonly migrate: boolean
   readonly preparedStatements: boolean
   readonly onRefused: RefusalPolicy
+  readonly vetoAt: VetoAt
   readonly maxWaitMs: number
   readonly maxWaiting: number
   readonly showsQueries: boolean
@@ -76,6 +83,14 @@ export function checkPolicy(policy: unknown): RefusalPolicy {
   throw new MaintenanceInputError(`The policy is "throw" or "wait"; this one is ${inspect(policy)}.`)
 }
 
+const vetoMoments: readonly unknown[] = ["commit", "write"] satisfies VetoAt[]
+
+/** A moment as given by a caller; throws MaintenanceInputError. */
+export function checkVetoAt(vetoAt: unknown): VetoAt {
+  if (vetoMoments.includes(vetoAt)) return vetoAt as VetoAt
+  throw new MaintenanceInputError(`vetoAt is "commit" or "write"; this one is ${inspect(vetoAt)}.`)
+}
+
 const known = new Set([
   "currentUser",
   "emergencyUsers",
@@ -83,6 +98,7 @@ const known = new Set([
   "migrate",
   "preparedStatements",
   "onRefused",
+  "vetoAt",
   "maxWaitMs",
   "maxWaiting",
   "showsQueries",
@@ -106,6 +122,7 @@ export function resolveOptions(options: MaintenanceOptions): ResolvedOptions {
     migrate = true,
     preparedStatements = true,
     onRefused = "throw",
+    vetoAt = "commit",
     maxWaitMs = 300_000,
     maxWaiting = 1000,
     showsQueries = false,
@@ -132,6 +149,11 @@ export function resolveOptions(options: MaintenanceOptions): ResolvedOptions {
       `The option onRefused is "throw" or "wait"; this one is ${inspect(onRefused)}.`,
     )
   }
+  if (!vetoMoments.includes(vetoAt)) {
+    throw new MaintenanceSetupError(
+      `The option vetoAt is "commit" or "write"; this one is ${inspect(vetoAt)}.`,
+    )
+  }
   for (const [name, value, min, max] of [
     ["maxWaitMs", maxWaitMs, 0, maxDurationMs],
     ["maxWaiting", maxWaiting, 0, maxDurationMs],
@@ -149,6 +171,7 @@ export function resolveOptions(options: MaintenanceOptions): ResolvedOptions {
     migrate,
     preparedStatements,
     onRefused,
+    vetoAt,
     maxWaitMs,
     maxWaiting,
     showsQueries,

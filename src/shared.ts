@@ -1,14 +1,20 @@
 import { AsyncLocalStorage } from "node:async_hooks"
-import { SignalHolds } from "./signal-holds"
 
 /** What happens to whoever is restricted and asks for a connection: it is refused, or waits for the end of the window. */
 export type RefusalPolicy = "throw" | "wait"
+
+/** The moment at which a write of the ORM is vetoed: when its transaction commits, or before it is sent. */
+export type VetoAt = "commit" | "write"
 
 /** What a context carries. */
 export interface Context {
   readonly user?: string
   /** What happens to whoever is restricted and asks for a connection; that of the DataSource, if it is missing. */
   readonly onRefused?: RefusalPolicy
+  /** The moment at which writes of the ORM are vetoed; that of the DataSource, if it is missing. */
+  readonly vetoAt?: VetoAt
+  /** The query runner of the innermost `maintenance.transaction()`. */
+  readonly queryRunner?: object
   /** The innermost `during`, and whose it is. */
   readonly task?: { readonly id: string; readonly user: string } | undefined
   /** The connection that a listener of the pool sets up for whoever gets it. */
@@ -31,8 +37,10 @@ interface Shared {
   readonly installed: Set<object>
   /** The watches that run. */
   readonly watches: Set<SharedWatch>
+  /** What warnings are logged by, besides the process warning: the loggers of the DataSources. */
+  readonly loggers: Set<(message: string) => void>
   /** What signals are to end: the process is listened for once, however many copies there are. */
-  readonly signalHolds: SignalHolds
+  signalHolds?: object
 }
 
 const key = Symbol.for("typeorm-maintenance-mode.1")
@@ -42,5 +50,5 @@ export const shared: Shared = (holder[key] ??= {
   context: new AsyncLocalStorage(),
   installed: new Set(),
   watches: new Set(),
-  signalHolds: new SignalHolds(),
+  loggers: new Set(),
 })

@@ -1,12 +1,13 @@
-import { type Actor, isAdmitted } from "../mode/actor"
+import type { Actor } from "../mode/actor"
 import type { RefusedChange } from "../mode/refused-change"
+import { restrictionOf } from "../mode/restriction"
 import type { MaintenanceStatus } from "../mode/status"
 import type { Backend } from "../state/fleet"
 import type { WireClient } from "../wire/protocol"
 import { FencedConnection } from "./fenced-connection"
 import type { Enforcement } from "./enforcement"
 import type { HostDriver } from "./host"
-import type { RecordingBroadcaster } from "./recorded-changes"
+import { isFencedQueryRunner } from "./query-runner"
 
 /** The physical connections of a DataSource's pools, each with its fence. */
 export class Connections {
@@ -48,7 +49,7 @@ export class Connections {
   backends(status: Pick<MaintenanceStatus, "mode" | "maintainer">): Backend[] {
     return [...this.#fenced].flatMap(([client, { backendPid, connectedMs, lastActor }]) => {
       const pid = this.#elsewhere.has(client) ? undefined : backendPid
-      const isUnrestricted = lastActor !== undefined && isAdmitted(status, lastActor)
+      const isUnrestricted = lastActor !== undefined && restrictionOf(status, lastActor) === "none"
       return pid === undefined ? [] : [{ pid, connectedMs, isUnrestricted }]
     })
   }
@@ -58,7 +59,7 @@ export class Connections {
     const runner = this.#driver.connectedQueryRunners.find(
       (one) => (one as unknown as { databaseConnection: unknown }).databaseConnection === client,
     )
-    return [...((runner?.broadcaster as Partial<RecordingBroadcaster> | undefined)?.changes?.values() ?? [])]
+    return isFencedQueryRunner(runner) ? runner.changes : []
   }
 
   /** Takes all fences away. */

@@ -1,6 +1,7 @@
 import { WriteVetoedError } from "../errors"
 import type { RefusedChange } from "../mode/refused-change"
-import { isAdmitted, type Actor } from "../mode/actor"
+import type { Actor } from "../mode/actor"
+import { anybody, restrictionOf } from "../mode/restriction"
 import type { StampedState } from "../mode/status"
 import { accessRefused, factsOf, writeVetoed } from "../refusal"
 import { adviceIn, translateStateError } from "../state/translate"
@@ -53,13 +54,14 @@ export class Fence implements PrimaryFence {
 
   /** Whether everybody may at least read, as far as is known. */
   get isOpen(): boolean {
-    return this.#known()?.status.mode !== "exclusive"
+    const state = this.#known()
+    return state === undefined || restrictionOf(state.status, anybody) !== "all"
   }
 
   /** Refuses early what would be refused anyway: everything of others in exclusive mode. Throws AccessRefusedError. */
   assertAdmitted(actor: Actor): void {
     const state = this.#known()
-    if (state?.status.mode !== "exclusive" || isAdmitted(state.status, actor)) return
+    if (state === undefined || restrictionOf(state.status, actor) !== "all") return
     const now = performance.now()
     // What has expired by the clock of this process is left to the clock of the database.
     if (state.endsAt !== undefined && state.endsAt <= now) return
@@ -144,7 +146,7 @@ export class Fence implements PrimaryFence {
   /** Takes note that the database has refused an actor: if the state that is known admits him, it is another one by now. */
   refused(actor: Actor): void {
     const state = this.#known()
-    if (state && isAdmitted(state.status, actor)) this.#doubt()
+    if (state && restrictionOf(state.status, actor) === "none") this.#doubt()
   }
 
   /** A failure of the statements above as an error of this package, where it is a refusal or the state is unreadable. */
@@ -179,7 +181,7 @@ export class Fence implements PrimaryFence {
     const condition = hasStamp(state) ? this.#conditionIn(state, actor) : undefined
     if (!condition) return full
     // Under other names: the one must never stand in for the other.
-    const name = isAdmitted((state as Stamped).status, actor) ? "gate" : "reader"
+    const name = restrictionOf((state as Stamped).status, actor) === "none" ? "gate" : "reader"
     // It returns a row if the fence was called: mostly because the state is another one.
     const called = () => {
       if (this.#known() === state) this.#doubt()
@@ -198,9 +200,10 @@ export class Fence implements PrimaryFence {
         : `when pg_catalog.clock_timestamp() operator(pg_catalog.>=) pg_catalog.to_timestamp(${endsAtMs / 1000}) then true `
     const isCurrent = `${isOver}when ${current} operator(pg_catalog.=) ${BigInt(stamp)}`
     // The gate is taken first, or the state could change between the look and the commit.
-    if (isAdmitted(status, actor))
+    const restriction = restrictionOf(status, actor)
+    if (restriction === "none")
       return `case when ${this.#gateTaken(status)} then true ${isCurrent} then false else true end`
-    if (status.mode !== "concurrent") return undefined
+    if (restriction === "all") return undefined
     return `case when pg_catalog.pg_current_xact_id_if_assigned() is not null then true ${isCurrent} then ${declaresHoldable} else true end`
   }
 

@@ -5,8 +5,9 @@ import { MaintenanceError } from "../errors"
 import type { Actor } from "../mode/actor"
 import type { Enforcement } from "./enforcement"
 import type { FencedConnection } from "./fenced-connection"
-import { recordingBroadcasterClass, type RecordedChanges } from "./recorded-changes"
+import type { RefusedChange } from "../mode/refused-change"
 import { classify } from "./statement-kind"
+import { type AfterCommit, TransactionRecord } from "./transaction-record"
 
 /** What a query runner needs to know of the installation. */
 export interface RunnerContext extends Enforcement {
@@ -16,21 +17,31 @@ export interface RunnerContext extends Enforcement {
   isWaiting(): boolean
   /** Whether this table is one that TypeORM itself needs before the migration that installs the schema can run. */
   isNeededToMigrate(table: string): boolean
-  /** Told when a transaction was committed; what it returns is waited for. */
+  /** Called when a transaction was committed; what it returns is waited for. */
   committed(): Promise<void> | undefined
+  /** Whether a write of the ORM is refused before it is sent, if a window restricts the running code. */
+  isVetoedAtWrite(): boolean
+  /** The refusal of a write, read from the database; undefined for an actor who may write, and where it cannot be read. */
+  writeRefusal(actor: Actor, changes: readonly RefusedChange[]): Promise<Error | undefined>
 }
 
 type RunnerClass = new (driver: PostgresDriver, mode: ReplicationMode) => PostgresQueryRunner
 
 /** A query runner that is refused early, and whose refusals surface as errors of this package. */
 export interface FencedQueryRunner extends PostgresQueryRunner {
-  /** Runs when the running transaction has been committed; not at all if it is rolled back. */
-  afterCommit(work: () => Promise<void>): void
+  /** The ORM's changes that a veto undoes now. */
+  readonly changes: RefusedChange[]
+  /** Runs when the outermost transaction has been committed; not at all if it is rolled back. */
+  afterCommit(work: AfterCommit): void
+  /** Takes note of a change that the ORM has made. */
+  changed(change: RefusedChange): void
+  /** Takes note of a change that the ORM is about to make; rejects if it is refused before it is sent. */
+  aboutToChange(change: RefusedChange): Promise<void> | undefined
 }
 
 /** Whether a query runner is one of ours. */
 export function isFencedQueryRunner(runner: object | undefined): runner is FencedQueryRunner {
-  return runner !== undefined && "afterCommit" in runner
+  return runner !== undefined && "aboutToChange" in runner
 }
 
 /**
@@ -39,20 +50,11 @@ export function isFencedQueryRunner(runner: object | undefined): runner is Fence
  */
 export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: RunnerContext): RunnerClass {
   const Base = sample.constructor as RunnerClass
-  const RecordingBroadcaster = recordingBroadcasterClass(sample.broadcaster.constructor as never)
   return class extends Base implements FencedQueryRunner {
-    #changes: RecordedChanges
-    /** The changes up to each savepoint, to come back to. */
-    #changesBefore: RecordedChanges[] = []
+    readonly #record = new TransactionRecord()
     #isUnfenced = false
-    #afterCommit: (() => Promise<void>)[] = []
-
-    constructor(driver: PostgresDriver, mode: ReplicationMode) {
-      super(driver, mode)
-      const broadcaster = new RecordingBroadcaster(this as never)
-      this.broadcaster = broadcaster
-      this.#changes = broadcaster.changes
-    }
+    /** Several entities that are saved together are refused once. */
+    #vetoing: Promise<void> | undefined
 
     // No async functions below: where AsyncLocalStorage is in use, each promise costs something.
 
@@ -84,27 +86,22 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
     ): Promise<void> {
       const refused = this.#refused()
       if (refused) return refused
-      if (this.isTransactionActive) this.#changesBefore.push(new Map(this.#changes))
-      else this.#forgetTransaction()
+      if (this.isTransactionActive) this.#record.savepoint()
+      else this.#record.end()
       return super.startTransaction(...isolation)
     }
 
     override commitTransaction(): Promise<void> {
       return super.commitTransaction().then(() => {
         if (!this.isTransactionActive) return this.#committed()
-        this.#changesBefore.pop()
+        this.#record.releaseSavepoint()
         return undefined
       })
     }
 
     override async rollbackTransaction(): Promise<void> {
       await super.rollbackTransaction()
-      const changes = this.#changesBefore.pop()
-      if (!this.isTransactionActive || !changes) return this.#forgetTransaction()
-      this.#changes.clear()
-      for (const [kind, change] of changes) this.#changes.set(kind, change)
-      // What is to follow the commit may rest on what was undone.
-      this.#afterCommit = []
+      if (!this.isTransactionActive || !this.#record.rollBackToSavepoint()) this.#record.end()
     }
 
     override release(): Promise<void> {
@@ -121,8 +118,24 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
       return context.isNeededToMigrate(args[0].name) ? this.#unfenced(create) : create()
     }
 
-    afterCommit(work: () => Promise<void>): void {
-      this.#afterCommit.push(work)
+    get changes(): RefusedChange[] {
+      return this.#record.changes
+    }
+
+    afterCommit(work: AfterCommit): void {
+      this.#record.afterCommit(work)
+    }
+
+    changed(change: RefusedChange): void {
+      // Outside a transaction it is committed already.
+      if (this.isTransactionActive) this.#record.changed(change)
+    }
+
+    aboutToChange(change: RefusedChange): Promise<void> | undefined {
+      this.#record.announce(change)
+      if (!context.isVetoedAtWrite()) return undefined
+      this.#vetoing ??= this.#vetoWrite().finally(() => (this.#vetoing = undefined))
+      return this.#vetoing
     }
 
     /** A connection that comes when it is released already, TypeORM (0.3 to 1.1) keeps, and destroy() would never end. */
@@ -139,12 +152,11 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
     }
 
     #queried(): void {
-      if (!this.isTransactionActive && this.#changes.size > 0) this.#changes.clear()
+      this.#record.forgetAnnounced()
     }
 
     #committed(): Promise<void> | undefined {
-      const work = this.#afterCommit
-      this.#forgetTransaction()
+      const work = this.#record.end()
       const told = context.committed()
       if (told) return told.then(() => inOrder(work))
       return work.length > 0 ? inOrder(work) : undefined
@@ -178,15 +190,17 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
       }
     }
 
-    #forgetTransaction(): void {
-      this.#changes.clear()
-      this.#changesBefore = []
-      this.#afterCommit = []
+    /** What is known may be outdated, so the database is asked: a write after the end of a window is not refused. */
+    async #vetoWrite(): Promise<void> {
+      const refusal = await context.writeRefusal(context.actor(), this.changes)
+      if (!refusal) return
+      this.#record.forgetAnnounced()
+      await (this.#fenced ?? context).refuse(refusal)
     }
   }
 }
 
-async function inOrder(work: readonly (() => Promise<void>)[]): Promise<void> {
+async function inOrder(work: readonly AfterCommit[]): Promise<void> {
   for (const run of work) await run()
 }
 

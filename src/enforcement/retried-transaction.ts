@@ -1,6 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises"
-import type { DataSource, EntityManager } from "typeorm"
+import type { DataSource, EntityManager, QueryRunner } from "typeorm"
 import { MaintenanceInputError } from "../errors"
+import { runInQueryRunner } from "../identity/current-actor"
 import { checkOptions, checkWork } from "../input"
 import type { RefusalPolicy } from "../shared"
 
@@ -25,9 +26,11 @@ export async function retriedTransaction<T>(
   work: (manager: EntityManager) => Promise<T>,
   { isolation, retries = 5 }: TransactionOptions,
 ): Promise<T> {
+  const run = (manager: EntityManager) =>
+    runInQueryRunner(manager.queryRunner as QueryRunner, () => work(manager))
   for (let attempt = 0; ; attempt++) {
     try {
-      return await (isolation ? dataSource.transaction(isolation, work) : dataSource.transaction(work))
+      return await (isolation ? dataSource.transaction(isolation, run) : dataSource.transaction(run))
     } catch (error) {
       if (attempt >= retries || !isRetryable(error)) throw error
       await pause(Math.random() * Math.min(firstRetryMs * 2 ** attempt, lastRetryMs))

@@ -14,6 +14,8 @@ export interface StartUpParts {
   readonly fence: Fence
   /** Called when the driver has pools. */
   connected(): void
+  /** Called when TypeORM has built the entities and the subscribers. */
+  built(): void
   /** Called when the DataSource begins to be destroyed. */
   closing(): void
   /** Called when it is destroyed. */
@@ -85,6 +87,7 @@ export class StartUp {
   async afterConnect(look: () => Promise<void>): Promise<void> {
     await this.#during(look)
     await (this.#starting ?? this.ready())
+    this.#parts.built()
   }
 
   /** As the driver's disconnect(). */

@@ -2,12 +2,14 @@ import { MaintenanceInputError, MaintenanceSetupError } from "../errors"
 import type { Actor } from "../mode/actor"
 import { checkUser, faultOfUser, maxUserLength } from "../input"
 import type { ResolvedOptions } from "../options"
-import { type RefusalPolicy, shared } from "../shared"
+import { type RefusalPolicy, shared, type VetoAt } from "../shared"
 
 /** Options for `maintenance.runAs()`. */
 export interface RunAsOptions {
   /** What happens if a window restricts the user: `"wait"` or `"throw"`. Default: as around it, or as the DataSource says. */
   onRefused?: RefusalPolicy | undefined
+  /** The moment at which writes of the ORM are vetoed: `"commit"` or `"write"`. Default: as around it, or as the DataSource says. */
+  vetoAt?: VetoAt | undefined
 }
 
 /** Runs a function, and all that it starts, on behalf of a user; throws MaintenanceInputError for no user. */
@@ -23,6 +25,26 @@ export function runWithPolicy<T>(onRefused: RefusalPolicy, work: () => T): T {
 /** What happens to whoever is restricted and asks for a connection. */
 export function currentPolicy(options: ResolvedOptions): RefusalPolicy {
   return shared.context.getStore()?.onRefused ?? options.onRefused
+}
+
+/** Runs a function, and all that it starts, with writes of the ORM vetoed at this moment. */
+export function runWithVetoAt<T>(vetoAt: VetoAt, work: () => T): T {
+  return shared.context.run({ ...shared.context.getStore(), vetoAt }, work)
+}
+
+/** The moment at which writes of the ORM are vetoed. */
+export function currentVetoAt(options: ResolvedOptions): VetoAt {
+  return shared.context.getStore()?.vetoAt ?? options.vetoAt
+}
+
+/** Runs a function, and all that it starts, within the transaction of a query runner. */
+export function runInQueryRunner<T>(queryRunner: object, work: () => T): T {
+  return shared.context.run({ ...shared.context.getStore(), queryRunner }, work)
+}
+
+/** The query runner within whose transaction the code runs, if `runInQueryRunner` has said it. */
+export function currentQueryRunner(): object | undefined {
+  return shared.context.getStore()?.queryRunner
 }
 
 /** Runs a function as a task of a user: what `during` does. */

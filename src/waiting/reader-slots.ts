@@ -1,4 +1,5 @@
-import { type Actor, isAdmitted } from "../mode/actor"
+import type { Actor } from "../mode/actor"
+import { restrictionOf } from "../mode/restriction"
 import type { MaintenanceStatus } from "../mode/status"
 import { destroyed } from "../state/destroyed"
 import { describeWindow, noPlace } from "../refusal"
@@ -82,7 +83,7 @@ export class ReaderSlots {
     const status = this.#owner.latest()
     let free = this.#freePlaces(status)
     for (const waiting of this.#waiting) {
-      const isOther = status !== undefined && !isAdmitted(status, waiting.actor)
+      const isOther = status !== undefined && restrictionOf(status, waiting.actor) !== "none"
       if (isOther && free <= 0) continue
       if (isOther) free--
       waiting.letIn()
@@ -112,6 +113,6 @@ export class ReaderSlots {
   #freePlaces(status: MaintenanceStatus | undefined): number {
     if (status?.readers === undefined) return Number.POSITIVE_INFINITY
     const users = [...this.#owner.lent(), ...this.#comingIn]
-    return status.readers - users.filter((user) => user && !isAdmitted(status, user)).length
+    return status.readers - users.filter((user) => user && restrictionOf(status, user) !== "none").length
   }
 }

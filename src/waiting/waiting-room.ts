@@ -1,4 +1,5 @@
-import { type Actor, isAdmitted } from "../mode/actor"
+import type { Actor } from "../mode/actor"
+import { restrictionOf } from "../mode/restriction"
 import type { MaintenanceStatus } from "../mode/status"
 import { accessRefused, describeWindow, factsOf, notLetIn } from "../refusal"
 import { type Said, WaitingNotice } from "./waiting-notice"
@@ -133,7 +134,7 @@ export class WaitingRoom {
   /** The state that restricts the actor, if it does. */
   #restriction(actor: Actor): MaintenanceStatus | undefined {
     const status = this.#known()
-    return status && !isAdmitted(status, actor) ? status : undefined
+    return status && restrictionOf(status, actor) !== "none" ? status : undefined
   }
 
   #refusal(status: MaintenanceStatus, why: string): Error {

@@ -1,8 +1,10 @@
-import { type AccessRefusedError, StateUnavailableError, type WriteVetoedError } from "../errors"
-import { type Actor, isAdmitted } from "../mode/actor"
+import { AccessRefusedError, StateUnavailableError, type WriteVetoedError } from "../errors"
+import type { Actor } from "../mode/actor"
 import type { PastWindow } from "../mode/journal"
+import { restrictionOf } from "../mode/restriction"
 import type { MaintenanceReport, MaintenanceStatus } from "../mode/status"
-import { notWritable } from "../refusal"
+import type { RefusedChange } from "../mode/refused-change"
+import { accessRefused, factsOf, notWritable, writeVetoed } from "../refusal"
 import type { JournalRange } from "../state/journal"
 import { briefMs, isPassing, persistently } from "../state/persistence"
 import { SharedQuestion } from "../state/shared-question"
@@ -67,7 +69,18 @@ export class StateAccess {
   /** The refusal of an actor who may not write; undefined for others. Reads the state once for all callers that ask meanwhile. */
   async refusalOf(actor: Actor): Promise<WriteVetoedError | AccessRefusedError | undefined> {
     const { status, refusal } = await this.#current.answer()
-    return isAdmitted(status, actor) ? undefined : refusal
+    return restrictionOf(status, actor) === "none" ? undefined : refusal
+  }
+
+  /** The refusal of changes that are about to be made; undefined if they may be, or if that cannot be read: then the fence decides. */
+  async refusalOfWrite(
+    actor: Actor,
+    changes: readonly RefusedChange[],
+  ): Promise<WriteVetoedError | AccessRefusedError | undefined> {
+    const refusal = await this.refusalOf(actor).catch(() => undefined)
+    if (!refusal) return undefined
+    const facts = factsOf(refusal)
+    return refusal instanceof AccessRefusedError ? accessRefused(facts) : writeVetoed(facts, changes)
   }
 }
 

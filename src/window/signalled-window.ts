@@ -1,6 +1,6 @@
 import { EnteringInterruptedError, OutcomeUnknownError } from "../errors"
 import type { MaintenanceStatus } from "../mode/status"
-import { shared } from "../shared"
+import { signalHolds } from "./signal-holds"
 import { brokenOffBySignal } from "./failure"
 
 /** A window that a signal ends (`leaveOnSignal`): it breaks off the entering, or leaves what stands. */
@@ -15,7 +15,7 @@ export class SignalledWindow {
 
   /** `name` is its name in a warning. */
   constructor(name: string) {
-    this.release = shared.signalHolds.add({ name, end: (signal) => this.#end(signal) })
+    this.release = signalHolds().add({ name, end: (signal) => this.#end(signal) })
   }
 
   /** The signal that has ended it, if one has. */

@@ -78,7 +78,7 @@ describe("The files of SQL", () => {
   it("name only what an earlier one, or the same above, makes", () => {
     expect(forwardReferences(allFiles)).to.deep.equal([])
     const turned = forwardReferences([...allFiles].reverse())
-    expect(turned).to.include("1/04-fence.sql names is_admitted")
+    expect(turned).to.include("1/04-fence.sql names restriction_of")
     const [first, ...rest] = allFiles
     const early = { ...(first as SqlFile), sql: `${first?.sql}\nselect {schema}.leave('alice', false);` }
     expect(forwardReferences([early, ...rest])).to.deep.equal(["1/01-state.sql names leave"])

@@ -62,12 +62,16 @@ end $$;
 comment on function {schema}.as_of_now is
   'A window that has expired is none, also while nobody has projected that yet: what it lay over is in force again. Raises MM009 for a state without a row.';
 
-create or replace function {schema}.is_admitted(state {schema}.state, acting_user text, is_emergency boolean) returns boolean
+create or replace function {schema}.restriction_of(state {schema}.state, acting_user text, is_emergency boolean) returns text
   language sql immutable
   set search_path = pg_catalog, pg_temp
-  return (state).mode = 'normal' or is_emergency or coalesce(acting_user = (state).maintainer, false);
-comment on function {schema}.is_admitted is
-  'Whether the window leaves this user unrestricted: there is none, it is the user''s own, or the user is an emergency user.';
+  return case
+    when (state).mode = 'normal' or is_emergency or acting_user = (state).maintainer then 'none'
+    when (state).mode = 'exclusive' then 'all'
+    else 'writes'
+  end;
+comment on function {schema}.restriction_of is
+  'What the window denies this user: none, writes or all. The maintainer and emergency users are not restricted.';
 
 create or replace function {schema}.latest_end_of(state {schema}.state) returns timestamptz
   language sql immutable

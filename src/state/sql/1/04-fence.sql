@@ -9,7 +9,7 @@ declare
 begin
   select * into state from {schema}.state;
   state := {schema}.as_of_now(state);
-  if state.mode = 'exclusive' and not {schema}.is_admitted(state, acting_user, is_emergency) then
+  if {schema}.restriction_of(state, acting_user, is_emergency) = 'all' then
     perform {schema}.refuse(state, 'access');
   end if;
 end $$;
@@ -44,7 +44,7 @@ begin
     exit when state.epoch = gate_epoch;
     perform {schema}.as_of_now(state);
   end loop;
-  if state.mode <> 'normal' and not {schema}.is_admitted(state, acting_user, is_emergency) then
+  if {schema}.restriction_of(state, acting_user, is_emergency) <> 'none' then
     perform {schema}.refuse(state, case when pg_current_xact_id_if_assigned() is null then 'cursor' else 'access' end);
   end if;
 end $$;
@@ -75,6 +75,7 @@ as $$
 declare
   state {schema}.state;
   held_epoch integer;
+  restriction text;
 begin
   select epoch into held_epoch from {schema}.state;
   loop
@@ -84,11 +85,12 @@ begin
     perform pg_advisory_unlock_shared({hold}, coalesce(held_epoch, 0));
     held_epoch := state.epoch;
   end loop;
-  if {schema}.is_admitted(state, acting_user, is_emergency) then
+  restriction := {schema}.restriction_of(state, acting_user, is_emergency);
+  if restriction = 'none' then
     return held_epoch;
   end if;
   perform pg_advisory_unlock_shared({hold}, held_epoch);
-  if state.mode = 'exclusive' then
+  if restriction = 'all' then
     perform {schema}.refuse(state, 'access');
   end if;
   return null;
@@ -105,7 +107,7 @@ declare
 begin
   select * into state from {schema}.state;
   state := {schema}.as_of_now(state);
-  if not {schema}.is_admitted(state, acting_user, is_emergency) then
+  if {schema}.restriction_of(state, acting_user, is_emergency) <> 'none' then
     perform {schema}.refuse(state, 'access');
   end if;
 end $$;

@@ -119,7 +119,7 @@ begin
     raise exception using errcode = '22004', message = 'the acting user must be given';
   elsif state.mode = 'normal' then
     perform {schema}.refuse(state, 'normal');
-  elsif not {schema}.is_admitted(state, acting_user, is_emergency) then
+  elsif {schema}.restriction_of(state, acting_user, is_emergency) <> 'none' then
     perform {schema}.refuse(state, 'stranger');
   end if;
 end $$;

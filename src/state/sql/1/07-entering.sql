@@ -114,7 +114,7 @@ begin
   end if;
 
   state := {schema}.without_gone(state, asked.acting_user, is_new_task, asked.within_task);
-  if not {schema}.is_admitted(state, asked.acting_user, asked.is_emergency) then
+  if {schema}.restriction_of(state, asked.acting_user, asked.is_emergency) <> 'none' then
     perform {schema}.refuse(state, 'stranger');
   end if;
   below := {schema}.in_force();
@@ -291,7 +291,7 @@ begin
   if not {schema}.stands(entered_epoch, entered_id)
       or not exists (select from {schema}.window w where w.id = entered_id and w.position = 'entering') then
     perform {schema}.refuse(state, 'lost');
-  elsif not {schema}.is_admitted(state, acting_user, is_emergency) then
+  elsif {schema}.restriction_of(state, acting_user, is_emergency) <> 'none' then
     perform {schema}.refuse(state, 'stranger');
   end if;
   perform {schema}.close(array[entered_id], 'abandoned', acting_user);

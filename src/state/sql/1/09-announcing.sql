@@ -52,7 +52,7 @@ begin
     return {schema}.unix_ms(other.starts_at);
   elsif {schema}.made(asked.id) then
     perform {schema}.refuse(state, 'lost');
-  elsif not {schema}.is_admitted(state, asked.acting_user, asked.is_emergency) then
+  elsif {schema}.restriction_of(state, asked.acting_user, asked.is_emergency) <> 'none' then
     perform {schema}.refuse(state, 'stranger');
   end if;
   coming.starts_at := coalesce(to_timestamp(asked.starts_at_ms / 1000), clock_timestamp() + asked.starts_in_ms * interval '1 millisecond');

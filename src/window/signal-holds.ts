@@ -1,4 +1,5 @@
-import { warn } from "./notices"
+import { warn } from "../notices"
+import { shared } from "../shared"
 
 /** Something that this process holds, and that a signal is to end. */
 export interface Hold {
@@ -77,4 +78,9 @@ function warnNotEnded(signal: NodeJS.Signals, { name }: Hold, why: string): void
   warn(
     `${signal} was received, but ${name} was not ended${why} It may still stand: look at status(), and leave() it by hand.`,
   )
+}
+
+/** The holds of this process, whichever copies of this package they are of. */
+export function signalHolds(): SignalHolds {
+  return (shared.signalHolds ??= new SignalHolds()) as SignalHolds
 }

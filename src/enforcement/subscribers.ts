@@ -1,0 +1,147 @@
+import type { DataSource, EntityMetadata, EntitySubscriberInterface, QueryRunner } from "typeorm"
+import type { Actor } from "../mode/actor"
+import type { RefusedChange } from "../mode/refused-change"
+import { anybody, restrictionOf } from "../mode/restriction"
+import type { MaintenanceStatus } from "../mode/status"
+import { isFencedQueryRunner } from "./query-runner"
+
+/** The facts of TypeORM's events that count here. */
+interface ChangeEvent {
+  readonly queryRunner: QueryRunner
+  readonly metadata: EntityMetadata
+}
+
+/** Records what the ORM has changed in a transaction, so that a veto at its commit can name it. */
+class ChangeRecorder implements EntitySubscriberInterface {
+  afterInsert(event: ChangeEvent): void {
+    record(event, "insert")
+  }
+
+  afterUpdate(event: ChangeEvent): void {
+    record(event, "update")
+  }
+
+  afterRemove(event: ChangeEvent): void {
+    record(event, "remove")
+  }
+
+  afterSoftRemove(event: ChangeEvent): void {
+    record(event, "soft-remove")
+  }
+
+  afterRecover(event: ChangeEvent): void {
+    record(event, "recover")
+  }
+}
+
+/** No entity is one of these. */
+class NoEntity {}
+
+/**
+ * Records what the ORM is about to change for a restricted user, since a statement outside a transaction is vetoed before TypeORM
+ * has an `after*` event; refuses it at once where `vetoAt` says so. TypeORM computes each entity anew after a `before*` method, so
+ * this is subscribed only while a window stands.
+ */
+class WriteAnnouncer implements EntitySubscriberInterface {
+  readonly #isRestricted: () => boolean
+
+  constructor(isRestricted: () => boolean) {
+    this.#isRestricted = isRestricted
+  }
+
+  /** For an unrestricted user TypeORM computes nothing anew. */
+  listenTo(): Function {
+    return this.#isRestricted() ? Object : NoEntity
+  }
+
+  beforeInsert(event: ChangeEvent): Promise<void> | undefined {
+    return announce(event, "insert")
+  }
+
+  beforeUpdate(event: ChangeEvent): Promise<void> | undefined {
+    return announce(event, "update")
+  }
+
+  beforeRemove(event: ChangeEvent): Promise<void> | undefined {
+    return announce(event, "remove")
+  }
+
+  beforeSoftRemove(event: ChangeEvent): Promise<void> | undefined {
+    return announce(event, "soft-remove")
+  }
+
+  beforeRecover(event: ChangeEvent): Promise<void> | undefined {
+    return announce(event, "recover")
+  }
+}
+
+function record({ queryRunner, metadata }: ChangeEvent, operation: RefusedChange["operation"]): void {
+  if (isFencedQueryRunner(queryRunner)) queryRunner.changed({ entity: metadata.name, operation })
+}
+
+function announce(
+  { queryRunner, metadata }: ChangeEvent,
+  operation: RefusedChange["operation"],
+): Promise<void> | undefined {
+  if (!isFencedQueryRunner(queryRunner)) return undefined
+  return queryRunner.aboutToChange({ entity: metadata.name, operation })
+}
+
+/** What the subscribers need to know. */
+export interface SubscribersOwner {
+  /** The state, as it was read last. */
+  latest(): MaintenanceStatus | undefined
+  /** The user of the running code; throws MaintenanceSetupError. */
+  actor(): Actor
+}
+
+/** The subscribers of the plugin in a DataSource. */
+export class Subscribers {
+  readonly #dataSource: DataSource
+  readonly #owner: SubscribersOwner
+  readonly #recorder = new ChangeRecorder()
+  readonly #announcer = new WriteAnnouncer(() => this.#isRestricted(this.#owner.actor))
+
+  constructor(dataSource: DataSource, owner: SubscribersOwner) {
+    this.#dataSource = dataSource
+    this.#owner = owner
+  }
+
+  /** Subscribes, when TypeORM has built its list of subscribers. */
+  subscribe(): void {
+    this.#add(this.#recorder)
+    this.changed()
+  }
+
+  /** The state has changed: subscribes what a window needs, or takes it away. */
+  changed(): void {
+    const isSubscribed = this.#all.includes(this.#recorder)
+    if (isSubscribed && this.#isRestricted(() => anybody)) this.#add(this.#announcer)
+    else this.#remove(this.#announcer)
+  }
+
+  /** Takes all away. */
+  unsubscribe(): void {
+    this.#remove(this.#recorder)
+    this.#remove(this.#announcer)
+  }
+
+  #isRestricted(actor: () => Actor): boolean {
+    const status = this.#owner.latest()
+    return status !== undefined && restrictionOf(status, actor()) !== "none"
+  }
+
+  /** TypeORM's own list, which applications change, too. */
+  get #all(): EntitySubscriberInterface[] {
+    return this.#dataSource.subscribers
+  }
+
+  #add(subscriber: EntitySubscriberInterface): void {
+    if (!this.#all.includes(subscriber)) this.#all.push(subscriber)
+  }
+
+  #remove(subscriber: EntitySubscriberInterface): void {
+    const index = this.#all.indexOf(subscriber)
+    if (index !== -1) this.#all.splice(index, 1)
+  }
+}

@@ -1,0 +1,166 @@
+import { expect } from "chai"
+import { MaintenanceInputError, WriteVetoedError } from "../../src"
+import { useMaintenance, withMaintenance } from "../support/data-source"
+import { useDatabase } from "../support/database"
+import { Item } from "../support/entities"
+import { errorOf } from "../support/error-of"
+import { openShop } from "../support/shop"
+import { warning } from "../support/warning"
+
+describe("afterCommit()", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  before(() => openShop(database.current))
+  afterEach(() => installed.current.maintenance.leave({ as: "alice", ifHeld: true }))
+
+  let name = 0
+  const item = () => ({ name: `after commit ${++name}` })
+
+  it("runs the work when the transaction has committed, before the call that commits resolves", async () => {
+    const { dataSource, maintenance } = installed.current
+    const told: string[] = []
+    const made = item()
+    await dataSource.transaction(async (manager) => {
+      maintenance.afterCommit(async () => {
+        // By another connection: what was written is there for everybody.
+        told.push(`stored ${await dataSource.getRepository(Item).countBy({ name: made.name })}`)
+      }, manager)
+      await manager.insert(Item, made)
+      told.push("inserted")
+    })
+    told.push("resolved")
+    expect(told).to.deep.equal(["inserted", "stored 1", "resolved"])
+  })
+
+  it("runs it after the outermost transaction, in the order of the calls", async () => {
+    const { dataSource, maintenance } = installed.current
+    const told: string[] = []
+    await dataSource.transaction(async (manager) => {
+      maintenance.afterCommit(() => told.push("first"), manager)
+      await manager.transaction(async (inner) => {
+        maintenance.afterCommit(() => told.push("second"), inner)
+        await inner.insert(Item, item())
+      })
+      told.push("inner transaction is done")
+      maintenance.afterCommit(() => told.push("third"), manager.queryRunner)
+    })
+    expect(told).to.deep.equal(["inner transaction is done", "first", "second", "third"])
+  })
+
+  it("never runs it after a veto, nor with the next transaction of the query runner", async () => {
+    const { dataSource, maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice" })
+    const told: string[] = []
+    const runner = dataSource.createQueryRunner()
+    await runner.startTransaction()
+    await runner.manager.insert(Item, item())
+    maintenance.afterCommit(() => told.push("vetoed"), runner)
+    expect(await errorOf(runner.commitTransaction())).to.be.instanceOf(WriteVetoedError)
+    await runner.rollbackTransaction().catch(() => undefined)
+    await maintenance.leave({ as: "alice" })
+    await runner.startTransaction()
+    await runner.manager.insert(Item, item())
+    maintenance.afterCommit(() => told.push("committed"), runner)
+    await runner.commitTransaction()
+    await runner.release()
+    expect(told).to.deep.equal(["committed"])
+  })
+
+  it("never runs it after a rollback; after one to a savepoint, runs what came before that", async () => {
+    const { dataSource, maintenance } = installed.current
+    const told: string[] = []
+    const rolledBack = dataSource.transaction(async (manager) => {
+      maintenance.afterCommit(() => told.push("rolled back"), manager)
+      await manager.insert(Item, item())
+      throw new Error("no")
+    })
+    await errorOf(rolledBack)
+    await dataSource.transaction(async (manager) => {
+      maintenance.afterCommit(() => told.push("before"), manager)
+      await errorOf(
+        manager.transaction(async (inner) => {
+          maintenance.afterCommit(() => told.push("within"), inner)
+          throw new Error("no")
+        }),
+      )
+      maintenance.afterCommit(() => told.push("behind"), manager)
+    })
+    expect(told).to.deep.equal(["before", "behind"])
+  })
+
+  it("needs no manager within maintenance.transaction(), and starts anew with each attempt of it", async () => {
+    const { maintenance } = installed.current
+    const told: number[] = []
+    let attempt = 0
+    await maintenance.transaction(async (manager) => {
+      const current = ++attempt
+      maintenance.afterCommit(() => told.push(current))
+      await manager.insert(Item, item())
+      if (current === 1) throw Object.assign(new Error("again"), { code: "40001" })
+    })
+    expect(told).to.deep.equal([2])
+  })
+
+  it("runs it at once with a manager that has no transaction open", async () => {
+    const { dataSource, maintenance } = installed.current
+    const told: string[] = []
+    maintenance.afterCommit(() => told.push("manager"), dataSource.manager)
+    const runner = dataSource.createQueryRunner()
+    maintenance.afterCommit(() => told.push("runner"), runner)
+    await runner.release()
+    expect(told).to.deep.equal(["manager", "runner"])
+  })
+
+  it("runs it in the context of the call", async () => {
+    const { dataSource, maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice" })
+    const written = new Promise<unknown>((resolve) => {
+      void maintenance.runAs("alice", () =>
+        dataSource.transaction(async (manager) => {
+          maintenance.runAs("bob", () =>
+            maintenance.afterCommit(
+              () => resolve(errorOf(dataSource.getRepository(Item).insert(item()))),
+              manager,
+            ),
+          )
+          await manager.insert(Item, item())
+        }),
+      )
+    })
+    expect(await written).to.be.instanceOf(WriteVetoedError)
+  })
+
+  it("reports an error of it as a warning: the transaction is committed", async () => {
+    const { dataSource, maintenance } = installed.current
+    const warned = warning(/was to follow a commit/)
+    const made = item()
+    await dataSource.transaction(async (manager) => {
+      maintenance.afterCommit(() => Promise.reject(new Error("the mail server is down")), manager)
+      await manager.insert(Item, made)
+    })
+    expect(await warned).to.equal(
+      "What was to follow a commit has failed: Error: the mail server is down. The transaction is committed.",
+    )
+    expect(await dataSource.getRepository(Item).countBy({ name: made.name })).to.equal(1)
+  })
+
+  it("refuses what does not say which transaction is meant", async () => {
+    const { dataSource, maintenance } = installed.current
+    const nothing = () => undefined
+    await dataSource.transaction(async () => {
+      expect(() => maintenance.afterCommit(nothing)).to.throw(MaintenanceInputError, "Pass its manager")
+    })
+    let late: (() => void) | undefined
+    await maintenance.transaction(async () => {
+      late = () => maintenance.afterCommit(nothing)
+    })
+    expect(late).to.throw(MaintenanceInputError, "Pass its manager")
+    await withMaintenance(database.current.url, {}, async (other) => {
+      expect(() => maintenance.afterCommit(nothing, other.dataSource.manager)).to.throw(
+        MaintenanceInputError,
+        "of this DataSource",
+      )
+    })
+    expect(() => maintenance.afterCommit("work" as never)).to.throw(MaintenanceInputError, "afterCommit()")
+  })
+})

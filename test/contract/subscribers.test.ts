@@ -1,0 +1,347 @@
+import { expect } from "chai"
+import { Column, type DataSource, DeleteDateColumn, Entity, PrimaryGeneratedColumn } from "typeorm"
+import { type Maintenance, MaintenanceInputError, WriteVetoedError } from "../../src"
+import { useMaintenance, withMaintenance, withPlainDataSource } from "../support/data-source"
+import { useDatabase } from "../support/database"
+import { errorOf } from "../support/error-of"
+
+/** How often the transformer of the column was called, to the database and from it. */
+const transformed = { to: 0, from: 0 }
+
+@Entity()
+class Priced {
+  @PrimaryGeneratedColumn()
+  id!: number
+
+  @Column({
+    type: "integer",
+    transformer: {
+      to: (price: number) => (transformed.to++, price),
+      from: (price: number) => (transformed.from++, price),
+    },
+  })
+  price!: number
+
+  @DeleteDateColumn()
+  deletedAt!: Date | null
+}
+
+const entities = [Priced]
+const repository = (dataSource: DataSource) => dataSource.getRepository(Priced)
+
+/** No update is one to the same price. */
+let prices = 0
+
+/** Changes each kind of row once, by the persistence layer and by query builders. */
+const changes: Record<string, (dataSource: DataSource) => Promise<unknown>> = {
+  "insert by save": (d) => repository(d).save({ price: 1 }),
+  "insert of several by save": (d) => repository(d).save([{ price: 1 }, { price: 2 }, { price: 3 }]),
+  "update by save": (d) => repository(d).save({ id: 1, price: 1000 + ++prices }),
+  "soft-remove": async (d) => repository(d).softRemove(await repository(d).findOneByOrFail({ id: 2 })),
+  recover: async (d) =>
+    repository(d).recover(await repository(d).findOneOrFail({ where: { id: 2 }, withDeleted: true })),
+  remove: async (d) => repository(d).remove(await repository(d).findOneByOrFail({ id: 3 })),
+  insert: (d) => repository(d).insert({ price: 1 }),
+  update: (d) => repository(d).update(1, { price: 2 }),
+  softDelete: (d) => repository(d).softDelete(4),
+  delete: (d) => repository(d).delete(4),
+}
+
+/** The calls of the transformer that each change made. */
+async function counted(dataSource: DataSource): Promise<Record<string, typeof transformed>> {
+  const counts: Record<string, typeof transformed> = {}
+  for (const [name, change] of Object.entries(changes)) {
+    Object.assign(transformed, { to: 0, from: 0 })
+    await change(dataSource)
+    counts[name] = { ...transformed }
+  }
+  return counts
+}
+
+const restart =
+  "truncate priced restart identity; insert into priced (price) values (10), (20), (30), (40), (50)"
+const methods = (dataSource: DataSource) => dataSource.subscribers.flatMap(methodsOf)
+
+function methodsOf(subscriber: object): string[] {
+  return Object.getOwnPropertyNames(Object.getPrototypeOf(subscriber)).filter((name) =>
+    /^(?:before|after)/.test(name),
+  )
+}
+
+const afterMethods = ["afterInsert", "afterUpdate", "afterRemove", "afterSoftRemove", "afterRecover"]
+const beforeMethods = ["beforeInsert", "beforeUpdate", "beforeRemove", "beforeSoftRemove", "beforeRecover"]
+
+describe("The subscribers of the plugin", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database, { entities, synchronize: true })
+  beforeEach(() => database.current.sql(restart))
+  afterEach(async () => {
+    const { maintenance } = installed.current
+    await maintenance.leave({ as: "alice", ifHeld: true })
+  })
+
+  /** The counts of plain TypeORM. */
+  const plainly = () => withPlainDataSource(database.current.url, { entities }, counted)
+
+  it("in normal mode have no method before a change, and none computes an entity anew", async () => {
+    const { dataSource } = installed.current
+    expect(methods(dataSource)).to.deep.equal(afterMethods)
+    const expected = await plainly()
+    expect(expected["insert by save"]?.to, "the transformer counts").to.be.greaterThan(0)
+    await database.current.sql(restart)
+    expect(await counted(dataSource)).to.deep.equal(expected)
+  })
+
+  it("have methods before a change while a window stands, and not a moment longer", async () => {
+    const { dataSource, maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice" })
+    expect(methods(dataSource)).to.deep.equal([...afterMethods, ...beforeMethods])
+    await maintenance.leave({ as: "alice" })
+    expect(methods(dataSource)).to.deep.equal(afterMethods)
+  })
+
+  it("compute nothing anew for the maintainer", async () => {
+    const { dataSource, maintenance } = installed.current
+    const expected = await plainly()
+    await database.current.sql(restart)
+    await maintenance.enter("concurrent", { as: "alice" })
+    expect(await maintenance.runAs("alice", () => counted(dataSource))).to.deep.equal(expected)
+  })
+
+  it("see that a counter would see: with a method before a change TypeORM computes anew", async () => {
+    const expected = await plainly()
+    await database.current.sql(restart)
+    const others = await withPlainDataSource(database.current.url, { entities }, async (plain) => {
+      plain.subscribers.push({ beforeInsert: () => undefined, beforeUpdate: () => undefined })
+      return counted(plain)
+    })
+    expect(others["update by save"]).not.to.deep.equal(expected["update by save"])
+  })
+
+  it("are there in a DataSource that initializes while a window stands, and go with uninstall()", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice" })
+    await withMaintenance(database.current.url, { entities }, async (other) => {
+      expect(methods(other.dataSource)).to.deep.equal([...afterMethods, ...beforeMethods])
+      await other.maintenance.uninstall()
+      expect(other.dataSource.subscribers).to.deep.equal([])
+    })
+  })
+
+  it("are there once after destroy() and initialize()", async () => {
+    await withMaintenance(database.current.url, { entities }, async ({ dataSource }) => {
+      await dataSource.destroy()
+      expect(dataSource.subscribers).to.deep.equal([])
+      await dataSource.initialize()
+      expect(methods(dataSource)).to.deep.equal(afterMethods)
+    })
+  })
+
+  const named: Record<string, WriteVetoedError["changes"]> = {
+    "insert by save": [{ entity: "Priced", operation: "insert" }],
+    "insert of several by save": [{ entity: "Priced", operation: "insert" }],
+    "update by save": [{ entity: "Priced", operation: "update" }],
+    "soft-remove": [{ entity: "Priced", operation: "soft-remove" }],
+    recover: [{ entity: "Priced", operation: "recover" }],
+    remove: [{ entity: "Priced", operation: "remove" }],
+    insert: [{ entity: "Priced", operation: "insert" }],
+    update: [{ entity: "Priced", operation: "update" }],
+    softDelete: [{ entity: "Priced", operation: "soft-remove" }],
+    delete: [{ entity: "Priced", operation: "remove" }],
+  }
+  for (const vetoAt of ["commit", "write"] as const) {
+    for (const [name, change] of Object.entries(changes)) {
+      it(`have a veto at the ${vetoAt} name what was to be changed: ${name}`, async () => {
+        const { dataSource, maintenance } = installed.current
+        if (name === "recover")
+          await database.current.sql('update priced set "deletedAt" = now() where id = 2')
+        await maintenance.enter("concurrent", { as: "alice" })
+        const veto = await errorOf(maintenance.runAs("bob", () => change(dataSource), { vetoAt }))
+        expect(veto).to.be.instanceOf(WriteVetoedError)
+        expect((veto as WriteVetoedError).changes).to.deep.equal(named[name])
+      })
+    }
+  }
+
+  it("have a veto at the commit name what was changed up to the last savepoint, and nothing from the transaction before", async () => {
+    const { dataSource, maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice" })
+    const runner = dataSource.createQueryRunner()
+    const vetoOf = async (work: () => Promise<unknown>) => {
+      await runner.startTransaction()
+      await work()
+      const veto = await errorOf(runner.commitTransaction())
+      await runner.rollbackTransaction().catch(() => undefined)
+      return (veto as WriteVetoedError).changes
+    }
+    const { manager } = runner
+    expect(await vetoOf(() => manager.save(Priced, { price: 1 }))).to.deep.equal([
+      { entity: "Priced", operation: "insert" },
+    ])
+    const withSavepoint = async () => {
+      await manager.update(Priced, 1, { price: 5 })
+      await manager
+        .transaction(async (inner) => {
+          await inner.delete(Priced, 1)
+          throw new Error("back to the savepoint")
+        })
+        .catch(() => undefined)
+    }
+    expect(await vetoOf(withSavepoint)).to.deep.equal([{ entity: "Priced", operation: "update" }])
+    await runner.release()
+  })
+})
+
+/** What is written to the sockets of the pool while the work runs. */
+async function sent(dataSource: DataSource, work: () => Promise<unknown>): Promise<string> {
+  await dataSource.query("select 1")
+  const { master } = dataSource.driver as unknown as {
+    master: { _clients: { connection: { stream: { write(...args: unknown[]): boolean } } }[] }
+  }
+  let text = ""
+  const undos = master._clients.map(({ connection: { stream } }) => {
+    const { write } = stream
+    stream.write = (...args) => {
+      text += String(args[0])
+      return write.apply(stream, args)
+    }
+    return () => (stream.write = write)
+  })
+  await work()
+  for (const undo of undos) undo()
+  return text
+}
+
+/** Changes the state with nobody notified. */
+const silently = {
+  enter:
+    "update maintenance.state set mode = 'concurrent', maintainer = 'alice', since = now(), window_id = 'silent', epoch = epoch + 1",
+  leave:
+    "update maintenance.state set mode = 'normal', maintainer = null, since = null, window_id = null, epoch = epoch + 1",
+}
+
+describe('vetoAt: "write"', () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database, {
+    entities,
+    synchronize: true,
+    poolSize: 1,
+    plugin: { vetoAt: "write" },
+  })
+  beforeEach(() => database.current.sql(restart))
+  afterEach(() => installed.current.maintenance.leave({ as: "alice", ifHeld: true }))
+
+  const rows = async () =>
+    (await database.current.sql("select price from priced order by id")).map(({ price }) => price)
+  const untouched = [10, 20, 30, 40, 50]
+
+  for (const [name, change] of Object.entries(changes)) {
+    it(`refuses a write of the ORM before it is sent: ${name}`, async () => {
+      const { dataSource, maintenance } = installed.current
+      if (name === "recover") await database.current.sql('update priced set "deletedAt" = now() where id = 2')
+      await maintenance.enter("concurrent", { as: "alice" })
+      let veto: unknown
+      const text = await sent(dataSource, async () => (veto = await errorOf(change(dataSource))))
+      expect(veto).to.be.instanceOf(WriteVetoedError)
+      expect(text).not.to.match(/insert into|update "|delete from/i)
+      expect(await rows()).to.deep.equal(untouched)
+    })
+  }
+
+  it("is seen by that check: a veto at the commit comes after the write was sent", async () => {
+    const { dataSource, maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice" })
+    const change = () =>
+      maintenance.runAs("bob", () => errorOf(repository(dataSource).insert({ price: 1 })), {
+        vetoAt: "commit",
+      })
+    expect(await sent(dataSource, change)).to.match(/insert into/i)
+  })
+
+  it("lets the maintainer write, and everybody read", async () => {
+    const { dataSource, maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice" })
+    await maintenance.runAs("alice", () => repository(dataSource).save({ price: 60 }))
+    expect(await repository(dataSource).count()).to.equal(6)
+  })
+
+  it("refuses several entities that are saved together once", async () => {
+    const { dataSource, maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice" })
+    const refused: unknown[] = []
+    const stop = maintenance.on("refused", (error) => refused.push(error))
+    const veto = await errorOf(repository(dataSource).save([{ price: 1 }, { price: 2 }, { price: 3 }]))
+    stop()
+    expect(refused).to.deep.equal([veto])
+  })
+
+  it("leaves a transaction usable, whose commit names nothing that was refused", async () => {
+    const { dataSource, maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice" })
+    await dataSource.transaction(async (manager) => {
+      expect(await errorOf(manager.insert(Priced, { price: 1 }))).to.be.instanceOf(WriteVetoedError)
+      expect(await manager.count(Priced)).to.equal(5)
+    })
+  })
+
+  it("refuses nothing when the window is over, also if this process has not heard of it", async () => {
+    const { dataSource, maintenance } = installed.current
+    await database.current.sql(silently.enter)
+    await maintenance.status()
+    expect(await errorOf(repository(dataSource).save({ price: 60 }))).to.be.instanceOf(WriteVetoedError)
+    expect(maintenance.known?.mode).to.equal("concurrent")
+    await database.current.sql(silently.leave)
+    await repository(dataSource).save({ price: 60 })
+    expect(await rows()).to.deep.equal([...untouched, 60])
+  })
+
+  it("leaves it to the fence when the process has not heard of a window", async () => {
+    const { dataSource, maintenance } = installed.current
+    await maintenance.status()
+    await database.current.sql(silently.enter)
+    expect(await errorOf(repository(dataSource).save({ price: 60 }))).to.be.instanceOf(WriteVetoedError)
+    await database.current.sql(silently.leave)
+    await maintenance.status()
+    expect(await rows()).to.deep.equal(untouched)
+  })
+
+  it("leaves raw SQL to the commit", async () => {
+    const { dataSource, maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice" })
+    const insert = () => errorOf(dataSource.query("insert into priced (price) values (1)"))
+    expect(await sent(dataSource, insert)).to.include("insert into priced")
+    expect(await rows()).to.deep.equal(untouched)
+  })
+
+  it("does not keep a process that retries without a pause from hearing that the window is over", async () => {
+    const { dataSource, maintenance } = installed.current
+    await withMaintenance(database.current.url, { entities }, async (other) => {
+      await other.maintenance.enter("concurrent", { as: "alice" })
+      let tries = 0
+      const written = (async () => {
+        for (;;) {
+          tries++
+          const result = await repository(dataSource)
+            .insert({ price: 60 })
+            .catch(() => undefined)
+          if (result) return
+        }
+      })()
+      await new Promise(setImmediate)
+      await other.maintenance.leave({ as: "alice" })
+      await written
+      expect(tries).to.be.greaterThan(0)
+    })
+    expect(await maintenance.isWritable()).to.equal(true)
+  })
+
+  it('is overridden by runAs(), and by no other value than "commit" and "write"', async () => {
+    const { maintenance } = installed.current
+    const given = (vetoAt: unknown) => () =>
+      maintenance.runAs("bob", () => undefined, { vetoAt } as Parameters<Maintenance["runAs"]>[2] & object)
+    expect(given("later")).to.throw(
+      MaintenanceInputError,
+      'vetoAt is "commit" or "write"; this one is \'later\'.',
+    )
+  })
+})
