@@ -10,19 +10,22 @@ type Method = (this: any, ...args: any[]) => unknown
 // oxlint-disable-next-line typescript/no-explicit-any
 type Class = abstract new (...args: any[]) => object
 
-/** Who a method acts for: a user, or a function of the object and the method's arguments that names one. */
+/**
+ * The user for whom a method acts, or a function of the object and the method's arguments that returns the
+ * user.
+ */
 // oxlint-disable-next-line typescript/no-explicit-any
 export type UserOf = string | ((self: any, ...args: any[]) => string)
 
-/** How `@DuringMaintenance` enters. */
+/** Options for `@DuringMaintenance`. */
 export interface DuringMaintenanceOptions extends Omit<EnterOptions, "as"> {
-  /** The maintainer. Default: whom the running code acts for. */
+  /** The maintainer. Default: the user for whom the running code acts. */
   as?: UserOf | undefined
-  /** Which plugin, if several are installed in this process. Default: the only one. */
+  /** Returns the Maintenance to use if several are installed in this process. Default: the only one. */
   maintenance?: (() => Maintenance) | undefined
 }
 
-/** A decorator of methods and classes, legacy (`experimentalDecorators`) and standard. */
+/** A decorator for methods and classes, both legacy (`experimentalDecorators`) and standard. */
 export interface MaintenanceDecorator {
   // oxlint-disable-next-line typescript/no-explicit-any
   (target: object, key: string | symbol, descriptor: TypedPropertyDescriptor<any>): void
@@ -31,8 +34,9 @@ export interface MaintenanceDecorator {
 }
 
 /**
- * Runs a method, or every method of a class (its own, not the inherited or static ones), on behalf of a user: in a
- * maintainer context, if the user is the maintainer. Throws MaintenanceSetupError on anything that is no method.
+ * Runs a method on behalf of a user. On a class, it applies to every method of its own, not to inherited or
+ * static ones. If the user is the maintainer, the method runs in a maintainer context. Throws
+ * MaintenanceSetupError on anything that is not a method.
  */
 export function AsMaintainer(user: UserOf): MaintenanceDecorator {
   return decorator(
@@ -45,8 +49,9 @@ export function AsMaintainer(user: UserOf): MaintenanceDecorator {
 }
 
 /**
- * Runs a method, or every method of a class, within `maintenance.during`: enters, runs it as the maintainer, leaves. The
- * method returns a promise. Throws MaintenanceSetupError on anything that is no method.
+ * Runs a method, or every method of a class, within `maintenance.during()`: enters, runs it as the
+ * maintainer, leaves. The method then returns a promise. Throws MaintenanceSetupError on anything that is not
+ * a method.
  */
 export function DuringMaintenance(
   mode: Exclude<Mode, "normal">,
@@ -89,7 +94,7 @@ function decorator(name: string, wrap: (method: Method) => Method): MaintenanceD
     }
     if (keyOrContext === undefined && descriptor === undefined && typeof target === "function")
       return wrapClass(target, wrapped)
-    // The third argument of a parameter's decorator is its position.
+    // The third argument of a parameter decorator is the parameter's position.
     if (typeof descriptor !== "object") throw noMethod(name, keyOrContext ?? "a parameter of the constructor")
     descriptor.value = wrapped(descriptor.value, keyOrContext)
     return descriptor
@@ -127,7 +132,7 @@ function noMethod(decoratorName: string, key: unknown): MaintenanceSetupError {
   )
 }
 
-/** Gives a wrapper the name, the length, the properties and the metadata (reflect-metadata) of the method it wraps. */
+/** Gives a wrapper the name, length, properties and metadata (reflect-metadata) of the wrapped method. */
 function alike(wrapper: Method, method: Method): Method {
   Object.defineProperties(wrapper, Object.getOwnPropertyDescriptors(method))
   const reflect = Reflect as {

@@ -5,59 +5,65 @@ import type { EndedBecause, Ending } from "./mode/ending"
 import type { Mode } from "./mode/mode"
 import type { RefusedChange } from "./mode/refused-change"
 
-/** The users whom the code of one transaction acted for, where they differ; undefined is nobody that is known. */
+/**
+ * The users for whom the code of one transaction acted, where they differ; undefined stands for no known
+ * user.
+ */
 export interface ActedFor {
-  /** When the transaction began. */
+  /** The user when the transaction began. */
   readonly first: string | undefined
-  /** When it was refused: the user at the commit counts. */
+  /** The user when it was refused: the user at the commit counts. */
   readonly last: string | undefined
 }
 
-/** What is known of the window that refused. */
+/** Known facts about the window that refused. */
 export interface RefusalFacts {
   readonly windowId?: string | undefined
   readonly mode?: Mode | undefined
   readonly maintainer?: string | undefined
   readonly reason?: string | undefined
-  /** What the maintainer has the public be told. */
+  /** The maintainer's message for the public. */
   readonly publicMessage?: string | undefined
   readonly since?: Date | undefined
-  /** When the window ends by itself, on the database's clock. */
+  /** Time at which the window ends by itself, on the database's clock. */
   readonly expiresAt?: Date | undefined
-  /** How many milliseconds after the refusal that was; or else, for how long it was planned to go on. */
+  /** Milliseconds from the refusal until `expiresAt`, or else until the planned end. */
   readonly retryAfterMs?: number | undefined
-  /** Whom the code acted for, where that has changed within the transaction. */
+  /** The users for whom the code acted, if they changed within the transaction. */
   readonly actedFor?: ActedFor | undefined
-  /** The error underneath, mostly the one that PostgreSQL raised. */
+  /** The underlying error, usually the one that PostgreSQL raised. */
   readonly cause?: unknown
 }
 
-/** The base of all errors of this package, for `catch` clauses that treat them alike. */
+/** Base class of all errors of this package, for `catch` clauses that treat them alike. */
 export abstract class MaintenanceError extends TypeORMError {
-  /** Literal in each class: bundlers rename classes. */
+  /** The class name, as a literal: bundlers rename classes. */
   abstract override get name(): string
-  /** Stable, for programs: does not change with the message. */
+  /** Stable code for programs. It does not change with the message. */
   abstract readonly code: string
-  /** The window that refused, if one did: names it in the journal. Not printed. */
+  /** Id of the window that refused, if one did, as in the journal. Not printed. */
   declare readonly windowId: string | undefined
   /** The mode that refused, if a window did. */
   declare readonly mode: Mode | undefined
-  /** Who holds the window. */
+  /** The user who holds the window. */
   declare readonly maintainer: string | undefined
-  /** Why the window was opened: for those who run the system. */
+  /** Reason for the window, for those who run the system. */
   declare readonly reason: string | undefined
-  /** What the maintainer has the public be told (the option `message` of `enter`). */
+  /** The maintainer's message for the public (the option `message` of `enter()`). */
   declare readonly publicMessage: string | undefined
-  /** When the window was opened, on the database's clock. */
+  /** Time at which the window was opened, on the database's clock. */
   declare readonly since: Date | undefined
-  /** When the window ends by itself, on the database's clock; undefined if it does not. */
+  /** Time at which the window ends by itself, on the database's clock; undefined if it does not. */
   declare readonly expiresAt: Date | undefined
   /**
-   * How many milliseconds after the refusal that is, or else the maintainer expects to be done, as for the header `Retry-After`; undefined
-   * if neither is known.
+   * Milliseconds from the refusal until `expiresAt`, or else until the planned end, as for the header
+   * `Retry-After`. Undefined if neither is known.
    */
   declare readonly retryAfterMs: number | undefined
-  /** Whom the code acted for when the refused transaction began, and when it was refused; undefined if that is the same. */
+  /**
+   * The users for whom the code acted when the refused transaction began and when it was refused; undefined
+   * if they are the same.
+   */
   declare readonly actedFor: ActedFor | undefined
   declare readonly cause: unknown
 
@@ -71,19 +77,24 @@ export abstract class MaintenanceError extends TypeORMError {
     if (cause !== undefined) hide(this, { cause })
   }
 
-  /** The name, the message and all that is known, for logs; not the cause. */
+  /** Returns the name, the message and all known facts for logs, without the cause. */
   toJSON(): object {
     return Object.assign({ name: this.name, message: this.message }, this)
   }
 }
 
 /**
- * Refusals of what other users do. Frameworks for HTTP take `statusCode`, `headers` and `message` (Fastify), or `stack` (Express)
- * from an error that nobody handles, and send them to whoever asked. So message and stack tell neither the maintainer nor the reason;
- * `detailedMessage`, the string and what is printed of the error do.
+ * Base class for refusals of other users' work.
+ *
+ * HTTP frameworks send `statusCode`, `headers` and `message` (Fastify) or `stack` (Express) of an unhandled
+ * error to the client. Message and stack therefore contain neither the maintainer nor the reason.
+ * `detailedMessage`, `toString()` and the printed error do.
  */
 export abstract class RefusalError extends MaintenanceError {
-  /** The message with the maintainer, the reason and the refused changes: for logs, and for those who run the system. */
+  /**
+   * The message with the maintainer, the reason and the refused changes, for logs and for those who run the
+   * system.
+   */
   declare readonly detailedMessage: string
 
   constructor(message: string, facts: RefusalFacts & { detailedMessage?: string | undefined } = {}) {
@@ -96,18 +107,18 @@ export abstract class RefusalError extends MaintenanceError {
     return 503
   }
 
-  /** The same, as most frameworks call it. */
+  /** The same under the name that most frameworks use. */
   get statusCode(): 503 {
     return this.status
   }
 
-  /** Headers of a response: `retry-after`, in seconds, where it is known when the window ends. */
+  /** Headers for a response: `retry-after` in seconds, if the end of the window is known. */
   get headers(): { readonly "retry-after": string } | undefined {
     if (this.retryAfterMs === undefined) return undefined
     return { "retry-after": String(Math.max(1, Math.ceil(this.retryAfterMs / 1000))) }
   }
 
-  /** Whether the message is meant for the client, as `http-errors` calls it. */
+  /** Whether the message is meant for the client, as defined by `http-errors`. */
   get expose(): false {
     return false
   }
@@ -116,7 +127,9 @@ export abstract class RefusalError extends MaintenanceError {
     return `${this.name}: ${this.detailedMessage}`
   }
 
-  /** A few lines: the application's frames, if the stack has any, and what is known of the window. */
+  /**
+   * Prints a few lines: the application's stack frames, if there are any, and the known facts of the window.
+   */
   [inspect.custom](_depth: number, options: InspectOptions): string {
     const frames = this.stack?.split("\n").filter((line) => /^\s+at /.test(line)) ?? []
     const ofApplication = frames.filter((frame) => !/node_modules|node:/.test(frame))
@@ -126,20 +139,20 @@ export abstract class RefusalError extends MaintenanceError {
   }
 }
 
-/** How many frames of a refusal's stack are printed. */
+/** Number of stack frames that are printed for a refusal. */
 const maxFrames = 6
 
-/** Sets what a reader finds by name, and what loggers are not to print. */
+/** Sets properties that readers find by name and loggers do not print. */
 function hide(error: Error, properties: Record<string, unknown>): void {
   for (const [name, value] of Object.entries(properties)) {
     Object.defineProperty(error, name, { value, enumerable: false, writable: true, configurable: true })
   }
 }
 
-/** Somebody else's change was rolled back, because the system is in concurrent maintenance. */
+/** Thrown when another user's change was rolled back because the system is in concurrent maintenance. */
 export class WriteVetoedError extends RefusalError {
   readonly code = "MAINTENANCE_WRITE_VETOED"
-  /** The changes that the ORM made in the refused transaction; empty where it was plain SQL. */
+  /** The changes that the ORM made in the refused transaction; empty for plain SQL. */
   readonly changes: readonly RefusedChange[]
 
   constructor(
@@ -155,7 +168,7 @@ export class WriteVetoedError extends RefusalError {
   }
 }
 
-/** Somebody else asked for anything at all, while the system is in exclusive maintenance. */
+/** Thrown when a window denies the current user a connection. */
 export class AccessRefusedError extends RefusalError {
   readonly code = "MAINTENANCE_ACCESS_REFUSED"
 
@@ -164,23 +177,26 @@ export class AccessRefusedError extends RefusalError {
   }
 }
 
-/** The `during()` that keeps another one of the same user from beginning. */
+/** The `during()` that prevents another one of the same user from beginning. */
 export interface RunningTask {
-  /** The machine and the process that it runs in; undefined where instances are not known. */
+  /** Host and process id of the process that runs it; undefined where instances are not known. */
   readonly host: string | undefined
   readonly pid: number | undefined
-  /** When its window began, on the database's clock. */
+  /** Time at which its window began, on the database's clock. */
   readonly since: Date | undefined
-  /** Whether that process is gone, for ever or for a moment. */
+  /** Whether that process is gone, permanently or briefly. */
   readonly isGone: boolean
-  /** The id of its instance. */
+  /** Id of its instance. */
   readonly instance: number | undefined
 }
 
-/** A mode was not changed, because somebody else holds the window, or has announced one, or another task is running. */
+/**
+ * Thrown when a mode was not changed: another user holds or has announced a window, or another task is
+ * running.
+ */
 export class NotMaintainerError extends MaintenanceError {
   readonly code = "MAINTENANCE_NOT_MAINTAINER"
-  /** The task that is running, if that is what was in the way. */
+  /** The running task, if that prevented the change. */
   declare readonly task: RunningTask | undefined
 
   constructor(message: string, facts: RefusalFacts & { task?: RunningTask | undefined } = {}) {
@@ -193,14 +209,17 @@ export class NotMaintainerError extends MaintenanceError {
   }
 }
 
-/** Your window is over: it expired, or was ended by somebody. `mode`, `maintainer` and the like tell what holds instead. */
+/**
+ * Thrown when your window is over: it expired, or a user ended it. `mode`, `maintainer` and the other facts
+ * describe the present window.
+ */
 export class WindowEndedError extends MaintenanceError {
   readonly code = "MAINTENANCE_WINDOW_ENDED"
-  /** How it ended; undefined if that could not be read. */
+  /** The way in which it ended; undefined if that could not be read. */
   declare readonly endedBecause: EndedBecause | undefined
-  /** The user who ended it; undefined if nobody did, as when it expired. */
+  /** The user who ended it; undefined if no user did, for example when it expired. */
   declare readonly endedBy: string | undefined
-  /** When it ended, on the database's clock. */
+  /** Time at which it ended, on the database's clock. */
   declare readonly endedAt: Date | undefined
 
   constructor(message: string, { endedBecause, endedBy, endedAt, ...facts }: RefusalFacts & Ending = {}) {
@@ -215,10 +234,12 @@ export class WindowEndedError extends MaintenanceError {
   }
 }
 
-/** A mode was not entered, because others had something running when the time was over; the mode is what it was before. */
+/**
+ * Thrown when in-flight transactions did not end in time. After `enter()`, the mode is what it was before.
+ */
 export class DrainTimeoutError extends MaintenanceError {
   readonly code = "MAINTENANCE_DRAIN_TIMEOUT"
-  /** Who was in the way; the oldest first. Not printed: the message names them, without their SQL. */
+  /** The blockers, oldest first. Not printed: the message names them, without their SQL. */
   declare readonly blockers: readonly Blocker[]
 
   constructor(message: string, facts: RefusalFacts & { blockers?: readonly Blocker[] } = {}) {
@@ -232,8 +253,9 @@ export class DrainTimeoutError extends MaintenanceError {
 }
 
 /**
- * A mode was entered, but what others had running was not waited for, because the database could not be asked for minutes, or the
- * DataSource was destroyed. After `enter()` the window stands; `during()` has ended it again, and its work was not begun.
+ * Thrown when a mode was entered but its drain was interrupted: the database was unreachable for minutes, or
+ * the DataSource was destroyed. After `enter()` the window stands. `during()` has ended it again and has not
+ * run its work.
  */
 export class EnteringInterruptedError extends MaintenanceError {
   readonly code = "MAINTENANCE_ENTERING_INTERRUPTED"
@@ -244,8 +266,8 @@ export class EnteringInterruptedError extends MaintenanceError {
 }
 
 /**
- * A change of the mode was asked for, and the connection was lost before the answer: it was made, or it was not. Look at `status()`
- * before you ask again.
+ * Thrown when the connection was lost before the database answered a change of the mode. The change may or
+ * may not have been made. Look at `status()` before you retry.
  */
 export class OutcomeUnknownError extends MaintenanceError {
   readonly code = "MAINTENANCE_OUTCOME_UNKNOWN"
@@ -256,12 +278,14 @@ export class OutcomeUnknownError extends MaintenanceError {
 }
 
 /**
- * The state could not be read or changed for a moment, and nothing was done: the database did not answer, others have locked the
- * state, or the DataSource is destroyed. Retry later.
+ * Thrown when the state could temporarily not be read or changed, and nothing was done. Either the database
+ * did not answer, or other sessions have locked the state, or the DataSource is destroyed. Retry later.
  */
 export class StateUnavailableError extends MaintenanceError {
   readonly code = "MAINTENANCE_STATE_UNAVAILABLE"
-  /** Whether the DataSource was destroyed, or maintenance mode uninstalled: to retry, initialize it first. */
+  /**
+   * Whether the DataSource was destroyed, or maintenance mode uninstalled. Initialize it before you retry.
+   */
   readonly isDestroyed: boolean
 
   constructor(
@@ -277,7 +301,10 @@ export class StateUnavailableError extends MaintenanceError {
   }
 }
 
-/** The installation is wrong, and a person must mend it: the DataSource, a version, the schema, a privilege, an option. */
+/**
+ * Thrown when the installation is wrong and a person must act: the DataSource, a version, the schema, a
+ * privilege or an option.
+ */
 export class MaintenanceSetupError extends MaintenanceError {
   readonly code = "MAINTENANCE_SETUP"
 
@@ -286,7 +313,10 @@ export class MaintenanceSetupError extends MaintenanceError {
   }
 }
 
-/** A call that makes no sense as it stands; nothing was changed. `mode` is `normal` where there was no window to change. */
+/**
+ * Thrown when a call makes no sense as it stands. Nothing was changed. `mode` is `normal` if there was no
+ * window to change.
+ */
 export class MaintenanceInputError extends MaintenanceError {
   readonly code = "MAINTENANCE_INPUT"
 

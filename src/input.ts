@@ -3,12 +3,15 @@ import { isDate } from "node:util/types"
 import { MaintenanceInputError } from "./errors"
 import { type Mode, modes } from "./mode/mode"
 
-/** The longest name of a user, in characters. */
+/** Maximum length of a user's name, in characters. */
 export const maxUserLength = 200
-/** The longest reason, in characters. */
+/** Maximum length of a reason, in characters. */
 export const maxReasonLength = 1000
 
-/** What is wrong with a text that becomes part of the state, as the end of a sentence; undefined if nothing is. */
+/**
+ * Returns the fault of a text that becomes part of the state, as the end of a sentence; undefined if it has
+ * none.
+ */
 function faultOfText(text: unknown, maxLength: number): string | undefined {
   if (typeof text !== "string") return `is no string (${text === null ? "null" : typeof text})`
   if (text.trim() === "") return "is empty"
@@ -18,12 +21,12 @@ function faultOfText(text: unknown, maxLength: number): string | undefined {
   return undefined
 }
 
-/** What is wrong with a user, as the end of a sentence; undefined if nothing is. */
+/** Returns the fault of a user, as the end of a sentence; undefined if it has none. */
 export function faultOfUser(user: unknown): string | undefined {
   return faultOfText(user, maxUserLength)
 }
 
-/** A user as given by a caller, perhaps as an option; throws MaintenanceInputError. */
+/** Checks a user given by a caller, possibly as an option. Throws MaintenanceInputError. */
 export function checkUser(user: unknown, option?: string): string {
   const fault = faultOfUser(user)
   if (fault) {
@@ -33,7 +36,10 @@ export function checkUser(user: unknown, option?: string): string {
   return user as string
 }
 
-/** A text as given by a caller, or none; throws MaintenanceInputError, which calls it by that name. */
+/**
+ * Checks an optional text given by a caller. Throws MaintenanceInputError, which refers to the text by
+ * `name`.
+ */
 function checkText(name: string, text: unknown, maxLength: number): string | undefined {
   if (text === undefined) return undefined
   const fault = faultOfText(text, maxLength)
@@ -44,20 +50,20 @@ function checkText(name: string, text: unknown, maxLength: number): string | und
   return text as string
 }
 
-/** A reason as given by a caller, or none; throws MaintenanceInputError. */
+/** Checks an optional reason given by a caller. Throws MaintenanceInputError. */
 export function checkReason(reason: unknown): string | undefined {
   return checkText("reason", reason, maxReasonLength)
 }
 
-/** The longest message for the public, in characters. */
+/** Maximum length of a message for the public, in characters. */
 const maxMessageLength = 2000
 
-/** A message for the public as given by a caller, or none; throws MaintenanceInputError. */
+/** Checks an optional message for the public given by a caller. Throws MaintenanceInputError. */
 export function checkMessage(message: unknown): string | undefined {
   return checkText("message", message, maxMessageLength)
 }
 
-/** A mode as given by a caller; throws MaintenanceInputError. */
+/** Checks a mode given by a caller. Throws MaintenanceInputError. */
 export function checkMode(mode: unknown): Mode {
   if (!modes.includes(mode as Mode)) {
     throw new MaintenanceInputError(
@@ -67,10 +73,12 @@ export function checkMode(mode: unknown): Mode {
   return mode as Mode
 }
 
-/** The longest duration, in milliseconds: what a timer of Node can wait for, some 24 days. */
+/** Maximum duration in milliseconds: the longest delay of a Node timer, about 24 days. */
 export const maxDurationMs = 2 ** 31 - 1
 
-/** A duration in milliseconds as given by a caller, or its default; throws MaintenanceInputError. */
+/**
+ * Checks a duration in milliseconds given by a caller, or returns its default. Throws MaintenanceInputError.
+ */
 export function durationOf(name: string, value: unknown, defaultMs: number): number {
   if (value === undefined) return defaultMs
   if (typeof value === "number" && value >= 0 && value <= maxDurationMs) return value
@@ -79,10 +87,13 @@ export function durationOf(name: string, value: unknown, defaultMs: number): num
   )
 }
 
-/** The shortest window that ends by itself: less is a slip of the unit. */
+/** Minimum time in milliseconds until a window ends by itself. A smaller value is a mistaken unit. */
 export const minExpiryMs = 1000
 
-/** After how long a window is to end by itself, or begin, or none; throws MaintenanceInputError. */
+/**
+ * Checks the optional delay in milliseconds after which a window ends or begins. Throws
+ * MaintenanceInputError.
+ */
 export function checkExpiry(value: unknown, name = "expiresInMs"): number | undefined {
   if (value === undefined) return undefined
   if (typeof value === "number" && value >= minExpiryMs && value <= maxDurationMs) return value
@@ -91,13 +102,13 @@ export function checkExpiry(value: unknown, name = "expiresInMs"): number | unde
   )
 }
 
-/** A time as given by a caller, or none; throws MaintenanceInputError. */
+/** Checks an optional time given by a caller. Throws MaintenanceInputError. */
 export function checkTime(name: string, value: unknown): Date | undefined {
   if (value === undefined || (isDate(value) && !Number.isNaN(value.getTime()))) return value
   throw new MaintenanceInputError(`The option ${name} is a valid Date; this one is ${inspect(value)}.`)
 }
 
-/** A count as given by a caller, or its default; throws MaintenanceInputError. */
+/** Checks a count given by a caller, or returns its default. Throws MaintenanceInputError. */
 export function checkCount(
   name: string,
   value: unknown,
@@ -110,19 +121,22 @@ export function checkCount(
   )
 }
 
-/** An AbortSignal as given by a caller, or none; throws MaintenanceInputError. */
+/** Checks an optional AbortSignal given by a caller. Throws MaintenanceInputError. */
 export function checkSignal(signal: unknown): AbortSignal | undefined {
   if (signal === undefined || signal instanceof AbortSignal) return signal
   throw new MaintenanceInputError(`The option signal is an AbortSignal; this one is ${inspect(signal)}.`)
 }
 
-/** A yes or no as given by a caller, by default no; throws MaintenanceInputError. */
+/** Checks a boolean given by a caller; the default is false. Throws MaintenanceInputError. */
 export function checkFlag(name: string, value: unknown): boolean {
   if (value === undefined || typeof value === "boolean") return value === true
   throw new MaintenanceInputError(`The option ${name} is true or false; this one is ${inspect(value)}.`)
 }
 
-/** Throws MaintenanceInputError for anything but an object with these options, which may be an option itself. */
+/**
+ * Checks that a value is an object with no options but these. `option` names it if it is itself an option.
+ * Throws MaintenanceInputError.
+ */
 export function checkOptions(options: unknown, names: readonly string[], option?: string): void {
   if (typeof options !== "object" || options === null) {
     const what = option === undefined ? "The options" : `The option ${option}`
@@ -137,7 +151,7 @@ export function checkOptions(options: unknown, names: readonly string[], option?
   }
 }
 
-/** Throws MaintenanceInputError for anything but a function that a call is to run. */
+/** Checks that the work of a call is a function. Throws MaintenanceInputError. */
 export function checkWork(call: string, work: unknown): void {
   if (typeof work !== "function") throw new MaintenanceInputError(`${call} needs a function to run.`)
 }

@@ -4,24 +4,26 @@ import { type AccessRefusedError, MaintenanceInputError, type WriteVetoedError }
 import type { MaintenanceStatus } from "./mode/status"
 import { publish, warn } from "./notices"
 
-/** What `maintenance.on` can listen to. */
+/** Events for `maintenance.on()`, with their listeners. */
 export interface MaintenanceEvents {
-  /** The mode was changed, by any process. */
+  /** Emitted when any process has changed the mode. */
   change: (status: MaintenanceStatus) => void
-  /** A window stands for longer than planned (`plannedForMs`): once, in every process. */
+  /** Emitted once in every process when a window lasts longer than planned (`plannedForMs`). */
   overdue: (status: MaintenanceStatus) => void
-  /** A mode is being entered by this DataSource, and others are in the way: when that changes, and every second. */
+  /**
+   * Emitted while this DataSource enters a mode and there are blockers: at every change, and every second.
+   */
   draining: (draining: Draining) => void
-  /** Something was refused in this process. */
+  /** Emitted when this process has refused something. */
   refused: (error: WriteVetoedError | AccessRefusedError) => void
 }
 
-/** The name that the argument of a listener has in a notice. */
+/** Name of each listener's argument in a notice. */
 const payloadOf = { change: "status", overdue: "status", draining: "draining", refused: "error" } as const
 
 type Listeners = { [Event in keyof MaintenanceEvents]: Set<MaintenanceEvents[Event]> }
 
-/** The listeners of one Maintenance. */
+/** The event listeners of one Maintenance. */
 export class MaintenanceListeners {
   readonly #listeners: Listeners = {
     change: new Set(),
@@ -45,13 +47,17 @@ export class MaintenanceListeners {
     if (typeof listener !== "function") {
       throw new MaintenanceInputError(`The listener of "${event}" must be a function.`)
     }
-    // In the context of this call: the connection that brings the news may have been opened in a maintainer's.
+    // Bound to the caller's context: the connection that delivers the event may have been opened in a
+    // maintainer's.
     const bound = AsyncResource.bind(listener as () => void) as MaintenanceEvents[Event]
     this.#listeners[event].add(bound)
     return () => void this.#listeners[event].delete(bound)
   }
 
-  /** Calls the listeners of an event, and publishes it on its channel. An error that one throws is reported as a process warning. */
+  /**
+   * Calls the listeners of an event, and publishes it on its channel. An error thrown by a listener becomes a
+   * process warning.
+   */
   emit<Event extends keyof MaintenanceEvents>(
     event: Event,
     ...args: Parameters<MaintenanceEvents[Event]>

@@ -1,17 +1,17 @@
 import { channel } from "node:diagnostics_channel"
 import { shared } from "./shared"
 
-/** The topics of the channels `typeorm-maintenance-mode:<topic>` of `node:diagnostics_channel`. */
+/** Topics of the channels `typeorm-maintenance-mode:<topic>` of `node:diagnostics_channel`. */
 export type NoticeTopic = "change" | "overdue" | "draining" | "refused" | "warning"
 
-/** Publishes a notice on the channel of its topic, for whoever has subscribed to it; costs next to nothing if nobody has. */
+/** Publishes a notice to the subscribers of its topic's channel; nearly free without subscribers. */
 export function publish(topic: NoticeTopic, notice: object): void {
   channel(`typeorm-maintenance-mode:${topic}`).publish(notice)
 }
 
 /**
- * Warns the operator: in a process warning (`MaintenanceWarning`), in the logger of each DataSource that has the plugin, and on the channel
- * `warning`.
+ * Emits a process warning (`MaintenanceWarning`), logs it by the logger of each DataSource that has the plugin,
+ * and publishes it on the channel `warning`.
  */
 export function warn(message: string): void {
   process.emitWarning(message, "MaintenanceWarning")

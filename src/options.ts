@@ -3,61 +3,74 @@ import { MaintenanceInputError, MaintenanceSetupError } from "./errors"
 import { faultOfUser, maxDurationMs } from "./input"
 import type { RefusalPolicy, VetoAt } from "./shared"
 
-/** How the plugin is installed in a DataSource. */
+/** Options for `installMaintenance()`. */
 export interface MaintenanceOptions {
   /**
-   * Whom the running code acts for, where neither `runAs` nor a decorator says so; called for every statement, so
-   * keep it cheap (an AsyncLocalStorage look-up). An integer stands for the user whose name are its decimal digits. Without it,
-   * code outside `runAs` acts for nobody.
+   * Returns the user for whom the running code acts, where neither `runAs()` nor a decorator names one. An
+   * integer stands for the user whose name is its decimal digits. It is called for every statement, so keep
+   * it cheap (an AsyncLocalStorage look-up). Default: none; code outside `runAs()` acts for no user.
    */
   currentUser?: (() => string | number | bigint | null | undefined) | undefined
-  /** Users who are treated as every window's maintainer. Default: none. */
+  /** Users who are treated as the maintainer of every window. Default: none. */
   emergencyUsers?: readonly string[] | undefined
   /**
-   * The schema that holds the state; DataSources that name the same schema of the same database share one
-   * switch. Lower-case letters, digits and underscores, at most 40. Default: `"maintenance"`.
+   * Name of the schema that holds the state. DataSources that name the same schema of the same database share
+   * one switch. Lower-case letters, digits and underscores, at most 40 characters. Default: `"maintenance"`.
    */
   schema?: string | undefined
   /**
-   * Whether to create or upgrade the schema when the DataSource initializes; the role then needs CREATE on the
-   * database. With `false` use MaintenanceMigration or `maintenanceSchemaSql()`. Default: `true`.
+   * Whether to create or upgrade the schema when the DataSource initializes. The role then needs CREATE on
+   * the database. With `false`, use MaintenanceMigration or `maintenanceSchemaSql()`. Default: `true`.
    */
   migrate?: boolean | undefined
   /**
-   * Whether the fence, START TRANSACTION and COMMIT are prepared once in each session. Set `false` behind a pooler that gives
-   * every transaction another session (pgbouncer in transaction mode); they are then parsed each time, for which
-   * docs/benchmarks.md has figures. Default: `true`.
+   * Whether to prepare the fence, START TRANSACTION and COMMIT once in each session. Set `false` behind a
+   * pooler that gives every transaction another session, such as pgbouncer in transaction mode. They are then
+   * parsed each time; docs/benchmarks.md has the figures. Default: `true`.
    */
   preparedStatements?: boolean | undefined
   /**
-   * What happens to whoever a window restricts and asks for a connection. `"throw"`: it is refused, in concurrent mode not before
-   * it commits a change. `"wait"`, for workers: it waits before it takes a connection, be it to read, until the window is
-   * over, and then for its turn. `maintenance.whenRefused()` says it for a part of the code. Default: `"throw"`.
+   * Policy for a restricted user who asks for a connection.
+   *
+   * - `"throw"`: the call is refused; in concurrent mode, not before it commits a change.
+   * - `"wait"`, for workers: the call waits before it takes a connection, even to read, until the window is
+   *   over and its turn has come.
+   *
+   * `maintenance.whenRefused()` sets the policy for a part of the code. Default: `"throw"`.
    */
   onRefused?: RefusalPolicy | undefined
   /**
-   * The moment at which a write of the ORM by a restricted user is vetoed. `"commit"`: when its transaction commits, or its statement if
-   * there is none. `"write"`: before it is sent, as soon as this process knows of the window; the state is read once more first, so
-   * a window that is over refuses nothing. Raw SQL is vetoed at its commit in either case. `runAs()` overrides it. Default: `"commit"`.
+   * The moment at which a write of the ORM by a restricted user is vetoed. `"commit"`: at the commit of its
+   * transaction, or with its statement outside a transaction. `"write"`: before the write is sent, once this
+   * process knows of the window. The state is read again first, at the cost of a round trip for the refused
+   * write, so a window that is over refuses nothing. Raw SQL is vetoed at the commit in both cases. `runAs()`
+   * can override it. Default: `"commit"`.
    */
   vetoAt?: VetoAt | undefined
-  /** How many milliseconds one waits at most. Then it gets an AccessRefusedError, in concurrent mode, too. Default: 300000, 5 minutes. */
+  /**
+   * Maximum wait in milliseconds. The call is then rejected with an AccessRefusedError, in concurrent mode
+   * too. Default: 300000 (5 minutes).
+   */
   maxWaitMs?: number | undefined
-  /** How many may wait at most. Who comes then gets an AccessRefusedError at once. Default: 1000. */
+  /**
+   * Maximum number of waiting calls. Further calls are rejected immediately with an AccessRefusedError.
+   * Default: 1000.
+   */
   maxWaiting?: number | undefined
   /**
-   * Whether warnings and error messages show the SQL of the sessions that `enter()` waits for: its first 200 characters, with all literals.
-   * `query` of the blockers has it in any case. Default: `false`.
+   * Whether warnings and error messages show the SQL of the sessions that `enter()` waits for: the first 200
+   * characters, with all literals. The field `query` of the blockers contains it in any case. Default:
+   * `false`.
    */
   showsQueries?: boolean | undefined
   /**
-   * Number of days for which windows that are over are kept in the journal, with what they refused; 1 to 36500. Of several DataSources
-   * on one schema, the smallest decides. Default: 400.
+   * Number of days for which the journal keeps windows that are over and their refusals; 1 to 36500. If
+   * several DataSources share a schema, the smallest number applies. Default: 400.
    */
   journalDays?: number | undefined
 }
 
-/** The options with every default in place. */
+/** The options with all defaults filled in. */
 export interface ResolvedOptions {
   readonly currentUser: () => string | number | bigint | null | undefined
   readonly emergencyUsers: ReadonlySet<string>
@@ -72,12 +85,12 @@ export interface ResolvedOptions {
   readonly journalDays: number
 }
 
-/** The longest time for which the journal is kept, in days: a century. */
+/** Maximum number of days for which the journal is kept: a century. */
 const maxJournalDays = 36_500
 
 const refusalPolicies: readonly unknown[] = ["throw", "wait"] satisfies RefusalPolicy[]
 
-/** A policy as given by a caller; throws MaintenanceInputError. */
+/** Checks a policy given by a caller. Throws MaintenanceInputError. */
 export function checkPolicy(policy: unknown): RefusalPolicy {
   if (refusalPolicies.includes(policy)) return policy as RefusalPolicy
   throw new MaintenanceInputError(`The policy is "throw" or "wait"; this one is ${inspect(policy)}.`)
@@ -105,7 +118,7 @@ const known = new Set([
   "journalDays",
 ])
 
-/** Checks the options and fills in the defaults; throws MaintenanceSetupError. */
+/** Checks the options and fills in the defaults. Throws MaintenanceSetupError. */
 export function resolveOptions(options: MaintenanceOptions): ResolvedOptions {
   if (typeof options !== "object" || options === null) {
     throw new MaintenanceSetupError(`The options must be an object, not ${inspect(options)}.`)
@@ -179,7 +192,7 @@ export function resolveOptions(options: MaintenanceOptions): ResolvedOptions {
   })
 }
 
-/** The name of the schema, or its default; throws MaintenanceSetupError for a name that cannot serve. */
+/** Checks the name of the schema, or returns its default. Throws MaintenanceSetupError. */
 export function checkSchemaName(schema: unknown = "maintenance"): string {
   if (typeof schema !== "string" || !/^[a-z_][a-z0-9_]{0,39}$/.test(schema)) {
     throw new MaintenanceSetupError(

@@ -8,7 +8,7 @@ import {
 } from "./errors"
 import type { RefusedChange } from "./mode/refused-change"
 
-/** "since 2026-01-31T02:00:00.000Z by alice (rebuild the catalog)", as far as it is known. */
+/** Describes a window by its known facts: "since 2026-01-31T02:00:00.000Z by alice (rebuild the catalog)". */
 export function describeWindow({ maintainer, reason, since, expiresAt }: RefusalFacts): string {
   return [
     since && `since ${since.toISOString()}`,
@@ -21,8 +21,10 @@ export function describeWindow({ maintainer, reason, since, expiresAt }: Refusal
 }
 
 /**
- * A refusal in two wordings. Its message may reach anybody, so it tells neither who holds the window nor why; the detailed one is for
- * those who run the system. `say` gets "the system is in concurrent maintenance since ...".
+ * Makes a refusal in two wordings.
+ *
+ * The message may reach anyone, so it contains neither the maintainer nor the reason. The detailed message is
+ * for those who run the system. `say` receives "the system is in concurrent maintenance since ...".
  */
 function inTwoWordings<E extends RefusalError, Facts extends RefusalFacts>(
   Refusal: new (message: string, facts: Facts & { detailedMessage: string }) => E,
@@ -40,7 +42,7 @@ function inTwoWordings<E extends RefusalError, Facts extends RefusalFacts>(
   return refusal
 }
 
-/** How many frames the stack of a refusal has, for it is made far from the code of the application. */
+/** Number of stack frames of a refusal, which is created far from the application's code. */
 const maxFrames = 40
 
 function withLongStack<E extends Error>(make: () => E): E {
@@ -53,15 +55,18 @@ function withLongStack<E extends Error>(make: () => E): E {
   }
 }
 
-/** Gives a refusal the frames of the error underneath, if there is one: those lead to the code that asked for the statement. */
+/** Gives a refusal the stack frames of its cause, if any. They lead to the code that issued the statement. */
 function leadToCaller(refusal: Error, cause: unknown): void {
   const { stack = "", message = "" } = (cause as Error | undefined) ?? {}
-  // The message may have lines that look like frames.
+  // The message may contain lines that look like frames.
   const frames = /\n\s+at [^]*$/.exec(stack.slice(stack.indexOf(message) + message.length))?.[0]
   if (frames) refusal.stack = `${refusal.name}: ${refusal.message}${frames}`
 }
 
-/** The veto of a write in concurrent mode; `why` is a sentence for what is refused though it may only read. */
+/**
+ * Makes the veto of a write in concurrent mode. `why` is a sentence for a statement that is refused although
+ * it may only read.
+ */
 export function writeVetoed(
   facts: RefusalFacts,
   changes: readonly RefusedChange[] = [],
@@ -77,7 +82,7 @@ export function writeVetoed(
   )
 }
 
-/** The refusal of any access in exclusive mode; `why` is a clause for who has waited. */
+/** Makes the refusal of any access in exclusive mode. `why` is a clause for a call that has waited. */
 export function accessRefused(facts: RefusalFacts, why?: string): AccessRefusedError {
   return inTwoWordings(
     AccessRefusedError,
@@ -88,7 +93,10 @@ export function accessRefused(facts: RefusalFacts, why?: string): AccessRefusedE
   )
 }
 
-/** A refusal that says, too, whom the code acted for within its transaction; `isCommit` if the commit was refused. */
+/**
+ * Adds to a refusal the users for whom the code acted during its transaction. `isCommit` tells whether the
+ * commit was refused.
+ */
 export function withActors(refusal: unknown, actedFor: ActedFor, isCommit: boolean): unknown {
   const { first = "nobody", last = "nobody" } = actedFor
   const sentence =
@@ -106,7 +114,10 @@ export function withActors(refusal: unknown, actedFor: ActedFor, isCommit: boole
   return refusal
 }
 
-/** The refusal of a connection to who waits for the end of a window in which he could read. */
+/**
+ * Makes the refusal of a connection for a call that waited for the end of a window during which it could
+ * read.
+ */
 export function notLetIn(facts: RefusalFacts, why: string): AccessRefusedError {
   return inTwoWordings(
     AccessRefusedError,
@@ -117,7 +128,7 @@ export function notLetIn(facts: RefusalFacts, why: string): AccessRefusedError {
   )
 }
 
-/** The refusal of a connection, where a window bounds how many there are for others. */
+/** Makes the refusal of a connection for a window that limits the connections of other users. */
 export function noPlace(
   { readers, ...facts }: RefusalFacts & { readers?: number | undefined },
   waitedMs: number,
@@ -131,7 +142,10 @@ export function noPlace(
   )
 }
 
-/** The answer to who asks whether he may write, and may not; with the time that was given, if he has waited for so long. */
+/**
+ * Makes the refusal for a user who asks for permission to write and has none. `timeoutMs` is given if the
+ * call waited that long.
+ */
 export function notWritable(window: RefusalFacts, timeoutMs?: number): WriteVetoedError | AccessRefusedError {
   const Refusal = window.mode === "exclusive" ? AccessRefusedError : WriteVetoedError
   const others =
@@ -144,7 +158,7 @@ export function notWritable(window: RefusalFacts, timeoutMs?: number): WriteVeto
   )
 }
 
-/** What is announced, and for when: from `since` of its facts to `expiresAt`, as far as that is known. */
+/** Describes an announced window: from `since` of its facts to `expiresAt`, as far as these are known. */
 export function describeAnnounced({ mode, maintainer, since, expiresAt, reason }: RefusalFacts): string {
   return (
     `${mode} maintenance by ${maintainer}${reason ? ` (${reason})` : ""} is announced for ${since?.toISOString()}` +
@@ -152,15 +166,15 @@ export function describeAnnounced({ mode, maintainer, since, expiresAt, reason }
   )
 }
 
-/** A sentence, or what begins one. */
+/** Capitalizes the beginning of a sentence. */
 export function capitalized(sentence: string): string {
   return sentence.slice(0, 1).toUpperCase() + sentence.slice(1)
 }
 
-/** What a state, or the error of a refusal, tells of the window. */
+/** Returns the facts about the window that a state or a refusal contains. */
 export function factsOf(told: RefusalFacts & { readonly message?: string }): RefusalFacts {
   const { windowId, mode, maintainer, reason, since, expiresAt, retryAfterMs } = told
-  // That of an error is its own.
+  // The `message` of an error is its own text, not the one for the public.
   const publicMessage =
     told instanceof MaintenanceError ? told.publicMessage : (told.publicMessage ?? told.message)
   return { windowId, mode, maintainer, reason, publicMessage, since, expiresAt, retryAfterMs }

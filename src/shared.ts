@@ -1,45 +1,51 @@
 import { AsyncLocalStorage } from "node:async_hooks"
 
-/** What happens to whoever is restricted and asks for a connection: it is refused, or waits for the end of the window. */
+/**
+ * Policy for a restricted user who asks for a connection: refuse the request, or wait for the end of the
+ * window.
+ */
 export type RefusalPolicy = "throw" | "wait"
 
-/** The moment at which a write of the ORM is vetoed: when its transaction commits, or before it is sent. */
+/** The moment at which a write of the ORM is vetoed: the commit of its transaction, or before it is sent. */
 export type VetoAt = "commit" | "write"
 
-/** What a context carries. */
+/** Values that an asynchronous context carries. */
 export interface Context {
   readonly user?: string
-  /** What happens to whoever is restricted and asks for a connection; that of the DataSource, if it is missing. */
+  /** Policy for a restricted user who asks for a connection. Default: the policy of the DataSource. */
   readonly onRefused?: RefusalPolicy
-  /** The moment at which writes of the ORM are vetoed; that of the DataSource, if it is missing. */
+  /** The moment at which writes of the ORM are vetoed. Default: that of the DataSource. */
   readonly vetoAt?: VetoAt
   /** The query runner of the innermost `maintenance.transaction()`. */
   readonly queryRunner?: object
-  /** The innermost `during`, and whose it is. */
+  /** The innermost `during()`, and its user. */
   readonly task?: { readonly id: string; readonly user: string } | undefined
-  /** The connection that a listener of the pool sets up for whoever gets it. */
+  /** The connection that a listener of the pool is setting up. */
   readonly setsUp?: object
 }
 
-/** A watch, for the others of the process. */
+/** A watch, as seen by the others of the process. */
 export interface SharedWatch {
-  /** Where its state is. */
+  /** Schema of its state. */
   readonly schema: string
-  /** Tells it that the state was changed. */
+  /** Informs it that the state has changed. */
   outdate(): void
 }
 
-/** What all copies of this package in a process share, so that a context entered by one is seen by the other. */
+/**
+ * State shared by all copies of this package in a process, so that one copy sees a context entered by
+ * another.
+ */
 interface Shared {
-  /** Whom the running code acts for, and the `during` that it runs in. */
+  /** The user for whom the running code acts, and the `during()` in which it runs. */
   readonly context: AsyncLocalStorage<Context>
-  /** Each Maintenance that is installed, by whichever copy of this package: `maintenance.ts` knows its shape. */
+  /** Every installed Maintenance of any copy of this package. `maintenance.ts` knows its shape. */
   readonly installed: Set<object>
-  /** The watches that run. */
+  /** The running watches. */
   readonly watches: Set<SharedWatch>
-  /** What warnings are logged by, besides the process warning: the loggers of the DataSources. */
+  /** The loggers of the DataSources, for warnings. */
   readonly loggers: Set<(message: string) => void>
-  /** What signals are to end: the process is listened for once, however many copies there are. */
+  /** Holds that a signal ends. The process has one listener, whatever the number of copies. */
   signalHolds?: object
 }
 

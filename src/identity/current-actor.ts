@@ -6,23 +6,29 @@ import { type RefusalPolicy, shared, type VetoAt } from "../shared"
 
 /** Options for `maintenance.runAs()`. */
 export interface RunAsOptions {
-  /** What happens if a window restricts the user: `"wait"` or `"throw"`. Default: as around it, or as the DataSource says. */
+  /**
+   * Policy if a window restricts the user: `"wait"` or `"throw"`. Default: the policy of the surrounding
+   * code, or else of the DataSource.
+   */
   onRefused?: RefusalPolicy | undefined
   /** The moment at which writes of the ORM are vetoed: `"commit"` or `"write"`. Default: as around it, or as the DataSource says. */
   vetoAt?: VetoAt | undefined
 }
 
-/** Runs a function, and all that it starts, on behalf of a user; throws MaintenanceInputError for no user. */
+/**
+ * Runs a function and everything it starts on behalf of a user. Throws MaintenanceInputError for an invalid
+ * user.
+ */
 export function runAs<T>(user: string, work: () => T): T {
   return shared.context.run({ ...shared.context.getStore(), user: checkUser(user) }, work)
 }
 
-/** Runs a function, and all that it starts, with a policy of its own for whom a window restricts. */
+/** Runs a function and everything it starts with its own policy for restricted users. */
 export function runWithPolicy<T>(onRefused: RefusalPolicy, work: () => T): T {
   return shared.context.run({ ...shared.context.getStore(), onRefused }, work)
 }
 
-/** What happens to whoever is restricted and asks for a connection. */
+/** Returns the policy for a restricted user who asks for a connection. */
 export function currentPolicy(options: ResolvedOptions): RefusalPolicy {
   return shared.context.getStore()?.onRefused ?? options.onRefused
 }
@@ -47,12 +53,12 @@ export function currentQueryRunner(): object | undefined {
   return shared.context.getStore()?.queryRunner
 }
 
-/** Runs a function as a task of a user: what `during` does. */
+/** Runs a function as a task of a user, for `during()`. */
 export function runTask<T>(user: string, task: string, work: () => T): T {
   return shared.context.run({ ...shared.context.getStore(), user, task: { id: task, user } }, work)
 }
 
-/** Runs the listeners of a pool, and all that they start, as what sets up a connection. */
+/** Runs the listeners of a pool, and everything they start, as code that sets up a connection. */
 export function runSettingUp<T>(client: object, work: () => T): T {
   return shared.context.run({ ...shared.context.getStore(), setsUp: client }, work)
 }
@@ -62,26 +68,29 @@ export function isSettingUp(client: object): boolean {
   return shared.context.getStore()?.setsUp === client
 }
 
-/** The task of this user that the running code belongs to. */
+/** Returns the id of this user's task in which the running code takes part. */
 export function currentTask(user: string | undefined): string | undefined {
   const task = shared.context.getStore()?.task
   return task?.user === user ? task?.id : undefined
 }
 
-/** Whom the running code acts for: the innermost `runAs`, else the option `currentUser`. */
+/**
+ * Returns the actor for whom the running code acts: the user of the innermost `runAs()`, or else of the
+ * option `currentUser`.
+ */
 export function currentActor(options: ResolvedOptions): Actor {
   const user = shared.context.getStore()?.user ?? askApplication(options)
   return { user, isEmergency: user !== undefined && options.emergencyUsers.has(user) }
 }
 
-/** The user named by the caller, else the current one, as an actor who changes the mode. */
+/** Returns the actor who changes the mode: the user that the caller names, or else the current one. */
 export function namedActor(options: ResolvedOptions, as: string | undefined): Actor {
   if (as === undefined) return currentActor(options)
   const user = checkUser(as)
   return { user, isEmergency: options.emergencyUsers.has(user) }
 }
 
-/** The actor's user, for what an unknown user may not do; throws MaintenanceInputError. */
+/** Returns the actor's user, for calls that need a known user. Throws MaintenanceInputError. */
 export function knownUser({ user }: Actor): string {
   if (user !== undefined) return user
   throw new MaintenanceInputError(
@@ -107,16 +116,19 @@ function askApplication({ currentUser }: ResolvedOptions): string | undefined {
   throw noUser(user, fault)
 }
 
-/** The name of a user whom the application knows by a number. Beyond the safe integers several would be one. */
+/**
+ * Returns the name of a user that the application knows by a number. Unsafe integers are excluded, because
+ * several of them would be one user.
+ */
 function nameOf(user: unknown): unknown {
   const isNumber = typeof user === "bigint" || (typeof user === "number" && Number.isSafeInteger(user))
   return isNumber ? user.toString() : user
 }
 
-/** The error for what the option currentUser has returned, and is no user. */
+/** Makes the error for a value of `currentUser` that is not a user. */
 function noUser(user: unknown, fault: string): MaintenanceSetupError {
   if (typeof (user as PromiseLike<unknown>).then === "function") {
-    // Nobody else hears of it if it fails.
+    // Nothing else handles its rejection.
     Promise.resolve(user).catch(() => undefined)
     return new MaintenanceSetupError(
       "The option currentUser returned a promise, but it is called for every statement and must return the user at once. " +

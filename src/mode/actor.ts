@@ -1,7 +1,7 @@
-/** Who runs a statement, as the fence is told. */
+/** The user for whom a statement runs, as passed to the fence. */
 export interface Actor {
-  /** Whom the running code acts for, if it is known. */
+  /** The user for whom the running code acts, if known. */
   readonly user: string | undefined
-  /** Whether that user is named in `emergencyUsers`. */
+  /** Whether that user is listed in `emergencyUsers`. */
   readonly isEmergency: boolean
 }

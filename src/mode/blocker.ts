@@ -1,43 +1,54 @@
-/** A transaction of others that was open when a mode was entered, and is waited for. */
+/** A transaction of another user that was in flight when a window began, and that the drain waits for. */
 export interface Blocker {
-  /** The process id of its backend; undefined for a prepared transaction. */
+  /** Process id of its backend; undefined for a prepared transaction. */
   readonly pid: number | undefined
   /**
-   * PostgreSQL's virtual transaction id, or the name of a prepared transaction; `session` and the process id for a session that is
-   * between two statements of this package, as when its process was stopped.
+   * PostgreSQL's virtual transaction id, or the name of a prepared transaction. For a session between two
+   * statements of this package, `session` and the process id. A stopped process leaves such a session.
    */
   readonly transaction: string
   /** `application_name` of its session. */
   readonly application: string | undefined
-  /** The role of its session. */
+  /** Role of its session. */
   readonly user: string | undefined
-  /** The address of its client; undefined for a Unix socket. */
+  /** Address of its client; undefined for a Unix socket. */
   readonly clientAddress: string | undefined
-  /** How long it has been open, on the database's clock. */
+  /** Age in milliseconds, on the database's clock. */
   readonly ageMs: number | undefined
-  /** PostgreSQL's word for what its session does: `active`, `idle in transaction`, ...; or `prepared`. */
+  /**
+   * State of its session as PostgreSQL reports it: `active`, `idle in transaction`, and so on; or `prepared`.
+   */
   readonly state: string | undefined
-  /** Whether it has changed something already. */
+  /** Whether it has already changed something. */
   readonly hasWritten: boolean
-  /** The first 200 characters of its last statement. */
+  /** First 200 characters of its last statement. */
   readonly query: string | undefined
-  /** The instance whose pool it is of, if it is of one. */
+  /** The instance to whose pool it belongs, if any. */
   readonly instance: { readonly id: number; readonly host: string; readonly pid: number } | undefined
-  /** Whether PostgreSQL hides what it does from the role that looks: it is no member of `pg_read_all_stats`. */
+  /**
+   * Whether PostgreSQL hides the session's activity, because the querying role is not a member of
+   * `pg_read_all_stats`.
+   */
   readonly isHidden: boolean
-  /** Why it could not be cancelled or terminated, if that was tried. */
+  /** Reason why the attempt to cancel or terminate it failed, if there was one. */
   readonly cannotEnd?: string | undefined
 }
 
-/** What a look has found. */
+/** Result of one look at the in-flight transactions. */
 export interface Sight {
-  /** Who is in the way; the oldest come first, those whose age is hidden last. */
+  /** The blockers, oldest first; those whose age is hidden come last. */
   readonly blockers: readonly Blocker[]
-  /** The holders who are in nobody's way: they act for somebody whom the window does not restrict. */
+  /**
+   * Backends that hold the gate or the hold without blocking: they act for users whom the window does not
+   * restrict.
+   */
   readonly ownHolders: readonly number[]
 }
 
-/** One line for the operator; its SQL, which holds the data of others, only where that is wanted. */
+/**
+ * Describes a blocker in one line for the operator. The SQL is included only on request, since it contains
+ * other users' data.
+ */
 export function describeBlocker(blocker: Blocker, showsQueries: boolean): string {
   const { pid, transaction, application, user, clientAddress, ageMs, state, hasWritten, instance } = blocker
   const who = pid === undefined ? `prepared transaction ${transaction}` : `backend ${pid}`

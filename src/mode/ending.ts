@@ -1,16 +1,17 @@
 /**
- * How a window ended:
+ * The way in which a window ended:
  *
- * - `left`: by `leave()`, or the end of its `during()`.
- * - `expired`: its time was over.
+ * - `left`: by `leave()`, or at the end of its `during()`.
+ * - `expired`: its time was up.
  * - `switched`: its maintainer entered another mode, or announced another window.
  * - `taken over`: an emergency user entered over it, or announced another window.
  * - `handed over`: by `transfer()`.
- * - `abandoned`: it was never entered to its end.
- * - `lost`: nothing was heard of its process (`heldWhile: "alive"`), or the process of its `during()` was gone.
- * - `replaced`: the state was replaced from outside, as by a restore.
- * - `cancelled`: it was announced, and taken back.
- * - `missed`: it was announced, and somebody else held a window at its time, or no process began it in time.
+ * - `abandoned`: entering it was given up before it was complete.
+ * - `lost`: its process sent no sign of life (`heldWhile: "alive"`), or the process of its `during()` was
+ *   gone.
+ * - `replaced`: the state was replaced from outside, for example by a restore.
+ * - `cancelled`: it was announced, and then cancelled.
+ * - `missed`: it was announced, but another user held a window at its start, or no process began it in time.
  */
 export type EndedBecause =
   | "left"
@@ -27,8 +28,8 @@ export type EndedBecause =
 /** The end of a window, as far as it is known. */
 export interface Ending {
   readonly endedBecause?: EndedBecause | undefined
-  /** The user who ended it; undefined if nobody did, as when it expired. */
+  /** The user who ended it; undefined if no user did, for example when it expired. */
   readonly endedBy?: string | undefined
-  /** When, on the database's clock. */
+  /** Time of the end, on the database's clock. */
   readonly endedAt?: Date | undefined
 }

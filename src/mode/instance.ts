@@ -1,17 +1,17 @@
-/** A process in which the plugin is installed; several, if it is in several of its DataSources. */
+/** A DataSource in which the plugin is installed and whose watch is connected. A process may run several. */
 export interface Instance {
-  /** Counts the instances that there ever were. */
+  /** Number of the instance. Every registration takes a new one. */
   readonly id: number
-  /** The name of its machine. */
+  /** Name of its host. */
   readonly host: string
-  /** Its process id there. */
+  /** Its process id on that host. */
   readonly pid: number
   /** Its version of this package. */
   readonly version: string
-  /** Since when its watch is connected, on the database's clock. */
+  /** Time at which its watch connected, on the database's clock. */
   readonly since: Date
-  /** The epoch of the state that it knows, and refuses early by. */
+  /** Epoch of the state that it knows, and on which it bases early refusals. */
   readonly epoch: number
-  /** How often it has refused something since it started; told within 10 seconds. */
+  /** Number of its refusals since it started; at most 10 seconds old. */
   readonly refusals: number
 }

@@ -2,48 +2,53 @@ import type { EndedBecause } from "./ending"
 import type { RefusedChange } from "./refused-change"
 import type { Mode } from "./mode"
 
-/** What a window has refused, by what the ORM was to change. */
+/** Refusals of one window, counted by the change that the ORM attempted. */
 export interface RefusalCount {
-  /** The entity's name; absent for reads, and for what was changed by plain SQL. */
+  /** Name of the entity; absent for reads, and for changes made by plain SQL. */
   readonly entity?: string
-  /** What was to be done with it; absent where the entity is. */
+  /** The attempted operation; absent where the entity is. */
   readonly operation?: RefusedChange["operation"]
-  /** How many transactions. One that changed several entities counts for each of them. */
+  /** Number of transactions. A transaction that changed several entities counts once for each of them. */
   readonly count: number
 }
 
 /** A window that is over. */
 export interface PastWindow {
-  /** Names it, as `windows` and `windowId` of the status did. */
+  /** Id of the window, the same as in `windows` and `windowId` of the status. */
   readonly id: string
   readonly mode: Exclude<Mode, "normal">
   readonly maintainer: string
   readonly reason?: string
   /** The text for the public. */
   readonly message?: string
-  /** When it was to begin, on the database's clock; absent if it was not announced. */
+  /** Time for which it was announced, on the database's clock; absent if it was not announced. */
   readonly startsAt?: Date
-  /** When the maintenance began that it was a part of, on the database's clock; absent if it never began. */
+  /** Start of the maintenance to which it belonged, on the database's clock; absent if it never began. */
   readonly since?: Date
-  /** When this window began, on the database's clock; absent if it never did. */
+  /** Start of this window, on the database's clock; absent if it never began. */
   readonly begunAt?: Date
-  /** When its drain was done, on the database's clock; absent if it never was. */
+  /** Time at which its drain was complete, on the database's clock; absent if it never was. */
   readonly enteredAt?: Date
-  /** When it ended, on the database's clock. */
+  /** Time at which it ended, on the database's clock. */
   readonly endedAt: Date
-  /** How it ended. */
+  /** The way in which it ended. */
   readonly endedBecause: EndedBecause
-  /** The user who ended it; absent if nobody did, or nobody knows. */
+  /** The user who ended it; absent if no user did, or if the user is not known. */
   readonly endedBy?: string
-  /** Duration of the drain, in milliseconds; absent if it was never done, and for a window that was handed over. */
+  /**
+   * Duration of the drain in milliseconds; absent if it never completed, and for a window that was handed
+   * over.
+   */
   readonly drainMs?: number
-  /** What it refused, the most frequent first; told by each process within 10 seconds. */
+  /** Its refusals, most frequent first. Each process reports its own within 10 seconds. */
   readonly refusals: readonly RefusalCount[]
 }
 
 /** Options for `journal()`. */
 export interface JournalOptions {
-  /** Windows that ended at this time or later, on the database's clock. Default: all that are kept. */
+  /**
+   * Earliest end of the windows to return, on the database's clock. Default: the beginning of the journal.
+   */
   since?: Date | undefined
   /** Maximum number of windows, 1 to 1000. Default: 100. */
   limit?: number | undefined

@@ -2,7 +2,10 @@
 export const modes = ["normal", "concurrent", "exclusive"] as const
 
 /**
- * What others than the maintainer may do: everything (`normal`), read (`concurrent`: what they change is vetoed
- * at commit) or nothing (`exclusive`).
+ * The mode of the system, which decides what other users may do:
+ *
+ * - `normal`: everything.
+ * - `concurrent`: read; their changes are vetoed at commit.
+ * - `exclusive`: nothing.
  */
 export type Mode = (typeof modes)[number]

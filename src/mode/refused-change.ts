@@ -1,7 +1,7 @@
 /** A kind of change to an entity that the ORM made and a veto undid. */
 export interface RefusedChange {
-  /** The entity's name. */
+  /** Name of the entity. */
   readonly entity: string
-  /** What was to be done with it. */
+  /** The attempted operation. */
   readonly operation: "insert" | "update" | "remove" | "soft-remove" | "recover"
 }

@@ -2,87 +2,93 @@ import type { Instance } from "./instance"
 import type { Mode } from "./mode"
 import type { AnnouncedWindow, MaintenanceWindow } from "./window"
 
-/** The state of the maintenance, as the database has it. */
+/** The state of the maintenance, as stored in the database. */
 export interface MaintenanceStatus {
-  /** What others than the maintainer may do now. */
+  /** The mode in force, which decides what other users may do. */
   readonly mode: Mode
-  /** The window that is in force: names it in `windows`, and later in the journal; absent in normal mode. */
+  /** Id of the window in force, the same as in `windows` and later in the journal; absent in normal mode. */
   readonly windowId?: string
   /** The user who entered the maintenance; absent in normal mode. */
   readonly maintainer?: string
-  /** Why, as the maintainer said on entering. */
+  /** The reason that the maintainer gave on entering. */
   readonly reason?: string
-  /** What the public is told, as the maintainer said on entering. */
+  /** The message for the public that the maintainer gave on entering. */
   readonly message?: string
-  /** When the maintenance began, on the database's clock; absent in normal mode. */
+  /** Start of the maintenance, on the database's clock; absent in normal mode. */
   readonly since?: Date
-  /** When the maintainer expects to be done, on the database's clock; absent if nothing was said of that. */
+  /** Time at which the maintainer expects to be done, on the database's clock; absent if not given. */
   readonly plannedUntil?: Date
-  /** Whether that is past; absent in normal mode, and if nothing was said of it. */
+  /** Whether `plannedUntil` is past; absent in normal mode, and without a `plannedUntil`. */
   readonly isOverdue?: boolean
-  /** When the window ends by itself, on the database's clock; absent if it does not. */
+  /** Time at which the window ends by itself, on the database's clock; absent if it does not. */
   readonly expiresAt?: Date
   /**
-   * In how many milliseconds after this was read the window ends by itself, or else is planned to end, as for the header `Retry-After`;
-   * absent if neither is known, or the plan is overdue.
+   * Milliseconds from this reading until the window ends by itself, or else until its planned end, as for the
+   * header `Retry-After`. Absent if neither is known, or the plan is overdue.
    */
   readonly retryAfterMs?: number
   /**
-   * How many milliseconds the window goes on when nothing is heard of the process that it is tied to (`heldWhile: "alive"`);
-   * absent if it is tied to none.
+   * Milliseconds for which the window outlasts the last sign of life of its process (`heldWhile: "alive"`);
+   * absent if it is tied to no process.
    */
   readonly graceMs?: number
-  /** How many connections of each instance others than the maintainer may use; absent if that is not bounded. */
+  /** Number of connections of each instance that other users may use; absent if there is no limit. */
   readonly readers?: number
-  /** The window that is to begin next; absent if there is none. */
+  /** The window that begins next; absent if none is announced. */
   readonly announced?: AnnouncedWindow
-  /** Counts the changes of the state; a larger number is a later state. */
+  /** Number of changes of the state; a larger number is a later state. */
   readonly epoch: number
 }
 
-/** The state of the maintenance, and who takes part. */
+/** The state of the maintenance, with its windows and instances. Returned by `status()`. */
 export interface MaintenanceReport extends MaintenanceStatus {
   /**
-   * The mode, or `entering` while `enter()` waits for what others had running. The mode restricts from the beginning of
-   * that on.
+   * The mode, or `entering` while `enter()` waits for in-flight transactions. The mode already restricts
+   * other users during that time.
    */
   readonly state: Mode | "entering"
   /**
-   * Whether who entered the mode was gone before that was done: then the mode stands, and what others had running may be
-   * running still. Or whether the process of the `during()` whose window this is, is gone, for ever or for a moment.
+   * Whether the process behind the window in force is gone. Either of these is true:
+   *
+   * - The process that entered the window no longer waits for its drain. The mode is in force, but in-flight
+   *   transactions may still be running.
+   * - The process that runs the work of its `during()` is gone, permanently or briefly.
    */
   readonly isInterrupted: boolean
-  /** All windows that are not over: those that have begun, the one in force last, then those that are announced. */
+  /** All windows that are not over: the begun ones, with the one in force last, then the announced ones. */
   readonly windows: readonly MaintenanceWindow[]
-  /** The processes whose watch is connected. None are known to a read replica. */
+  /** The instances whose watch is connected. A read replica knows none. */
   readonly instances: readonly Instance[]
 }
 
-/** What `enter()` has brought about. */
+/** The result of `enter()`. */
 export interface Entered extends MaintenanceStatus {
   /**
-   * The instances that have not told in time that they know the new mode. They cannot write either, and in exclusive mode
-   * their reads are refused by the server.
+   * Instances that have not acknowledged the new mode in time. Their writes are still refused, and in
+   * exclusive mode the server refuses their reads.
    */
   readonly unacknowledged: readonly Instance[]
 }
 
-/** A state that was read, and the name that the database has for it among all that ever were. */
+/** A state that was read, with the stamp that tells it from every other state. */
 export interface StampedState {
   readonly status: MaintenanceStatus
-  /** All that are not over, if they were asked for; at least those that are announced. */
+  /** All windows that are not over, if they were requested; otherwise at least the announced ones. */
   readonly windows: readonly MaintenanceWindow[]
   /**
-   * Digits. No other state ever has the same. Undefined if it is not what transactions see: then they are to read the
-   * state itself.
+   * The stamp in digits, never shared by two states. Undefined if transactions see another state: then they
+   * have to read it themselves.
    */
   readonly stamp: string | undefined
-  /** When it was read, as `performance.now()` tells the time. */
+  /** Time of the reading, as given by `performance.now()`. */
   readonly readAt: number
-  /** When it will be overdue, by that time; undefined if it is, or will not be. */
+  /**
+   * Time at which the window becomes overdue, on the same clock; undefined if it already is, or never will
+   * be.
+   */
   readonly overdueAt: number | undefined
-  /** When the window ends by itself, by that time, at the earliest; undefined if it does not. */
+  /** Earliest time at which the window ends by itself, on the same clock; undefined if it does not. */
   readonly endsAt: number | undefined
-  /** The same on the database's clock, in milliseconds since 1970. */
+  /** The same time on the database's clock, in milliseconds since 1970. */
   readonly endsAtMs: number | undefined
 }

@@ -1,65 +1,74 @@
 import type { Mode } from "./mode"
 
-/** A window that is to begin later. It restricts nobody yet. */
+/** A window that begins later. It does not restrict anyone yet. */
 export interface AnnouncedWindow {
-  /** Names it to `cancel()`. */
+  /** Id to pass to `cancel()`. */
   readonly id: string
   readonly mode: Exclude<Mode, "normal">
-  /** Who will hold it. */
+  /** The user who will hold it. */
   readonly maintainer: string
   readonly reason?: string
-  /** What the public is told. */
+  /** The message for the public. */
   readonly message?: string
-  /** When it begins, on the database's clock. */
+  /** Time at which it begins, on the database's clock. */
   readonly startsAt: Date
-  /** How many milliseconds after this was read that is. */
+  /** Milliseconds from this reading until it begins. */
   readonly startsInMs: number
-  /** How many milliseconds after its beginning it ends by itself; absent if that is not known. */
+  /** Milliseconds from its beginning until it ends by itself; absent if not given. */
   readonly expiresInMs?: number
-  /** When the maintainer expects to be done, on the database's clock; absent if nothing was said of that. */
+  /** Time at which the maintainer expects to be done, on the database's clock; absent if not given. */
   readonly plannedUntil?: Date
   /**
-   * Whether the process whose call waits for it is gone, for ever or for a moment: then another instance begins it, but not that of a
-   * `during()`, which does not begin.
+   * Whether the process whose call waits for it is gone, permanently or briefly. Another instance then begins
+   * it. The window of a `during()` does not begin in that case.
    */
   readonly isInterrupted: boolean
 }
 
-/** A window that has begun, and is not over. Windows lie over one another: the last is in force, what it lies over is when it ends. */
+/**
+ * A window that has begun and is not over. Windows are stacked: the last is in force, and when it ends, the
+ * one below is in force again.
+ */
 export interface OpenWindow {
-  /** Names it. */
+  /** Id of the window. */
   readonly id: string
-  /** `entering` while what others had running is waited for. */
+  /** `entering` while the drain waits for in-flight transactions; then `standing`. */
   readonly position: "entering" | "standing"
   readonly mode: Exclude<Mode, "normal">
   readonly maintainer: string
   readonly reason?: string
-  /** What the public is told. */
+  /** The message for the public. */
   readonly message?: string
-  /** When the maintenance began that it is a part of, on the database's clock. */
+  /** Start of the maintenance to which it belongs, on the database's clock. */
   readonly since: Date
-  /** When this window began, on the database's clock. */
+  /** Start of this window, on the database's clock. */
   readonly begunAt: Date
-  /** When nothing of others was waited for any more, on the database's clock; absent while it is. */
+  /** Time at which its drain was complete, on the database's clock; absent until then. */
   readonly enteredAt?: Date
-  /** When the maintainer expects to be done, on the database's clock; absent if nothing was said of that. */
+  /** Time at which the maintainer expects to be done, on the database's clock; absent if not given. */
   readonly plannedUntil?: Date
-  /** When it ends by itself, on the database's clock; absent if it does not. */
+  /** Time at which it ends by itself, on the database's clock; absent if it does not. */
   readonly expiresAt?: Date
-  /** How many milliseconds it goes on when nothing is heard of the process that it is tied to; absent if it is tied to none. */
+  /**
+   * Milliseconds for which it outlasts the last sign of life of its process; absent if it is tied to no
+   * process.
+   */
   readonly graceMs?: number
-  /** How many connections of each instance others may use; absent if that is not bounded. */
+  /** Number of connections of each instance that other users may use; absent if there is no limit. */
   readonly readers?: number
-  /** Whether it is that of a `during()`. */
+  /** Whether it belongs to a `during()`. */
   readonly isTask: boolean
-  /** Whether who enters it does not wait any more, or the process of its `during()` is gone, for ever or for a moment. */
+  /**
+   * Whether nobody waits for the drain to complete, or the process of its `during()` is gone, permanently or
+   * briefly.
+   */
   readonly isInterrupted: boolean
 }
 
-/** A window that is not over: one that has begun, or is announced. */
+/** A window that is not over: begun or announced. */
 export type MaintenanceWindow = OpenWindow | (AnnouncedWindow & { readonly position: "announced" })
 
-/** Whether a window is announced, and has not begun. */
+/** Whether a window is announced and has not begun. */
 export function isAnnounced(
   window: MaintenanceWindow,
 ): window is Extract<MaintenanceWindow, { position: "announced" }> {

@@ -1,9 +1,12 @@
-/** Who listens to a signal. */
+/** The listeners of each signal. */
 const listeners = new WeakMap<AbortSignal, Set<() => void>>()
 
 /**
- * Calls back when a signal is aborted; returns the undo. For signals that last as long as the process, and that many wait for: they
- * get one listener together, for of more than ten Node warns; and AbortSignal.any() would leave something behind each time (Node 20).
+ * Calls back when a signal is aborted; returns the undo.
+ *
+ * It serves signals that last as long as the process and have many listeners. They share one listener on the
+ * signal, because Node warns of more than ten. AbortSignal.any() would leave something behind each time (Node
+ * 20).
  */
 export function onAborted(signal: AbortSignal, listener: () => void): () => void {
   const all = listeners.get(signal) ?? listenTo(signal)

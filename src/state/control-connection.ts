@@ -6,13 +6,13 @@ import { destroyed } from "./destroyed"
 import { isRefusedByServer } from "./sqlstate"
 import { type Priority, Turns } from "./turns"
 
-/** What a control connection tells its owner. */
+/** Events that a control connection reports to its owner. */
 export interface ControlEvents {
   notification(notification: Notification): void
   lost(): void
 }
 
-/** A `pg` client; these are missing in its types. */
+/** A `pg` client with the members that its types lack. */
 type ControlClient = Client & {
   ref(): void
   unref(): void
@@ -22,30 +22,33 @@ type ControlClient = Client & {
   readonly connectionParameters: object
 }
 
-/** Makes clients for the same server and role as the DataSource's pool. */
+/** Makes clients for the server and role of the DataSource's pool. */
 export type ClientFactory = (settings: ClientConfig) => ControlClient
 
-/** How a statement is run. */
+/** Options for a statement. */
 export interface ControlOptions {
-  /** How long to wait for an answer. Default: 10 seconds. */
+  /** Milliseconds to wait for an answer. Default: 10000. */
   readonly withinMs?: number
-  /** When it has its turn. Default: in the order of the calls. */
+  /** Place in the queue. Default: in the order of the calls. */
   readonly priority?: Priority | undefined
 }
 
 /**
- * One connection outside the pool, for the state: it works when the pool is exhausted, and it keeps no process
- * alive. It is opened when first used and again after it was lost; statements run one after the other.
+ * One connection outside the pool for the state. It works when the pool is exhausted, and does not keep the
+ * process alive. It is opened on first use and again after a loss. Statements run one after another.
  */
 export class ControlConnection {
   readonly #createClient: ClientFactory
   readonly #events: ControlEvents
   #client: Promise<ControlClient> | undefined
   #current: ControlClient | undefined
-  /** What is being opened. */
+  /** The client that is being opened. */
   #coming: ControlClient | undefined
   readonly #turns = new Turns()
-  /** Counts how often nobody has answered: what waits for its turn then is not sent, or it would wait as long, one after the other. */
+  /**
+   * Number of times that the database has not answered. Statements queued at that moment are not sent;
+   * otherwise each would wait as long, one after another.
+   */
   #silences = 0
   #isClosed = false
   #isDirect = false
@@ -55,14 +58,14 @@ export class ControlConnection {
     this.#events = events
   }
 
-  /** Can be used again after `close`. */
+  /** Allows the connection to be used again after `close()`. */
   reopen(): void {
     this.#isClosed = false
   }
 
   /**
-   * Runs one statement, after those asked for before, or as its priority says. If there is no answer for so long, the connection is lost. Throws
-   * StateUnavailableError if it is closed, or does not answer.
+   * Runs one statement, after those requested before, or according to its priority. Without an answer in
+   * time, the connection is dropped. Throws StateUnavailableError if it is closed, or does not answer.
    */
   query<Row extends QueryResultRow>(
     text: string,
@@ -76,7 +79,10 @@ export class ControlConnection {
     }, priority)
   }
 
-  /** As `query`, once, on a connection of its own; waits for an answer as long as it takes, if `withinMs` is not given. */
+  /**
+   * Runs one statement on a connection of its own. Without `withinMs`, it waits for the answer without a
+   * limit.
+   */
   async queryElsewhere<Row extends QueryResultRow>(
     text: string,
     values: unknown[],
@@ -92,12 +98,17 @@ export class ControlConnection {
     }
   }
 
-  /** Whether whom it is connected to is PostgreSQL itself, and no pooler that may give it another backend each time. */
+  /**
+   * Whether it is connected to PostgreSQL itself, not to a pooler that may give it another backend each time.
+   */
   get isDirect(): boolean {
     return this.#isDirect
   }
 
-  /** What PostgreSQL has the session wait for, by the name that pg_stat_activity has for that; undefined if it is not known. */
+  /**
+   * Returns the event that the session waits for, by its name in pg_stat_activity; undefined if it is not
+   * known.
+   */
   async waitsFor(): Promise<string | undefined> {
     const pid = this.#isDirect ? this.#current?.processID : undefined
     const text = "select wait_event from pg_stat_activity where pid = $1"
@@ -105,7 +116,10 @@ export class ControlConnection {
     return rows[0]?.wait_event ?? undefined
   }
 
-  /** Gives the session up, as if the network had lost it: the server ends whatever it holds. One that is being opened comes to be. */
+  /**
+   * Drops the session, as if the network had lost it: the server ends everything it holds. A session that is
+   * being opened is left alone.
+   */
   drop(): void {
     const client = this.#current
     client?.connection.stream.destroy()
@@ -113,12 +127,12 @@ export class ControlConnection {
     else if (!this.#isClosed) this.#events.lost()
   }
 
-  /** Ends the connection; what is asked for from now on is refused, and what has no answer soon is given up. */
+  /** Ends the connection. Later requests are refused, and requests without an early answer are given up. */
   async close(): Promise<void> {
     this.#isClosed = true
     const giveUp = () => (this.#current ?? this.#coming)?.connection.stream.destroy()
     const givingUp = setTimeout(giveUp, closeWithinMs).unref()
-    // After all that waits.
+    // After everything that waits.
     await this.#turns.take(async () => undefined, "last")
     clearTimeout(givingUp)
     const opened = await this.#client?.catch(() => undefined)
@@ -153,7 +167,7 @@ export class ControlConnection {
       throw isSilent ? unanswered(withinMs, error) : error
     } finally {
       clearTimeout(givingUp)
-      // Node keeps a listener of each such call on a socket that is closed.
+      // On a closed socket, Node keeps a listener for each such call.
       if (!stream.destroyed) client.unref()
     }
   }
@@ -192,7 +206,7 @@ export class ControlConnection {
   async #prepare(client: ControlClient): Promise<void> {
     client.on("error", () => undefined)
     await client.connect()
-    // Behind a pooler they would be set for others.
+    // Behind a pooler, the settings would apply to other clients.
     const { rows } = await client.query<{ is_direct: boolean }>(setUp, [
       client.processID,
       Object.keys(sessionSettings),
@@ -202,7 +216,7 @@ export class ControlConnection {
   }
 }
 
-/** The failures of statements that the server has not been asked to run. */
+/** Errors of statements that were never sent to the server. */
 const unsent = new WeakSet<Error>()
 
 function notSent(): StateUnavailableError {
@@ -214,7 +228,10 @@ function notSent(): StateUnavailableError {
   return error
 }
 
-/** Whether a statement that failed may have been run all the same: nothing was heard of it, or the session ended with it. */
+/**
+ * Whether a failed statement may have run all the same: there was no answer to it, or the session ended with
+ * it.
+ */
 export function mayHaveRun(error: unknown): boolean {
   return error instanceof Error && !unsent.has(error) && !isRefusedByServer(error)
 }
@@ -227,7 +244,9 @@ function unanswered(withinMs: number, cause: unknown): StateUnavailableError {
   )
 }
 
-/** Runs a statement; destroys the connection if there is no answer in time, and throws StateUnavailableError. */
+/**
+ * Runs a statement. Without an answer in time, it destroys the connection and throws StateUnavailableError.
+ */
 async function answered<T>(
   { connection }: ControlClient,
   run: () => Promise<T>,
@@ -247,10 +266,10 @@ async function answered<T>(
   }
 }
 
-/** How long an end may take before the socket is closed without one. */
+/** Maximum duration of an orderly end in milliseconds, before the socket is closed without one. */
 const closeWithinMs = 2000
 
-/** Ends a connection, whatever state it is in. */
+/** Ends a connection, whatever its state. */
 async function end(client: ControlClient): Promise<void> {
   const givingUp = setTimeout(() => client.connection.stream.destroy(), closeWithinMs)
   await client.end().catch(() => undefined)

@@ -1,13 +1,16 @@
 import type { ClientConfig } from "pg"
 import { plainValues } from "../wire/plain-values"
 
-/** How long to wait for an answer before the network is taken to be broken: no statement for the state takes long. */
+/**
+ * Milliseconds to wait for an answer before the network is considered broken: no statement on the state takes
+ * long.
+ */
 export const patienceMs = 10_000
 
-/** How long to wait for a lock that somebody has on the state, so that others do not wait behind that. */
+/** Milliseconds to wait for a lock on the state, so that others do not wait behind this request. */
 const lockWithinMs = 2000
 
-/** What the control connection has for itself, whatever the application has set for its own. */
+/** Client options of the control connection, independent of the application's own. */
 export const ownSettings = {
   types: plainValues,
   pipeline: false,
@@ -17,8 +20,9 @@ export const ownSettings = {
 } as ClientConfig
 
 /**
- * The same, where pg prefers what the application's URL or `pg.defaults` says. A server that is told of these times, or a pooler,
- * would apply them to statements that may wait, and to a session that idles by its nature.
+ * The same for parameters that pg prefers to take from the application's URL or `pg.defaults`. A server or
+ * pooler that received these times would apply them to statements that may wait, and to a session that is
+ * idle by nature.
  */
 export const ownParameters = {
   application_name: "typeorm-maintenance-mode",
@@ -30,8 +34,9 @@ export const ownParameters = {
 }
 
 /**
- * What the session has for itself. It inherits `options`, which may say to a proxy where to connect, and whatever the role and the
- * database set; RESET would bring these back. Not every version of PostgreSQL has all of them.
+ * Settings of the control connection's session. It inherits `options`, which may tell a proxy where to
+ * connect, and the settings of the role and the database. RESET would restore those. Not every version of
+ * PostgreSQL has all of these settings.
  */
 export const sessionSettings = {
   search_path: "pg_catalog, pg_temp",
@@ -50,7 +55,10 @@ export const sessionSettings = {
   idle_session_timeout: "0",
 }
 
-/** Whether the client is connected to PostgreSQL itself ($1 is the process id that it was told); makes the settings, if so. */
+/**
+ * Tells whether the client is connected to PostgreSQL itself, and makes the settings if so. $1 is the process
+ * id that the client received.
+ */
 export const setUp = `
   select pg_backend_pid() = $1 as is_direct, (
     select count(set_config(name, value, false)) from unnest($2::text[], $3::text[]) as s (name, value)

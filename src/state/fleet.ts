@@ -5,19 +5,22 @@ import { persistently } from "./persistence"
 import { packageVersion } from "./schema-steps"
 import type { StateFunctions } from "./state-functions"
 
-/** How long to wait at most before looking again. */
+/** Maximum pause between two looks, in milliseconds. */
 const lastWaitMs = 100
 
 /** A backend of a pool, as its client knows it. */
 export interface Backend {
   readonly pid: number
-  /** For how long the client is connected to it: a backend that is younger is another, to which PostgreSQL gave the same process id. */
+  /**
+   * Milliseconds since the client connected to it. A younger backend is another one, to which PostgreSQL gave
+   * the same process id.
+   */
   readonly connectedMs: number
-  /** Whether it acted last for somebody whom the state does not restrict. */
+  /** Whether it last acted for a user whom the state does not restrict. */
   readonly isUnrestricted: boolean
 }
 
-/** What an instance tells. */
+/** A report of an instance. */
 export interface Acknowledgement {
   readonly epoch: number
   readonly refusals: number
@@ -29,11 +32,14 @@ interface InstanceRow extends Omit<Instance, "since"> {
   since_ms: number
 }
 
-/** Its columns. A time is read as a number: how a timestamp is written depends on the settings of the session. */
+/**
+ * Columns of that row. A time is read as a number, because the notation of a timestamp depends on the
+ * session's settings.
+ */
 const instanceColumns =
   "id, host, pid, version, floor(extract(epoch from since) * 1000)::bigint as since_ms, epoch, refusals"
 
-/** The processes that run the plugin, as the database knows them. */
+/** The instances, as the database knows them. */
 export class Fleet {
   readonly #functions: StateFunctions
 
@@ -42,15 +48,16 @@ export class Fleet {
   }
 
   /**
-   * Makes the control connection the watch of an instance, as long as it is open; returns the instance's id. The entries are
-   * its calls that are entering a mode; the former id is what it had before, on a connection that was lost.
+   * Makes the control connection the watch of an instance for as long as it is open; returns the instance's
+   * id. `entries` are the instance's calls that are entering a mode. `formerId` is its id on a connection
+   * that was lost.
    */
   register(knownEpoch: number, entries: readonly string[], formerId: number | undefined): Promise<number> {
     const who = [hostname(), process.pid, packageVersion]
     return this.#functions.value("register", [...who, knownEpoch, entries, formerId])
   }
 
-  /** Tells what an instance knows and does; returns whether it is registered still. */
+  /** Reports the knowledge and the backends of an instance; returns whether it is still registered. */
   acknowledge(id: number, { epoch, refusals, backends }: Acknowledgement): Promise<boolean> {
     const pids = backends.map(({ pid }) => pid)
     const connectedMs = backends.map((backend) => backend.connectedMs)
@@ -59,8 +66,8 @@ export class Fleet {
   }
 
   /**
-   * Has the instances tell anew what their backends do; resolves when all live ones that know this epoch have, or after so many
-   * milliseconds, or when it is aborted.
+   * Asks the instances to report their backends again. Resolves when all live instances that know this epoch
+   * have done so, after `withinMs`, or when it is aborted.
    */
   async askedAnew(epoch: number, withinMs: number, signal?: AbortSignal): Promise<void> {
     const deadline = performance.now() + withinMs
@@ -70,15 +77,15 @@ export class Fleet {
     await lookUntil(untold, { isDone: (count) => count === 0, deadline, signal })
   }
 
-  /** The live instances, in the order in which they came. */
+  /** Returns the live instances, in the order of their registration. */
   async instances(): Promise<Instance[]> {
     const rows = await this.#functions.rows<InstanceRow>("instances", [], { columns: instanceColumns })
     return rows.map(({ since_ms: sinceMs, ...row }) => ({ ...row, since: new Date(sinceMs) }))
   }
 
   /**
-   * Resolves when all live instances know this epoch or a later one; after so many milliseconds, or when it is aborted, with
-   * those that have not told so.
+   * Resolves when all live instances know this epoch or a later one, after `withinMs`, or when it is aborted.
+   * Returns the instances that have not acknowledged it.
    */
   async acknowledged(epoch: number, withinMs: number, signal: AbortSignal): Promise<Instance[]> {
     const deadline = performance.now() + withinMs
@@ -87,7 +94,7 @@ export class Fleet {
   }
 }
 
-/** Looks again and again, until what is seen is right, the time is over, or it is aborted; returns what was seen last. */
+/** Looks repeatedly until the result is right, the time is up, or it is aborted; returns the last result. */
 async function lookUntil<T>(
   look: () => Promise<T>,
   {

@@ -1,11 +1,11 @@
 import { warn } from "../notices"
 
-/** After how long it is said that an installation waits. */
+/** Delay in milliseconds before the warning about an installation that waits. */
 const sayAfterMs = 2500
 
 /**
- * Runs the installation of a schema; warns if it takes long, for the application does not start meanwhile, and nothing else would
- * say why. `waitsFor` tells what PostgreSQL has its session wait for.
+ * Runs the installation of a schema, and warns if it takes long. The application does not start meanwhile,
+ * and nothing else would give the reason. `waitsFor` returns the event that the installing session waits for.
  */
 export async function installAloud<T>(
   schema: string,

@@ -4,22 +4,23 @@ import { describeTask } from "./not-changed"
 import { warn } from "../notices"
 
 /**
- * How long the process of a task may be gone before it is taken to be dead: one that has lost its connection tries to
- * connect again within 15 seconds.
+ * Milliseconds after which a task's missing process is considered dead. A process that has lost its
+ * connection tries to reconnect within 15 seconds.
  */
 const goneAfterMs = 16_000
 const lookAgainMs = 500
 
-/** How a task is given up. */
+/** The means of giving up a task. */
 export interface TakingOver {
-  /** Says that the tasks of an instance that is gone will not come back. */
+  /** Records that the tasks of a missing instance will not resume. */
   giveUp(instance: number): Promise<void>
   readonly signal: AbortSignal | undefined
 }
 
 /**
- * Begins a task. One of the same user whose process is gone is in its way until that has been gone for a while: an instance that
- * comes back has another id. Then the former is given up, which a process warning says, and the window of the latter replaces its.
+ * Begins a task. A task of the same user whose process is gone prevents this for a while, since a returning
+ * instance has another id. Then the former task is given up with a process warning, and the new window
+ * replaces its window.
  */
 export async function awaitingTask<T>(begin: () => Promise<T>, { giveUp, signal }: TakingOver): Promise<T> {
   let missed: { readonly instance: number; readonly at: number } | undefined

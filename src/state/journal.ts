@@ -5,12 +5,12 @@ import type { CountedRefusals } from "./refusal-counts"
 import type { StateFunctions } from "./state-functions"
 import { dateOf, given } from "./state-row"
 
-/** How long reading the journal may take: it sums up what was refused. */
+/** Maximum duration of reading the journal in milliseconds: it sums up the refusals. */
 const readWithinMs = 60_000
 
 /** Part of the journal to read. */
 export interface JournalRange {
-  /** In milliseconds since 1970; undefined for the beginning. */
+  /** Milliseconds since 1970; undefined for the beginning. */
   readonly sinceMs: number | undefined
   readonly limit: number
 }
@@ -42,7 +42,7 @@ export class Journal {
     this.#functions = functions
   }
 
-  /** The windows that are over, the last first. It only reads, so a replica serves, too. */
+  /** Reads the windows that are over, the last first. This only reads, so a replica serves as well. */
   async read({ sinceMs, limit }: JournalRange): Promise<PastWindow[]> {
     const read = () =>
       this.#functions.rows<{ windows: string | null }>("read_journal", [sinceMs, limit], {
@@ -57,13 +57,13 @@ export class Journal {
     await this.#functions.rows("count_refusals", [instance, JSON.stringify(counts)], { priority: "last" })
   }
 
-  /** Records a window of another history, if the database does not know it, as replaced. */
+  /** Records a window of another history as replaced, unless the database knows it. */
   async noteReplaced({ id, mode, maintainer, reason, message, since }: LostWindow): Promise<void> {
     const lost = { id, mode, maintainer, reason, message, since_ms: since?.getTime() }
     await persistently(() => this.#functions.rows("note_replaced", [lost]))
   }
 
-  /** Deletes some of what is older than so many days; returns whether there may be more. */
+  /** Deletes part of the records older than this number of days; returns whether there may be more. */
   prune(days: number): Promise<boolean> {
     return this.#functions.value("prune", [days], "last")
   }

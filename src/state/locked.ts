@@ -3,7 +3,10 @@ import { lockKeys } from "./schema"
 import type { StateFunctions } from "./state-functions"
 import { standbyAwaited } from "./standby"
 
-/** Who has locked the state, or its table, for longer than it takes to look at it: backends, and prepared transactions. */
+/**
+ * Finds the backends and prepared transactions that have locked the state or its table for longer than a look
+ * at it takes.
+ */
 const holders = (schema: string, hold: number) => `
   select coalesce('backend ' || l.pid, 'prepared transaction ' || x.gid) as name, a.application_name as application,
     a.state
@@ -15,7 +18,7 @@ const holders = (schema: string, hold: number) => `
       or l.locktype = 'advisory' and l.classid = 0 and l.objid = ${hold} and l.objsubid = 1)
   group by 1, 2, 3`
 
-/** The error for what cannot be done because others have locked the state, who are named. */
+/** Makes the error for an action that locks of other sessions prevent. It names them. */
 export async function stateLocked(functions: StateFunctions, what: string, cause: unknown): Promise<Error> {
   const { schema } = functions
   const awaited = await standbyAwaited((text) => functions.read(text))

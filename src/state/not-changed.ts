@@ -11,7 +11,7 @@ import type { Ending } from "../mode/ending"
 import { capitalized, describeAnnounced, describeWindow, factsOf } from "../refusal"
 import { isPassingCode } from "./sqlstate"
 
-/** The error for a change of a window that somebody else holds. */
+/** Makes the error for changing a window that another user holds. */
 export function notMaintainer(facts: RefusalFacts): NotMaintainerError {
   return new NotMaintainerError(
     `Mode not changed: ${facts.mode} maintenance is held ${describeWindow(facts)}; ` +
@@ -20,7 +20,10 @@ export function notMaintainer(facts: RefusalFacts): NotMaintainerError {
   )
 }
 
-/** The error for a window that cannot be announced beside somebody else's; `isBounded` says whether the end of both is known. */
+/**
+ * Makes the error for announcing a window that overlaps another user's. `isBounded` tells whether the end of
+ * both is known.
+ */
 export function announcedByOthers(facts: RefusalFacts, isBounded: boolean): NotMaintainerError {
   return new NotMaintainerError(
     `Mode not announced: ${describeAnnounced(facts)}, and the two would overlap; only ${facts.maintainer} or an emergency user may ` +
@@ -30,7 +33,7 @@ export function announcedByOthers(facts: RefusalFacts, isBounded: boolean): NotM
   )
 }
 
-/** The error for who takes back by its id what somebody else has announced. */
+/** Makes the error for cancelling a window that another user has announced. */
 export function notYoursToCancel(facts: RefusalFacts): NotMaintainerError {
   return new NotMaintainerError(
     `Not taken back: ${describeAnnounced(facts)}; only ${facts.maintainer} or an emergency user may take it back.`,
@@ -38,14 +41,14 @@ export function notYoursToCancel(facts: RefusalFacts): NotMaintainerError {
   )
 }
 
-/** What has become of a window that is to be taken back, and is not announced. */
+/** The present position of a window that is to be cancelled and is not announced. */
 export interface NotAnnounced extends Ending {
   /** Undefined if there is no such window. */
   readonly position: string | undefined
   readonly begunAt: Date | undefined
 }
 
-/** The error for what is to be taken back, and is not announced, or not any more. */
+/** Makes the error for cancelling a window that is not, or no longer, announced. */
 export function notAnnounced(
   { position, begunAt, endedAt, endedBecause, endedBy }: NotAnnounced,
   cause: unknown,
@@ -60,7 +63,10 @@ export function notAnnounced(
   return new MaintenanceInputError(`There is nothing to cancel: ${now}`, { cause })
 }
 
-/** The error for a leave() that has nothing to end, and nothing to take back but what somebody else has announced. */
+/**
+ * Makes the error for a `leave()` that has nothing to end, and nothing to cancel except windows that another
+ * user has announced.
+ */
 export function notTakenBack(refusal: NotMaintainerError): NotMaintainerError {
   return new NotMaintainerError(
     `Nothing to leave: the mode is normal, and what is announced is not yours. ${capitalized(describeAnnounced(refusal))}; ` +
@@ -69,7 +75,7 @@ export function notTakenBack(refusal: NotMaintainerError): NotMaintainerError {
   )
 }
 
-/** Whether a call was refused because its user holds no window: there is none, or it is somebody else's. */
+/** Whether a call was refused because its user holds no window: there is none, or it is another user's. */
 export function holdsNothing(error: unknown): boolean {
   return error instanceof NotMaintainerError || isNothingToChange(error)
 }
@@ -79,13 +85,13 @@ export function isNothingToChange(error: unknown): boolean {
   return error instanceof MaintenanceInputError && error.mode === "normal"
 }
 
-/** "process 4711 on db-admin-1, since 2026-01-31T02:00:00.000Z", as far as it is known. */
+/** Describes a task by its known facts: "process 4711 on db-admin-1, since 2026-01-31T02:00:00.000Z". */
 export function describeTask({ host, pid, since }: RunningTask): string {
   const process = pid === undefined ? "a process" : `process ${pid} on ${host}`
   return since ? `${process}, since ${since.toISOString()}` : process
 }
 
-/** The refusal of a second task of the same user. */
+/** Makes the refusal of a second task of the same user. */
 export function anotherTask(task: RunningTask, facts: RefusalFacts): NotMaintainerError {
   const which = `task of ${facts.maintainer} (${describeTask(task)})`
   return new NotMaintainerError(
@@ -99,8 +105,8 @@ export function anotherTask(task: RunningTask, facts: RefusalFacts): NotMaintain
 }
 
 /**
- * The error for a change of the mode that was asked for, and not answered; `awaited` is a sentence for what it waits for, if that is
- * known.
+ * Makes the error for a change of the mode that was requested but not answered. `awaited` is a sentence on
+ * what it waits for, if known.
  */
 export function perhapsChanged(cause: unknown, awaited: string | undefined): OutcomeUnknownError {
   if (awaited !== undefined) {
@@ -118,7 +124,10 @@ export function perhapsChanged(cause: unknown, awaited: string | undefined): Out
   )
 }
 
-/** The error for a change of the mode that the database was not asked for, or has refused for a moment; any other error as it is. */
+/**
+ * Turns a transient failure of a change that was not made into an error of this package. Returns any other
+ * error as it is.
+ */
 export function notChanged(error: unknown): unknown {
   if (error instanceof MaintenanceError || !isPassingCode(error)) return error
   return new StateUnavailableError(
@@ -127,7 +136,7 @@ export function notChanged(error: unknown): unknown {
   )
 }
 
-/** The error for a window that was opened, not entered to its end, and perhaps abandoned. */
+/** Makes the error for a window that was opened, was not entered completely, and may have been abandoned. */
 export function perhapsAbandoned({ cause, message }: OutcomeUnknownError): OutcomeUnknownError {
   return new OutcomeUnknownError(`The mode was entered, and was to be what it was before again. ${message}`, {
     cause,

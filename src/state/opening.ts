@@ -4,58 +4,64 @@ import type { EndedBecause } from "../mode/ending"
 import type { Mode } from "../mode/mode"
 import type { MaintenanceWindow } from "../mode/window"
 
-/** How long a window stands, and what it leaves to others. */
+/** The duration of a window, and its limits for other users. */
 export interface WindowTerms {
   readonly expiresInMs: number | undefined
-  /** When the maintainer expects to be done. */
+  /** Milliseconds until the maintainer expects to be done. */
   readonly plannedInMs: number | undefined
-  /** The name of the process that it is tied to, and how long it goes on without that. */
+  /**
+   * Name of the process to which it is tied, and the milliseconds for which it outlasts that process's last
+   * sign of life.
+   */
   readonly lease: string | undefined
   readonly graceMs: number | undefined
-  /** Whether it is tied to none any more. */
+  /** Whether it is no longer tied to a process. */
   readonly unties: boolean
-  /** How many connections of an instance others may use. */
+  /** Number of connections of each instance that other users may use. */
   readonly readers: number | undefined
 }
 
 /** A window to open. */
 export interface Opening {
-  /** The name of the call, so that it can be made again when the answer was lost. */
+  /** Name of the call, so that it can be repeated if the answer was lost. */
   readonly id: string
   readonly mode: Mode
   readonly actor: Actor
   readonly reason: string | undefined
   readonly message: string | undefined
-  /** The `during` that it opens the window for, and the one that it is called within. */
+  /** The `during()` for which it opens the window, and the one within which it is called. */
   readonly task: string | undefined
   readonly withinTask: string | undefined
   readonly terms: WindowTerms
-  /** The instance that waits for what was running, and how long at most. */
+  /** The instance that waits for in-flight transactions, and its maximum wait. */
   readonly instance: number | undefined
   readonly withinMs: number
 }
 
-/** A window that was opened: the epoch, and the name of the call, for after a failover others may make the same epochs. */
+/**
+ * A window that was opened: its epoch and the name of the call. After a failover, other calls may make the
+ * same epochs.
+ */
 export interface Opened {
   readonly epoch: number
   readonly id: string
 }
 
-/** What has become of a window that was announced. */
+/** The present position of a window that was announced. */
 export interface Announcement {
-  /** In how many milliseconds it is to begin; less than none if that is past. */
+  /** Milliseconds until it begins; negative if that time is past. */
   readonly startsInMs: number
   readonly position: MaintenanceWindow["position"] | "over"
   readonly endedBecause: EndedBecause | undefined
   readonly endedBy: string | undefined
 }
 
-/** A window that this process has begun for whoever announced it, or in how many milliseconds it will begin. */
+/** A window that this process has begun in its maintainer's name, or the milliseconds until it begins. */
 export type Beginning =
   | { readonly opened: Opened; readonly request: AnnouncedRequest; readonly lateMs: number }
   | { readonly startsInMs: number }
 
-/** What of a window that was announced the process is to know that begins it. */
+/** The part of an announced window that the process needs in order to begin it. */
 export interface AnnouncedRequest {
   readonly mode: Mode
   readonly acting_user: string
@@ -64,14 +70,14 @@ export interface AnnouncedRequest {
   readonly expires_in_ms?: number
   readonly lease?: string
   readonly grace_ms?: number
-  /** As it was given to `announce`. */
+  /** The option as passed to `announce()`. */
   readonly drain?: object
 }
 
-/** When a window is to begin: at a time on the database's clock, or so much later than now. */
+/** The beginning of a window: a time on the database's clock, or a delay from now. */
 export type Start = { readonly at: Date } | { readonly inMs: number }
 
-/** What the database is asked for, as its function start_entering() takes it. */
+/** Returns the request for the SQL function start_entering(). */
 export function requestOf(opening: Opening): object {
   const { id, mode, actor, task, withinTask, terms, instance, withinMs } = opening
   return {

@@ -6,43 +6,43 @@ import { capitalized } from "../refusal"
 import { isPassingCode } from "./sqlstate"
 import { warn } from "../notices"
 
-/** How long a server may be away, in milliseconds, before what stands there is left to stand. */
+/** Milliseconds for which an unavailable server is retried, before the state is left as it stands. */
 export const outageMs = 300_000
-/** How long a change of the mode is tried that has not begun to hold. */
+/** Milliseconds for which a change of the mode is retried that is not in force yet. */
 export const briefMs = 5000
 
 const firstWaitMs = 10
 const lastWaitMs = 1000
-/** After how long it is said that it is waited for. */
+/** Delay in milliseconds before the warning about waiting. */
 const sayAfterMs = 2500
 
-/** How long, and until when else, it is tried again. */
+/** Options for retrying: how long, and what else ends it. */
 export interface Persistence {
   readonly withinMs?: number
   readonly signal?: AbortSignal | undefined
-  /** Whether the signal ends an attempt that is under way, too: for what only looks. */
+  /** Whether the signal also ends an attempt in progress, for work that only looks. */
   readonly isAbandonable?: boolean
-  /** What is to be said of an error, if that is more than it says itself. */
+  /** Returns an error that says more than the given one, if there is more to say. */
   readonly explain?: (error: unknown) => Promise<unknown>
-  /** What an attempt waits for that has no answer yet, if that is known. */
+  /** Returns what an unanswered attempt waits for, if known. */
   readonly whyWaiting?: () => Promise<string | undefined>
 }
 
-/** Whether an error is an answer of this package, which is the same when it is asked again. */
+/** Whether an error is a decision of this package, which a retry would not change. */
 export function isFinal(error: unknown): boolean {
   return (
     error instanceof MaintenanceError && (!(error instanceof StateUnavailableError) || isDestroyed(error))
   )
 }
 
-/** Whether it may go well if it is tried again: nothing was heard of the server, or it says so. */
+/** Whether a retry may succeed: the server did not answer, or says so itself. */
 export function isPassing(error: unknown): boolean {
   return !isFinal(error) && isPassingCode(error)
 }
 
 /**
- * Does it again as long as it fails for a reason that passes: the connection is lost, or the state is locked. Throws the last error
- * when the time is over, and the reason of the signal.
+ * Retries work while it fails for a transient reason: the connection is lost, or the state is locked. Throws
+ * the last error when the time is up, and the reason of the signal.
  */
 export async function persistently<T>(
   work: (isAgain: boolean) => Promise<T>,
@@ -56,13 +56,13 @@ export async function persistently<T>(
   }
 }
 
-/** Whether it was said what is waited for. */
+/** Keeps track of whether the wait was reported. */
 interface Watched {
   isSaid: boolean
   stop(): void
 }
 
-/** Says in a process warning after a while what is waited for. */
+/** Emits a process warning after a while about the reason for the wait. */
 function watch(whyWaiting: Persistence["whyWaiting"]): Watched {
   const say = async () => {
     const why = await whyWaiting?.()
@@ -106,7 +106,7 @@ async function tryAgain<T>(
   }
 }
 
-/** What a promise comes to, or the reason of the signal, if that comes before. */
+/** Resolves like a promise, or rejects with the reason of the signal if that comes first. */
 async function abandonable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise
   let stop: () => void = () => undefined

@@ -1,24 +1,24 @@
 import { type AccessRefusedError, MaintenanceInputError, WriteVetoedError } from "../errors"
 
 const minuteMs = 60_000
-/** How many counts are kept at most that were not told; beyond that, entities and operations are left out. */
+/** Maximum number of unreported counts. Beyond it, entities and operations are left out. */
 const maxCounts = 1000
 
 /** A row for the function count_refusals(). */
 export interface CountedRefusals {
   readonly window_id: string
-  /** Since 1970. */
+  /** Minutes since 1970. */
   readonly minute: number
-  /** Undefined where the ORM changed nothing. */
+  /** Undefined if the ORM changed nothing. */
   readonly entity: string | undefined
   readonly operation: string | undefined
-  /** In that minute so far. */
+  /** Number in that minute so far. */
   readonly count: number
 }
 
 interface Count extends CountedRefusals {
   count: number
-  /** How much of it was told. */
+  /** The part of the count that was reported. */
   told: number
 }
 
@@ -26,20 +26,22 @@ interface Count extends CountedRefusals {
 type Subject = Pick<CountedRefusals, "entity" | "operation">
 
 /**
- * Counts what this process has refused, by window, minute, entity and operation, until it is told. It tells the total of a minute, so that
- * nothing counts twice when the answer is lost.
+ * Counts this process's refusals by window, minute, entity and operation until they are reported. Each report
+ * gives the total of a minute, so that nothing counts twice if the answer is lost.
  */
 export class RefusalCounts {
   readonly #tell: (counts: readonly CountedRefusals[]) => Promise<void>
   readonly #counts = new Map<string, Count>()
-  /** It does not go back when the clock does: what was told of a minute is forgotten. */
+  /** Never decreases, even if the clock does: reported counts of a minute are forgotten. */
   #minute = 0
 
   constructor(tell: (counts: readonly CountedRefusals[]) => Promise<void>) {
     this.#tell = tell
   }
 
-  /** Counts a refusal of a window: each kind of change once, or the refusal itself if the ORM changed nothing. */
+  /**
+   * Counts a refusal of a window: each kind of change once, or the refusal itself if the ORM changed nothing.
+   */
   count(windowId: string, error: WriteVetoedError | AccessRefusedError): void {
     this.#minute = Math.max(this.#minute, Math.floor(Date.now() / minuteMs))
     const changes = error instanceof WriteVetoedError ? error.changes : []
@@ -57,12 +59,12 @@ export class RefusalCounts {
     }
   }
 
-  /** Whether something was not told yet. */
+  /** Whether some counts were not reported yet. */
   get hasUntold(): boolean {
     return [...this.#counts.values()].some(({ count, told }) => count > told)
   }
 
-  /** Tells what was not told yet; rejects if that fails, and then it is still to be told. */
+  /** Reports the unreported counts. If that fails, it rejects, and they remain unreported. */
   async tell(): Promise<void> {
     const untold = [...this.#counts.values()].filter(({ count, told }) => count > told)
     if (untold.length === 0) return
@@ -76,14 +78,14 @@ export class RefusalCounts {
         count,
       })),
     ).catch((error: unknown) => {
-      // The encoding of the database lacks a character of an entity's name: it would fail for ever.
+      // The database's encoding lacks a character of an entity's name, so every retry would fail.
       if (!(error instanceof MaintenanceInputError)) throw error
     })
     for (const { count, total } of sent) count.told = Math.max(count.told, total)
     this.#forget()
   }
 
-  /** Forgets what was told of minutes that are over. */
+  /** Forgets the reported counts of past minutes. */
   #forget(): void {
     for (const [key, { minute, count, told }] of this.#counts) {
       if (minute < this.#minute && count === told) this.#counts.delete(key)

@@ -4,7 +4,7 @@ import { checkSchemaName } from "../options"
 import { schemaSteps } from "./schema-steps"
 import { translateStateError } from "./translate"
 
-/** As much of a `pg` client as installing needs. */
+/** The part of a `pg` client that installing needs. */
 export interface SqlRunner {
   query(text: string, values?: unknown[]): Promise<{ rows: Record<string, unknown>[] }>
 }
@@ -12,13 +12,16 @@ export interface SqlRunner {
 /** The SQL of one version. */
 export type SchemaStep = (typeof schemaSteps)[number]
 
-/** The newest step that this version knows. */
+/** The newest step that this version of the package knows. */
 export const schemaVersion = schemaSteps.length
 
 /**
- * The keys of the advisory locks, made from the schema's name so that installations in one database, and the application's
- * own locks, do not meet: the gate (until a transaction ends), the hold (until it is given back), and the presence of an
- * instance (as long as its watch is connected).
+ * Returns the keys of the advisory locks. They derive from the schema's name, to avoid collisions between
+ * installations in one database and with the application's own locks.
+ *
+ * - `gate`: held until a transaction ends.
+ * - `hold`: held until it is released.
+ * - `presence`: held by an instance while its watch is connected.
  */
 export function lockKeys(schema: string): { gate: number; hold: number; presence: number } {
   const hash = createHash("sha256").update(`typeorm-maintenance-mode:${schema}`).digest()
@@ -26,12 +29,12 @@ export function lockKeys(schema: string): { gate: number; hold: number; presence
   return { gate, hold: gate + 1, presence: hash.readUInt32BE(4) & 0x7fffffff }
 }
 
-/** The name of the channel on which changes of the state are announced. */
+/** Returns the name of the channel on which changes of the state are announced. */
 export function channelOf(schema: string): string {
   return `typeorm_maintenance_${schema}`
 }
 
-/** The SQL of one version for a schema; it is to be run in a transaction. */
+/** Returns the SQL of one version for a schema, to be run in a transaction. */
 function renderStep(schema: string, { version, sql }: SchemaStep): string {
   const { gate, hold, presence } = lockKeys(schema)
   return (
@@ -46,18 +49,23 @@ function renderStep(schema: string, { version, sql }: SchemaStep): string {
   )
 }
 
-/** What tells that a schema is of this package, as the end of its comment. */
+/** End of the comment that marks a schema as this package's. */
 const ownership = "belongs to typeorm-maintenance-mode."
-/** PostgreSQL's code for a schema that is another's. */
+/** SQLSTATE for a schema that belongs to something else. */
 const isForeign = "MM010"
 const oidOf = (schema: string) => `(select oid from pg_catalog.pg_namespace where nspname = '${schema}')`
 
-/** Whether there is the table in a schema that tells which steps were run; an application may have one of that name, too. */
+/**
+ * Returns an SQL condition: the schema has our table of installed steps. It looks for a column, because an
+ * application may have a table of that name.
+ */
 const hasVersions = (schema: string) =>
   `exists (select from pg_catalog.pg_attribute where attname = 'is_breaking' and attrelid =
     (select oid from pg_catalog.pg_class where relname = 'schema_version' and relnamespace = ${oidOf(schema)}))`
 
-/** The SQL that makes the schema, or moves into one that is empty or ours; raises MM010 for any other. */
+/**
+ * Returns the SQL that creates the schema, or adopts an empty one or our own. It raises MM010 for any other.
+ */
 function foundation(schema: string): string {
   return `do $foundation$
 declare
@@ -83,8 +91,8 @@ comment on table "${schema}".schema_version is 'The steps that were run, and whe
 }
 
 /**
- * The SQL that brings a schema from a version to the newest of the steps, which are by default those of this package. Nobody but its
- * owner may call its functions without a grant.
+ * Returns the SQL that upgrades a schema from a version to the newest step. The steps default to those of
+ * this package. Afterwards, only the owner may call its functions without a grant.
  */
 export function upgradeSql(
   schema: string,
@@ -95,7 +103,10 @@ export function upgradeSql(
   return [...texts, closing(schema)].join("\n")
 }
 
-/** The SQL that leaves the functions to their owner, and to whom they were granted to. Others' are none of its business. */
+/**
+ * Returns the SQL that reserves the functions for their owner and the grantees. It leaves functions of other
+ * owners alone.
+ */
 function closing(schema: string): string {
   return `do $closing$
 declare
@@ -112,9 +123,9 @@ end $closing$;
 }
 
 /**
- * The whole schema as a script for a DBA, for applications whose role may not create objects (`migrate: false`).
- * `role` is the role that the application runs as; it gets what it needs and no more. Throws MaintenanceSetupError
- * for an invalid schema name.
+ * Returns the whole schema as a script for a DBA, for applications whose role may not create objects
+ * (`migrate: false`). `role` is the role of the application; the script grants it the required privileges and
+ * no others. Throws MaintenanceSetupError for an invalid schema name.
  */
 export function maintenanceSchemaSql(options: { schema?: string; role?: string } = {}): string {
   for (const name of Object.keys(options ?? {})) {
@@ -130,7 +141,7 @@ export function maintenanceSchemaSql(options: { schema?: string; role?: string }
   return `begin;\n\n${upgradeSql(schema, 0)}${options.role === undefined ? "" : grants(schema, options.role)}\ncommit;\n`
 }
 
-/** The privileges that the role of a running application needs. */
+/** Returns the grants that the role of a running application needs. */
 function grants(schema: string, role: string): string {
   const grantee = `"${role.replaceAll('"', '""')}"`
   return (
@@ -140,17 +151,23 @@ function grants(schema: string, role: string): string {
   )
 }
 
-/** What there is of the schema, and on which server. */
+/** The installed part of the schema, and the version of the server. */
 export interface SchemaSight {
-  /** As `server_version_num` has it. */
+  /** The server's `server_version_num`. */
   readonly serverVersion: number
-  /** Undefined if it is not installed. */
+  /** Undefined if the schema is not installed. */
   readonly version: number | undefined
-  /** Whether nothing of it was lost: its functions are there, for nobody without a grant, and the state has its row and its stamp. */
+  /**
+   * Whether nothing is missing: all functions exist and need a grant, and the state has its row and its
+   * stamp.
+   */
   readonly isComplete: boolean
 }
 
-/** Looks what there is of the schema; throws MaintenanceSetupError if it is too new for these steps, or not readable. */
+/**
+ * Reads how much of the schema is installed. Throws MaintenanceSetupError if it is too new for these steps,
+ * or not readable.
+ */
 export async function lookAtSchema(
   runner: SqlRunner,
   schema: string,
@@ -191,7 +208,7 @@ interface ContentsRow {
   readonly is_sound: boolean
 }
 
-/** The functions that the steps make. */
+/** Returns the names of the functions that the steps create. */
 function functionNamesOf(steps: readonly SchemaStep[]): string[] {
   const named = /create or replace function \{schema\}\.(\w+)/g
   const names = steps.flatMap(({ sql }) => [...sql.matchAll(named)].map(([, name]) => name as string))
@@ -199,9 +216,10 @@ function functionNamesOf(steps: readonly SchemaStep[]): string[] {
 }
 
 /**
- * What the catalog tells, whatever there is; simple, for a new session takes long to plan. Not by to_regclass(): it may answer from a
- * cache of this session that does not know yet what others have just made. `open_names`: everybody may call these (`=X` of the
- * privileges, which it has by default), and this role may put an end to that.
+ * Reads the catalog, which works with or without the schema. The query is simple, because planning takes long
+ * in a new session. It avoids to_regclass(), which may answer from a cache that does not contain the newest
+ * objects yet. `open_names` are functions that everyone may execute (`=X` in the privileges, the default) and
+ * that this role may restrict.
  */
 const catalogQuery = (schema: string) => `
   select current_setting('server_version_num')::integer as server_version, ${hasVersions(schema)} as is_installed,
@@ -211,22 +229,25 @@ const catalogQuery = (schema: string) => `
     ) as open_names
   from pg_catalog.pg_proc where pronamespace = ${oidOf(schema)}`
 
-/** What an installed schema holds. */
+/** Reads the contents of an installed schema. */
 const contentsQuery = (schema: string, hasFunctions: boolean) => `
   select max(version) as version, coalesce(bool_or(is_breaking) filter (where version > $1), false) as is_breaking,
     ${hasFunctions ? `(select count(*) = 1 from "${schema}".state where stamp = pg_sequence_last_value('"${schema}".stamp'))` : "false"} as is_sound
   from "${schema}".schema_version`
 
-/** The one row of a query. As JSON in a text, which no parser of the application's changes, nor values in binary. */
+/**
+ * Returns the only row of a query. The row travels as JSON text, which neither the application's parsers nor
+ * binary values affect.
+ */
 async function readJson<Row>(runner: SqlRunner, text: string, values: unknown[] = []): Promise<Row> {
   const { rows } = await runner.query(`select row_to_json(found)::text as row from (${text}) found`, values)
   return JSON.parse(rows[0]?.["row"] as string) as Row
 }
 
 /**
- * Creates or upgrades the schema, or puts back what of it was lost. Safe from many processes at once: one works, the
- * others wait and find it done. The steps are by default those of this package. Throws MaintenanceSetupError if the role may not do it,
- * or it holds what is another's.
+ * Creates or upgrades the schema, or recreates missing parts of it. Safe from many processes at once: one
+ * works, the others wait and find it done. The steps default to those of this package. Throws
+ * MaintenanceSetupError if the role lacks the privileges, or the schema belongs to something else.
  */
 export async function installSchema(
   runner: SqlRunner,
@@ -252,7 +273,10 @@ export function isUpToDate({ version, isComplete }: SchemaSight): boolean {
   return version !== undefined && version >= schemaVersion && isComplete
 }
 
-/** What PostgreSQL has against an installation, as an error that says what to do; any other error as it is. */
+/**
+ * Turns PostgreSQL's objection to an installation into an error that says what to do. Returns any other error
+ * as it is.
+ */
 export function installationFault(error: unknown, schema: string): unknown {
   const { code, message } = error as { code?: string; message: string }
   if (code === isForeign) {

@@ -1,12 +1,12 @@
-/** A question that is under way, and the one that follows it, if somebody has come meanwhile. */
+/** A question in progress, and the next one, if there have been callers meanwhile. */
 interface Asking<Answer> {
   readonly answer: Promise<Answer>
   next?: Promise<Answer>
 }
 
 /**
- * A question that many callers ask: it is under way once at a time. Callers who come meanwhile share the next, so every answer was
- * asked for after the call for it.
+ * A question with many callers, asked once at a time. Callers that come meanwhile share the next one, so
+ * every answer is newer than the call for it.
  */
 export class SharedQuestion<Answer> {
   readonly #ask: () => Promise<Answer>
@@ -16,7 +16,7 @@ export class SharedQuestion<Answer> {
     this.#ask = ask
   }
 
-  /** The answer to a question that begins from now on. */
+  /** Returns the answer to a question that begins after this call. */
   answer(): Promise<Answer> {
     const asking = this.#asking
     if (!asking) return this.#begin()

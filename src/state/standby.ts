@@ -1,9 +1,9 @@
-/** Reads what a query comes to. */
+/** Returns the rows of a query. */
 export type Read = <Row extends object>(text: string) => Promise<Row[]>
 
 /**
- * The control connections, of any process, whose change is committed on this server and waits for a synchronous standby. Roles see
- * that of each other only as members of `pg_read_all_stats`.
+ * Finds the control connections of all processes whose change is committed on this server and waits for a
+ * synchronous standby. Roles see each other's only as members of `pg_read_all_stats`.
  */
 const waiting = `
   select string_agg('backend ' || pid, ', ' order by pid) as backends, current_setting('synchronous_standby_names') as names
@@ -12,8 +12,9 @@ const waiting = `
   having count(*) > 0`
 
 /**
- * A sentence for a change of the mode that waits for a synchronous standby, if there is one. Nobody sees it until a standby
- * answers, and it cannot be undone: whoever ends the backend that waits has it come to hold at once.
+ * Returns a sentence about a change of the mode that waits for a synchronous standby, if there is one. No
+ * session sees the change until a standby answers, and it cannot be undone. Ending the waiting backend puts
+ * it in force at once.
  */
 export async function standbyAwaited(read: Read): Promise<string | undefined> {
   const [row] = await read<{ backends: string; names: string }>(waiting).catch(() => [])

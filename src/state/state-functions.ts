@@ -2,16 +2,22 @@ import type { ControlConnection } from "./control-connection"
 import { translateStateError } from "./translate"
 import type { Priority } from "./turns"
 
-/** How a function is called. */
+/** Options for calling a function. */
 interface Reading {
   /** The columns to read. Default: all. */
   readonly columns?: string | undefined
   readonly priority?: Priority | undefined
-  /** For what may take long: it is read over a connection of its own, for so many milliseconds at most. Default: over the control connection. */
+  /**
+   * Maximum duration in milliseconds of a call on a connection of its own, for functions that may take long.
+   * Default: the control connection.
+   */
   readonly apartWithinMs?: number | undefined
 }
 
-/** The SQL functions of a schema, called over the control connection; their refusals are errors of this package. */
+/**
+ * Calls the SQL functions of a schema over the control connection. Their refusals become errors of this
+ * package.
+ */
 export class StateFunctions {
   readonly schema: string
   readonly #control: ControlConnection
@@ -21,7 +27,7 @@ export class StateFunctions {
     this.schema = schema
   }
 
-  /** The rows of `name($1, ...)`; `undefined` is null. */
+  /** Returns the rows of `name($1, ...)`; `undefined` becomes null. */
   async rows<Row extends object>(
     name: string,
     values: readonly unknown[] = [],
@@ -41,18 +47,18 @@ export class StateFunctions {
     }
   }
 
-  /** What a function returns that returns one value. */
+  /** Returns the result of a function with a single value. */
   async value<T>(name: string, values: readonly unknown[] = [], priority?: Priority): Promise<T> {
     const [row] = await this.rows<Record<string, T>>(name, values, { priority })
     return (row as Record<string, T>)[name] as T
   }
 
-  /** Runs another statement, which reads what is in no function. */
+  /** Runs another statement, to read what no function returns. */
   async read<Row extends object>(text: string, values: unknown[] = []): Promise<Row[]> {
     return (await this.#control.query<Row>(text, values)).rows
   }
 
-  /** The same over a connection of its own, while the control connection waits for an answer. */
+  /** Does the same on a connection of its own, while the control connection waits for an answer. */
   async readElsewhere<Row extends object>(text: string, values: unknown[] = []): Promise<Row[]> {
     return (await this.#control.queryElsewhere<Row>(text, values)).rows
   }

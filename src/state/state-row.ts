@@ -24,7 +24,7 @@ export interface StateRow {
   readonly windows: string | null
 }
 
-/** A window in it. */
+/** A window of that array. */
 interface WindowRow {
   readonly id: string
   readonly position: MaintenanceWindow["position"]
@@ -46,7 +46,7 @@ interface WindowRow {
   readonly is_interrupted: boolean
 }
 
-/** The state that a row tells, which was read at that time, as `performance.now()` tells it. */
+/** Returns the state of a row. `readAt` is the time of the reading, as given by `performance.now()`. */
 export function stateIn(row: StateRow, readAt: number): StampedState {
   const windows = (JSON.parse(row.windows ?? "[]") as WindowRow[]).map(windowIn)
   const announced = windows.find(isAnnounced)
@@ -104,15 +104,15 @@ function windowIn(row: WindowRow): MaintenanceWindow {
   } satisfies OpenWindow
 }
 
-/** The last moment that a Date can be; PostgreSQL's go some thousand years further. */
+/** The latest time that a Date can hold. PostgreSQL's range is some thousand years longer. */
 const lastMs = 8.64e15
 
-/** A time in milliseconds since 1970, as a Date. */
+/** Converts milliseconds since 1970 to a Date. */
 export function dateOf(unixMs: number | null): Date | null {
   return unixMs === null ? null : new Date(Math.min(unixMs, lastMs))
 }
 
-/** What of it is not null. */
+/** Returns the facts that are not null. */
 export function given<T extends object>(facts: T): { [K in keyof T]?: NonNullable<T[K]> } {
   return Object.fromEntries(Object.entries(facts).filter(([, fact]) => fact !== null)) as never
 }

@@ -14,17 +14,19 @@ import { Switching } from "./switching"
 import type { Priority } from "./turns"
 import { endingIn, type EndingRow, type WindowEnding } from "./window-ending"
 
-/** How long installing may take, others before included. */
+/**
+ * Maximum duration of an installation in milliseconds, including those of other processes that come first.
+ */
 const installWithinMs = 300_000
 
-/** A reading of the state. */
+/** Options for reading the state. */
 export interface Reading {
-  /** Whether all windows are to be read, and not only those that are announced. Default: false. */
+  /** Whether to read all windows, not only the announced ones. Default: false. */
   readonly withWindows?: boolean
   readonly priority?: Priority | undefined
 }
 
-/** The state in the database: the run-time SQL of everything but the fence. */
+/** The state in the database: the run-time SQL of everything except the fence. */
 export class StateStore {
   readonly switching: Switching
   readonly fleet: Fleet
@@ -43,8 +45,8 @@ export class StateStore {
   }
 
   /**
-   * Makes sure that the schema is there: creates or upgrades it, or with `migrate: false` only looks. Returns
-   * whether it is there now. Throws MaintenanceSetupError.
+   * Prepares the schema: creates or upgrades it, or only looks with `migrate: false`. Returns whether it
+   * exists now. Throws MaintenanceSetupError.
    */
   async prepare(migrate: boolean): Promise<boolean> {
     this.#control.reopen()
@@ -60,7 +62,7 @@ export class StateStore {
     return true
   }
 
-  /** The error for a schema that is not there and may not be created. */
+  /** Makes the error for a schema that does not exist and may not be created. */
   missingSchema(): MaintenanceSetupError {
     return new MaintenanceSetupError(
       `The schema "${this.#schema}" of this package is not in this database, and migrate is false. Add MaintenanceMigration to the ` +
@@ -70,12 +72,18 @@ export class StateStore {
     )
   }
 
-  /** The state as it is when nothing else is asked for: a change of mode goes first. Throws MaintenanceSetupError. */
+  /**
+   * Reads the state once no other request waits: changes of the mode come first. Throws
+   * MaintenanceSetupError.
+   */
   async readLast(): Promise<MaintenanceStatus> {
     return (await this.read({ priority: "last" })).status
   }
 
-  /** The state as it is now; its windows are all there if they are asked for. Throws MaintenanceSetupError if it cannot be read. */
+  /**
+   * Reads the present state, with all its windows on request. Throws MaintenanceSetupError if it cannot be
+   * read.
+   */
   async read({ withWindows = false, priority }: Reading = {}): Promise<StampedState> {
     const readAt = performance.now()
     const [row] = await this.#functions.rows<StateRow>("read_state", [withWindows], { priority })
@@ -86,24 +94,27 @@ export class StateStore {
     return stateIn(row, readAt)
   }
 
-  /** The end of the window that a call has opened, or, if that is for a task, of the last window of the task. */
+  /** Returns the end of the window that a call has opened, or of the last window of its task. */
   async endingOf(call: string): Promise<WindowEnding> {
     const read = () => this.#functions.rows<EndingRow>("ending_of", [call])
     const [row] = await persistently(read, { withinMs: briefMs })
     return endingIn(row as EndingRow)
   }
 
-  /** The error for a state that cannot even be read, because others have locked it, with their names. */
+  /**
+   * Makes the error for a state that cannot even be read, because other sessions have locked it. It names
+   * them.
+   */
   unreadable(error: unknown): Promise<Error> {
     return stateLocked(this.#functions, "The maintenance state cannot be read, and commits wait", error)
   }
 
-  /** Ends a window that has expired; gives the state a new stamp, if it has lost its own. */
+  /** Ends a window that has expired; gives the state a new stamp if its own was lost. */
   async mend(): Promise<void> {
     await this.#functions.rows("mend")
   }
 
-  /** Runs a statement that looks, or can be run twice; again, if the connection is lost. */
+  /** Runs a statement that only looks, or may run twice, and retries it if the connection is lost. */
   look<Row extends QueryResultRow>(
     text: string,
     values: unknown[],
@@ -113,7 +124,7 @@ export class StateStore {
   }
 }
 
-/** Throws MaintenanceSetupError for a version of PostgreSQL, as `server_version_num` has it, that is too old. */
+/** Throws MaintenanceSetupError for a PostgreSQL version (`server_version_num`) that is too old. */
 export function checkServerVersion(versionNumber: number): void {
   const major = Math.floor(versionNumber / 10_000)
   if (major >= 14) return

@@ -23,12 +23,12 @@ import { standbyAwaited } from "./standby"
 import type { StateFunctions } from "./state-functions"
 
 /**
- * Changes the mode in the database. Each change is made once, also where the connection is lost and it has to be asked again; it
- * is given up when the database cannot be reached for a while.
+ * Changes the mode in the database. Each change is made exactly once, even if the connection is lost and the
+ * request is repeated. It is given up when the database cannot be reached for a while.
  */
 export class Switching {
   readonly #functions: StateFunctions
-  /** The names of changes that were given up, and may still be on their way to the server. */
+  /** Names of changes that were given up, and may still be on their way to the server. */
   readonly #doubtful = new Set<string>()
 
   constructor(functions: StateFunctions) {
@@ -36,9 +36,10 @@ export class Switching {
   }
 
   /**
-   * Commits the new mode. It holds for every fence from now on, but transactions that have passed theirs
-   * still commit: it is being entered until `end`, or `abandon`. `isAnnounced` if `announce` was called for it. A task of the same
-   * user whose process does not come back is taken over. Throws OutcomeUnknownError if it cannot be told whether that was done.
+   * Commits the new mode. From now on it is in force for every fence, but transactions that have passed
+   * theirs still commit. The window is being entered until `end()` or `abandon()`. `isAnnounced` tells
+   * whether `announce()` was called for it. A task of the same user whose process does not return is taken
+   * over. Throws OutcomeUnknownError if the outcome is not known.
    */
   async start(opening: Opening, isAnnounced: boolean, signal?: AbortSignal): Promise<Opened> {
     const { id } = opening
@@ -49,23 +50,23 @@ export class Switching {
     return { epoch, id }
   }
 
-  /** Says that the tasks of an instance that is gone will not come back. */
+  /** Records that the tasks of a missing instance will not resume. */
   async #giveUp(instance: number): Promise<void> {
     await this.#change(undefined, () => this.#functions.rows("give_up", [instance]))
   }
 
-  /** Says that nothing is left to wait for; throws WindowEndedError if the window is gone. */
+  /** Records that the drain is complete. Throws WindowEndedError if the window is gone. */
   async end({ epoch, id }: Opened, signal?: AbortSignal): Promise<void> {
     const whyWaiting = () => this.#standbyAwaited()
     await persistently(() => this.#functions.rows("end_entering", [epoch, id]), { signal, whyWaiting })
   }
 
-  /** Says that nobody waits any more, and the window stands. */
+  /** Records that no process waits for the drain any longer, and that the window stays in force. */
   async interrupt({ id }: Opened): Promise<void> {
     await this.#functions.rows("interrupt_entering", [id])
   }
 
-  /** Puts back what there was before the window that is being entered. */
+  /** Restores the state before the window that is being entered. */
   async abandon({ epoch, id }: Opened, actor: Actor): Promise<void> {
     const values = [epoch, id, knownUser(actor), actor.isEmergency]
     await this.#change(undefined, async (isAgain) => {
@@ -74,8 +75,8 @@ export class Switching {
   }
 
   /**
-   * The backends that have passed a fence before this epoch, and have not ended; 0 for prepared transactions. Throws WindowEndedError if
-   * the window is gone.
+   * Returns the backends that passed a fence before this epoch and have not ended; 0 stands for prepared
+   * transactions. Throws WindowEndedError if the window is gone.
    */
   async waitedFor({ epoch, id }: Opened, signal?: AbortSignal): Promise<number[]> {
     const look = () => this.#functions.rows<{ waited_for: number }>("waited_for", [epoch, id])
@@ -83,14 +84,20 @@ export class Switching {
     return rows.map(({ waited_for: pid }) => pid)
   }
 
-  /** Ends the window of a task: puts back the state before it, and returns that; undefined if the window had been ended or taken over. */
+  /**
+   * Ends the window of a task and restores the state before it. Returns that state; undefined if the window
+   * had been ended or taken over.
+   */
   async finish(task: string): Promise<Opened | undefined> {
     const finish = () => this.#functions.value<number | null>("finish", [task])
     const epoch = await this.#change(undefined, finish, { withinMs: outageMs })
     return epoch === null ? undefined : { epoch, id: `end of ${task}` }
   }
 
-  /** Ends the window, or, unless `windowOnly`, takes back what the actor has announced. */
+  /**
+   * Ends the window. If the actor holds none, it cancels the actor's announced windows instead, unless
+   * `windowOnly` is set.
+   */
   async leave(actor: Actor, { windowOnly = false } = {}): Promise<void> {
     const name = randomUUID()
     const values = [knownUser(actor), actor.isEmergency, name]
@@ -107,14 +114,17 @@ export class Switching {
     })
   }
 
-  /** Has the window end by itself so much later than now, or (undefined) not at all. */
+  /**
+   * Sets the end of the window to this many milliseconds from now; with undefined, the window does not end by
+   * itself.
+   */
   async extend(actor: Actor, expiresInMs: number | undefined): Promise<void> {
     const name = randomUUID()
     const values = [knownUser(actor), actor.isEmergency, expiresInMs, name]
     await this.#change(name, () => this.#functions.rows("extend", values))
   }
 
-  /** Hands the window to another maintainer. */
+  /** Hands the window over to another maintainer. */
   async transfer(actor: Actor, to: string): Promise<Opened> {
     const id = randomUUID()
     const values = [knownUser(actor), actor.isEmergency, to, id]
@@ -123,14 +133,14 @@ export class Switching {
   }
 
   /**
-   * Puts off the end of the windows that are tied to a process, before anything else that waits; returns whether there can be one
-   * still.
+   * Renews the windows that are tied to a process, ahead of everything that waits; returns whether there can
+   * still be one.
    */
   renew(lease: string): Promise<boolean> {
     return this.#functions.value("renew", [lease], "first")
   }
 
-  /** Says that a window will begin; `drain` is for whoever begins it. Returns when. */
+  /** Announces a window; returns its start. `drain` is for the process that begins it. */
   async announce(opening: Opening, start: Start, drain: object): Promise<Date> {
     const time = "at" in start ? { starts_at_ms: start.at.getTime() } : { starts_in_ms: start.inMs }
     const request = { ...requestOf(opening), ...time, drain }
@@ -140,7 +150,10 @@ export class Switching {
     return new Date(startsAtMs)
   }
 
-  /** What has become of a window that was announced; undefined if the database does not know it, as after a restore. */
+  /**
+   * Returns the present position of an announced window; undefined if the database does not know it, for
+   * example after a restore.
+   */
   async announcement(id: string, signal?: AbortSignal): Promise<Announcement | undefined> {
     const look = () => this.#functions.rows<AnnouncementRow>("announcement", [id])
     const [row] = await persistently(look, { signal, isAbandonable: true })
@@ -154,7 +167,10 @@ export class Switching {
     )
   }
 
-  /** Begins a window whose time has come, for whoever announced it; undefined if there is nothing to begin any more. */
+  /**
+   * Begins a window whose time has come, in its maintainer's name; undefined if there is no longer anything
+   * to begin.
+   */
   async begin(id: string, instance: number | undefined): Promise<Beginning | undefined> {
     const name = randomUUID()
     const begin = () => this.#functions.value<string | null>("begin_announced", [{ id, name, instance }])
@@ -165,8 +181,8 @@ export class Switching {
   }
 
   /**
-   * Takes back what was announced. Throws NotMaintainerError for what somebody else has announced, MaintenanceInputError for what is not
-   * announced, or not any more.
+   * Cancels an announced window. Throws NotMaintainerError if another user has announced it,
+   * MaintenanceInputError if it is not, or no longer, announced.
    */
   async cancel(id: string, actor: Actor): Promise<void> {
     const name = randomUUID()
@@ -175,8 +191,8 @@ export class Switching {
   }
 
   /**
-   * Takes back what a call has announced that waits no more, or says that its time was missed; returns whether it was announced still.
-   * If that cannot be done now, it is done when the database is there again.
+   * Ends an announced window because its call no longer waits or its time was missed; returns whether it was
+   * still announced. If that fails now, it is done when the database is back.
    */
   async lapse(id: string, because: "cancelled" | "missed"): Promise<boolean> {
     try {
@@ -187,7 +203,7 @@ export class Switching {
     }
   }
 
-  /** Takes back what these calls have announced, within so many milliseconds. */
+  /** Cancels the windows that these calls have announced, retrying for `withinMs`. */
   async lapseAll(ids: readonly string[], withinMs: number): Promise<void> {
     await persistently(() => this.#functions.rows("lapse", [ids, "cancelled"]), { withinMs })
   }
@@ -196,7 +212,7 @@ export class Switching {
     return this.#functions.value("take_back", values)
   }
 
-  /** Has the changes not be made any more that were given up: a network that comes back may bring them still. */
+  /** Voids the changes that were given up: a network that recovers may still deliver them. */
   async voidDoubtful(): Promise<void> {
     const names = [...this.#doubtful]
     if (names.length === 0) return
@@ -204,7 +220,7 @@ export class Switching {
     for (const name of names) this.#doubtful.delete(name)
   }
 
-  /** Makes a change; throws OutcomeUnknownError if it cannot be told whether it was made. */
+  /** Makes a change. Throws OutcomeUnknownError if the outcome is not known. */
   async #change<T>(
     name: string | undefined,
     work: (isAgain: boolean) => Promise<T>,
@@ -226,17 +242,17 @@ export class Switching {
     } catch (error) {
       if (isDoubtful && name !== undefined) {
         this.#doubtful.add(name)
-        // If not now, then before the next change, or when it is connected again.
+        // If this fails, it is done before the next change, or on reconnecting.
         this.voidDoubtful().catch(() => undefined)
       }
-      // Any other answer of the server says that it was not made.
+      // Any other answer of the server means that the change was not made.
       if (isDoubtful && (!isFinal(error) || isDestroyed(error)))
         throw perhapsChanged(error, await this.#standbyAwaited())
       throw persistence.signal?.aborted ? error : notChanged(await explain(error))
     }
   }
 
-  /** What a change waits for that has no answer, if that is a standby. */
+  /** Returns a sentence on the standby for which an unanswered change waits, if it does. */
   #standbyAwaited(): Promise<string | undefined> {
     return standbyAwaited((text) => this.#functions.readElsewhere(text))
   }
@@ -250,12 +266,12 @@ interface AnnouncementRow {
   readonly ended_by: string | null
 }
 
-/** What the function begin_announced() returns. */
+/** The result of the function begin_announced(). */
 type BegunRow =
   | { readonly epoch: number; readonly request: AnnouncedRequest; readonly late_ms: number }
   | { readonly starts_in_ms: number }
 
-/** Ignores an error of this kind, if that is to be expected. */
+/** Ignores an error of this kind if it is expected. */
 function unless(isExpected: boolean, isKnown: (error: unknown) => boolean): (error: unknown) => void {
   return (error) => {
     if (!isExpected || !isKnown(error)) throw error

@@ -17,13 +17,13 @@ import {
 import { accessRefused, writeVetoed } from "../refusal"
 import { codeOf, isUnreadable, untranslatable } from "./sqlstate"
 
-/** An error of the server, as `pg` hands it on. */
+/** An error of the server, as `pg` delivers it. */
 interface ServerError extends Error {
   readonly detail?: string
   readonly hint?: string
 }
 
-/** The server's advice for what a window refused, where it is no plain write. */
+/** Returns the server's advice for a refused statement that is not a plain write. */
 export function adviceIn(error: unknown): string | undefined {
   const { hint } = error as ServerError
   return detailOf(error as ServerError).is_cursor ? hint : undefined
@@ -74,7 +74,7 @@ function dateIn(unixMs: unknown): Date | undefined {
   return typeof unixMs === "number" ? new Date(unixMs) : undefined
 }
 
-/** What a function that changes a window would have done, if there were one, and what helps. */
+/** Ends of the sentences that tell which change had no window, and what helps. */
 const nothingTo: Readonly<Record<string, string>> = {
   leave: "leave: the mode is normal already. Where that is no error, pass ifHeld: true.",
   extend: "extend: the mode is normal already.",
@@ -82,9 +82,13 @@ const nothingTo: Readonly<Record<string, string>> = {
 }
 
 /**
- * The error of the plugin's own SQL as one of this package's classes: a refusal by its SQLSTATE (MM001 to MM008),
- * an unreadable state as a MaintenanceSetupError. `called` is the function that raised it, where that matters. Anything else (a lost
- * connection, 40001, a timeout) is returned as it is.
+ * Turns an error of the plugin's own SQL into one of this package's classes.
+ *
+ * - SQLSTATEs MM001 to MM008 become refusals.
+ * - An unreadable state becomes a MaintenanceSetupError.
+ * - Everything else (a lost connection, 40001, a timeout) is returned as it is.
+ *
+ * `called` is the function that raised the error, where that matters.
  */
 export function translateStateError(error: unknown, schema: string, called = "leave"): unknown {
   if (!(error instanceof Error) || error instanceof MaintenanceError) return error

@@ -5,7 +5,10 @@ import type { Mode } from "../mode/mode"
 export interface WindowEnding extends Ending {
   readonly nextMode: Mode | undefined
   readonly nextMaintainer: string | undefined
-  /** How many milliseconds it went on when nothing was heard of the process that it was tied to; undefined if it was tied to none. */
+  /**
+   * Milliseconds for which it outlasted the last sign of life of its process; undefined if it was tied to
+   * none.
+   */
   readonly graceMs: number | undefined
 }
 
@@ -19,7 +22,7 @@ export interface EndingRow {
   readonly grace_ms: number | null
 }
 
-/** The ending that a row tells. */
+/** Returns the ending that a row describes. */
 export function endingIn(row: EndingRow): WindowEnding {
   return {
     endedBecause: row.ended_because ?? undefined,

@@ -1,29 +1,31 @@
 import { warn } from "../notices"
 import { shared } from "../shared"
 
-/** Something that this process holds, and that a signal is to end. */
+/** Something that this process holds and that a signal ends. */
 export interface Hold {
-  /** Its name in a warning, as "the exclusive maintenance of alice". */
+  /** Its name in a warning, such as "the exclusive maintenance of alice". */
   readonly name: string
   /** Ends it; rejects if it may still stand. */
   end(signal: NodeJS.Signals): Promise<unknown>
 }
 
-/** The signals that ask a process to end. */
+/** The signals that ask a process to exit. */
 const signals = ["SIGINT", "SIGTERM"] as const
-/** How long the end of a process may be put off for what it holds. */
+/** Maximum delay of the process's exit in milliseconds, while holds are ended. */
 const endWithinMs = 5000
 
 /**
- * What this process holds, and ends when a signal asks the process to end. Then the signal does what it would have done: it ends
- * the process, unless somebody else listens to it. A second signal is not held up.
+ * Ends the holds of this process when a signal asks it to exit.
+ *
+ * Afterwards the signal has its usual effect: it terminates the process, unless there are other listeners. A
+ * second signal is not delayed.
  */
 export class SignalHolds {
   readonly #holds = new Set<Hold>()
   #isEnding = false
   readonly #received = (signal: NodeJS.Signals) => void this.#receive(signal)
 
-  /** Has a signal end it; returns the undo. */
+  /** Registers a hold that a signal ends; returns the undo. */
   add(hold: Hold): () => void {
     this.#holds.add(hold)
     this.#listen()
@@ -34,7 +36,7 @@ export class SignalHolds {
   }
 
   async #receive(signal: NodeJS.Signals): Promise<void> {
-    // Others decide themselves what becomes of the process, and have been told by this very event.
+    // Other listeners decide about the process themselves, and have received this very event.
     const isUnheard = process.listenerCount(signal) === 1
     if (!this.#isEnding) {
       this.#isEnding = true
@@ -46,18 +48,18 @@ export class SignalHolds {
     if (isUnheard) process.kill(process.pid, signal)
   }
 
-  /** Listens as long as there is something to end. */
+  /** Listens while there is a hold. */
   #listen(): void {
     for (const signal of signals) {
       process.off(signal, this.#received)
-      // First, so that listeners who listen once still count.
+      // First in the list, so that listeners added by `once` are still counted.
       if (this.#holds.size > 0) process.prependListener(signal, this.#received)
     }
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {
     const left = new Set(this.#holds)
-    // The last first: it may stand within another.
+    // Last opened first, because it may lie within another.
     const ended = [...left].toReversed().map((hold) =>
       hold.end(signal).then(
         () => left.delete(hold),
@@ -69,7 +71,7 @@ export class SignalHolds {
     await Promise.race([Promise.all(ended), late])
     clearTimeout(timer)
     for (const hold of left) warnNotEnded(signal, hold, ` within ${endWithinMs} ms.`)
-    // A warning is written when this turn of the event loop is over.
+    // Node writes a warning only after the current turn of the event loop.
     await new Promise(setImmediate)
   }
 }

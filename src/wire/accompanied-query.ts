@@ -11,29 +11,36 @@ type Handler = (...args: unknown[]) => void
 type Listen = (event: string | symbol, listener: (...args: unknown[]) => void) => unknown
 
 /**
- * What pg's client and tracing read of a query object, or set: pg its timer of `query_timeout` around the callback and, in
- * `_result`, the client's parsers of values; tracing the end of a span.
+ * Properties of a submittable that pg's client and tracing read or set. pg wraps the callback for its
+ * `query_timeout` and puts the client's value parsers into `_result`. Tracing ends a span.
  */
 const shown = ["text", "name", "values", "cursor", "read", "binary", "_result", "callback"] as const
 
-/** What goes with a caller's query object. */
+/** Work that accompanies a caller's submittable. */
 export interface Escort {
-  /** Sent before its Sync. */
+  /** A step that is sent before the submittable's Sync. */
   readonly step?: Step | undefined
-  /** What the object is told in the place of an error, of which it is known whether it is the step's. */
+  /**
+   * Returns the error to report to the submittable in place of the given one. `isOfStep` tells whether that
+   * is the step's.
+   */
   translate?(error: Error, isOfStep: boolean): Error
-  /** Whether all that it sends is to go by the extended protocol, which takes one statement only. */
+  /** Whether to send everything by the extended protocol, which takes only one statement. */
   readonly isExtended?: boolean
-  /** Asked before each portion of rows; an error ends the object with it. */
+  /** Called before each portion of rows. An error that it returns ends the submittable. */
   refuse?(): Error | undefined
-  /** Done when the server is done with the object, before that is told so; what it rejects with is the object's error. */
+  /**
+   * Called when the server has finished the submittable, before that is reported to it. A rejection becomes
+   * the submittable's error.
+   */
   conclude?(): Promise<unknown>
 }
 
 /**
- * A caller's query object with a step of ours at the end of what it sends. The object learns of the step only if that
- * fails: as its own error, before it has reported its end. Its text must be one statement; a simple query is sent as
- * an extended one.
+ * A caller's submittable with a step of ours at the end of its messages.
+ *
+ * The submittable notices the step only if that fails: as its own error, before it has reported its end. Its
+ * text must be one statement. A simple query is sent as an extended one.
  */
 export class AccompaniedQuery implements Copyable {
   declare text?: string
@@ -43,33 +50,36 @@ export class AccompaniedQuery implements Copyable {
   readonly #step: Step | undefined
   readonly #escort: Escort
   readonly #passage: Passage
-  /** The events of a connection come in the context that opened it; the caller's code is to run in the caller's own. */
+  /**
+   * Events of a connection arrive in the context that opened it; the caller's code must run in the caller's
+   * own.
+   */
   readonly #context = new AsyncResource("QueryObject")
   #real: ProtocolConnection | undefined
-  /** The connection as the query object sees it. */
+  /** The connection as the submittable sees it. */
   #connection: ProtocolConnection | undefined
-  /** How many Execute messages the server has yet to answer. */
+  /** Number of Execute messages that the server has yet to answer. */
   #unanswered = 0
   #isStepSent = false
   #isStepPassed = false
-  /** A second Sync would bring a second ReadyForQuery, which would end somebody else's query. */
+  /** A second Sync would bring a second ReadyForQuery, which would end another query. */
   #isSynced = false
-  /** The statement's own CommandComplete, kept back until the step has passed, or until it is concluded. */
+  /** The statement's own CommandComplete, held until the step has passed or the conclusion is complete. */
   #keptBack: unknown[] | undefined
-  /** Has the object end, where its end is kept back until what concludes it is done. */
+  /** Lets the submittable end, if its end is held until the conclusion is complete. */
   readonly #letEnd: ((hasFailed: boolean) => void) | undefined
   #hasFailed = false
-  /** Whether the server has given its last answer to an object that has failed. */
+  /** Whether the server has given its last answer to a submittable that has failed. */
   #isOver = false
   #isTaken = false
   #isSent = false
   #refused: () => void = () => undefined
-  /** Resolves when it has been told an error without having been sent. */
+  /** Resolves when an error was reported to it before it was sent. */
   readonly refused = new Promise<void>((resolve) => (this.#refused = resolve))
-  /** Another text, set by what patches pg's client. */
+  /** Another text, set by code that patches pg's client. */
   #rewrittenText: string | undefined
 
-  /** `passage` is what sends past the seal of the connection. */
+  /** `passage` sends past the seal of the connection. */
   constructor(query: ForeignQuery, escort: Escort, passage: Passage) {
     this.#query = query
     this.#step = escort.step
@@ -88,22 +98,22 @@ export class AccompaniedQuery implements Copyable {
     allowCopies(this)
   }
 
-  /** Whether pg has had it sent, or has told it why it does not. */
+  /** Whether pg has submitted it, or has reported why it does not. */
   get isTaken(): boolean {
     return this.#isTaken
   }
 
-  /** Whether it is at its end: it has asked for the server's last answer. */
+  /** Whether it is about to end: it has requested the server's last answer. */
   get isEnding(): boolean {
     return this.#isSynced
   }
 
-  /** Also to who reads it of something that inherits from this, or of a proxy. */
+  /** Shows a property of the submittable, also on objects that inherit from this one and on proxies. */
   #show(name: (typeof shown)[number]): void {
     const query: { -readonly [shown in keyof ForeignQuery]: unknown } = this.#query
     Object.defineProperty(this, name, {
       configurable: true,
-      // A copy is to have it.
+      // A copy must have it.
       enumerable: name === "callback",
       get: () => query[name],
       set: (value: never) => {
@@ -135,13 +145,15 @@ export class AccompaniedQuery implements Copyable {
     return error
   }
 
-  /** Concludes the object, which has been told nothing of its end yet; to be called when the server is ready. */
+  /**
+   * Concludes the submittable, which has not been told of its end yet. To be called when the server is ready.
+   */
   async conclude(): Promise<void> {
     if (!this.#letEnd || this.#hasFailed) return
     try {
       await this.#escort.conclude?.()
     } catch (error) {
-      // The server has given its last answer, and is to be asked for no other.
+      // The server has given its last answer, and must not be asked for another.
       this.#isSynced = this.#isOver = true
       return this.handleError(error as Error)
     }
@@ -156,11 +168,12 @@ export class AccompaniedQuery implements Copyable {
   }
 
   handleError(error: Error): void {
-    // It was told already that it is not sent, and may not bear to be told again.
+    // It was already told that it is not sent, and a second error might break it.
     if (this.#hasFailed && !this.#isSent) return
     this.#hasFailed = true
     this.#isTaken = true
-    // The step's Sync is sent already: the server's last answer comes before the object can wait for it.
+    // The step's Sync is already sent, so the server's last answer comes before the submittable can wait for
+    // it.
     if (this.#isSynced && !this.#isOver) this.#real?.once("readyForQuery", () => (this.#isOver = true))
     this.#letEnd?.(true)
     const isOfStep = this.#isStepSent && this.#unanswered === 0 && !this.#isStepPassed
@@ -180,7 +193,7 @@ export class AccompaniedQuery implements Copyable {
     }
     if (name === "handleCommandComplete" && this.#letEnd && !this.#hasFailed) {
       this.#keptBack = args
-      // What takes its rows in portions synchronizes when it hears of that.
+      // A submittable that takes its rows in portions synchronizes only when it learns of this.
       if (this.#unanswered > 0) this.#connection?.sync()
       return
     }
@@ -194,7 +207,7 @@ export class AccompaniedQuery implements Copyable {
       }
       if (isCompletion) this.#unanswered--
       if (name === "handleCommandComplete" && !this.#isStepSent) {
-        // All that the object has left is to synchronize, which is done for it now, in one round trip with the step.
+        // The submittable has only its Sync left. It is sent now, in one round trip with the step.
         this.#keptBack = args
         this.#connection?.sync()
         return
@@ -215,7 +228,7 @@ export class AccompaniedQuery implements Copyable {
     else this.#query[name]?.(message, this.#connection)
   }
 
-  /** Parsed anew each time: the object may have any state of its own. */
+  /** Parsed each time, because the submittable may leave any state behind. */
   #sendStep({ text, values }: Step): void {
     const packet = new Packet(this.#real as ProtocolConnection, this.#passage)
     packet.addStep({ text, values }, new Map())
@@ -234,7 +247,7 @@ export class AccompaniedQuery implements Copyable {
     const sync = () => {
       if (this.#isSynced) return
       this.#isSynced = true
-      // Also after an error: if it was not the server's, the step is what undoes the rest.
+      // Also after an error: if it did not come from the server, the step undoes the rest.
       if (step && !this.#isStepSent) {
         this.#isStepSent = true
         this.#sendStep(step)
@@ -249,7 +262,7 @@ export class AccompaniedQuery implements Copyable {
     if (!step && !this.#letEnd && !isExtended)
       return withMethods(connection, { ...this.#passage, execute, sync, once })
     const close = (message: { type: "P" | "S"; name: string }) => {
-      // A portal is gone by its Sync.
+      // The Sync has already closed the portal.
       if (message.type === "S" || !this.#isSynced) connection.close(message)
     }
     if (!step && !isExtended) return withMethods(connection, { ...this.#passage, execute, sync, once, close })
@@ -264,7 +277,7 @@ export class AccompaniedQuery implements Copyable {
   }
 }
 
-/** Has a stream that reads the socket itself (pg-copy-streams) emit its data in a context. */
+/** Makes a stream that reads the socket itself (pg-copy-streams) emit its data in a context. */
 function pushInContext(query: ForeignQuery, context: AsyncResource): void {
   const stream = query as Partial<Pick<Readable, "push">> & { readonly handleDataRow?: Handler }
   const { push } = stream
@@ -273,8 +286,8 @@ function pushInContext(query: ForeignQuery, context: AsyncResource): void {
 }
 
 /**
- * As `once`, in the context of who listens. The listener can be removed as itself: Node would not find it within two wrappers, its
- * own and that of the context.
+ * Listens like `once`, in the listener's context. The listener can be removed by itself: within two wrappers,
+ * its own and that of the context, Node would not find it.
  */
 function hearOnce(connection: ProtocolConnection, event: string, listener: Handler): void {
   const context = new AsyncResource("QueryObjectListener")

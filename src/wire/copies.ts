@@ -1,7 +1,7 @@
 import { MaintenanceSetupError } from "../errors"
 import type { ProtocolConnection } from "./protocol"
 
-/** What pg's client calls with the server's answers, besides `submit` and `handleError`. */
+/** Methods that pg's client calls with the server's answers, besides `submit` and `handleError`. */
 export const handlers = [
   "handleRowDescription",
   "handleDataRow",
@@ -13,12 +13,12 @@ export const handlers = [
   "handleReadyForQuery",
 ] as const
 
-/** Leads from a copy of a query object to the object. */
+/** Leads from a copy of a query object to the original. */
 const originKey = Symbol("origin")
-/** Marks a copy whose handlers lead to the object. */
+/** Marks a copy whose handlers lead to the original. */
 const linkedKey = Symbol("linked")
 
-/** A query object that pg can be handed a copy of. */
+/** A query object whose copy can be handed to pg. */
 export interface Copyable {
   text?: string | undefined
   binary?: unknown
@@ -31,10 +31,11 @@ type Copy = Copyable & { [originKey]?: Copyable; [name: string]: unknown }
 type Handler = (...args: unknown[]) => unknown
 
 /**
- * Lets a copy of a query object be handed to pg in the place of the object. Tracing makes copies of an object's own
- * properties with another text (`{ ...query, text }`). Such a copy lacks what the class brings, and pg would run it as a
- * plain query, without what the object sends besides its text. So what pg calls first, and the way back to the object,
- * are own properties.
+ * Allows a copy of a query object to be handed to pg in its place.
+ *
+ * Tracing copies an object's own properties with another text (`{ ...query, text }`). Such a copy lacks the
+ * members of the class, and pg would run it as a plain query, without the other messages of the object. The
+ * methods that pg calls first, and the way back to the object, are therefore own properties.
  */
 export function allowCopies(query: Copyable): void {
   const own = query as Copy
@@ -43,16 +44,16 @@ export function allowCopies(query: Copyable): void {
   own.handleError = handleErrorOfOrigin
 }
 
-/** Whether a text is another one with a comment before or behind it, as tracing adds it. */
+/** Whether a text is another one with a comment before or after it, as tracing adds it. */
 export function isCommented(text: string, original: string): boolean {
   if (text.startsWith(original)) return comment.test(text.slice(original.length))
   return text.endsWith(original) && comment.test(text.slice(0, -original.length))
 }
 
-/** Without `;`, so that it cannot make several statements of one, whatever it is put behind. */
+/** Without `;`, so that the comment cannot turn one statement into several, wherever it is placed. */
 const comment = /^\s*\/\*(?:(?!\*\/|\/\*)[^;])*\*\/\s*$/
 
-/** The error for a query object that reached pg with a text that is not its own. */
+/** Makes the error for a query object that reached pg with another text than its own. */
 export function rewritten(text: unknown): MaintenanceSetupError {
   return new MaintenanceSetupError(
     `A statement was not sent, because something between this package and pg has rewritten it to ${quoted(text)}. ` +
@@ -61,7 +62,7 @@ export function rewritten(text: unknown): MaintenanceSetupError {
   )
 }
 
-/** The error for what reached pg as a query of its own, past this package. */
+/** Makes the error for a query that reached pg past this package. */
 export function notOurs(text: unknown): MaintenanceSetupError {
   return new MaintenanceSetupError(
     `A statement was not sent, and its connection was closed, because it reached pg past the maintenance mode: ${quoted(text)}. ` +
@@ -71,7 +72,7 @@ export function notOurs(text: unknown): MaintenanceSetupError {
   )
 }
 
-/** The error for what was answered and never sent. */
+/** Makes the error for a query object that was answered without having been sent. */
 export function notSent(text: unknown): MaintenanceSetupError {
   return new MaintenanceSetupError(
     `A statement was answered without having been sent, and its connection was closed: ${quoted(text)}. ` +
@@ -103,7 +104,10 @@ function methodsOf(origin: Copyable): Copyable {
   return Object.getPrototypeOf(origin) as Copyable
 }
 
-/** Has pg call on the copy what it would call on the object, and gives the object what was set on the copy. */
+/**
+ * Forwards pg's calls on the copy to the object, and gives the object the properties that were set on the
+ * copy.
+ */
 function link(copy: Copy, origin: Copyable): void {
   if (Object.hasOwn(copy, linkedKey)) return
   Object.defineProperty(copy, linkedKey, { value: true })
@@ -111,7 +115,7 @@ function link(copy: Copy, origin: Copyable): void {
     const handle = (origin as Copy)[name] as Handler | undefined
     if (handle) Object.defineProperty(copy, name, { value: handle.bind(origin), configurable: true })
   }
-  // What is defined on a proxy of the object is defined on the object.
+  // A property defined on a proxy of the object is defined on the object itself.
   if (Object.hasOwn(origin, linkedKey)) return
   if (copy.callback) origin.callback = copy.callback
   if (copy.binary) origin.binary = copy.binary

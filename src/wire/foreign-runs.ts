@@ -2,18 +2,18 @@ import { AccompaniedQuery, type Escort } from "./accompanied-query"
 import type { Passage } from "./seal"
 import type { ForeignQuery, WireClient } from "./protocol"
 
-/** What running a query object takes. */
+/** The parts needed to run a submittable. */
 export interface ForeignRunParts {
   /** pg's own `query`. */
   readonly query: WireClient["query"]
   readonly passage: Passage
-  /** Resolves when the server has answered all that was sent, or will never. */
+  /** Resolves when the server has answered everything that was sent, or never will. */
   ready(): Promise<void>
-  /** The error for a query object that pg did not send, by its text; the connection is closed. */
+  /** Makes the error for a submittable that pg did not send, by its text. The connection is closed. */
   notSent(text: string | undefined): Error
 }
 
-/** Runs query objects of the caller, of which the server may answer more as long as the caller asks. */
+/** Runs the caller's submittables. The server may have more answers as long as the caller asks for them. */
 export class ForeignRuns {
   readonly #parts: ForeignRunParts
   #running: AccompaniedQuery | undefined
@@ -22,7 +22,7 @@ export class ForeignRuns {
     this.#parts = parts
   }
 
-  /** Whether one runs, which may not end before the caller has it end. */
+  /** Whether a submittable runs. It may not end before the caller ends it. */
   get isActive(): boolean {
     return this.#running !== undefined
   }
@@ -32,7 +32,7 @@ export class ForeignRuns {
     return this.#running?.isEnding === true
   }
 
-  /** Hands a query object to pg; resolves when the server is done with it. */
+  /** Hands a submittable to pg; resolves when the server has finished it. */
   async run(query: ForeignQuery, escort: Escort): Promise<void> {
     const { query: send, passage, ready, notSent } = this.#parts
     const translate = (error: Error, isOfStep: boolean) => {
@@ -42,11 +42,11 @@ export class ForeignRuns {
     const accompanied = new AccompaniedQuery(query, { ...escort, translate }, passage)
     this.#running = accompanied
     try {
-      // A promise is that of something that pg's client was patched with.
+      // A promise comes from code that patches pg's client.
       await Promise.resolve(send(accompanied)).catch(() => undefined)
       await Promise.race([ready(), accompanied.refused])
       await ready()
-      // pg says a tick later why it does not send it, as in its pipeline mode.
+      // In pipeline mode, pg reports a tick later why it does not send it.
       if (!accompanied.isTaken) await new Promise(setImmediate)
       if (!accompanied.isTaken) accompanied.handleError(notSent(query.text))
       await accompanied.conclude()

@@ -1,8 +1,8 @@
 import type { Readable } from "node:stream"
 
 /**
- * Keeps a query object that is a stream from ending (pg-copy-streams ends with the last of the data, before the server has
- * said that all went well); returns what gives it back as it was, and has it end if it was about to.
+ * Keeps a submittable that is a stream from ending; returns a function that restores it, and ends it if it
+ * was about to end. pg-copy-streams ends with the last of the data, before the server has reported success.
  */
 export function holdEnd(query: object): (hasFailed: boolean) => void {
   const stream = query as Partial<Pick<Readable, "push" | "_read">>
@@ -12,7 +12,7 @@ export function holdEnd(query: object): (hasFailed: boolean) => void {
   stream.push = (chunk, encoding) => {
     if (chunk !== null) return push.call(query, chunk, encoding)
     isAtEnd = true
-    // It has given the socket back, and must not read from it any more, though it has not ended yet.
+    // It has returned the socket and must no longer read from it, although it has not ended yet.
     stream._read = () => undefined
     return false
   }

@@ -1,14 +1,14 @@
 import type { PreparedStatements, ProtocolConnection, Step } from "./protocol"
 import type { Passage } from "./seal"
 
-/** What binds a step to a portal looks like on the wire, by the portal; it is the same each time. */
+/** The Bind messages of steps, by portal. They are the same each time. */
 const bindings = new Map<string, WeakMap<Step, Buffer>>()
 
-/** Gathers messages to a server, to write them to the socket in one piece. */
+/** Gathers messages to a server, and writes them to the socket in one piece. */
 export class Packet {
-  /** Takes messages as the real connection does, and writes nothing. */
+  /** Takes messages like the real connection, and writes nothing. */
   readonly messages: ProtocolConnection
-  /** How many statements the server has bound; what pg's own queries bind counts, too. */
+  /** Number of statements that the server has bound, including those of pg's own queries. */
   bound = 0
   readonly #connection: ProtocolConnection
   #chunks: Buffer[] = []
@@ -25,19 +25,19 @@ export class Packet {
     this.messages = Object.create(connection, own) as ProtocolConnection
   }
 
-  /** Adds a statement without describing it: its rows, if any, arrive unannounced and are to be dropped. */
+  /** Adds a statement without a Describe: its rows, if any, arrive unannounced and must be dropped. */
   addStep(step: Step, prepared: PreparedStatements): void {
     this.bindStep(step, "", prepared)
     this.executeStep("")
   }
 
-  /** Adds what binds a statement to a portal: what fails of that fails before all that is added from then on. */
+  /** Binds a statement to a portal. If this fails, it fails before everything that is added later. */
   bindStep(step: Step, portal: string, prepared: PreparedStatements): void {
     const { name = "", text } = step
     if (name === "" || prepared.get(name) !== text) {
-      // A name may have been taken by a Parse whose transaction failed: statements outlive transactions.
+      // The name may be taken by a Parse whose transaction failed: prepared statements outlive transactions.
       if (name !== "") {
-        // What the name stands for is not certain again before the step has run.
+        // The meaning of the name is uncertain until the step has run.
         prepared.delete(name)
         this.messages.close({ type: "S", name })
       }
@@ -57,12 +57,12 @@ export class Packet {
     this.#chunks.push(binding)
   }
 
-  /** Adds what runs a portal. */
+  /** Adds the message that runs a portal. */
   executeStep(portal: string): void {
     this.messages.execute({ portal })
   }
 
-  /** Writes what was gathered. */
+  /** Writes the gathered messages. */
   send(): void {
     const chunks = this.#chunks
     this.#chunks = []

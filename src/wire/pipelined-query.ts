@@ -14,37 +14,40 @@ import type {
 } from "./protocol"
 import { RowShapes } from "./row-shapes"
 
-/** Where a pipelined query failed: at a step of ours, at the statement, or as Sync ended the transaction. */
+/**
+ * The part at which a pipelined query failed: a step of ours, the statement, or the end of the transaction at
+ * Sync.
+ */
 export type Failure = Step | "statement" | "end"
 
-/** What is sent with the statement; an error anywhere skips all that follows up to the Sync. */
+/** Steps that are sent with the statement. An error in any of them skips everything up to the Sync. */
 export interface Companions {
   readonly before?: readonly Step[]
   readonly after?: readonly Step[]
-  /** Sent in the place of the statement: the same, but prepared, and one that returns no rows. */
+  /** Sent instead of the statement: the same statement, prepared. It must return no rows. */
   readonly as?: Step | undefined
-  /** Whether the steps after the statement are bound after it, too: for a statement that closes all portals. */
+  /** Whether to bind the later steps after the statement as well, for a statement that closes all portals. */
   readonly bindsLate?: boolean
 }
 
-/** Companions, if only none: they have a text sent by the extended protocol, which takes no more than one statement. */
+/** Empty companions. They make a text use the extended protocol, which takes no more than one statement. */
 export const noCompany: Companions = { after: [] }
 
-/** A statement, fixed when it was asked for, that may be sent together with others under one Sync. */
+/** A statement, fixed at the time of the call, that can be sent together with others under one Sync. */
 export interface PipelinedQuery extends QueryLike {
-  /** Set when it failed, before the error is handed on. */
+  /** Set on failure, before the error is delivered. */
   failure: Failure | undefined
-  /** Whether anything of it was sent; not if pg has something against it. */
+  /** Whether any part of it was sent; false if pg rejects it. */
   readonly isSent: boolean
-  /** Whether it is sent by the extended protocol, in which PostgreSQL takes one statement only. */
+  /** Whether it is sent by the extended protocol, in which PostgreSQL takes only one statement. */
   readonly isExtended: boolean
-  /** Has it sent by the extended protocol, with companions; to be called before it is handed to pg. */
+  /** Sends it by the extended protocol, with companions. To be called before it is handed to pg. */
   accompany(companions: Companions, prepared: PreparedStatements): void
-  /** Hands it to pg by this function; what has rewritten it by the time pg wants it sent, has it fail. */
+  /** Hands it to pg through this function. If it has been rewritten when pg submits it, it fails. */
   hand(query: WireClient["query"], callback: NonNullable<QueryLike["callback"]>): void
-  /** Has it sent without its name, under which the session might run something else. */
+  /** Drops its name, under which the session might run another statement. */
   forgetName(): void
-  /** The same statement, to be sent once more. */
+  /** Returns the same statement, to be sent again. */
   renew(): PipelinedQuery
 }
 
@@ -57,26 +60,27 @@ export type PipelinedQueryClass = new (
 
 const none: readonly Step[] = []
 
-/** Random, for a cursor of the application may have any name that is certain. */
+/** Random, because a cursor of the application may have any fixed name. */
 const portalPrefix = `maintenance ${randomUUID()}`
 
-/** The name of the portal of a step that runs after the statement. */
+/** Returns the name of the portal for a step after the statement. */
 function portalOf(index: number): string {
   return `${portalPrefix} ${index}`
 }
 
 /**
- * A subclass of pg's `Query` that sends other statements before and after its own under one Sync. Outside a
- * transaction block all of them are one implicit transaction, which an error in any rolls back whole. Only the
- * statement's own rows are kept. Relies on `prepare` and `_getRows` of pg 8.11 to 8.23, which write Parse, Bind, Describe
- * and then Execute, Sync.
+ * Makes a subclass of pg's `Query` that sends other statements before and after its own under one Sync.
+ *
+ * Outside a transaction block, all of them are one implicit transaction, which an error in any rolls back
+ * completely. Only the statement's own rows are kept. It relies on `prepare` and `_getRows` of pg 8.11 to
+ * 8.23, which write Parse, Bind, Describe and then Execute, Sync.
  */
 export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
   const rowShapes = new RowShapes()
   return class extends Query implements PipelinedQuery {
     failure: Failure | undefined
     isSent = false
-    /** Read by pg's client, as of a config object. */
+    /** Read by pg's client, as from a config object. */
     readonly query_timeout: number | undefined
     readonly isExtended: boolean
     readonly #packet: Packet
@@ -89,21 +93,21 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
     #name: string | undefined
     /** The text as it was handed to pg. */
     #text: string | undefined
-    /** How many of the parts the server has completed: the steps before, the statement, the steps after. */
+    /** Number of parts that the server has completed: the steps before, the statement, the steps after. */
     #completed = 0
-    /** How many the server had bound before. */
+    /** Number of statements that the server had bound before. */
     #boundBefore = 0
 
     constructor(packet: Packet, statement: Statement, values?: unknown) {
       super(statement, values)
       this.#packet = packet
       this.#statement = statement
-      // Copied, so that it stays what it was when it was classified.
+      // Copied, so that it stays as it was when the statement was classified.
       if (Array.isArray(this.values)) this.values = [...this.values]
-      // All rows at once: pg would send a Sync of its own for each portion of them.
+      // All rows at once: pg would send a Sync of its own for each portion.
       this.rows = undefined
       this.query_timeout = (statement as { query_timeout?: number }).query_timeout
-      // Decided once: a text that was taken for one statement must not be sent as several, whatever changes.
+      // Decided once: a text classified as one statement must not be sent as several, whatever changes.
       this.isExtended = super.requiresPreparation()
       if (this.name !== undefined) this.#hideName()
       allowCopies(this)
@@ -127,7 +131,7 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
       if (handed !== this) void this.#failWith(handed)
     }
 
-    /** Fails with the promise that something which pg's client was patched with has made of it. */
+    /** Fails with the promise that code patching pg's client has returned. */
     async #failWith(handed: unknown): Promise<void> {
       try {
         await handed
@@ -165,11 +169,11 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
     }
 
     /**
-     * The steps after it are bound before it: of one that the session has forgotten, nothing has happened yet when
-     * that shows.
+     * Binds the later steps before the statement. If the session has forgotten one, that shows before
+     * anything has happened.
      */
     override prepare(connection: ProtocolConnection): void {
-      // By itself it would be sent by the simple protocol, which knows texts only.
+      // Alone, it would use the simple protocol, which knows only text.
       if (!this.isExtended) this.binary = false
       for (const step of this.#before) this.#packet.addStep(step, this.#prepared as PreparedStatements)
       if (!this.#bindsLate) this.#bindAfter()
@@ -185,7 +189,7 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
       connection.sync()
     }
 
-    /** PostgreSQL skips a Sync that it finds where it expects the data of a COPY; it waits for another one. */
+    /** Sends another Sync: PostgreSQL skips a Sync where it expects the data of a COPY. */
     override handleCopyInResponse(connection: ProtocolConnection): void {
       super.handleCopyInResponse(connection)
       if (this.requiresPreparation()) connection.sync()
@@ -193,9 +197,9 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
 
     override handleRowDescription(message: { fields: Field[] }): void {
       if (!this.#isAtStatement) return
-      // Without the comments of tracing, which are others each time.
+      // Without the comments that tracing adds, which differ each time.
       const text = this.#text
-      // The second statement of a text has a result of its own.
+      // The second statement of a text has its own result.
       if (this._result.command !== null || typeof text !== "string")
         return super.handleRowDescription(message)
       if (rowShapes.describe(this._result, message.fields, text)) this._accumulateRows = true
@@ -219,15 +223,17 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
     }
 
     override handleError(error: Error, connection: ProtocolConnection): void {
-      // pg takes it for parsed from when it is sent.
+      // pg considers it parsed as soon as it is sent.
       if (this.#name !== undefined) delete connection?.submittedNamedStatements?.[this.#name]
       this.failure = this.#isAtStatement ? (this.#unbound ?? "statement") : this.#part
       super.handleError(error, connection)
-      // Elastic APM ends its span by that.
+      // Elastic APM ends its span by this event.
       if (this.listenerCount("error") > 0) this.emit("error", error)
     }
 
-    /** pg takes every ParseComplete for the statement's, also those of the steps. */
+    /**
+     * Hides the name outside the statement: pg attributes every ParseComplete to it, also those of the steps.
+     */
     #hideName(): void {
       this.#name = this.name
       Object.defineProperty(this, "name", {
@@ -241,11 +247,11 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
     }
 
     get #isAtStatement(): boolean {
-      // By itself it may be a text of several statements.
+      // Alone, it may be a text of several statements.
       return this.#prepared === undefined || this.#completed === this.#before.length
     }
 
-    /** The step that the server could not bind, if it has failed there. */
+    /** The step that the server could not bind, if the failure was there. */
     get #unbound(): Step | undefined {
       if (this.#bindsLate || this.#completed > this.#before.length) return undefined
       return this.#after[this.#packet.bound - this.#boundBefore - this.#before.length]
@@ -266,14 +272,14 @@ export function pipelinedQueryClass(Query: QueryClass): PipelinedQueryClass {
 }
 
 /**
- * Whether a text may have parameters that it got no values for: PostgreSQL then has another error for it by the extended
- * protocol than by the simple one.
+ * Whether a text may have parameters without values. PostgreSQL's error for it differs between the extended
+ * and the simple protocol.
  */
 export function mayLackValues(query: PipelinedQuery): boolean {
   return !query.isExtended && /\$\d/.test(query.text)
 }
 
-/** The result of a statement that is not sent, as of one with this command tag. */
+/** Returns the result of a statement that is not sent, as if it had this command tag. */
 export function resultOf(statement: PipelinedQuery, tag: string): Result {
   const { _result } = statement as unknown as {
     _result: Result & { addCommandComplete(message: object): void }

@@ -2,17 +2,20 @@ import type { Companions } from "./pipelined-query"
 import type { Step } from "./protocol"
 import { transactionStart } from "./transaction-start"
 
-/** How a statement is sent. */
+/** Options for sending a statement. */
 export interface Sending extends Companions {
-  /** Whether it is certain to be one statement; with companions it has to be. */
+  /** Whether it is certain to be one statement, as it must be with companions. */
   readonly isOne?: boolean
 }
 
-/** The start of a transaction that has begun for the caller, but not yet for the server: it shares a round trip with what is sent next. */
+/**
+ * The start of a transaction that has begun for the caller, but not yet for the server. It shares a round
+ * trip with the next statement.
+ */
 export class PostponedStart {
   readonly #stepOf: (text: string) => Step
   #postponed: Step | undefined
-  /** The start that is sent with the statement that runs. */
+  /** The start that is sent with the running statement. */
   #starting: Step | undefined
 
   /** `stepOf` makes a step for a text. */
@@ -24,7 +27,10 @@ export class PostponedStart {
     return this.#postponed !== undefined
   }
 
-  /** Postpones a text that starts a transaction, or sets up one not started yet; returns its command tag, or undefined for another text. */
+  /**
+   * Postpones a text that starts a transaction, or sets the modes of one that has not started yet. Returns
+   * its command tag; undefined for any other text.
+   */
   postpone(text: string): string | undefined {
     const start = transactionStart(text, this.isPending)
     if (!start) return undefined
@@ -32,19 +38,19 @@ export class PostponedStart {
     return start.tag
   }
 
-  /** Forgets it; returns what it was. */
+  /** Removes the postponed start and returns it. */
   take(): Step | undefined {
     const postponed = this.#postponed
     this.#postponed = undefined
     return postponed
   }
 
-  /** Whether it cannot share a round trip with what is sent. */
+  /** Whether it cannot share a round trip with this statement. */
   isApartFrom(sending: Sending): boolean {
     return this.isPending && !sending.isOne && !isAccompanied(sending)
   }
 
-  /** The companions of a statement, with the postponed start before them. */
+  /** Returns the companions of a statement, with the postponed start before them. */
   with(sending: Sending): Companions | undefined {
     const postponed = this.take()
     this.#starting = postponed
@@ -52,13 +58,16 @@ export class PostponedStart {
     return { ...sending, before: [postponed, ...(sending.before ?? [])] }
   }
 
-  /** Takes note that pg has refused a statement: the transaction that it was to start begins with the next. */
+  /**
+   * Postpones the start again if pg has rejected its statement: the transaction then begins with the next
+   * one.
+   */
   notSent(start: Step | undefined): void {
     if (start && start === this.#starting) this.#postponed = start
   }
 }
 
-/** Whether a statement is to be sent by the extended protocol, even with no companions. */
+/** Whether a statement uses the extended protocol, even with empty companions. */
 function isAccompanied({ before, after, as }: Companions): boolean {
   return before !== undefined || after !== undefined || as !== undefined
 }

@@ -1,23 +1,23 @@
 import type { EventEmitter } from "node:events"
 import type { QueryConfig, QueryResult } from "pg"
 
-/** The letter that PostgreSQL sends with every ReadyForQuery: idle, in a transaction, in a failed transaction. */
+/** The letter in every ReadyForQuery of PostgreSQL: idle, in a transaction, in a failed transaction. */
 export type TransactionStatus = "I" | "T" | "E"
 
-/** One statement with its values, to be sent along with another. */
+/** A statement with its values, to be sent along with another. */
 export interface Step {
-  /** The name under which the session keeps it prepared; without one it is parsed each time. */
+  /** Name under which the session keeps it prepared. Without a name, it is parsed each time. */
   readonly name?: string
   readonly text: string
   readonly values: readonly (string | boolean | number | null)[]
-  /** Told when it returns a row. */
+  /** Called when it returns a row. */
   readonly called?: () => void
 }
 
-/** What a session keeps prepared of the steps: their texts by name. */
+/** The steps that a session keeps prepared: their texts by name. */
 export type PreparedStatements = Map<string, string>
 
-/** As much of pg's protocol connection as this layer speaks to (pg 8.11 to 8.23, `lib/connection.js`). */
+/** The part of pg's protocol connection that this layer uses (pg 8.11 to 8.23, `lib/connection.js`). */
 export interface ProtocolConnection extends EventEmitter {
   /** Sends a simple query. */
   query(text: string): void
@@ -33,24 +33,24 @@ export interface ProtocolConnection extends EventEmitter {
     destroy(error?: Error): void
   }
   sync(): void
-  /** The statements that were sent under a name, and not answered yet; pg 8.16 and later. */
+  /** Statements that were sent under a name and not answered yet; pg 8.16 and later. */
   readonly submittedNamedStatements?: Record<string, string>
 }
 
-/** As much of a `pg` client as this layer uses. */
+/** The part of a `pg` client that this layer uses. */
 export interface WireClient extends EventEmitter {
   readonly connection: ProtocolConnection
-  /** The process id of the backend. */
+  /** Process id of the backend. */
   readonly processID?: number | null
-  /** Whether the server has answered all that was sent. */
+  /** Whether the server has answered everything that was sent. */
   readonly readyForQuery: boolean
-  /** The status that the server has told last; null before the first. Older pg 8 do not tell. */
+  /** Returns the server's last status; null before the first. Older releases of pg 8 lack this method. */
   getTransactionStatus?(): TransactionStatus | null
   query(query: object | string, values?: unknown, callback?: unknown): unknown
 }
 
 /**
- * A query object of the caller's (pg-cursor, pg-query-stream, pg-copy-streams, pg's own `Query`), as pg's client
+ * A caller's submittable (pg-cursor, pg-query-stream, pg-copy-streams, pg's own `Query`), as pg's client
  * drives it.
  */
 export interface ForeignQuery {
@@ -66,20 +66,20 @@ export interface ForeignQuery {
   handleError(error: Error, connection: ProtocolConnection): void
 }
 
-/** What callers give to `client.query()` for a statement of their own. */
+/** A caller's statement, as given to `client.query()`. */
 export type Statement = string | QueryConfig
 
 /** One result, or several for a text of several statements. */
 export type Result = QueryResult | QueryResult[]
 
-/** One column, as the server describes it. */
+/** A column, as the server describes it. */
 export interface Field {
   readonly name: string
   readonly dataTypeID: number
   readonly format: string
 }
 
-/** The parts of pg's `Result` that rows are made with. */
+/** The parts of pg's `Result` that build rows. */
 export interface RowResult {
   command: string | null
   fields: Field[]
@@ -89,7 +89,7 @@ export interface RowResult {
   addFields(fields: Field[]): void
 }
 
-/** The parts of pg's `Query` that PipelinedQuery builds on. */
+/** The parts of pg's `Query` on which PipelinedQuery builds. */
 export interface QueryLike extends EventEmitter {
   readonly _result: RowResult
   _accumulateRows: unknown
@@ -115,13 +115,13 @@ export interface QueryLike extends EventEmitter {
 /** The class `Query` of the `pg` that the DataSource uses. */
 export type QueryClass = new (statement: Statement, values?: unknown) => QueryLike
 
-/** A query object that tells its text, or a name that a text was parsed under. */
+/** A query object with its text, or a name under which a text was parsed. */
 export interface Named {
   readonly text?: string | undefined
   readonly name?: string | undefined
 }
 
-/** The text that a query object stands for, as far as it can be known. */
+/** Returns the text of a query object, as far as it can be known. */
 export function textOf({ text, name }: Named, connection: WireClient["connection"]): string | undefined {
   if (typeof text === "string") return text
   const { parsedStatements } = connection as { parsedStatements?: Record<string, string> }

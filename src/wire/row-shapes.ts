@@ -2,33 +2,36 @@ import type { Field, RowResult } from "./protocol"
 
 interface Shape {
   readonly names: readonly string[]
-  /** What pg copies for each row. */
+  /** The object that pg copies for each row. */
   readonly emptyRow: object
 }
 
-/** More texts than this are those of an application that never repeats any. */
+/** Maximum number of remembered texts. An application with more never repeats any. */
 const maxTexts = 500
-/** Longer texts, and those with more columns, are seldom repeated, and would be kept in memory. */
+/**
+ * Maximum length of a remembered text, and number of its columns. Beyond these, repetition is rare, and they
+ * would stay in memory.
+ */
 const maxTextLength = 10_000
 const maxColumns = 200
 
 /**
- * What rows look like, by the text that returned them. pg works it out for each query anew, which takes longer than all
- * that this package does for one.
+ * Remembers the shape of rows by the text that returned them. pg determines it anew for each query, which
+ * takes longer than all other work of this package for one.
  */
 export class RowShapes {
   readonly #shapes = new Map<string, Shape>()
 
   /**
-   * Prepares a result for rows with these fields, as its own `addFields` does (pg 8.11 to 8.23, `lib/result.js`); returns
-   * whether they are known.
+   * Prepares a result for rows with these fields, like its own `addFields` (pg 8.11 to 8.23,
+   * `lib/result.js`). Returns whether the shape is known.
    */
   describe(result: RowResult, fields: Field[], text: string): boolean {
     const types = result._types
     const known = this.#shapes.get(text)
     if (!known || !types || !isOf(known, fields)) return false
     result.fields = fields
-    // How a value is read may be set anew at any time.
+    // Parsers may be replaced at any time.
     result._parsers = fields.map(({ dataTypeID, format }) =>
       types.getTypeParser(dataTypeID, format || "text"),
     )
@@ -36,7 +39,10 @@ export class RowShapes {
     return true
   }
 
-  /** Has pg prepare a result for rows with these fields, and remembers it, unless somebody has taught pg other names. */
+  /**
+   * Lets pg prepare a result for rows with these fields, and remembers the shape, unless pg was patched to
+   * use other names.
+   */
   learn(result: RowResult, fields: readonly Field[], text: string, prepare: () => void): void {
     const names = fields.map(({ name }) => name)
     prepare()
@@ -44,7 +50,8 @@ export class RowShapes {
     if (!emptyRow || text.length > maxTextLength || names.length > maxColumns) return
     if (!isOf({ names, emptyRow }, result.fields)) return
     if (this.#shapes.size >= maxTexts) this.#shapes.clear()
-    // Copied, for a part of a long string keeps all of it in memory; frozen, for every result shows it.
+    // Copied, because a slice of a long string keeps all of it in memory; frozen, because every result
+    // exposes it.
     this.#shapes.set(Buffer.from(text).toString(), { names, emptyRow: Object.freeze(emptyRow) })
   }
 }

@@ -1,24 +1,27 @@
 import type { ProtocolConnection } from "./protocol"
 
-/** The methods by which a statement gets to the server; none is run without one of them. */
+/** The methods by which a statement reaches the server. No statement runs without one of them. */
 export type Passage = Pick<ProtocolConnection, (typeof methods)[number]>
 
 const methods = ["query", "parse", "bind"] as const
-/** What tracing sends for itself: one SET, which can call no function, and changes nothing but the session. */
+/**
+ * The statement that tracing sends for itself: one SET, which cannot call a function and changes only the
+ * session.
+ */
 const setting = /^\s*set\s[^;]*$/i
 
 /**
- * Lets nothing be sent over a connection but by who has its `passage`: what reaches pg's client past this package, as a
- * clone that tracing has made of a query object, is not fenced.
+ * Blocks everything that is sent over a connection other than through its `passage`. A statement that reaches
+ * pg's client past this package, such as tracing's clone of a query object, is not fenced.
  */
 export class Seal {
-  /** The methods as they were. */
+  /** The original methods. */
   readonly passage: Passage
   readonly #connection: ProtocolConnection
   readonly #intruded: (text: string | undefined) => void
   readonly #own: [name: string, descriptor: PropertyDescriptor | undefined][] = []
 
-  /** `intruded` is called with the text of what was not sent, if that is known, and is to end the connection. */
+  /** `intruded` is called with the text that was not sent, if known, and must end the connection. */
   constructor(connection: ProtocolConnection, intruded: (text: string | undefined) => void) {
     const { query, parse, bind } = connection
     this.passage = { query, parse, bind }
@@ -26,7 +29,7 @@ export class Seal {
     this.#intruded = intruded
   }
 
-  /** Seals the connection; what was asked for before is to be done. */
+  /** Seals the connection. Everything requested before must be done. */
   close(): void {
     const { query } = this.passage
     this.#replace("query", (text: string) => {
@@ -37,7 +40,7 @@ export class Seal {
     this.#replace("bind", () => this.#intruded(undefined))
   }
 
-  /** Leaves the connection as it was. */
+  /** Restores the connection. */
   dispose(): void {
     for (const [name, descriptor] of this.#own.splice(0)) {
       if (descriptor) Object.defineProperty(this.#connection, name, descriptor)

@@ -1,6 +1,9 @@
 import type { TransactionStatus, WireClient } from "./protocol"
 
-/** What the server has said of a connection: its transaction status, and whether it is ready for the next statement. */
+/**
+ * The server's last report on a connection: its transaction status, and whether it is ready for the next
+ * statement.
+ */
 export class ServerStatus {
   readonly #raw: WireClient
   readonly #events: { readonly unasked: () => void; readonly bound: () => void }
@@ -8,7 +11,7 @@ export class ServerStatus {
   #isKnown: boolean
   #isEnded = false
   readonly #onReady = ({ status }: { status: TransactionStatus }) => {
-    // Nobody asked for this: what belongs to what is not certain any more.
+    // An unrequested answer: answers can no longer be matched to requests.
     if (this.#raw.readyForQuery) this.#events.unasked()
     this.#status = status
   }
@@ -16,8 +19,8 @@ export class ServerStatus {
   readonly #onEnd = () => (this.#isEnded = true)
 
   /**
-   * `isNew` if nobody has had the connection before. `unasked` is called for an answer that nobody has asked for, `bound` for each
-   * statement that was bound.
+   * `isNew` tells that the connection was not used before. `unasked` is called for an unrequested answer,
+   * `bound` for each statement that was bound.
    */
   constructor(
     raw: WireClient,
@@ -29,43 +32,43 @@ export class ServerStatus {
     const told = raw.getTransactionStatus?.()
     this.#status = told ?? "I"
     this.#isKnown = raw.readyForQuery ? Boolean(told) : isNew && !told
-    // Before pg's own listener, which calls back and may at once ask for the next statement.
+    // Before pg's own listener, which calls back and may request the next statement at once.
     raw.connection.prependListener("readyForQuery", this.#onReady)
     raw.connection.on("bindComplete", this.#onBound)
     raw.once("end", this.#onEnd)
   }
 
-  /** The transaction status, as the server has it. */
+  /** The transaction status on the server. */
   get current(): TransactionStatus {
     return this.#status
   }
 
-  /** Whether that is what the server has said, and nothing is under way that was sent past this package. */
+  /** Whether the server has reported that status, and no statement sent past this package is in progress. */
   get isKnown(): boolean {
     return this.#isKnown
   }
 
-  /** Whether the server will answer no more. */
+  /** Whether the server will send no further answers. */
   get isEnded(): boolean {
     return this.#isEnded
   }
 
-  /** Whether the server has answered all that was sent, or will never. */
+  /** Whether the server has answered everything that was sent, or never will. */
   get isReady(): boolean {
     return this.#raw.readyForQuery || this.#isEnded
   }
 
-  /** Takes note that the server has said the status. */
+  /** Records that the server has reported the status. */
   known(): void {
     this.#isKnown = true
   }
 
-  /** Takes note that the connection is given up. */
+  /** Records that the connection is given up. */
   ended(): void {
     this.#isEnded = true
   }
 
-  /** Resolves when the server has answered all that was sent, or will never. */
+  /** Resolves when the server has answered everything that was sent, or never will. */
   async ready(): Promise<void> {
     const { connection } = this.#raw
     while (!this.isReady) {
@@ -81,7 +84,7 @@ export class ServerStatus {
     }
   }
 
-  /** Leaves no listener on the client. */
+  /** Removes all listeners from the client. */
   dispose(): void {
     this.#raw.connection.removeListener("readyForQuery", this.#onReady)
     this.#raw.connection.removeListener("bindComplete", this.#onBound)

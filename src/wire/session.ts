@@ -20,22 +20,22 @@ import { ServerStatus } from "./server-status"
 import { Submissions } from "./submissions"
 import { Turns } from "./turns"
 
-/** What a session needs of its owner. */
+/** The parts of its owner that a session needs. */
 export interface SessionOwner {
   /** Whether steps may be kept prepared. */
   readonly isPrepared: boolean
-  /** Called when the server is ready after each turn; what it returns is waited for before the next. */
+  /** Called when the server is ready after each turn. The next turn waits for the promise it returns. */
   settle(): Promise<void> | undefined
 }
 
 type Failed = (error: unknown) => Promise<Result>
 
-/** How long the name of a prepared statement may be. */
+/** Maximum length of a prepared statement's name. */
 const maxNameLength = 63
 
 /**
- * One physical connection: its turns, its transaction status, and what is sent over it. A transaction's start is
- * postponed until its first statement, and shares a round trip with that.
+ * One physical connection: its turns, its transaction status, and the messages sent over it. The start of a
+ * transaction is postponed until its first statement, and shares a round trip with it.
  */
 export class Session {
   readonly #raw: WireClient
@@ -51,7 +51,7 @@ export class Session {
   readonly #start = new PostponedStart((text) => this.step(text))
   readonly #fixed = new Map<string, Step>()
 
-  /** `isNew` says that nobody has had the connection before. */
+  /** `isNew` tells that the connection was not used before. */
   constructor(raw: WireClient, PipelinedQuery: PipelinedQueryClass, owner: SessionOwner, isNew: boolean) {
     this.#raw = raw
     this.#server = new ServerStatus(raw, isNew, {
@@ -88,7 +88,7 @@ export class Session {
     })
   }
 
-  /** pg's own `query`, past all that this package does. */
+  /** pg's own `query`, past everything that this package does. */
   get rawQuery(): WireClient["query"] {
     return this.#query
   }
@@ -98,27 +98,30 @@ export class Session {
     return this.#raw.connection
   }
 
-  /** Whether the server will answer no more. */
+  /** Whether the server will send no further answers. */
   get isEnded(): boolean {
     return this.#server.isEnded
   }
 
-  /** Whether this is the status, as the caller sees it: a postponed start has started. It is known in each turn. */
+  /**
+   * Whether the caller sees this status: a postponed start counts as started. The status is known in each
+   * turn.
+   */
   is(status: TransactionStatus): boolean {
     return this.#server.isKnown && status === (this.#start.isPending ? "T" : this.#server.current)
   }
 
-  /** Whether a query object of the caller runs, which may not end before the caller has it end. */
+  /** Whether a submittable of the caller runs. It may not end before the caller ends it. */
   get isForeignActive(): boolean {
     return this.#foreign.isActive
   }
 
-  /** Whether that is about to end: it waits for the server's last answer. */
+  /** Whether that submittable is about to end: it waits for the server's last answer. */
   get isForeignEnding(): boolean {
     return this.#foreign.isEnding
   }
 
-  /** Whether pg has given up waiting for an answer (`query_timeout`) that has not come yet. */
+  /** Whether pg has stopped waiting for an answer (`query_timeout`) that has not come yet. */
   get isGivenUp(): boolean {
     return this.#submissions.isGivenUp
   }
@@ -128,57 +131,65 @@ export class Session {
     return this.#turns.isBusy
   }
 
-  /** A statement of the caller, fixed as it is now. */
+  /** Makes a statement of the caller, fixed in its present form. */
   statement(statement: Statement, values?: unknown): PipelinedQuery {
     return new this.#PipelinedQuery(this.#packet, statement, values)
   }
 
-  /** The text that a query object stands for, as far as it can be known; a name stands for what was parsed under it. */
+  /**
+   * Returns the text of a query object, as far as it can be known. A name stands for the text parsed under
+   * it.
+   */
   textOf(query: Named): string | undefined {
     return textOf(query, this.connection)
   }
 
-  /** Ends the connection at once, with an error for what runs; PostgreSQL gives back what its session held. */
+  /**
+   * Ends the connection at once, with an error for whatever runs. PostgreSQL releases what its session held.
+   */
   destroy(error?: Error): void {
     this.#server.ended()
     this.connection.stream.destroy(error)
   }
 
-  /** Leaves no listener on the client. */
+  /** Removes all listeners from the client. */
   dispose(): void {
     this.#server.dispose()
     this.#seal.dispose()
   }
 
   /**
-   * Runs the work when all that was asked for before is done, at once if nothing is; what comes after waits until the
-   * server is ready, and the owner has settled.
+   * Runs the work after everything requested before; at once if there is nothing. Later work waits until the
+   * server is ready and the owner has settled.
    */
   inTurn<T>(work: () => Promise<T>): Promise<T> {
     return this.#turns.run(work)
   }
 
-  /** Resolves when the server has answered all that was sent, or will never. */
+  /** Resolves when the server has answered everything that was sent, or never will. */
   ready(): Promise<void> {
     return this.#server.ready()
   }
 
-  /** Postpones a text that starts a transaction, or sets up one not started yet; undefined if it is no such text. */
+  /**
+   * Postpones a text that starts a transaction, or sets the modes of one that has not started yet; undefined
+   * for any other text.
+   */
   postpone(text: string): Result | undefined {
     if (!this.#start.isPending && this.#server.current !== "I") return undefined
     const tag = this.#start.postpone(text)
     return tag === undefined ? undefined : resultOf(this.statement(""), tag)
   }
 
-  /** Ends a transaction that the server has not heard of; undefined if it has. */
+  /** Ends a transaction that the server does not know of; undefined if it does. */
   forget(tag: "COMMIT" | "ROLLBACK"): Result | undefined {
     return this.#start.take() ? resultOf(this.statement(""), tag) : undefined
   }
 
   /**
-   * Sends a statement; with companions, and with the postponed start of a transaction if it is certain to be one statement
-   * (`isOne`), in one round trip. What the server, or pg, has against it goes to `failed`, with a stack that leads to the
-   * caller; the query's `failure` tells where.
+   * Sends a statement in one round trip with its companions and, if it is certain to be one statement
+   * (`isOne`), with the postponed start of a transaction. Errors of the server or of pg go to `failed`, with
+   * a stack that leads to the caller. The query's `failure` tells which part failed.
    */
   send(query: PipelinedQuery, sending: Sending = {}, failed: Failed = rethrow): Promise<Result> {
     if (this.#start.isApartFrom(sending)) {
@@ -189,7 +200,10 @@ export class Session {
       .catch((error) => failed(atCaller(error)))
   }
 
-  /** As `send`, for the last statement of a turn; if it is the first, too, it saves a promise. */
+  /**
+   * Does the same as `send()` for the last statement of a turn. If it is also the first, this saves a
+   * promise.
+   */
   sendLast(query: PipelinedQuery, sending: Sending = {}, failed: Failed = rethrow): Promise<Result> {
     if (this.#start.isApartFrom(sending) || !this.#turns.leaveOpen()) return this.send(query, sending, failed)
     return this.#submissions
@@ -197,7 +211,7 @@ export class Session {
       .catch((error) => failed(atCaller(error)).then(this.#turns.done, this.#turns.failed))
   }
 
-  /** A step for a text without values, the same each time. */
+  /** Returns the step for a text without values, always the same one. */
   step(text: string): Step {
     const known = this.#fixed.get(text)
     if (known) return known
@@ -211,35 +225,35 @@ export class Session {
     return step
   }
 
-  /** Has all steps parsed anew: the session may have forgotten them. */
+  /** Makes all steps be parsed again, because the session may have forgotten them. */
   forgetPrepared(): void {
     this.#submissions.forgetPrepared()
   }
 
-  /** As `runAhead`, in the transaction that has begun for the caller. */
+  /** Does the same as `runAhead()`, in the transaction that has begun for the caller. */
   async run<Row>(step: Step): Promise<Row[]> {
     if (this.#start.isPending) await this.#startNow()
     return this.runAhead(step)
   }
 
   /**
-   * Sends one statement of ours, ahead of a postponed start: as the first query of the transaction it would have SET TRANSACTION
-   * come too late. Returns its rows, as `plainValues` reads them; they are to be text, for the application may have its own
-   * values sent in binary.
+   * Sends a statement of ours ahead of a postponed start: as the first query of the transaction, it would
+   * make SET TRANSACTION come too late. Returns its rows, parsed by `plainValues`. They must be text, because
+   * the application may receive its own values in binary.
    */
   async runAhead<Row>({ text, values }: Step): Promise<Row[]> {
     const query = { text, values: [...values], types: plainValues } as Statement
     return ((await this.sendAsIs(query)) as unknown as { rows: Row[] }).rows
   }
 
-  /** Sends a statement by itself, as it is given. */
+  /** Sends a statement alone, as it is given. */
   sendAsIs(statement: Statement, values?: unknown): Promise<Result> {
     return this.#submissions
       .submit(this.statement(statement, values), undefined, resolved)
       .catch((error) => rethrow(atCaller(error)))
   }
 
-  /** Hands a query object of the caller to pg; resolves when the server is done with it. */
+  /** Hands a caller's submittable to pg; resolves when the server has finished it. */
   async submit(query: ForeignQuery, escort: Escort): Promise<void> {
     if (this.#start.isPending) await this.#startNow()
     await this.#foreign.run(query, escort)
@@ -254,7 +268,10 @@ export class Session {
     await this.ready()
   }
 
-  /** The server says what the status is with each answer, also to nothing, also in a failed transaction. */
+  /**
+   * Sends an empty statement, because the server reports the status with each answer, even in a failed
+   * transaction.
+   */
   async #askStatus(): Promise<void> {
     await this.run({ text: "", values: [] })
     await this.ready()
@@ -262,7 +279,7 @@ export class Session {
     this.#seal.close()
   }
 
-  /** Starts the postponed transaction by itself, before something that cannot share a round trip. */
+  /** Starts the postponed transaction separately, before a statement that cannot share a round trip. */
   async #startNow(): Promise<void> {
     const { text } = this.#start.take() as Step
     await this.sendAsIs(text)
@@ -278,7 +295,7 @@ function rethrow(error: unknown): Promise<never> {
   return Promise.reject(error)
 }
 
-/** The error that the server, or pg, had; with a stack that leads to the caller, as pg makes it. */
+/** Returns the error of the server or of pg, with a stack that leads to the caller, as pg makes it. */
 function atCaller(error: unknown): unknown {
   if (error instanceof Error) Error.captureStackTrace(error)
   return error

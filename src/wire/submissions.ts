@@ -4,10 +4,10 @@ import type { PostponedStart } from "./postponed-start"
 import type { PreparedStatements, Result, WireClient } from "./protocol"
 import type { ServerStatus } from "./server-status"
 
-/** PostgreSQL's code for a prepared statement that is not there. */
+/** SQLSTATE for a prepared statement that does not exist. */
 const forgotten = "26000"
 
-/** What submitting a statement takes. */
+/** The parts needed to submit a statement. */
 export interface SubmissionParts {
   /** pg's own `query`. */
   readonly query: WireClient["query"]
@@ -15,43 +15,43 @@ export interface SubmissionParts {
   readonly start: PostponedStart
   /** Rolls back, if there is anything to roll back. */
   rollBack(): Promise<void>
-  /** Ends the connection at once, with an error for what runs. */
+  /** Ends the connection at once, with an error for whatever runs. */
   destroy(error: Error): void
 }
 
-/** Hands a result on; it may end the turn. */
+/** Delivers a result, and may end the turn. */
 export type Done = (result: Result) => Result | Promise<Result>
 
-/** Hands statements to pg, one at a time, and finds out what became of them. */
+/** Hands statements to pg one at a time, and determines their outcome. */
 export class Submissions {
   readonly #parts: SubmissionParts
   readonly #prepared: PreparedStatements = new Map()
   #isGivenUp = false
-  /** The reason why the connection was closed, if it was for what reached pg past this package. */
+  /** The reason for closing the connection, if a statement reached pg past this package. */
   #intrusion: Error | undefined
-  /** Has the query that runs fail. */
+  /** Makes the running query fail. */
   #fail: ((error: Error) => void) | undefined
 
   constructor(parts: SubmissionParts) {
     this.#parts = parts
   }
 
-  /** Whether pg has given up waiting for an answer (`query_timeout`) that has not come yet. */
+  /** Whether pg has stopped waiting for an answer (`query_timeout`) that has not come yet. */
   get isGivenUp(): boolean {
     return this.#isGivenUp && !this.#parts.server.isReady
   }
 
-  /** The reason why the connection was closed, if it was for what reached pg past this package. */
+  /** The reason for closing the connection, if a statement reached pg past this package. */
   get intrusion(): Error | undefined {
     return this.#intrusion
   }
 
-  /** Has all steps parsed anew: the session may have forgotten them. */
+  /** Makes all steps be parsed again, because the session may have forgotten them. */
   forgetPrepared(): void {
     this.#prepared.clear()
   }
 
-  /** Sends a statement with its companions; resolves with what `done` makes of the result. */
+  /** Sends a statement with its companions; resolves with the outcome of `done` for the result. */
   submit(query: PipelinedQuery, companions: Companions | undefined, done: Done): Promise<Result> {
     const { server, start } = this.#parts
     const wasIdle = server.current === "I"
@@ -71,7 +71,10 @@ export class Submissions {
     })
   }
 
-  /** Closes the connection for what reached pg past this package, or did not reach it: what runs fails of it. */
+  /**
+   * Closes the connection because a statement reached pg past this package, or did not reach it. The running
+   * query fails with this error.
+   */
   intruded(error: Error): Error {
     this.#intrusion = error
     this.#parts.destroy(error)
@@ -79,7 +82,10 @@ export class Submissions {
     return error
   }
 
-  /** A step was not prepared any more, in what began outside a transaction: nothing has happened. */
+  /**
+   * Submits a statement again when a step was no longer prepared. It began outside a transaction, so nothing
+   * has happened.
+   */
   async #submitAnew(query: PipelinedQuery, companions: Companions | undefined, done: Done): Promise<Result> {
     this.#prepared.clear()
     await this.#parts.rollBack()

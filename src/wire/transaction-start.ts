@@ -3,21 +3,23 @@ const modes = String.raw`${mode}(?:(?:\s*,\s*|\s+)${mode})*`
 const begin = new RegExp(String.raw`^\s*begin(?:\s+(?:work|transaction))?(?:\s+(${modes}))?\s*;?\s*$`, "i")
 const start = new RegExp(String.raw`^\s*start\s+transaction(?:\s+(${modes}))?\s*;?\s*$`, "i")
 const set = new RegExp(String.raw`^\s*set\s+transaction\s+(${modes})\s*;?\s*$`, "i")
-/** The longest text that these are tried on: they are short, and longer ones would take them long. */
+/**
+ * Maximum length of the texts to match. Those of interest are short, and matching longer ones would be slow.
+ */
 const maxLength = 200
 
-/** What a text asks for that does nothing but start a transaction, or set its modes. */
+/** The request of a text that only starts a transaction, or only sets its modes. */
 export interface TransactionStart {
   /** PostgreSQL's command tag. */
   readonly tag: "BEGIN" | "START TRANSACTION" | "SET"
-  /** The modes, as written; empty for the session's defaults. */
+  /** The modes as written; empty for the session's defaults. */
   readonly modes: string
 }
 
 /**
- * What a text asks for that does nothing but start a transaction, or (`hasStarted`) set the modes of one that has
- * started; undefined for all other texts. Such a text can be sent later than it was asked for: it cannot fail by itself,
- * and nobody sees a difference.
+ * Parses a text that only starts a transaction or, with `hasStarted`, only sets the modes of one that has
+ * started. Such a text can be sent later than requested: it cannot fail by itself, and the difference is not
+ * visible. Returns undefined for any other text.
  */
 export function transactionStart(text: string, hasStarted: boolean): TransactionStart | undefined {
   if (text.length > maxLength) return undefined

@@ -1,21 +1,24 @@
-/** What turns need of their session. */
+/** The parts of their session that turns need. */
 export interface TurnOwner {
-  /** Whether the server has answered all that was sent, or will never. */
+  /** Whether the server has answered everything that was sent, or never will. */
   readonly isReady: boolean
-  /** Resolves when it has. */
+  /** Resolves when `isReady` is true. */
   ready(): Promise<void>
-  /** Called when the server is ready after each turn; what it returns is waited for before the next. */
+  /** Called when the server is ready after each turn. The next turn waits for the promise it returns. */
   settle(): Promise<void> | undefined
-  /** Something to be done before a turn begins; nothing mostly. */
+  /** Called before a turn begins, which waits for the promise it returns; usually there is none. */
   before(): Promise<void> | undefined
 }
 
-/** Lets one call after the other use a connection: the next begins when the server is ready, and the owner has settled. */
+/**
+ * Lets one call after another use a connection. The next begins when the server is ready and the owner has
+ * settled.
+ */
 export class Turns {
   readonly #owner: TurnOwner
   readonly #waiting: (() => void)[] = []
   #isTaken = false
-  /** Whether a turn is just being begun: then it can be left to its one statement to end it. */
+  /** Whether a turn is just beginning: only then can its one statement be left to end it. */
   #isBeginning = false
   #endsItself = false
 
@@ -28,29 +31,32 @@ export class Turns {
     return this.#isTaken
   }
 
-  /** Runs the work when all that was asked for before is done, at once if nothing is. */
+  /** Runs the work after everything requested before; at once if there is nothing. */
   run<T>(work: () => Promise<T>): Promise<T> {
     if (this.#isTaken)
       return new Promise<void>((next) => this.#waiting.push(next)).then(() => this.#take(work))
     return this.#take(work)
   }
 
-  /** Leaves it to the caller to end this turn by `done` or `failed`, which saves a promise; returns false if it is too late for that. */
+  /**
+   * Leaves it to the caller to end this turn by `done` or `failed`, which saves a promise. Returns false if
+   * it is too late for that.
+   */
   leaveOpen(): boolean {
     this.#endsItself = this.#isBeginning
     return this.#isBeginning
   }
 
-  /** Ends the turn, and hands a result on. */
+  /** Ends the turn and passes on the result. */
   readonly done = <T>(value: T): T | Promise<T> => {
     const settled = this.#end()
-    // Whoever gives the connection back now is to give it back at once, for the next to find it.
+    // A caller that releases the connection now must do so at once, so that the next one finds it.
     return settled ? settled.then(() => value) : value
   }
 
-  /** Ends the turn, and throws the error. */
+  /** Ends the turn and throws the error. */
   readonly failed = (error: unknown): never => {
-    // Not kept back: the server may still be at work (query_timeout).
+    // Not awaited: the server may still be at work (query_timeout).
     void this.#end()
     throw error
   }
@@ -68,7 +74,7 @@ export class Turns {
     }
     this.#isBeginning = false
     if (this.#endsItself) return result
-    // In one chain, and not as a second reaction: V8 follows no more than one to tell the caller's stack.
+    // In one chain, not as a second reaction: V8 follows only one to build the caller's stack.
     return result.then(this.done, this.failed)
   }
 

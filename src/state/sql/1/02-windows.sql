@@ -1,4 +1,4 @@
--- Can be run again, to put back what was lost. The windows, and the changes that made them what they are.
+-- May be run again to recreate missing objects. The windows and their changes.
 
 create table if not exists {schema}.window (
   id text primary key,
@@ -41,7 +41,7 @@ create table if not exists {schema}.window (
   check (expires_at is not null or (lease, latest) is null)
 );
 comment on table {schema}.window is
-  'A row a window. The last by its place that is entering or standing, and has not expired, is in force. The id is the name of the call that made it; task names the during() that it was opened for, is_given_up says that the process of that will not come back; request is what was to be entered at starts_at, if it was announced; since is when the maintenance began, of which this window is a part, begun_at when this window did, entered_at when nothing of others was waited for any more; planned_at is when the maintainer expects to be done; windows with the same terms (the id of the first) are extended together; expires_at is when it ends by itself, lease names the process that has that put off by grace_ms as long as it lives, but not beyond latest; readers is how many connections of an instance others may use; replaces names the windows that are over when this one is entered; instance, host and pid tell the process that enters it, runs its task, or has announced it, is_awaited whether it waits for what was running, and deadline until when at most, where nobody can tell whether it lives.';
+  'One row for each window. In force is the one with the highest place that is entering or standing and has not expired. id is the name of the call that made it. task is the during() for which it was opened; is_given_up tells that the process of that task will not return. request is what to enter at starts_at, if the window was announced. since is the start of the maintenance to which it belongs, begun_at the start of this window, and entered_at the end of its drain. planned_at is when the maintainer expects to be done. Windows with the same terms (the id of the first one) are extended together. expires_at is when it ends by itself. lease names the process that renews it by grace_ms while it lives, but not beyond latest. readers is the number of connections of each instance that other users may use. replaces lists the windows that are over once this one is entered. instance, host and pid identify the process that enters it, runs its task, or has announced it. is_awaited tells whether that process waits for the drain; deadline limits the wait where instances are not known.';
 create unique index if not exists window_place on {schema}.window (place) where position <> 'over';
 create index if not exists window_ended on {schema}.window (ended_at, place) where position = 'over';
 create index if not exists window_task on {schema}.window (task) where task is not null;
@@ -61,6 +61,6 @@ create table if not exists {schema}.change (
   application text not null default current_setting('application_name')
 );
 comment on table {schema}.change is
-  'The changes of windows: of which (the last that is in force, if of several), as what, by whom, from which instance and process (those of the session, if it is none), and the epoch that each made (null if it made none). Who has not heard the answer to a change asks again by its name, and it is not made twice; a change that was given up is of the kind "void", and is not made any more.';
+  'The changes of windows. window_id is the window that changed; of several, the last one in force. kind is what happened. made_by is the user; instance, host and pid identify the process, or the session if it is not an instance. epoch is the epoch that the change made, or null. A caller that received no answer asks again by name, and the change is not made twice. A change that was given up has the kind "void" and is no longer made.';
 create index if not exists change_at on {schema}.change (at);
 create index if not exists change_window on {schema}.change (window_id);

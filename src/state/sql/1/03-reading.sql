@@ -1,30 +1,31 @@
--- Can be run again, to put back what was lost. How the state is read, and what is said of it.
+-- May be run again to recreate missing objects. Reading the state, and refusing.
 
 create or replace function {schema}.unix_ms(at timestamptz) returns bigint
   language sql immutable
   set search_path = pg_catalog, pg_temp
   return floor(extract(epoch from at) * 1000)::bigint;
 comment on function {schema}.unix_ms is
-  'A time in milliseconds since 1970, as processes are told it: how a timestamp is written depends on the DateStyle and TimeZone of the session.';
+  'Converts a time to milliseconds since 1970. The notation of a timestamp depends on the DateStyle and TimeZone of the session.';
 
 create or replace function {schema}.from_unix_ms(ms double precision) returns timestamptz
   language sql immutable
   set search_path = pg_catalog, pg_temp
   return to_timestamp(ms / 1000);
-comment on function {schema}.from_unix_ms is 'The time so many milliseconds after 1970.';
+comment on function {schema}.from_unix_ms is 'Converts milliseconds since 1970 to a time.';
 
 create or replace function {schema}.in_force() returns {schema}.window
   language sql stable
   set search_path = pg_catalog, pg_temp
-  -- By the index of those that are not over; without statistics, as on a new table, PostgreSQL would read through all.
+  -- Forces the index of windows that are not over. Without statistics, as on a new table, PostgreSQL would
+  -- scan the whole table.
   set enable_seqscan = off
   begin atomic
-    -- Not "w.*", which would be the columns of today for ever.
+    -- Not "w.*", which would be fixed to the present columns.
     select w from {schema}.window w
     where w.position in ('entering', 'standing') and (w.expires_at is null or w.expires_at > clock_timestamp())
     order by w.place desc limit 1;
   end;
-comment on function {schema}.in_force is 'The window that is in force; null if none is.';
+comment on function {schema}.in_force is 'Returns the window in force; null if there is none.';
 
 create or replace function {schema}.state_in(state {schema}.state, found {schema}.window) returns {schema}.state
   language plpgsql immutable
@@ -45,7 +46,8 @@ begin
   state.window_id := found.id;
   return state;
 end $$;
-comment on function {schema}.state_in is 'The state when this window (null: none) is in force.';
+comment on function {schema}.state_in is
+  'Returns the state that this window in force implies; null stands for no window.';
 
 create or replace function {schema}.as_of_now(state {schema}.state) returns {schema}.state
   language plpgsql
@@ -60,7 +62,7 @@ begin
   return state;
 end $$;
 comment on function {schema}.as_of_now is
-  'A window that has expired is none, also while nobody has projected that yet: what it lay over is in force again. Raises MM009 for a state without a row.';
+  'Returns the state at this moment. A window that has expired is ignored even before that is projected, so the window below is in force again. Raises MM009 for a state without a row.';
 
 create or replace function {schema}.restriction_of(state {schema}.state, acting_user text, is_emergency boolean) returns text
   language sql immutable
@@ -77,7 +79,8 @@ create or replace function {schema}.latest_end_of(state {schema}.state) returns 
   language sql immutable
   set search_path = pg_catalog, pg_temp
   return case when (state).lease is null then (state).expires_at else (state).latest end;
-comment on function {schema}.latest_end_of is 'When the window ends by itself, however long a process lives that it is tied to.';
+comment on function {schema}.latest_end_of is
+  'Returns the time at which the window ends by itself, however long its process lives.';
 
 create or replace function {schema}.retry_after_ms(state {schema}.state) returns double precision
   language sql stable
@@ -86,7 +89,7 @@ create or replace function {schema}.retry_after_ms(state {schema}.state) returns
     {schema}.latest_end_of(state), case when (state).planned_at > clock_timestamp() then (state).planned_at end
   ) - clock_timestamp())::double precision * 1000;
 comment on function {schema}.retry_after_ms is
-  'In how many milliseconds the window ends by itself, or else, as long as that is not past, when the maintainer expects to be done; null if neither is known.';
+  'Returns the milliseconds until the window ends by itself, or else until its planned end if that is not past; null if neither is known.';
 
 create or replace function {schema}.refuse(state {schema}.state, cause text, more jsonb default '{}') returns void
   language plpgsql
@@ -127,7 +130,7 @@ begin
       else 'Try again when the maintenance is over.' end;
 end $$;
 comment on function {schema}.refuse is
-  'Raises the refusal: MM001 a write in concurrent mode, MM002 an access in exclusive mode, MM003 a change of mode by somebody else, MM004 a change of a window that is not there, MM005 a second task of the maintainer at once, MM006 a window that is gone, MM007 a start that is past, or too far, MM008 a window beside one that is announced.';
+  'Raises a refusal. MM001: a write in concurrent mode. MM002: any access in exclusive mode. MM003: a change of mode by another user. MM004: a change of a window that does not exist. MM005: a second task of the maintainer at once. MM006: a window that is gone. MM007: a start that is past or too far away. MM008: a window that conflicts with an announced one.';
 
 create or replace function {schema}.share_state() returns {schema}.state
   language plpgsql
@@ -136,8 +139,8 @@ as $$
 declare
   shared_state {schema}.state;
 begin
-  -- Shares of a row can follow one another without an end, and a switch would wait for ever. So a switch asks for this lock
-  -- first, and who shares the row comes after it.
+  -- Shared locks on a row can follow one another endlessly, and a switch would wait forever. So a switch
+  -- takes this lock first, and transactions that share the row queue behind it.
   if current_setting('transaction_isolation') not in ('repeatable read', 'serializable') then
     perform pg_advisory_xact_lock_shared({hold}::bigint);
   elsif not pg_try_advisory_xact_lock_shared({hold}::bigint) then
@@ -148,7 +151,7 @@ begin
   return shared_state;
 end $$;
 comment on function {schema}.share_state is
-  'The state, which nobody can change until the transaction ends; raises 40001 if it has changed, or is being changed, since a snapshot that is older than this statement. No window that is entering or standing changes without it.';
+  'Returns the state and prevents its change until the transaction ends. No window that is entering or standing changes without this lock. Raises 40001 if the state has changed, or is being changed, since a snapshot older than this statement.';
 
 create or replace function {schema}.current_state() returns {schema}.state
   language plpgsql
@@ -158,9 +161,9 @@ declare
   found_state {schema}.state;
 begin
   select * into found_state from {schema}.state;
-  -- A snapshot that is older than this statement may show a state that has changed since. If the stamp is another one,
-  -- locking the row makes PostgreSQL raise 40001 then, and the transaction is to be retried. A window that has expired may
-  -- just be being extended.
+  -- A snapshot older than this statement may show an outdated state. If the stamp differs, the row is locked:
+  -- PostgreSQL raises 40001 if the state has changed, and the transaction must be retried. A window that has
+  -- expired may be in the middle of an extension.
   if current_setting('transaction_isolation') in ('repeatable read', 'serializable')
       and found_state.stamp is distinct from pg_sequence_last_value('{schema}.stamp')
       or found_state.expires_at <= clock_timestamp() then
@@ -169,4 +172,4 @@ begin
   return {schema}.as_of_now(found_state);
 end $$;
 comment on function {schema}.current_state is
-  'The state as committed now, whatever the isolation level; 40001 if it changed since the snapshot was taken.';
+  'Returns the state as committed now, whatever the isolation level; raises 40001 if it changed since the snapshot was taken.';

@@ -1,4 +1,5 @@
--- Can be run again, to put back what was lost. The fence that every transaction passes last, and its like.
+-- May be run again to recreate missing objects. The fence, which every transaction passes last, and its
+-- variants.
 
 create or replace function {schema}.admit_reader(acting_user text, is_emergency boolean) returns void
   language plpgsql security definer
@@ -24,17 +25,18 @@ declare
   gate_epoch integer;
 begin
   if pg_current_xact_id_if_assigned() is null
-      -- A cursor WITH HOLD is run to its end by the COMMIT, after this, and READ ONLY does not keep it from all writing.
+      -- COMMIT runs a cursor WITH HOLD to its end after this check, and READ ONLY does not prevent all
+      -- writing.
       and not exists (select from pg_cursors where is_holdable and creation_time >= now()) then
-    -- Nothing was changed: only exclusive mode has something against that, and an old snapshot will do.
+    -- Nothing was changed: only exclusive mode refuses that, and an old snapshot is sufficient.
     perform {schema}.admit_reader(acting_user, is_emergency);
     return;
   end if;
   loop
-    -- The gate first, the state after it: a switch waits for whoever holds the gate of an earlier epoch.
+    -- The gate first, then the state: a switch waits for every holder of the gate of an earlier epoch.
     select s.epoch into gate_epoch from {schema}.state s
     where pg_advisory_xact_lock_shared({gate}, s.epoch)::text is not null;
-    -- As current_state(), which a call from here would make slower.
+    -- The same as current_state(), because a call would be slower.
     select * into state from {schema}.state;
     if current_setting('transaction_isolation') in ('repeatable read', 'serializable')
         and state.stamp is distinct from pg_sequence_last_value('{schema}.stamp')
@@ -49,7 +51,7 @@ begin
   end if;
 end $$;
 comment on function {schema}.fence is
-  'The last statement of every transaction: passes, holding the gate until the transaction ends, or raises the refusal.';
+  'Checks a transaction as its last statement. It passes and holds the gate until the transaction ends, or raises the refusal.';
 
 create or replace function {schema}.fence_to_prepare(acting_user text, is_emergency boolean) returns void
   language plpgsql security definer
@@ -57,7 +59,8 @@ create or replace function {schema}.fence_to_prepare(acting_user text, is_emerge
 as $$
 begin
   perform {schema}.fence(acting_user, is_emergency);
-  -- Prepared, it would keep the row of the state shared until somebody ends it, and nobody could change the mode.
+  -- A prepared transaction would keep the state's row shared until it is ended, and the mode could not be
+  -- changed.
   if exists (
     select from pg_locks
     where pid = pg_backend_pid() and locktype = 'advisory' and classid = 0 and objid = {hold} and objsubid = 1
@@ -66,7 +69,7 @@ begin
   end if;
 end $$;
 comment on function {schema}.fence_to_prepare is
-  'As fence(), before PREPARE TRANSACTION; raises 40001, too, if the transaction had to share the state to see it.';
+  'Does the same as fence() before PREPARE TRANSACTION. Also raises 40001 if the transaction had to share the state to read it.';
 
 create or replace function {schema}.hold(acting_user text, is_emergency boolean) returns integer
   language plpgsql security definer
@@ -96,7 +99,7 @@ begin
   return null;
 end $$;
 comment on function {schema}.hold is
-  'For statements that end a transaction themselves: keeps a session-level share of the gate, to be unlocked by the caller, also where this fails; null if the user may only read.';
+  'Takes a session-level share of the gate, for statements that end a transaction themselves; returns its epoch, or null if the user may only read. The caller must unlock it, even if this call fails.';
 
 create or replace function {schema}.admit(acting_user text, is_emergency boolean) returns void
   language plpgsql security definer
@@ -111,7 +114,8 @@ begin
     perform {schema}.refuse(state, 'access');
   end if;
 end $$;
-comment on function {schema}.admit is 'Raises the refusal of a user who is restricted, whether anything was changed or not.';
+comment on function {schema}.admit is
+  'Raises the refusal of a restricted user, whether or not anything was changed.';
 
 create or replace function {schema}.holders(current_epoch integer) returns setof integer
   language sql security definer
@@ -123,4 +127,4 @@ create or replace function {schema}.holders(current_epoch integer) returns setof
       and classid in ({gate}, {hold}) and objsubid = 2 and objid <> current_epoch::oid and granted;
   end;
 comment on function {schema}.holders is
-  'Backends (0: a prepared transaction) whose transaction passed the fence in another epoch and has not ended.';
+  'Returns the backends (0: a prepared transaction) whose transaction passed the fence in another epoch and has not ended.';

@@ -1,4 +1,4 @@
--- Can be run again, to put back what was lost. How changes are committed, and who runs the plugin.
+-- May be run again to recreate missing objects. Commit durability, and the instances.
 
 create or replace function {schema}.flush_on_commit() returns void
   language sql
@@ -8,7 +8,7 @@ create or replace function {schema}.flush_on_commit() returns void
     where current_setting('synchronous_commit') in ('off', 'local');
   end;
 comment on function {schema}.flush_on_commit is
-  'A change of mode must outlive a crash, also where the application commits asynchronously.';
+  'Makes the commit durable even if the application commits asynchronously: a change of mode must survive a crash.';
 
 create or replace function {schema}.await_no_standby() returns void
   language sql
@@ -17,7 +17,7 @@ create or replace function {schema}.await_no_standby() returns void
     select set_config('synchronous_commit', 'local', true);
   end;
 comment on function {schema}.await_no_standby is
-  'Has the commit be durable here, and not wait for a synchronous standby: for what nobody is promised, and what is done again if a failover loses it. While a standby is missing, it would never be done, and what waits for that would not either.';
+  'Makes the commit durable here without waiting for a synchronous standby. It is for changes that are promised to no caller, and that are made again if a failover loses them. While a standby is missing, a commit that waits for it would never end, nor would anything behind it.';
 
 create or replace function {schema}.wait_briefly() returns void
   language sql
@@ -26,13 +26,14 @@ create or replace function {schema}.wait_briefly() returns void
     select set_config('lock_timeout', '250', true);
   end;
 comment on function {schema}.wait_briefly is
-  'Has the transaction give up what it waits for longer (55P03): who asked can look who is in the way, and ask again.';
+  'Makes the transaction give up longer waits for a lock (55P03). The caller can then look for the blocker and retry.';
 
--- Not that of the table, which would be unlogged, too: PostgreSQL 18 has a bad magic number in those of a promoted standby.
+-- A separate sequence, because that of the table would be unlogged too: in PostgreSQL 18, such a sequence has
+-- a bad magic number after a standby is promoted.
 create sequence if not exists {schema}.instance_id as integer cycle;
 comment on sequence {schema}.instance_id is 'The ids of instances.';
 
--- Unlogged, for a crash ends them all, and they come again.
+-- Unlogged, because a crash ends all instances, and they register again.
 create unlogged table if not exists {schema}.instance (
   id integer primary key,
   host text not null,
@@ -48,7 +49,7 @@ create unlogged table if not exists {schema}.instance (
   backend integer not null default pg_backend_pid()
 );
 comment on table {schema}.instance is
-  'The processes in which the plugin is installed, each DataSource for itself, and what they told last: the state that they know, by its epoch, how often they have refused, and the backends of their pool, since when at the latest they are connected to each, and whether it acted for somebody whom that state does not restrict, and when they told that. One is live as long as its watch, the session of this backend, holds the lock of its id.';
+  'The instances, one for each DataSource in which the plugin is installed, with their last reports: the epoch of the state that they know, and the number of their refusals. pool lists the backends of the instance''s pool. connected is the latest possible start of each connection. unrestricted tells whether each acted for a user whom that state does not restrict. told_at is the time of the report. An instance is live as long as its watch, the session of this backend, holds the lock of its id.';
 
 create or replace function {schema}.live() returns setof integer
   language sql security definer
@@ -58,10 +59,10 @@ create or replace function {schema}.live() returns setof integer
     where locktype = 'advisory'
       and database = (select oid from pg_database where datname = current_database())
       and classid = {presence} and objsubid = 2 and granted
-      -- is_gone() takes a share for a moment.
+      -- is_gone() takes a shared lock for a moment.
       and mode = 'ExclusiveLock';
   end;
-comment on function {schema}.live is 'The ids of the instances whose watch is connected.';
+comment on function {schema}.live is 'Returns the ids of the instances whose watch is connected.';
 
 create or replace function {schema}.own_instance() returns {schema}.instance
   language sql stable
@@ -71,7 +72,7 @@ create or replace function {schema}.own_instance() returns {schema}.instance
     where i.id = nullif(current_setting('typeorm_maintenance.instance_{presence}', true), '')::integer and i.backend = pg_backend_pid();
   end;
 comment on function {schema}.own_instance is
-  'The instance of which this session is the watch; null if it is none. The setting alone could be made by anybody, and the number of a backend comes again.';
+  'Returns the instance whose watch this session is; null if it is none. The setting alone could be forged, and backend numbers are reused.';
 
 create or replace function {schema}.register(new_host text, new_pid integer, new_version text, known_epoch integer, entries text[] default '{}', former_id integer default null)
   returns integer
@@ -86,14 +87,15 @@ begin
     select id from {schema}.instance where id = former_id or id not in (select {schema}.live()) for update skip locked
   );
   insert into {schema}.instance (id, host, pid, version, epoch) values (new_id, new_host, new_pid, new_version, known_epoch);
-  -- Before anybody sees the row, so that nobody takes it for a dead one.
+  -- Before the row becomes visible, so that the instance is not taken for dead.
   perform pg_advisory_lock({presence}, new_id);
   perform set_config('typeorm_maintenance.instance_{presence}', new_id::text, false);
   update {schema}.window set instance = new_id, host = new_host, pid = new_pid
   where position <> 'over' and (id = any (entries) or task = any (entries));
   return new_id;
 end $$;
-comment on function {schema}.register is 'Makes the session the watch of an instance, until it ends; returns the id. entries are its calls that are entering a mode, and its tasks. former_id is what it was before: the server may not have noticed yet that this connection is gone.';
+comment on function {schema}.register is
+  'Makes the session the watch of an instance until it ends; returns the id. entries are its calls that are entering a mode, and its tasks. former_id is its previous id: the server may not have noticed yet that the old connection is gone.';
 
 create or replace function {schema}.acknowledge(
   own_id integer, known_epoch integer, refusal_count bigint,
@@ -114,16 +116,17 @@ begin
   return found;
 end $$;
 comment on function {schema}.acknowledge is
-  'Tells which state an instance knows, how often it has refused, and what its backends do; false if it is to register anew.';
+  'Records the state that an instance knows, the number of its refusals, and the work of its backends; returns false if it must register again.';
 
 create or replace function {schema}.ask() returns text
   language sql security definer
   set search_path = pg_catalog, pg_temp
   begin atomic
-    -- Not as a timestamp, which some settings of a session write so that it reads as another time.
+    -- Not as a timestamp, because with some session settings its text reads as another time.
     select extract(epoch from clock_timestamp())::text from (select pg_notify({channel}, 'tell')) as asked;
   end;
-comment on function {schema}.ask is 'Has the instances tell anew what their backends do; returns when they were asked.';
+comment on function {schema}.ask is
+  'Asks the instances to report the work of their backends again; returns the time of the request.';
 
 create or replace function {schema}.untold(asked_at text, known_epoch integer) returns bigint
   language sql security definer
@@ -131,7 +134,8 @@ create or replace function {schema}.untold(asked_at text, known_epoch integer) r
   begin atomic
     select count(*) from {schema}.instance where extract(epoch from told_at) < asked_at::numeric and epoch >= known_epoch and id in (select {schema}.live());
   end;
-comment on function {schema}.untold is 'How many live instances that know an epoch have told nothing since they were asked.';
+comment on function {schema}.untold is
+  'Returns the number of live instances that know an epoch and have not reported since they were asked.';
 
 create or replace function {schema}.backends()
   returns table (
@@ -146,7 +150,8 @@ create or replace function {schema}.backends()
     from {schema}.instance i, unnest(i.pool, i.connected, i.unrestricted) as p (pid, connected, is_unrestricted)
     where i.id in (select {schema}.live());
   end;
-comment on function {schema}.backends is 'The backends of the live instances, as they told last.';
+comment on function {schema}.backends is
+  'Returns the backends of the live instances, according to their last reports.';
 
 create or replace function {schema}.instances()
   returns table (id integer, host text, pid integer, version text, since timestamptz, epoch integer, refusals bigint)
@@ -158,22 +163,23 @@ create or replace function {schema}.instances()
     where i.id in (select {schema}.live())
     order by i.id;
   end;
-comment on function {schema}.instances is 'The live instances.';
+comment on function {schema}.instances is 'Returns the live instances.';
 
 create or replace function {schema}.is_live(instance_id integer) returns boolean
   language sql
   set search_path = pg_catalog, pg_temp
   return case
     when instance_id = ({schema}.own_instance()).id then true
-    -- Nobody has the lock. To look through all locks, as live() does, takes a hundred times as long.
+    -- No session holds the lock. Searching all locks, as live() does, takes a hundred times as long.
     when pg_try_advisory_lock_shared({presence}, instance_id) then not pg_advisory_unlock_shared({presence}, instance_id)
     else instance_id is not null
   end;
-comment on function {schema}.is_live is 'Whether the watch of an instance is connected; false for null. Not for a replica, which has no locks of theirs.';
+comment on function {schema}.is_live is
+  'Whether the watch of an instance is connected; false for null. Not usable on a replica, which has none of their locks.';
 
 create or replace function {schema}.is_gone(found {schema}.window) returns boolean
   language sql
   set search_path = pg_catalog, pg_temp
   return case when (found).instance is null or pg_is_in_recovery() then false else not {schema}.is_live((found).instance) end;
 comment on function {schema}.is_gone is
-  'Whether the process that enters a window, or runs its task, is gone, for ever or for a moment. Where instances are not known, nobody can tell, and it is not.';
+  'Whether the process that enters a window, or runs its task, is gone, permanently or briefly. False where instances are not known.';

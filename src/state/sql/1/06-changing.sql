@@ -1,4 +1,4 @@
--- Can be run again, to put back what was lost. What every change of a window is made of.
+-- May be run again to recreate missing objects. The parts of every change of a window.
 
 create or replace function {schema}.made(change_name text) returns boolean
   language sql stable
@@ -6,7 +6,7 @@ create or replace function {schema}.made(change_name text) returns boolean
   begin atomic
     select exists (select from {schema}.change where name = change_name);
   end;
-comment on function {schema}.made is 'Whether a change was made already, or is not to be made any more.';
+comment on function {schema}.made is 'Whether a change was already made, or was voided.';
 
 create or replace function {schema}.epoch_of(change_name text) returns integer
   language sql stable
@@ -14,7 +14,7 @@ create or replace function {schema}.epoch_of(change_name text) returns integer
   begin atomic
     select epoch from {schema}.change where name = change_name;
   end;
-comment on function {schema}.epoch_of is 'The epoch that a change has made.';
+comment on function {schema}.epoch_of is 'Returns the epoch that a change has made.';
 
 create or replace function {schema}.note_change(
   change_name text, change_kind text, of_window text default null, new_epoch integer default null,
@@ -30,7 +30,7 @@ create or replace function {schema}.note_change(
     from {schema}.own_instance() as w
     on conflict do nothing;
   end;
-comment on function {schema}.note_change is 'Says that a change was made, by whom, and from where.';
+comment on function {schema}.note_change is 'Records a change, with its user and origin.';
 
 create or replace function {schema}.project(change_name text default null, is_counted boolean default true) returns integer
   language plpgsql
@@ -53,12 +53,12 @@ begin
     window_id = current.window_id,
     made_by = case when is_counted then coalesce(change_name, gen_random_uuid()::text) else s.made_by end
   returning s.epoch into new_epoch;
-  -- If only windows have changed that are not in force, what is known of the mode goes on to be true.
+  -- If only windows that are not in force have changed, the known mode remains valid.
   perform pg_notify({channel}, case when is_counted then new_epoch::text else 'windows' end);
   return new_epoch;
 end $$;
 comment on function {schema}.project is
-  'Makes the window that is in force the state, under the next epoch, or, if only windows have changed that are not, the same; returns the epoch. After lock_state(), in the transaction of each change of windows that are entering or standing.';
+  'Projects the window in force to the state under the next epoch, or under the same one if only other windows have changed; returns the epoch. To be called after lock_state(), in the transaction of each change of windows that are entering or standing.';
 
 create or replace function {schema}.as_expired(ended {schema}.window) returns {schema}.window
   language plpgsql immutable
@@ -70,13 +70,14 @@ begin
   ended.ended_because := case when ended.lease is null or ended.expires_at >= ended.latest then 'expired' else 'lost' end;
   return ended;
 end $$;
-comment on function {schema}.as_expired is 'A window as it is when it has expired.';
+comment on function {schema}.as_expired is 'Returns a window as it is after its expiry.';
 
 create or replace function {schema}.end_expired(state {schema}.state) returns {schema}.state
   language plpgsql
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan
-  -- By the index of those that are not over; without statistics, as on a new table, PostgreSQL would read through all.
+  -- Forces the index of windows that are not over. Without statistics, as on a new table, PostgreSQL would
+  -- scan the whole table.
   set enable_seqscan = off
 as $$
 begin
@@ -91,7 +92,7 @@ begin
   return {schema}.as_of_now(state);
 end $$;
 comment on function {schema}.end_expired is
-  'Has the windows be over that have expired, and projects that; returns the state. As as_of_now(), for who holds the row.';
+  'Ends the windows that have expired and projects the result; returns the state. The counterpart of as_of_now() for holders of the row.';
 
 create or replace function {schema}.lock_state() returns {schema}.state
   language plpgsql
@@ -108,7 +109,7 @@ begin
   return {schema}.end_expired(state);
 end $$;
 comment on function {schema}.lock_state is
-  'The state as it is now, to be changed by who calls: nobody else can until the transaction ends. Windows that have expired are over then. Raises 55P03 if others hold it for long.';
+  'Locks the state for a change and returns it as of now: no other session can change it until the transaction ends. Ends the windows that have expired. Raises 55P03 if other sessions hold it for long.';
 
 create or replace function {schema}.assert_holds(state {schema}.state, acting_user text, is_emergency boolean) returns void
   language plpgsql
@@ -123,7 +124,8 @@ begin
     perform {schema}.refuse(state, 'stranger');
   end if;
 end $$;
-comment on function {schema}.assert_holds is 'Raises MM004 if no window is in force, MM003 if it is somebody else''s.';
+comment on function {schema}.assert_holds is
+  'Raises MM004 if no window is in force, MM003 if it is another user''s.';
 
 create or replace function {schema}.close(ids text[], because text, by_user text, at timestamptz default clock_timestamp())
   returns boolean
@@ -136,7 +138,8 @@ begin
   where position <> 'over' and id = any (ids);
   return found;
 end $$;
-comment on function {schema}.close is 'Has windows be over; returns whether there was one. To be projected.';
+comment on function {schema}.close is
+  'Ends windows; returns whether there was one. The result must be projected.';
 
 create or replace function {schema}.mend() returns void
   language plpgsql security definer
@@ -146,14 +149,15 @@ declare
   state {schema}.state;
 begin
   if exists (select from {schema}.state s where s.expires_at <= clock_timestamp()) then
-    -- Every commit shares the state until this is done, so that one could not get in between by trying.
+    -- Every commit shares the state until this is done, so merely trying to lock it might never succeed.
     perform {schema}.wait_briefly();
     perform pg_advisory_xact_lock({hold}::bigint);
   elsif not pg_try_advisory_xact_lock({hold}::bigint) then
-    -- A switch that is being made has set the stamp already, and not committed yet: it is waited for by looking again later.
+    -- A switch in progress has already set the stamp and has not committed yet. A later look will find it
+    -- committed.
     return;
   end if;
-  -- What it does follows from the rows and the clock, and is done again if it is lost.
+  -- The changes follow from the rows and the clock, and are made again if they are lost.
   perform {schema}.await_no_standby();
   select * into state from {schema}.state for update skip locked;
   if state.expires_at <= clock_timestamp() then
@@ -167,4 +171,4 @@ begin
   end if;
 end $$;
 comment on function {schema}.mend is
-  'Has a window be over that has expired; gives the state a new stamp, if it has lost its own. Does nothing while others hold the state; raises 55P03 if they hold it for long and it has expired.';
+  'Ends a window that has expired; gives the state a new stamp if its own was lost. Does nothing while other sessions hold the state. Raises 55P03 if they hold it for long and the window has expired.';

@@ -1,4 +1,5 @@
--- Can be run again, to put back what was lost. How a mode is entered: what was running is waited for.
+-- May be run again to recreate missing objects. Entering a mode, which includes waiting for in-flight
+-- transactions.
 
 create or replace function {schema}.check_duration(ms double precision) returns void
   language plpgsql immutable
@@ -9,20 +10,23 @@ begin
     raise exception using errcode = '22023', message = format('a window stands for 1000 ms to some 30 years, not for %s ms', ms);
   end if;
 end $$;
-comment on function {schema}.check_duration is 'Raises 22023 for a time that makes no sense for a window.';
+comment on function {schema}.check_duration is
+  'Raises 22023 for a duration that makes no sense for a window.';
 
 create or replace function {schema}.end_in(latest timestamptz, grace_ms double precision) returns timestamptz
   language sql
   set search_path = pg_catalog, pg_temp
   return least(latest, clock_timestamp() + grace_ms * interval '1 millisecond');
-comment on function {schema}.end_in is 'When a window ends by itself if nothing is heard of its process from now on.';
+comment on function {schema}.end_in is
+  'Returns the time at which a window ends by itself if its process sends no further sign of life.';
 
 create or replace function {schema}.facts_of(found {schema}.window) returns jsonb
   language sql stable
   set search_path = pg_catalog, pg_temp
   return jsonb_build_object('task_instance', (found).instance, 'task_host', (found).host, 'task_pid', (found).pid,
     'task_since', {schema}.unix_ms((found).begun_at), 'task_is_gone', {schema}.is_gone(found));
-comment on function {schema}.facts_of is 'Which process a task runs in, since when, and whether that is gone, for who is refused because of it.';
+comment on function {schema}.facts_of is
+  'Returns the process and start of a task, and whether the process is gone, for callers that are refused because of it.';
 
 create or replace function {schema}.without_gone(state {schema}.state, acting_user text, is_new_task boolean, within_task text)
   returns {schema}.state
@@ -33,7 +37,7 @@ declare
   found_window {schema}.window;
   has_ended boolean := false;
 begin
-  -- A task that goes on after all finds that it has ended. Others see none of the states between.
+  -- A task that resumes after all finds its window over. Other sessions see none of the intermediate states.
   loop
     found_window := {schema}.in_force();
     exit when found_window.task is null or found_window.task = within_task or found_window.maintainer <> acting_user
@@ -45,7 +49,7 @@ begin
   return case when has_ended then {schema}.state_in(state, found_window) else state end;
 end $$;
 comment on function {schema}.without_gone is
-  'Ends the windows of tasks of this user that were given up, or, if no task begins, whose process is gone; returns the state without them, to be projected.';
+  'Ends the windows of this user''s tasks that were given up or, if no task begins, whose process is gone. Returns the state without them, to be projected.';
 
 create or replace function {schema}.assert_one_task(acting_user text, within_task text) returns void
   language plpgsql
@@ -54,13 +58,13 @@ as $$
 declare
   last {schema}.window := {schema}.in_force();
 begin
-  -- Of two tasks of one user side by side, the first to end would end the other's window.
+  -- If two tasks of one user ran side by side, the first to end would end the other's window.
   if last.maintainer = acting_user and last.task is distinct from within_task and last.task is not null then
     perform {schema}.refuse({schema}.state_in(s, last), 'busy', {schema}.facts_of(last)) from {schema}.state s;
   end if;
 end $$;
 comment on function {schema}.assert_one_task is
-  'Raises MM005 if the window that is in force is that of a task of this user, other than the one that another is to begin within.';
+  'Raises MM005 if the window in force belongs to a task of this user, except the one within which another is to begin.';
 
 create or replace function {schema}.interrupt(entered_id text) returns void
   language sql
@@ -68,7 +72,8 @@ create or replace function {schema}.interrupt(entered_id text) returns void
   begin atomic
     update {schema}.window set is_awaited = false where id = entered_id and position = 'entering';
   end;
-comment on function {schema}.interrupt is 'Says that nobody waits any more for what was running when a window began.';
+comment on function {schema}.interrupt is
+  'Records that no process waits for the drain of a window any longer.';
 
 create or replace function {schema}.start_entering(request jsonb) returns integer
   language plpgsql security definer
@@ -80,7 +85,7 @@ declare
   state {schema}.state;
   below {schema}.window;
   entered {schema}.window;
-  -- What it was announced as; null if it was not.
+  -- The window as it was announced; null if it was not.
   announced {schema}.window;
   is_new_task boolean;
   is_own boolean;
@@ -123,10 +128,10 @@ begin
   end if;
   if below.position = 'entering' then
     if below.is_awaited and {schema}.is_live(below.instance) then
-      -- That enters nothing any more, as it will find, and is nothing to go back to.
+      -- The call that waits for it will find it over. It is not a window to restore.
       perform {schema}.close(array[below.id], case when below.maintainer = asked.acting_user then 'switched' else 'taken over' end,
         asked.acting_user);
-      -- A task that it would have ended goes on, and has its window again.
+      -- A task that it would have ended goes on, with its window in force again.
       if is_new_task then
         perform {schema}.without_gone(state, asked.acting_user, is_new_task, asked.within_task);
         perform {schema}.assert_one_task(asked.acting_user, asked.within_task);
@@ -143,17 +148,19 @@ begin
   end if;
   is_own := coalesce(below.maintainer = asked.acting_user, false);
   entered.since := case when is_own then below.since else clock_timestamp() end;
-  -- What was announced says all else of itself.
+  -- An announced window brings all of its own facts.
   if not is_own or asked.is_announced and asked.task is null then
     below := null;
   end if;
-  -- What it was called within may be over by now, or the task of another schema.
+  -- The enclosing task may be over by now, or belong to another schema.
   entered.task := case when is_new_task or below.task = asked.task
     or not {schema}.made('end of ' || asked.task) and exists (select from {schema}.window w where w.task = asked.task)
     then asked.task end;
 
-  -- What it replaces is over when it is entered: a task lies over all, and so does what is entered within one of which no window is left;
-  -- what is entered within one that has a window replaces the windows of that task, and of those within it; anything else replaces all.
+  -- Windows that are over once this one is entered:
+  -- - none, for a new task, or within a task that has no window left
+  -- - the windows of the enclosing task, and of the tasks within it, if it has one
+  -- - all, otherwise
   if not is_new_task then
     select array_agg(w.id) into entered.replaces from {schema}.window w
     where w.position in ('entering', 'standing') and w.place >= coalesce((
@@ -166,10 +173,10 @@ begin
   entered.message := coalesce(asked.message, below.message);
   entered.planned_at := coalesce(announced.planned_at, clock_timestamp() + asked.planned_in_ms * interval '1 millisecond', below.planned_at);
   entered.readers := coalesce(asked.readers, below.readers);
-  -- A task has terms of its own, if it has any; else what is not said is as before.
+  -- A task that has terms keeps to those. Otherwise, terms that are not given stay as they are.
   entered.lease := case when has_terms and (is_new_task or asked.lease is not null or asked.unties) then asked.lease else below.lease end;
   entered.grace_ms := case when has_terms and (is_new_task or asked.lease is not null or asked.unties) then asked.grace_ms else below.grace_ms end;
-  -- What begins late ends as it was announced.
+  -- A window that begins late ends as announced.
   entered.latest := case
     when announced.expires_at is not null then announced.expires_at
     when asked.expires_in_ms is not null then clock_timestamp() + asked.expires_in_ms * interval '1 millisecond'
@@ -193,7 +200,7 @@ begin
   return state.epoch;
 end $$;
 comment on function {schema}.start_entering is
-  'Opens a window, or switches the mode of one''s own, or (an emergency user) takes it over; says that what was running is waited for; returns the epoch. The request has an id, a mode, acting_user and is_emergency, and may have a reason, a message, the task that it is for and the one that it is called within, expires_in_ms, planned_in_ms, whether it unties the window from a process, lease and grace_ms, readers, the instance that waits and within_ms, and whether it was announced. The caller commits, waits, and calls end_entering() or abandon().';
+  'Opens a window, switches the mode of one''s own, or takes it over (emergency users), and records that the drain has begun; returns the epoch. The request has id, mode, acting_user and is_emergency. It may have reason, message, task and within_task (the task within which it is called), and is_announced. Its terms may be expires_in_ms, planned_in_ms, unties (the window from its process), lease, grace_ms and readers. For the drain, it may have instance (the one that waits) and within_ms. The caller commits, waits, and calls end_entering() or abandon().';
 
 create or replace function {schema}.stands(entered_epoch integer, change_name text) returns boolean
   language sql security definer
@@ -203,7 +210,7 @@ create or replace function {schema}.stands(entered_epoch integer, change_name te
     from {schema}.state s;
   end;
 comment on function {schema}.stands is
-  'Whether the window of this epoch, by this change, is there, and has not been changed since. The epoch alone would not tell after a failover that lost it.';
+  'Whether the window of this epoch, by this change, exists and was not changed since. After a failover that lost it, the epoch alone would not tell.';
 
 create or replace function {schema}.assert_stands(entered_epoch integer, change_name text) returns void
   language plpgsql security definer
@@ -214,7 +221,8 @@ begin
     perform {schema}.refuse({schema}.as_of_now(s), 'lost') from {schema}.state s;
   end if;
 end $$;
-comment on function {schema}.assert_stands is 'Raises MM006 if the window of this epoch, by this change, is gone, or was changed.';
+comment on function {schema}.assert_stands is
+  'Raises MM006 if the window of this epoch, by this change, is gone or was changed.';
 
 create or replace function {schema}.waited_for(entered_epoch integer, change_name text) returns setof integer
   language plpgsql security definer
@@ -224,7 +232,8 @@ begin
   perform {schema}.assert_stands(entered_epoch, change_name);
   return query select {schema}.holders(entered_epoch);
 end $$;
-comment on function {schema}.waited_for is 'As holders(), as long as the window of this epoch stands; raises MM006 if it does not.';
+comment on function {schema}.waited_for is
+  'Does the same as holders() while the window of this epoch stands; raises MM006 if it does not.';
 
 create or replace function {schema}.end_replaced(entered {schema}.window, by_user text) returns boolean
   language plpgsql
@@ -238,7 +247,8 @@ begin
   where position <> 'over' and id = any (entered.replaces);
   return found;
 end $$;
-comment on function {schema}.end_replaced is 'Has the windows be over that another replaces; returns whether there was one. To be projected.';
+comment on function {schema}.end_replaced is
+  'Ends the windows that another one replaces; returns whether there was one. The result must be projected.';
 
 create or replace function {schema}.settle(entered_id text, by_user text) returns void
   language plpgsql
@@ -254,7 +264,8 @@ begin
     perform {schema}.project(null, false);
   end if;
 end $$;
-comment on function {schema}.settle is 'Says that a window is entered to its end: what it replaces is over.';
+comment on function {schema}.settle is
+  'Records that a window is entered completely, and ends the windows that it replaces.';
 
 create or replace function {schema}.end_entering(entered_epoch integer, entered_id text) returns void
   language plpgsql security definer
@@ -271,7 +282,7 @@ begin
   perform {schema}.settle(entered_id, state.maintainer);
 end $$;
 comment on function {schema}.end_entering is
-  'Says that nothing of what was running is left to wait for; raises MM006 if the window is gone.';
+  'Records that the drain is complete; raises MM006 if the window is gone.';
 
 create or replace function {schema}.interrupt_entering(entered_id text) returns void
   language sql security definer
@@ -279,7 +290,8 @@ create or replace function {schema}.interrupt_entering(entered_id text) returns 
   begin atomic
     select {schema}.interrupt(entered_id);
   end;
-comment on function {schema}.interrupt_entering is 'Says that nobody waits any more, and the window stands.';
+comment on function {schema}.interrupt_entering is
+  'Records that no process waits for the drain any longer, and that the window stays in force.';
 
 create or replace function {schema}.abandon(entered_epoch integer, entered_id text, acting_user text, is_emergency boolean) returns integer
   language plpgsql security definer
@@ -299,20 +311,21 @@ begin
   perform {schema}.note_change(null, 'abandoned', entered_id, state.epoch, acting_user, is_emergency);
   return state.epoch;
 end $$;
-comment on function {schema}.abandon is 'Has the window that is being entered be over: what it lies over is in force again.';
+comment on function {schema}.abandon is
+  'Ends the window that is being entered: the window below is in force again.';
 
 create or replace function {schema}.is_interrupted(found {schema}.window) returns boolean
   language sql stable
   set search_path = pg_catalog, pg_temp
   return case (found).position
     when 'entering' then not (found).is_awaited or {schema}.is_gone(found)
-      -- Where instances are not known, and on a replica, which has no locks of theirs.
+      -- Where instances are not known, and on a replica, which has none of their locks.
       or ((found).instance is null or pg_is_in_recovery()) and clock_timestamp() > (found).deadline
     when 'standing' then (found).task is not null and ((found).is_given_up or {schema}.is_gone(found))
     else {schema}.is_gone(found)
   end;
 comment on function {schema}.is_interrupted is
-  'Whether who enters a window is not there to wait any more, for ever or for a moment, or the process of its task is gone, or that which waits for an announced one to begin.';
+  'Whether the process that enters a window no longer waits, permanently or briefly; for a task, whether its process is gone; for an announced window, whether the process that waits for it is gone.';
 
 create or replace function {schema}.enter(new_mode text, acting_user text, is_emergency boolean, new_reason text default null) returns integer
   language plpgsql security definer
@@ -327,4 +340,4 @@ begin
   return new_epoch;
 end $$;
 comment on function {schema}.enter is
-  'As start_entering(), by hand: nobody waits. Look at holders() afterwards.';
+  'Enters a mode by hand: the same as start_entering() without a wait. Look at holders() afterwards.';

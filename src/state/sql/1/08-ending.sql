@@ -1,4 +1,4 @@
--- Can be run again, to put back what was lost. How windows end, or go on.
+-- May be run again to recreate missing objects. Ending windows, and prolonging them.
 
 create or replace function {schema}.leave(acting_user text, is_emergency boolean, change_name text default null) returns integer
   language plpgsql security definer
@@ -18,7 +18,7 @@ begin
   perform {schema}.note_change(change_name, 'left', state.window_id, state.epoch, acting_user, is_emergency);
   return state.epoch;
 end $$;
-comment on function {schema}.leave is 'Ends the window that is in force, and those that it lies over; returns the epoch.';
+comment on function {schema}.leave is 'Ends the window in force and those below it; returns the epoch.';
 
 create or replace function {schema}.finish(done_task text) returns integer
   language plpgsql security definer
@@ -36,7 +36,7 @@ begin
   end if;
   select * into own from {schema}.window w
   where w.task = done_task and w.position in ('entering', 'standing') order by w.place desc limit 1;
-  -- What lies under the window of somebody else was taken over by that, and will not be put back.
+  -- Windows of the task below another user's window were taken over by it, and are not restored.
   update {schema}.window w set
     position = 'over', ended_by = last.maintainer, ended_at = case when is_own then clock_timestamp() else last.begun_at end,
     ended_because = case when is_own then 'left' when w.maintainer = last.maintainer then 'switched' else 'taken over' end
@@ -51,7 +51,7 @@ begin
   return state.epoch;
 end $$;
 comment on function {schema}.finish is
-  'Ends the windows of a task: what it lay over is in force again; returns the epoch; null if its window was ended or taken over before.';
+  'Ends the windows of a task: the window below is in force again. Returns the epoch; null if the window was ended or taken over before.';
 
 create or replace function {schema}.give_up(of_instance integer) returns void
   language plpgsql security definer
@@ -63,7 +63,7 @@ begin
   where w.instance = of_instance and w.task is not null and w.position <> 'over' and {schema}.is_gone(w);
 end $$;
 comment on function {schema}.give_up is
-  'Says that the tasks of an instance that is gone will not come back: the next task of the same user is not refused because of them, but ends their windows.';
+  'Records that the tasks of a missing instance will not resume. The next task of the same user is then not refused because of them, but ends their windows.';
 
 create or replace function {schema}.extend(
   acting_user text, is_emergency boolean, expires_in_ms double precision, change_name text default null
@@ -84,12 +84,13 @@ begin
   perform {schema}.assert_holds(state, acting_user, is_emergency);
   update {schema}.window set expires_at = new_end, latest = new_end, lease = null, grace_ms = null
   where position in ('entering', 'standing') and terms = (select w.terms from {schema}.window w where w.id = state.window_id);
-  -- Not by project(): the stamp stays if the window is only to stand for longer.
+  -- Not by project(): if the window only lasts longer, the stamp stays the same.
   update {schema}.state set expires_at = new_end, latest = new_end, lease = null, grace_ms = null;
   perform {schema}.note_change(change_name, 'extended', state.window_id, state.epoch, acting_user, is_emergency);
   perform pg_notify({channel}, 'expiry');
 end $$;
-comment on function {schema}.extend is 'Has the window end by itself so much later than now, or (null) not at all, whoever lives.';
+comment on function {schema}.extend is
+  'Sets the end of the window to this many milliseconds from now; with null, it does not end by itself. The window is no longer tied to a process.';
 
 create or replace function {schema}.renew(held_lease text) returns boolean
   language plpgsql security definer
@@ -97,19 +98,19 @@ create or replace function {schema}.renew(held_lease text) returns boolean
 as $$
 begin
   perform {schema}.wait_briefly();
-  -- A renewal that waits is not seen, and the window ends though its process lives. One that a failover loses is made up for by
-  -- the next, which comes within a third of the time.
+  -- A renewal that waits is not visible, and the window would end although its process lives. If a failover
+  -- loses one, the next makes up for it within a third of the grace time.
   perform {schema}.await_no_standby();
   if exists (select from {schema}.state s where s.expires_at <= clock_timestamp()) then
     perform {schema}.mend();
   end if;
-  -- Without the lock of a switch, which others would wait for.
+  -- Without the lock of a switch, for which other sessions would wait.
   perform from {schema}.state for update;
   update {schema}.window w set expires_at = {schema}.end_in(w.latest, w.grace_ms)
   where w.lease = held_lease and w.position in ('entering', 'standing') and w.expires_at > clock_timestamp()
     and w.expires_at < {schema}.end_in(w.latest, w.grace_ms);
   if found then
-    -- Also where the window in force is another: no older snapshot is to find what lies below it expired.
+    -- Even if another window is in force: no older snapshot may find the windows below it expired.
     update {schema}.state s set expires_at = coalesce((
       select w.expires_at from {schema}.window w
       where w.id = s.window_id and w.lease = held_lease and s.expires_at > clock_timestamp() and w.expires_at > s.expires_at
@@ -118,7 +119,7 @@ begin
   return exists (select from {schema}.window w where w.position in ('entering', 'standing'));
 end $$;
 comment on function {schema}.renew is
-  'Puts off the end of the windows that are tied to a process, by that process; false if there is no window.';
+  'Renews the windows that are tied to a process, on behalf of that process; returns false if there is no window.';
 
 create or replace function {schema}.transfer(
   acting_user text, is_emergency boolean, new_maintainer text, change_name text default null
@@ -150,7 +151,7 @@ begin
   return state.epoch;
 end $$;
 comment on function {schema}.transfer is
-  'Hands the window to another maintainer, also one that nobody has waited for yet. The caller commits, then waits for holders() to be empty.';
+  'Hands the window over to another maintainer, even while it is still being entered. The caller commits, then waits until holders() is empty.';
 
 create or replace function {schema}.void(names text[]) returns void
   language plpgsql security definer
@@ -158,7 +159,7 @@ create or replace function {schema}.void(names text[]) returns void
 as $$
 begin
   perform {schema}.lock_state();
-  -- A watch that is connected again does this first of all.
+  -- A watch does this first when it reconnects.
   perform {schema}.await_no_standby();
   perform {schema}.note_change(n, 'void') from unnest(names) as n;
   if {schema}.close(array(select w.id from {schema}.window w where w.id = any (names) and w.position = 'announced'), 'cancelled', null) then
@@ -166,4 +167,4 @@ begin
   end if;
 end $$;
 comment on function {schema}.void is
-  'Has changes by these names not be made any more, if they have not been yet: who asked for them has given them up, and they may still be on their way. Takes back what they have announced.';
+  'Voids changes by these names that were not made yet: their callers have given them up, and they may still be on their way. Cancels the windows that they have announced.';

@@ -1,17 +1,18 @@
--- Can be run again, to put back what was lost. Windows that are announced, and begin later.
+-- May be run again to recreate missing objects. Windows that are announced, and begin later.
 
 create or replace function {schema}.end_of(announced {schema}.window) returns timestamptz
   language sql immutable
   set search_path = pg_catalog, pg_temp
   return coalesce((announced).expires_at, (announced).planned_at);
-comment on function {schema}.end_of is 'When an announced window will be over, as far as its maintainer has said; null if the maintainer has not.';
+comment on function {schema}.end_of is
+  'Returns the time at which an announced window will be over, as far as its maintainer has given it; otherwise null.';
 
 create or replace function {schema}.is_forsaken(announced {schema}.window) returns boolean
   language sql stable
   set search_path = pg_catalog, pg_temp
   return (announced).request ->> 'task' is not null and {schema}.is_gone(announced);
 comment on function {schema}.is_forsaken is
-  'Whether nothing will begin: a task is begun by its own process alone, and that is gone, for ever or for a moment.';
+  'Whether the window will not begin: only a task''s own process begins it, and that is gone, permanently or briefly.';
 
 create or replace function {schema}.as_begun(announced {schema}.window) returns {schema}.state
   language plpgsql immutable
@@ -24,7 +25,8 @@ begin
   state.expires_at := {schema}.end_of(announced);
   return state;
 end $$;
-comment on function {schema}.as_begun is 'The state that an announced window will bring, as far as it is known.';
+comment on function {schema}.as_begun is
+  'Returns the state that an announced window will bring, as far as it is known.';
 
 create or replace function {schema}.announce(request jsonb) returns bigint
   language plpgsql security definer
@@ -48,7 +50,7 @@ begin
   perform {schema}.check_duration(asked.planned_in_ms);
   select * into other from {schema}.window w where w.id = asked.id;
   if found then
-    -- Asked again, whatever has become of it.
+    -- A repeated request, whatever has become of the window.
     return {schema}.unix_ms(other.starts_at);
   elsif {schema}.made(asked.id) then
     perform {schema}.refuse(state, 'lost');
@@ -87,7 +89,7 @@ begin
   return {schema}.unix_ms(coming.starts_at);
 end $$;
 comment on function {schema}.announce is
-  'Says that a window will begin; returns when, in milliseconds since 1970. The request is as for start_entering(), with starts_at_ms, since 1970, or starts_in_ms, and may have drain, which says how what was running is waited for, and the instance whose call waits for it. One''s own that overlap are replaced, and for an emergency user all that do. Raises MM008 beside somebody else''s, MM007 for a time that is past or too far.';
+  'Announces a window; returns its start in milliseconds since 1970. The request is that of start_entering(), with starts_at_ms (since 1970) or starts_in_ms. It may have drain (how to wait for in-flight transactions) and instance (whose call waits for the start). Overlapping windows of the same maintainer are replaced; for an emergency user, all overlapping ones are. Raises MM008 if it overlaps another user''s, MM007 for a start that is past or too far away.';
 
 create or replace function {schema}.announcement(announced_id text)
   returns table (starts_in_ms double precision, "position" text, ended_because text, ended_by text)
@@ -97,7 +99,8 @@ create or replace function {schema}.announcement(announced_id text)
     select extract(epoch from w.starts_at - clock_timestamp())::double precision * 1000, w.position, w.ended_because, w.ended_by
     from {schema}.window w where w.id = announced_id;
   end;
-comment on function {schema}.announcement is 'What has become of a window that was announced, and in how many milliseconds it is to begin.';
+comment on function {schema}.announcement is
+  'Returns the present position of an announced window, and the milliseconds until it begins.';
 
 create or replace function {schema}.begin_announced(request jsonb) returns jsonb
   language plpgsql security definer
@@ -152,7 +155,7 @@ begin
     'late_ms', extract(epoch from clock_timestamp() - announced.starts_at) * 1000) end;
 end $$;
 comment on function {schema}.begin_announced is
-  'Begins a window whose time has come, in the name of its maintainer, for an instance: as start_entering(); returns the epoch, what was announced, and how late that is. The request has the id, a name for the change, and the instance. Returns in how many milliseconds it begins if that is to come; null if there is nothing to begin: others were first, it was taken back, or it is missed now.';
+  'Begins a window whose time has come, in the name of its maintainer, like start_entering(). The request has id, name (of the change) and instance. Returns the epoch, the announced request and the delay in milliseconds; or the milliseconds until the window begins, if it is too early; or null if there is nothing to begin: others were first, it was cancelled, or it is missed now.';
 
 create or replace function {schema}.cancel(announced_id text, acting_user text, is_emergency boolean, change_name text default null)
   returns void
@@ -181,7 +184,7 @@ begin
   perform pg_notify({channel}, 'announced');
 end $$;
 comment on function {schema}.cancel is
-  'Takes back what was announced under this id. Raises MM008 for what somebody else has announced, MM004 for what is not announced, or not any more.';
+  'Cancels the window announced under this id. Raises MM008 if another user has announced it, MM004 if it is not, or no longer, announced.';
 
 create or replace function {schema}.take_back(acting_user text, is_emergency boolean, change_name text default null) returns boolean
   language plpgsql security definer
@@ -208,7 +211,7 @@ begin
   return false;
 end $$;
 comment on function {schema}.take_back is
-  'Takes back all that this user has announced, or, if that is nothing, for an emergency user, all that others have; returns whether there was something. Raises MM008 if there is only what somebody else has announced.';
+  'Cancels all windows that this user has announced; for an emergency user without any, all windows of other users. Returns whether there was one. Raises MM008 if only other users have announced windows.';
 
 create or replace function {schema}.lapse(ids text[], because text) returns boolean
   language plpgsql security definer
@@ -229,4 +232,4 @@ begin
   return has_lapsed;
 end $$;
 comment on function {schema}.lapse is
-  'Has what these calls have announced be over, because they wait no more (cancelled), or could not begin it (missed); returns whether there was something.';
+  'Ends the windows that these calls have announced, because the calls no longer wait (cancelled) or could not begin them (missed); returns whether there was one.';

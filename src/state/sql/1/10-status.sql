@@ -1,4 +1,4 @@
--- Can be run again, to put back what was lost. What is told of the state, and of the windows that are not over.
+-- May be run again to recreate missing objects. Reports on the state, and on the windows that are not over.
 
 create or replace function {schema}.status()
   returns table (
@@ -20,7 +20,7 @@ create or replace function {schema}.status()
     from {schema}.state s, {schema}.as_of_now(s) n;
   end;
 comment on function {schema}.status is
-  'The state, for everybody: expires_at is when the window ends whoever lives, grace_ms how long it goes on without the process that it is tied to, ends_in_ms when it does if nothing is heard of that, as ends_at_ms since 1970, planned_at when the maintainer expects to be done; without its stamp if that is not what transactions see, as after a switch that was rolled back, and if it has expired: then mend() is to be called.';
+  'Returns the state. expires_at is when the window ends, however long its process lives. grace_ms is how long it outlasts the last sign of life of its process. ends_in_ms is when it ends without a further sign of life; ends_at_ms is the same since 1970. planned_at is when the maintainer expects to be done. stamp is null if transactions see another state, as after a switch that was rolled back, and if the window has expired: call mend() then.';
 
 create or replace function {schema}.windows()
   returns table (
@@ -30,7 +30,8 @@ create or replace function {schema}.windows()
   )
   language sql stable security definer
   set search_path = pg_catalog, pg_temp
-  -- By the index of those that are not over; without statistics, as on a new table, PostgreSQL would read through all.
+  -- Forces the index of windows that are not over. Without statistics, as on a new table, PostgreSQL would
+  -- scan the whole table.
   set enable_seqscan = off
   begin atomic
     select w.id, w.position, w.mode, w.maintainer, w.reason, w.message, w.starts_at, w.since, w.begun_at, w.entered_at, w.planned_at,
@@ -44,12 +45,13 @@ create or replace function {schema}.windows()
     order by case w.position when 'announced' then w.starts_at end nulls first, w.place;
   end;
 comment on function {schema}.windows is
-  'The windows that are not over, for everybody: those that lie over one another, of which the last is in force, then those that are announced. is_interrupted says that who enters it is not there to wait any more, that the process of its task is gone, or that which waits for an announced one to begin: others begin it then, unless it is for a task.';
+  'Returns the windows that are not over. First come the begun windows, the last of which is in force, then the announced ones. is_interrupted tells that the process that enters the window no longer waits, or that the process of its task is gone. For an announced window, it tells that the process that waits for it is gone: other instances begin it then, unless it is for a task.';
 
 create or replace function {schema}.is_announced() returns boolean
   language sql stable
   set search_path = pg_catalog, pg_temp
-  -- By the index of those that are not over; without statistics, as on a new table, PostgreSQL would read through all.
+  -- Forces the index of windows that are not over. Without statistics, as on a new table, PostgreSQL would
+  -- scan the whole table.
   set enable_seqscan = off
   begin atomic
     select exists (select from {schema}.window w where w.position = 'announced');
@@ -82,7 +84,7 @@ create or replace function {schema}.read_state(with_open boolean)
     from {schema}.status() s;
   end;
 comment on function {schema}.read_state is
-  'All that an instance is to know: status() and, as JSON, windows(), which may be null if none is announced, unless those that are open are asked for, too; times in milliseconds since 1970, for how a timestamp is written depends on the session.';
+  'Returns what an instance needs to know: status() and, as JSON, windows(). Unless the begun windows are requested as well, windows may be null when none is announced. Times are in milliseconds since 1970, because the notation of a timestamp depends on the session.';
 
 create or replace function {schema}.own_window(call_id text) returns {schema}.window
   language sql stable
@@ -98,7 +100,7 @@ create or replace function {schema}.own_window(call_id text) returns {schema}.wi
     );
   end;
 comment on function {schema}.own_window is
-  'The window that a call has opened; if it is that of a task, the last window of that task. Null if it was never there, or is there no more.';
+  'Returns the window that a call has opened; for a task, its last window. Null if it never existed or is gone.';
 
 create or replace function {schema}.window_after(ended {schema}.window) returns {schema}.window
   language sql stable
@@ -106,12 +108,12 @@ create or replace function {schema}.window_after(ended {schema}.window) returns 
   begin atomic
     select w.* from {schema}.window w
     where w.begun_at >= (ended).ended_at and w.id <> (ended).id
-      -- Two conditions, an index each.
+      -- Two conditions, so that each can use an index.
       and (w.position <> 'over' or w.position = 'over' and w.ended_at >= (ended).ended_at)
     order by w.begun_at, w.place limit 1;
   end;
 comment on function {schema}.window_after is
-  'The window that was opened next when this one had ended: the one that replaced it, or that it was handed over as.';
+  'Returns the window that was opened next after this one had ended: the one that replaced it, or as which it was handed over.';
 
 create or replace function {schema}.ending_of(call_id text)
   returns table (
@@ -125,7 +127,7 @@ declare
   following {schema}.window;
 begin
   grace_ms := own.grace_ms;
-  -- Perhaps nobody has put that into the row yet.
+  -- The expiry may not be recorded in the row yet.
   if own.position in ('entering', 'standing') and own.expires_at <= clock_timestamp() then
     own := {schema}.as_expired(own);
   end if;
@@ -149,7 +151,8 @@ begin
   return next;
 end $$;
 comment on function {schema}.ending_of is
-  'How the window ended that a call has opened, or the last one of its task, by whom and when, and the window that came next; "replaced" if it is there no more, as after a restore, and null if it is in force. What lies under another window was taken over by that, though it may come back.';
+  'Returns the end of the window that a call has opened, or of the last window of its task: how, by whom and when it ended, and the next window. ended_because is "replaced" if the window no longer exists, as after a restore, and null if it is in force. A window below another user''s counts as taken over, although it may come into force again.';
 
--- A state whose row was lost comes back as its windows say. Without windows it stays as it is: nobody is let in for what was lost.
+-- If the row of the state was lost, it is restored from the windows. Without windows it stays as it is, so
+-- that a loss admits nobody.
 select {schema}.project() from {schema}.state s, {schema}.in_force() w where w.id is not null and w.id is distinct from s.window_id;

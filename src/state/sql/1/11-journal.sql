@@ -1,4 +1,4 @@
--- Can be run again, to put back what was lost. The journal: the windows that are over, and what they refused.
+-- May be run again to recreate missing objects. The journal: the windows that are over, and their refusals.
 
 create table if not exists {schema}.refusal (
   window_id text not null,
@@ -10,7 +10,7 @@ create table if not exists {schema}.refusal (
   primary key (window_id, instance, minute, entity, operation)
 );
 comment on table {schema}.refusal is
-  'How often an instance has refused something in a minute of its clock, by the window that refused, and by the entity and the operation (empty where the ORM changed nothing). instance is a name that an instance keeps as long as its DataSource is there, through lost connections; a window may have no row, if it was lost from outside.';
+  'Number of refusals of an instance in a minute of its clock, by window, entity and operation (empty where the ORM changed nothing). instance is a name that an instance keeps as long as its DataSource exists, even if connections are lost. The window may have no row, if that was lost from outside.';
 create index if not exists refusal_minute on {schema}.refusal (minute);
 
 create or replace function {schema}.count_refusals(of_instance text, counts jsonb) returns void
@@ -23,11 +23,11 @@ begin
   select c.window_id, of_instance, to_timestamp(c.minute * 60), coalesce(c.entity, ''), coalesce(c.operation, ''), c.count
   from jsonb_to_recordset(counts) as c (window_id text, minute bigint, entity text, operation text, count bigint)
   on conflict (window_id, instance, minute, entity, operation) do update set count = excluded.count
-  -- What was sent earlier may arrive later.
+  -- Reports may arrive out of order.
   where r.count < excluded.count;
 end $$;
 comment on function {schema}.count_refusals is
-  'Records how often an instance has refused something: an array of window_id, minute (since 1970), entity, operation, and the count within that minute so far. Recorded twice, it counts once.';
+  'Records the refusals of an instance: an array of window_id, minute (since 1970), entity, operation, and the count within that minute so far. Recorded twice, they count once.';
 
 create or replace function {schema}.note_replaced(lost jsonb) returns void
   language sql security definer
@@ -40,7 +40,7 @@ create or replace function {schema}.note_replaced(lost jsonb) returns void
     on conflict (id) do nothing;
   end;
 comment on function {schema}.note_replaced is
-  'Records that a window is over that a process has entered, and that is unknown here: the database was restored, or a failover lost it. When it began is not known, only when its maintenance did.';
+  'Records the end of a window that a process has entered and that is unknown here: the database was restored, or a failover lost it. The start of the window is not known, only that of its maintenance.';
 
 create or replace function {schema}.journal(ended_since timestamptz default '-infinity', max_count integer default 100)
   returns table (
@@ -49,14 +49,14 @@ create or replace function {schema}.journal(ended_since timestamptz default '-in
   )
   language plpgsql stable security definer
   set search_path = pg_catalog, pg_temp
-  -- The plan depends on how few rows are asked for.
+  -- The best plan depends on the number of rows requested.
   set plan_cache_mode = force_custom_plan
 as $$
 begin
   return query
     select w.id, w.mode, w.maintainer, w.reason, w.message, w.starts_at, w.since, w.begun_at, w.entered_at, w.ended_at, w.ended_because,
       w.ended_by,
-      -- A window that was handed over is entered since before it began.
+      -- A window that was handed over was entered before it began.
       case when w.entered_at >= w.begun_at then (extract(epoch from w.entered_at - w.begun_at) * 1000)::double precision end,
       coalesce((
         select jsonb_agg(
@@ -72,7 +72,7 @@ begin
         (select past.* from {schema}.window past
         where past.position = 'over' and past.ended_at >= ended_since order by past.ended_at desc, past.place desc limit max_count)
         union all
-        -- Nobody may have put them into the row yet.
+        -- Their expiry may not be recorded in the row yet.
         select expired.* from {schema}.window open, {schema}.as_expired(open) expired
         where open.position in ('entering', 'standing') and open.expires_at <= clock_timestamp() and open.expires_at >= ended_since
       ) as ended
@@ -81,7 +81,7 @@ begin
     order by w.ended_at desc, w.place desc;
 end $$;
 comment on function {schema}.journal is
-  'The windows that are over, for everybody, the last first: how each ended, and by whom, how long its drain took, and what it refused.';
+  'Returns the windows that are over, the last first: how and by whom each was ended, the duration of its drain, and its refusals.';
 
 create or replace function {schema}.read_journal(ended_since_ms double precision, max_count integer) returns table (windows text)
   language sql stable security definer
@@ -98,7 +98,7 @@ create or replace function {schema}.read_journal(ended_since_ms double precision
         refusals, nth);
   end;
 comment on function {schema}.read_journal is
-  'As journal(), for processes: JSON (null if there is nothing), times in milliseconds since 1970, for how a timestamp is written depends on the session.';
+  'Returns journal() for processes: as JSON (null if empty), with times in milliseconds since 1970, because the notation of a timestamp depends on the session.';
 
 create or replace function {schema}.prune(days integer) returns boolean
   language plpgsql security definer
@@ -114,7 +114,7 @@ begin
   if days not between 1 and 36500 then
     raise exception using errcode = '22023', message = format('the journal is kept for 1 to 36500 days, not for %s', days);
   end if;
-  -- What a failover loses of it is done again.
+  -- Deletions that a failover loses are made again.
   perform {schema}.await_no_standby();
   delete from {schema}.window where id = any (array(
     select w.id from {schema}.window w where w.position = 'over' and w.ended_at < oldest
@@ -134,4 +134,4 @@ begin
   return greatest(found_windows, found_changes, found_refusals) = at_once;
 end $$;
 comment on function {schema}.prune is
-  'Deletes some of what is older than so many days: windows that are over, changes of windows that are over, refusals; returns whether there may be more. Waits for nobody, and a switch does not wait for it.';
+  'Deletes part of the records older than this number of days: windows that are over, their changes, and refusals. Returns whether there may be more. It waits for no other session, and a switch does not wait for it.';
