@@ -13,7 +13,10 @@ const contenders: readonly ContenderName[] = [
   "statement triggers",
 ]
 
-/** Whole calls of the public API, for every contender, at 1 and 16 connections, without and with a delay. */
+/**
+ * Measures whole calls of the public API for every contender, at 1 and 16 connections, with and without a
+ * delay.
+ */
 export async function calls(url: string): Promise<void> {
   for (const delayMs of [0, 1]) {
     for (const connections of [1, 16]) {
@@ -30,7 +33,10 @@ export async function calls(url: string): Promise<void> {
   }
 }
 
-/** Plain TypeORM and normal mode by themselves, with nobody in a process that uses AsyncLocalStorage. */
+/**
+ * Measures plain TypeORM and normal mode without other contenders, so that nothing else in the process uses
+ * AsyncLocalStorage.
+ */
 export async function alone(url: string): Promise<void> {
   for (const delayMs of [0, 1]) {
     const effort = delayMs ? { rounds: 100, calls: 10, loops: 1 } : { rounds: 300, calls: 50, loops: 1 }
@@ -38,7 +44,7 @@ export async function alone(url: string): Promise<void> {
   }
 }
 
-/** The plugin with and without prepared statements: what a pooler that mixes them up costs. */
+/** Measures the plugin with and without prepared statements: the cost of a pooler that mixes them up. */
 export function unprepared(url: string): Promise<void> {
   const effort = { rounds: 150, calls: 64, loops: 1 }
   return compare("prepared statements off", { url, delayMs: 0, connections: 1 }, effort, [

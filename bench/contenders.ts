@@ -3,38 +3,38 @@ import { installMaintenance, type Maintenance, type Mode } from "../src"
 import { withClient } from "../test/support/database"
 import { bystanders, NaiveSubscriber, Product } from "./entities"
 
-/** How many rows the table of products has at the start. */
+/** Initial number of rows in the table of products. */
 export const productCount = 1000
 
-/** One way to run TypeORM, on a database of its own. */
+/** One way to run TypeORM, on its own database. */
 export interface Contender {
   readonly dataSource: DataSource
   readonly maintenance: Maintenance | undefined
-  /** Runs work as whoever may do it: the maintainer, if there is a window. */
+  /** Runs work as a user who may do it: the maintainer, if there is a window. */
   run<T>(work: () => T): T
   close(): Promise<void>
 }
 
-/** How a contender is set up. */
+/** Parameters for opening a contender. */
 export interface Setup {
-  /** Of the server. */
+  /** The URL of the server. */
   readonly url: string
-  /** The way to it that is measured. */
+  /** The URL that the contender connects to, possibly through a proxy. */
   readonly via: string
   readonly connections: number
-  /** How many entities there are. */
+  /** Number of entities. Default: 1. */
   readonly entities?: number
 }
 
 interface Recipe {
-  /** The mode, with the plugin; without it there is none. */
+  /** The mode, with the plugin. Undefined: without the plugin. */
   readonly mode?: Mode
   readonly preparedStatements?: boolean
   readonly subscribers?: (typeof NaiveSubscriber)[]
   readonly sql?: string
 }
 
-/** Statement triggers on every table, as systems have them that freeze tables from inside the database. */
+/** Statement triggers on every table, as in systems that freeze tables from inside the database. */
 const triggers = `
   create function refuse_in_maintenance() returns trigger language plpgsql as $$
   begin
@@ -55,7 +55,10 @@ const recipes = {
   "not prepared": { mode: "normal", preparedStatements: false },
 } satisfies Record<string, Recipe>
 
-/** Plain TypeORM, the plugin in each mode (by the maintainer), what others do, and the plugin behind a pooler. */
+/**
+ * The names of the contenders. They are plain TypeORM, the plugin in each mode (as the maintainer),
+ * alternatives to the plugin, and the plugin behind a pooler.
+ */
 export type ContenderName = keyof typeof recipes
 
 async function open(name: ContenderName, { url, via, connections, entities = 1 }: Setup): Promise<Contender> {
@@ -95,7 +98,7 @@ async function open(name: ContenderName, { url, via, connections, entities = 1 }
   }
 }
 
-/** Runs with one contender that has the plugin, and closes it. */
+/** Runs work with one contender that has the plugin, and closes it. */
 export function withPlugin<T>(
   name: Exclude<ContenderName, "plain" | "naive subscriber" | "statement triggers">,
   setup: Setup,
@@ -106,7 +109,7 @@ export function withPlugin<T>(
   )
 }
 
-/** Runs with contenders, and closes them. */
+/** Runs work with contenders, and closes them. */
 export async function withContenders<T>(
   names: readonly ContenderName[],
   setup: Setup,

@@ -1,10 +1,10 @@
-// A process of its own that stands before a server and delays what is sent to it: a round trip takes that much longer.
+// A separate process that delays data on its way to a server, so that a round trip takes longer.
 import { connect, createServer, type Socket } from "node:net"
 
 const [port = "", delay = ""] = process.argv.slice(2)
 const delayMs = Number(delay)
 
-/** Hands on what arrives, in order, each piece when its time has come. */
+/** Forwards the data in order, each piece after the delay. */
 function handOn(from: Socket, to: Socket): void {
   from.on("data", (chunk) => setTimeout(() => to.write(chunk), delayMs))
   from.on("end", () => setTimeout(() => to.end(), delayMs))

@@ -19,7 +19,7 @@ export class Product {
   stock!: number
 }
 
-/** So many entities that nobody uses, as large applications have them beside the one that is measured. */
+/** Creates unused entities, as a large application has them beside the measured one. */
 export function bystanders(count: number): EntitySchema[] {
   return Array.from(
     { length: count },
@@ -31,7 +31,10 @@ export function bystanders(count: number): EntitySchema[] {
   )
 }
 
-/** What many write first: a look at the mode before each commit. It leaks what commits just after the look. */
+/**
+ * The usual first attempt at maintenance mode: reading the mode before each commit. It misses changes between
+ * that read and the commit.
+ */
 export class NaiveSubscriber implements EntitySubscriberInterface {
   async beforeTransactionCommit({ queryRunner }: TransactionCommitEvent): Promise<void> {
     const [row] = await queryRunner.query("select mode from naive_mode")

@@ -1,4 +1,4 @@
-// A process of its own with many instances, which tells its parent when each of them knows of a new mode.
+// A separate process with many instances, which reports to its parent when each instance knows a new mode.
 import "reflect-metadata"
 import { DataSource } from "typeorm"
 import { installMaintenance } from "../src"

@@ -3,14 +3,16 @@ import { once } from "node:events"
 import { join } from "node:path"
 import type { Mode } from "../src"
 
-/** How long it may take at most that all know. */
+/** Time for all instances to know the mode, in milliseconds. */
 const longestMs = 30_000
 
-/** Instances in processes of their own, as evenly as it goes. */
+/** Instances spread evenly over separate processes. */
 export class FleetHosts {
   readonly #processes: ChildProcess[]
   readonly #instances: number
-  /** When each instance knew that the mode is exclusive, in microseconds of the machine's monotonic clock. */
+  /**
+   * Times at which the instances learned of exclusive mode, in microseconds of the machine's monotonic clock.
+   */
   #knows: number[] = []
 
   private constructor(processes: ChildProcess[], instances: number) {
@@ -22,7 +24,7 @@ export class FleetHosts {
       })
   }
 
-  /** Starts them; resolves when all of them watch. */
+  /** Starts the processes. Resolves when all instances watch. */
   static async start(url: string, instances: number, processes: number): Promise<FleetHosts> {
     const started: ChildProcess[] = []
     for (let number = 0; number < processes; number++) {
@@ -35,12 +37,14 @@ export class FleetHosts {
     return new FleetHosts(started, instances)
   }
 
-  /** How many microseconds after the call each of them knows of the exclusive mode that the work enters. */
+  /**
+   * Measures the delay from the call of `enter` until each instance knows exclusive mode, in microseconds.
+   */
   async delaysOf(enter: () => Promise<unknown>): Promise<number[]> {
     this.#knows = []
     const before = Number(process.hrtime.bigint()) / 1000
     await enter()
-    // They acknowledge after they know; what they tell may be on its way.
+    // An instance acknowledges after it knows; its report may still be on the way.
     const deadline = performance.now() + longestMs
     while (this.#knows.length < this.#instances) {
       if (performance.now() > deadline) throw new Error(`Not all instances know after ${longestMs} ms.`)

@@ -6,7 +6,7 @@ import { quantile } from "./rounds"
 import { enterUnderLoad, loops, switches } from "./switching"
 import { microseconds, printTable } from "./table"
 
-/** How many instances there are beside the one that enters, and in how many processes. */
+/** Numbers of instances besides the one that enters, and of their processes. */
 const spreads = [
   { instances: 0, processes: 0 },
   { instances: 9, processes: 1 },
@@ -17,12 +17,12 @@ const spreads = [
 
 const notices = 50
 const idleMs = 45_000
-/** Within what time the statistics tell of what was before. */
+/** Time after which the statistics include all earlier activity, in milliseconds. */
 const settleMs = 11_000
 
 /**
- * What other instances cost, in one process and in processes of their own: enter() under load among them, how long until each
- * refuses, and what they do and hold when idle.
+ * Measures the cost of other instances, in one process and in several: `enter()` under load, the time until
+ * each instance refuses, and idle traffic and connections.
  */
 export async function fleet(url: string): Promise<void> {
   const rows: string[][] = []
@@ -70,7 +70,10 @@ export async function fleet(url: string): Promise<void> {
   )
 }
 
-/** How many transactions a minute all make that is connected to a database, beside who looks, and how many watches there are. */
+/**
+ * Counts the transactions a minute of everything connected to a database, without the counting itself, and
+ * the watches' connections.
+ */
 async function idleCost(url: string): Promise<{ transactions: number; connections: number }> {
   return withClient(url, async (client) => {
     await new Promise((resolve) => setTimeout(resolve, settleMs))
@@ -85,7 +88,8 @@ async function idleCost(url: string): Promise<{ transactions: number; connection
       [idleMs],
     )
     const { count: connections = 0, are_idle: areIdle = false } = rows[0] ?? {}
-    // Two are of the looks; and if no session has run anything, the others are of autovacuum.
+    // Two transactions belong to the counting. If no session has run anything, the others belong to
+    // autovacuum.
     const counted = areIdle ? 0 : Math.max(0, after - before - 2)
     return { transactions: counted * (60_000 / idleMs), connections }
   })

@@ -5,7 +5,7 @@ import { printTable, spread } from "./table"
 
 const measured = ["findOneBy", "save of a new entity"] as const
 
-/** How the plugin's part grows with the number of entities, and of connections. */
+/** Measures how the plugin's share grows with the number of entities and of connections. */
 export async function growth(url: string): Promise<void> {
   const rows: string[][] = []
   const measure = async (what: string, entities: number, connections: number) => {

@@ -6,7 +6,10 @@ import { microseconds, printTable, spread } from "./table"
 
 const windows = 1_000_000
 
-/** As many windows that are over, over the last year, with a change and a refusal each; some are of tasks. */
+/**
+ * Windows that are over, spread over the last year, with a change and a refusal each. Half of them belong to
+ * tasks.
+ */
 const past = `
   insert into maintenance.window
     (id, position, mode, maintainer, task, since, begun_at, entered_at, terms, instance, ended_at, ended_because, ended_by)
@@ -28,7 +31,10 @@ const calls: Record<string, (maintenance: Maintenance) => Promise<unknown>> = {
   journal: (maintenance) => maintenance.journal(),
 }
 
-/** What a full journal costs: changes of mode, the status, and reading it, against one that is empty at first. */
+/**
+ * Measures changes of the mode, the status, and reading the journal. Compares a full journal with one that is
+ * empty at first.
+ */
 export async function journal(url: string): Promise<void> {
   const opened = [await open(url, "bench_journal_empty"), await open(url, "bench_journal_full", past)]
   try {

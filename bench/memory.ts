@@ -3,10 +3,13 @@ import { Product } from "./entities"
 import { printTable } from "./table"
 
 const loops = 8
-/** Part of the way, so that a slow leak shows as a slope. */
+/** Number of portions, so that a slow leak shows as a slope. */
 const portions = 4
 
-/** The heap after many transactions that read and write, garbage collected; needs `node --expose-gc`. */
+/**
+ * Measures the heap after many transactions that read and write, after garbage collection. Needs `node
+ * --expose-gc`.
+ */
 export async function memory(url: string): Promise<void> {
   const transactions = Number(process.env["BENCH_TRANSACTIONS"] ?? 1_000_000)
   await withPlugin("normal", { url, via: url, connections: loops }, async ({ dataSource }) => {

@@ -3,13 +3,13 @@ import { once } from "node:events"
 import type { AddressInfo } from "node:net"
 import { join } from "node:path"
 
-/** The way to a server: direct, or through a proxy that makes each round trip longer. */
+/** A route to a server: direct, or through a proxy that delays each round trip. */
 export interface Network {
   readonly url: string
   close(): void
 }
 
-/** A network with this delay, in whole milliseconds. */
+/** Opens a route with this delay, in whole milliseconds. */
 export async function network(url: string, delayMs: number): Promise<Network> {
   if (delayMs === 0) return { url, close: () => undefined }
   const proxied = new URL(url)

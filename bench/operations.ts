@@ -2,11 +2,12 @@ import type { DataSource } from "typeorm"
 import { productCount } from "./contenders"
 import { Product } from "./entities"
 
-/** One call of the public API; `n` differs from call to call. */
+/** One call of the public API. `n` differs from call to call. */
 export type Operation = (dataSource: DataSource, n: number) => Promise<unknown>
 
 const idOf = (n: number) => (n % productCount) + 1
 
+/** The measured operations, by name. */
 export const operations = {
   findOneBy: (d, n) => d.getRepository(Product).findOneBy({ id: idOf(n) }),
   "insert by query builder": (d, n) =>

@@ -11,7 +11,7 @@ interface PoolWithClients {
   }[]
 }
 
-/** What a refusal in exclusive mode costs, and that it sends nothing. */
+/** Measures the cost of a refusal in exclusive mode, and shows that it sends nothing. */
 export async function refusal(url: string): Promise<void> {
   await withPlugin("exclusive", { url, via: url, connections: 1 }, async ({ dataSource }) => {
     const repository = dataSource.getRepository(Product)
@@ -21,7 +21,7 @@ export async function refusal(url: string): Promise<void> {
     const latencies: number[] = []
     const before = sent()
     for (let attempt = 0; attempt < attempts; attempt++) {
-      // Who comes again without a pause is delayed; this is what the refusal itself takes.
+      // An immediate retry would be delayed. The measurement covers the refusal alone.
       await new Promise(setImmediate)
       const start = performance.now()
       await repository.findOneBy({ id: 1 }).catch(() => undefined)

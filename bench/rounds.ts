@@ -1,26 +1,26 @@
-/** What a contender did in all rounds. */
+/** The results of a contender over all rounds. */
 export interface Measured {
-  /** The time of each round, against that of the first contender in the same round. */
+  /** The time of each round, relative to the first contender in the same round. */
   readonly ratios: number[]
-  /** Single calls, in microseconds. */
+  /** Times of single calls, in microseconds. */
   readonly latencies: number[]
 }
 
-/** How long to measure. */
+/** The extent of a measurement. */
 export interface Effort {
   readonly rounds: number
-  /** Calls of each contender in a round, altogether. */
+  /** Total number of calls of each contender in a round. */
   readonly calls: number
-  /** How many loops call at once. */
+  /** Number of loops that call concurrently. */
   readonly loops: number
 }
 
-/** One call; `n` differs from call to call. */
+/** One call. `n` differs from call to call. */
 export type Call = (n: number) => Promise<unknown>
 
 /**
- * Has the contenders take turns, round by round, each round beginning with another one, so that what disturbs the machine
- * disturbs all of them.
+ * Runs the contenders alternately, round by round. Each round begins with another contender, so that
+ * disturbances of the machine affect all of them.
  */
 export async function alternate(
   contenders: readonly Call[],
@@ -58,7 +58,7 @@ export async function alternate(
   return measured
 }
 
-/** A quantile of numbers, from 0 to 1. */
+/** A quantile of numbers. `q` ranges from 0 to 1. */
 export function quantile(numbers: readonly number[], q: number): number {
   const sorted = numbers.toSorted((a, b) => a - b)
   return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN

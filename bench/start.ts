@@ -5,12 +5,12 @@ import { quantile } from "./rounds"
 import { printTable } from "./table"
 
 const rounds = Number(process.env["BENCH_STARTS"] ?? 100)
-/** What the first starts of a process take longer is not what is asked for. */
+/** Number of starts that are not counted, because the first starts of a process take longer. */
 const warmUps = 5
-/** How many entities there are: TypeORM takes its time to look at them. */
+/** Number of entities, which TypeORM takes time to inspect. */
 const entities = 20
 
-/** How long `initialize()` and `destroy()` take, by turns with plain TypeORM; the schema is there. */
+/** Measures `initialize()` and `destroy()`, alternating with plain TypeORM. The schema exists already. */
 export async function start(url: string): Promise<void> {
   const measured = { plain: newTimes(), normal: newTimes() }
   for (let round = -warmUps; round < rounds; round++) {
@@ -36,7 +36,7 @@ function newTimes(): { initialize: number[]; destroy: number[] } {
   return { initialize: [], destroy: [] }
 }
 
-/** One life of a DataSource. */
+/** Initializes and destroys one DataSource. */
 async function life(url: string, hasPlugin: boolean): Promise<{ initialize: number; destroy: number }> {
   const dataSource = new DataSource({
     type: "postgres",

@@ -6,12 +6,14 @@ import { Product } from "./entities"
 import { quantile } from "./rounds"
 import { microseconds, printTable } from "./table"
 
+/** Number of switches in a measurement. */
 export const switches = 200
-/** Transactions a second, altogether. */
+/** Total number of transactions a second. */
 const rate = 1000
+/** Number of loops, and of connections, that run transactions. */
 export const loops = 8
 
-/** How long enter() takes under load, and with transactions that are open and have not come to their commit. */
+/** Measures `enter()` under load, and beside open transactions that have not reached their commit. */
 export async function switching(url: string): Promise<void> {
   const rows: string[][] = []
   for (const open of [0, 10, 100]) {
@@ -34,7 +36,10 @@ export async function switching(url: string): Promise<void> {
   )
 }
 
-/** How long enter() takes while others commit at the rate, in microseconds each time, and the rate that they had. */
+/**
+ * Measures `enter()` while other users commit at a fixed rate. Returns the latencies in microseconds and the
+ * rate achieved.
+ */
 export async function enterUnderLoad(
   dataSource: DataSource,
   maintenance: Maintenance,
@@ -66,7 +71,7 @@ export async function enterUnderLoad(
   return { latencies, perSecond: committed / ((performance.now() - start) / 1000) }
 }
 
-/** Transactions that have written, and stay open. */
+/** Opens transactions that have written, and stay open. */
 async function openTransactions(url: string, count: number): Promise<Client[]> {
   const clients: Client[] = []
   for (let n = 0; n < count; n++) {

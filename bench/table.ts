@@ -1,4 +1,4 @@
-/** Prints a table in Markdown, its columns as wide as they need to be. */
+/** Prints a Markdown table with aligned columns. */
 export function printTable(
   title: string,
   head: readonly string[],
@@ -15,11 +15,12 @@ export function printTable(
   for (const row of rows) console.log(line(row))
 }
 
-/** A ratio with the middle half of its rounds. */
+/** Formats a ratio with the middle half of its rounds. */
 export function spread(median: number, low: number, high: number): string {
   return `${median.toFixed(2)} (${low.toFixed(2)}-${high.toFixed(2)})`
 }
 
+/** Formats a time in microseconds. */
 export function microseconds(us: number): string {
   return us < 1000 ? `${us.toFixed(0)} us` : `${(us / 1000).toFixed(1)} ms`
 }

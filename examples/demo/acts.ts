@@ -5,13 +5,13 @@ import { Product, type Shop } from "./shop"
 const maintainer = "alice"
 const reason = "rebuild the catalog"
 
-/** What holds for the others from when `enter()` has resolved. */
+/** The guarantees for other users, in force once `enter()` has resolved. */
 const promises = {
   concurrent: "no write of anybody else commits",
   exclusive: "nobody else gets a connection",
 }
 
-/** Everybody writes, and the rebuild does not get through. */
+/** Plays normal mode: all users write, and the rebuild does not finish. */
 export async function playNormal(stage: Stage): Promise<Phase> {
   const { shop, screen } = stage
   screen.headline("1  NORMAL · everybody sells while the catalog is rebuilt", "yellow")
@@ -22,7 +22,7 @@ export async function playNormal(stage: Stage): Promise<Phase> {
   return phase
 }
 
-/** Others read on, what they write is vetoed, and the same rebuild gets through. */
+/** Plays concurrent mode: other users read, their writes are vetoed, and the same rebuild finishes. */
 export async function playConcurrent(stage: Stage): Promise<Phase> {
   const { shop } = stage
   const rebuild = newRebuild()
@@ -32,7 +32,9 @@ export async function playConcurrent(stage: Stage): Promise<Phase> {
   return phase
 }
 
-/** Others get nothing at all, while the maintainer changes the prices and rebuilds once more. */
+/**
+ * Plays exclusive mode: other users get nothing, while the maintainer changes the prices and rebuilds again.
+ */
 export async function playExclusive(stage: Stage): Promise<Phase> {
   const { shop } = stage
   const rebuild = newRebuild()
@@ -48,7 +50,7 @@ export async function playExclusive(stage: Stage): Promise<Phase> {
   return phase
 }
 
-/** The window is over. */
+/** Plays normal mode again, after the window. */
 export async function playNormalAgain(stage: Stage): Promise<Phase> {
   const { shop, screen } = stage
   screen.headline(`4  NORMAL AGAIN · maintenance.leave({ as: "${maintainer}" })`, "green")
@@ -56,7 +58,7 @@ export async function playNormalAgain(stage: Stage): Promise<Phase> {
   return runPhase(stage, { name: "normal again", seconds: 5 })
 }
 
-/** Switches the mode, and tells how long that took. */
+/** Switches the mode, and prints how long that took. */
 export async function enter({ shop, screen }: Stage, mode: keyof typeof promises): Promise<void> {
   const beganAt = performance.now()
   await shop.maintenance.enter(mode, { as: maintainer, reason })
@@ -64,7 +66,7 @@ export async function enter({ shop, screen }: Stage, mode: keyof typeof promises
   screen.say(`   enter() took ${tookMs} ms. From here on ${promises[mode]}.`)
 }
 
-/** Runs as the one whom the window does not restrict. */
+/** Runs work as the maintainer, whom the window does not restrict. */
 export function asMaintainer<T>({ maintenance }: Shop, work: () => Promise<T>): Promise<T> {
   return maintenance.runAs(maintainer, work)
 }

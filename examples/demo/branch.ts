@@ -1,4 +1,4 @@
-// A process of its own: a branch of the shop, in which customers look and clerks sell, all the time.
+// A separate process: a branch of the shop, in which customers browse and clerks sell all the time.
 import "reflect-metadata"
 import { setTimeout as pause } from "node:timers/promises"
 import type { Order, Answer } from "./branches"
@@ -9,7 +9,7 @@ import { browse, sell } from "./trade"
 const thinkMs = 8
 const clerks = 2
 const customers = 2
-/** A branch that nobody closes closes itself. */
+/** Maximum lifetime of a branch, in milliseconds, in case nothing closes it. */
 const lifetimeMs = 180_000
 
 const name = process.argv[2] ?? "nameless"
@@ -19,12 +19,12 @@ let tally = newTally()
 let tallyBeganAt = performance.now()
 const closing = new AbortController()
 
-/** Tells whoever started this process, if there still is somebody. */
+/** Sends an answer to the parent process, if that still exists. */
 function answer(content: Answer): void {
   if (process.connected) process.send?.(content, undefined, undefined, () => undefined)
 }
 
-/** Does something once. It is counted in the tally that was current when it began. */
+/** Performs one action. It counts in the tally that was current when it began. */
 async function once(success: "reads" | "commits", work: () => Promise<void>): Promise<void> {
   const current = tally
   const beganAt = process.hrtime.bigint()
@@ -45,7 +45,7 @@ async function keepDoing(success: "reads" | "commits", work: () => Promise<void>
   }
 }
 
-/** Begins a new tally; resolves with the one before, when all that began in it has ended. */
+/** Begins a new tally. Resolves with the previous one, once all actions that began in it have ended. */
 async function nextTally(): Promise<Tally> {
   const finished = { tally, seconds: secondsOfTally() }
   tally = newTally()

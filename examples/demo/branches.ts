@@ -2,26 +2,26 @@ import { type ChildProcess, fork } from "node:child_process"
 import { join } from "node:path"
 import { addUp, type Tally } from "./tally"
 
-/** What a branch is asked: how it stands, to begin a new tally, or to close. */
+/** A request to a branch: to report its tally, to begin a new one, or to close. */
 export interface Order {
   readonly id: number
   readonly what: "peek" | "next" | "close"
 }
 
-/** What a branch says: that it is open, what it was asked for, or that it failed. */
+/** A message from a branch: that it is open, the requested tally, or its failure. */
 export type Answer = { isOpen: true } | { id: number; tally: Tally } | { failure: string }
 
 const names = ["north", "south"]
 const closeWithinMs = 3000
 
-/** The other processes: each a branch of the shop with a DataSource of its own. */
+/** The other processes. Each is a branch of the shop with its own DataSource. */
 export class Branches {
   readonly #processes: ChildProcess[]
   readonly #failed: Promise<never>
   #orders = 0
   #commits = 0
 
-  /** Starts the processes; `ready()` tells when they trade. */
+  /** Starts the processes. `ready()` resolves when they trade. */
   constructor(url: string) {
     this.#processes = names.map((name) =>
       fork(join(__dirname, "branch.js"), [name], { env: { ...process.env, SHOP_URL: url } }),
@@ -30,32 +30,34 @@ export class Branches {
     this.#failed.catch(() => undefined)
   }
 
-  /** How many commits all tallies so far have counted. */
+  /** Number of commits in all tallies so far. */
   get commits(): number {
     return this.#commits
   }
 
-  /** Resolves when all are connected and trade. */
+  /** Resolves when all branches are connected and trade. */
   async ready(): Promise<void> {
     await this.#all((child) => answerTo(child, (answer) => ("isOpen" in answer ? true : undefined)))
   }
 
-  /** How the running tally stands. */
+  /** Reads the running tally. */
   async peek(): Promise<Tally> {
     return addUp(await this.#ask("peek"))
   }
 
-  /** Begins a new tally; resolves with the one before. What is begun is counted in the tally in which it began. */
+  /**
+   * Begins a new tally, and resolves with the previous one. An action counts in the tally in which it began.
+   */
   async next(): Promise<Tally> {
     return this.#count(await this.#ask("next"))
   }
 
-  /** Ends all trade; resolves with the last tally. */
+  /** Ends all trade. Resolves with the last tally. */
   async close(): Promise<Tally> {
     return this.#count(await this.#ask("close"))
   }
 
-  /** Ends the processes, at the latest after a few seconds by force. */
+  /** Ends the processes, by force after a few seconds. */
   async end(): Promise<void> {
     await Promise.all(this.#processes.map(endProcess))
   }
@@ -82,7 +84,7 @@ export class Branches {
   }
 }
 
-/** Resolves with the first answer in which `find` finds something. */
+/** Resolves with the first result of `find` that is not undefined. */
 function answerTo<T>(child: ChildProcess, find: (answer: Answer) => T | undefined): Promise<T> {
   return new Promise((resolve) => {
     const listen = (answer: Answer) => {

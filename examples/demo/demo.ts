@@ -1,4 +1,4 @@
-// The proposal's own story: a rebuild that conflicts with everybody's writes, until there is a maintenance window.
+// The story of the proposal: a rebuild conflicts with all other writes until there is a maintenance window.
 import "reflect-metadata"
 import { Branches } from "./branches"
 import { productCount, stockShop } from "./products"
@@ -11,7 +11,7 @@ import { judge } from "./verdict"
 
 const withinMs = 120_000
 
-/** Somebody ended the demo before its time. */
+/** Thrown when the demo is interrupted. */
 class Interruption extends Error {}
 
 async function play(screen: Screen, surroundings: Surroundings): Promise<boolean> {
@@ -39,7 +39,7 @@ async function play(screen: Screen, surroundings: Surroundings): Promise<boolean
   return findings.every(({ isGood }) => isGood)
 }
 
-/** Rejects when the process that started this one is told to end, or has ended, and when it all takes far too long. */
+/** Rejects when the parent process ends or is told to, and when the demo takes far too long. */
 function interruption(): Promise<never> {
   return new Promise((_, reject) => {
     process.once("disconnect", () => reject(new Interruption("Interrupted.")))

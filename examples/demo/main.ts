@@ -1,5 +1,5 @@
-// Runs the demo in a process group of its own: Ctrl-C in a terminal goes to a whole group, and would end the server
-// and the branches before the demo could take its leave of them.
+// Runs the demo in a separate process group. Ctrl-C in a terminal goes to a whole group, and would end the
+// server and the branches before the demo could close them.
 import { fork } from "node:child_process"
 import { join } from "node:path"
 

@@ -5,32 +5,35 @@ import type { Screen } from "./screen"
 import type { Shop } from "./shop"
 import type { Tally } from "./tally"
 
-/** All that the story is told with. */
+/** The parts that every act needs. */
 export interface Stage {
   readonly shop: Shop
   readonly branches: Branches
   readonly screen: Screen
 }
 
-/** A part of the story, as it is to go. */
+/** The plan of one part of the story. */
 export interface PhasePlan {
   readonly name: string
   readonly seconds: number
-  /** The rebuild that runs in it, if one does. */
+  /** The rebuild that runs in it, if any. */
   readonly rebuild?: Rebuild
-  /** What the maintainer does; the phase lasts at least until it is done. */
+  /** The maintainer's work. The phase lasts at least until it is done. */
   work?(): Promise<void>
 }
 
-/** A part of the story, as it was measured. */
+/** The measurements of one part of the story. */
 export interface Phase {
   readonly name: string
   readonly rebuild: Rebuild | undefined
-  /** What the others did. */
+  /** The tally of the other users. */
   readonly others: Tally
 }
 
-/** Runs a phase and tells once a second how it stands. Only what the others began in the phase is counted. */
+/**
+ * Runs a phase, and prints its progress every second. Only the other users' actions that began in the phase
+ * count.
+ */
 export async function runPhase(stage: Stage, plan: PhasePlan): Promise<Phase> {
   await stage.branches.next()
   let isDone = false
@@ -51,7 +54,7 @@ async function narrate({ branches, screen }: Stage, plan: PhasePlan, isDone: () 
   }
 }
 
-/** What happened since the second before. */
+/** A progress line for the last second. */
 function lineOf(now: Tally, before: Tally, rebuild: Rebuild | undefined): string {
   const seconds = now.seconds - before.seconds
   const rates = (["reads", "commits", "vetoes", "refusals"] as const)

@@ -1,7 +1,7 @@
 import type { DataSource } from "typeorm"
 import { CatalogEntry, Product } from "./shop"
 
-/** How many products the shop has. */
+/** Number of products in the shop. */
 export const productCount = 1200
 
 const colours = ["Amber", "Black", "Blue", "Green", "Grey", "Ivory", "Red", "Silver", "White", "Yellow"]
@@ -20,7 +20,7 @@ const things = [
   "table",
 ]
 
-/** Fills the shelves and writes a first catalog. */
+/** Inserts the products and a first catalog. */
 export async function stockShop(dataSource: DataSource): Promise<void> {
   const products = await dataSource.getRepository(Product).save(
     Array.from({ length: productCount }, (_, index) => ({ name: nameOf(index), priceInCents: 500 + index })),

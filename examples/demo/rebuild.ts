@@ -3,20 +3,20 @@ import type { Maintenance } from "../../src"
 import { describe, productCount } from "./products"
 import { CatalogEntry, Product, Sale } from "./shop"
 
-/** How a rebuild of the catalog went, or goes. */
+/** The progress of a rebuild of the catalog. */
 export interface Rebuild {
   attempts: number
-  /** How many attempts PostgreSQL ended, because what they rest on had changed: 40001, or a deadlock. */
+  /** Number of attempts that PostgreSQL ended because of a conflict: 40001, or a deadlock. */
   conflicts: number
-  /** How many products the running attempt has read. */
+  /** Number of products that the running attempt has read. */
   productsRead: number
-  /** How long the attempt took that finished; undefined as long as none has. */
+  /** Duration of the successful attempt, in milliseconds. Undefined until there is one. */
   finishedInMs?: number
-  /** Set once it is given up: no attempt begins any more. */
+  /** Whether the rebuild was given up, so that no further attempt begins. */
   isGivenUp: boolean
 }
 
-/** A rebuild that has not begun. */
+/** Creates the record of a rebuild that has not begun. */
 export function newRebuild(): Rebuild {
   return { attempts: 0, conflicts: 0, productsRead: 0, isGivenUp: false }
 }
@@ -24,8 +24,8 @@ export function newRebuild(): Rebuild {
 class TimeIsUp extends Error {}
 
 /**
- * Rebuilds the catalog in one serializable transaction, again after each conflict. When the time is up no attempt
- * begins any more, but the one under way may go on to its end.
+ * Rebuilds the catalog in one serializable transaction, and retries it after each conflict. When the time is
+ * up no further attempt begins, but the one under way continues.
  */
 export async function rebuildCatalog(
   maintenance: Maintenance,
@@ -50,7 +50,7 @@ export async function rebuildCatalog(
   }
 }
 
-/** Reads every product and what was sold of it, then writes every entry. */
+/** Reads every product and its sales, then writes every entry. */
 async function writeCatalog(manager: EntityManager, rebuild: Rebuild): Promise<void> {
   rebuild.productsRead = 0
   const entries: CatalogEntry[] = []
@@ -62,14 +62,14 @@ async function writeCatalog(manager: EntityManager, rebuild: Rebuild): Promise<v
   await manager.upsert(CatalogEntry, entries, ["productId"])
 }
 
-/** The rebuild in the words of a progress line. */
+/** Describes the rebuild for a progress line. */
 export function describeProgress({ attempts, productsRead, finishedInMs, isGivenUp }: Rebuild): string {
   if (finishedInMs !== undefined) return `rebuild done in ${seconds(finishedInMs)}`
   if (isGivenUp) return `rebuild given up after attempt ${attempts}`
   return `attempt ${attempts}: ${productsRead} of ${productCount} read`
 }
 
-/** How the rebuild ended, as a sentence. */
+/** Describes the end of the rebuild in a sentence. */
 export function describeEnd({ attempts, conflicts, finishedInMs }: Rebuild): string {
   if (finishedInMs !== undefined)
     return `the rebuild finished in ${seconds(finishedInMs)}, in attempt ${attempts}`

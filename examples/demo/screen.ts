@@ -4,7 +4,10 @@ export type Ink = keyof typeof colourCodes
 
 const width = 79
 
-/** What the operator sees: coloured, with a line that is rewritten, on a terminal; plain lines elsewhere. */
+/**
+ * The output of the demo: coloured, with a progress line that is rewritten, on a terminal; plain lines
+ * elsewhere.
+ */
 export class Screen {
   readonly #isTerminal = process.stdout.isTTY
   readonly #isColoured = this.#isTerminal && !process.env["NO_COLOR"]
@@ -13,23 +16,23 @@ export class Screen {
   #isClosed = false
 
   constructor() {
-    // A terminal that is closed, or `| head`, must not keep the demo from stopping what it started.
+    // A closed terminal, or `| head`, must not keep the demo from stopping what it has started.
     for (const stream of [process.stdout, process.stderr]) stream.on("error", () => this.close())
   }
 
-  /** Opens a chapter. */
+  /** Prints a chapter heading. */
   headline(title: string, ink: Ink): void {
     this.say(`\n${this.paint(`━━ ${title} ${"━".repeat(Math.max(0, width - title.length - 4))}`, ink)}`)
   }
 
-  /** Writes whole lines. */
+  /** Prints whole lines. */
   say(text: string): void {
     if (this.#isClosed) return
     process.stdout.write(`${this.#isLineOpen ? "\n" : ""}${text}\n`)
     this.#isLineOpen = false
   }
 
-  /** Writes a long text as indented lines under a title, unless it has been written before. */
+  /** Prints a long text as indented lines under a title, once. */
   quoteOnce(title: string, text: string): void {
     if (this.#quoted.has(text)) return
     this.#quoted.add(text)
@@ -37,19 +40,19 @@ export class Screen {
     this.say([title, ...lines.map((line) => this.paint(`     │ ${line.trimEnd()}`, "grey"))].join("\n"))
   }
 
-  /** Writes how it stands; on a terminal over what was written so before. */
+  /** Prints a progress line. On a terminal, it replaces the previous one. */
   progress(text: string): void {
     if (!this.#isTerminal || this.#isClosed) return this.say(text)
     process.stdout.write(`\r\x1b[2K${text.slice(0, process.stdout.columns - 1)}`)
     this.#isLineOpen = true
   }
 
-  /** The text in a colour, where there are colours. */
+  /** Colours the text, where colours are available. */
   paint(text: string, ink: Ink): string {
     return this.#isColoured ? `\x1b[${colourCodes[ink]}m${text}\x1b[0m` : text
   }
 
-  /** Says nothing any more. */
+  /** Stops all output. */
   close(): void {
     this.#isClosed = true
     if (this.#isLineOpen) process.stdout.write("\n")

@@ -1,7 +1,7 @@
 import { Column, DataSource, Entity, Index, PrimaryColumn, PrimaryGeneratedColumn } from "typeorm"
 import { installMaintenance, type Maintenance } from "../../src"
 
-/** Something that the shop sells. */
+/** A product of the shop. */
 @Entity()
 export class Product {
   @PrimaryGeneratedColumn()
@@ -13,12 +13,14 @@ export class Product {
   @Column()
   priceInCents!: number
 
-  /** Goes up by one with every sale: counts the same as the rows of Sale, in another place. */
+  /** Incremented by every sale. It equals the number of rows of Sale, stored elsewhere. */
   @Column({ default: 0 })
   sold!: number
 }
 
-/** What customers see of a product: brought up to date by every sale, and made anew by a rebuild. */
+/**
+ * The catalog entry that customers see for a product. Every sale updates it, and a rebuild creates it anew.
+ */
 @Entity()
 export class CatalogEntry {
   @PrimaryColumn()
@@ -37,7 +39,7 @@ export class CatalogEntry {
   sold!: number
 }
 
-/** The log of what was sold, and which process wrote it. */
+/** The log of sales, with the process that wrote each one. */
 @Entity()
 export class Sale {
   @PrimaryGeneratedColumn()
@@ -57,7 +59,7 @@ export interface Shop {
   readonly maintenance: Maintenance
 }
 
-/** Connects to the shop; every process of the demo does it once. */
+/** Connects to the shop. Every process of the demo does so once. */
 export async function openShop(url: string, synchronize = false): Promise<Shop> {
   const entities = [Product, CatalogEntry, Sale]
   const dataSource = new DataSource({ type: "postgres", url, entities, synchronize, poolSize: 5 })

@@ -2,22 +2,22 @@ import { asMaintainer, enter, playConcurrent, playExclusive, playNormal, playNor
 import { catalogErrors, salesIn, type Sales } from "./books"
 import type { Phase, Stage } from "./phase"
 
-/** All that was measured. */
+/** The measurements of the whole story. */
 export interface Story {
   readonly phases: Record<"normal" | "concurrent" | "exclusive" | "normalAgain", Phase>
   readonly window: WindowRecord
-  /** The sales in the database when all trade had ended, and how many commits the branches counted in all. */
+  /** Sales in the database after all trade had ended, and the branches' total number of commits. */
   readonly finalSales: Sales
   readonly finalCommits: number
 }
 
-/** What was measured of the window, from when the first `enter()` had resolved until just before `leave()`. */
+/** The measurements of the window, from the first resolved `enter()` until just before `leave()`. */
 export interface WindowRecord {
   readonly salesAtBegin: Sales
   readonly salesAtEnd: Sales
-  /** How many commits the branches counted in between. */
+  /** Number of commits in between, by the branches' count. */
   readonly commits: number
-  /** How many products the catalog described wrongly after the two rebuilds. */
+  /** Number of products with a wrong catalog entry after the two rebuilds. */
   readonly catalogErrors: number
 }
 

@@ -3,23 +3,23 @@ import { startServer } from "../../test/support/server"
 
 const undoWithinMs = 10_000
 
-/** What is to be stopped or removed at the end, the last first, however the end comes. */
+/** The resources to stop or remove at the end, in reverse order, whatever ends the demo. */
 export class Surroundings {
   readonly #undos: [what: string, undo: () => Promise<unknown>][] = []
 
-  /** Remembers how to undo something; to be called before it is done, for it may be interrupted half way. */
+  /** Registers an undo. Call it before the action, which may be interrupted half way. */
   atEnd(what: string, undo: () => Promise<unknown>): void {
     this.#undos.push([what, undo])
   }
 
-  /** Starts a server, or takes the one that is named; resolves with its URL and what it is. */
+  /** Starts a server, or uses the configured one. Resolves with its URL and a description. */
   async server(): Promise<{ url: string; description: string }> {
     const starting = startServer()
     this.atEnd("stop the server", async () => (await starting.catch(() => undefined))?.stop())
     return starting
   }
 
-  /** Makes a database for this demo alone; resolves with its URL. */
+  /** Creates a database for this demo alone. Resolves with its URL. */
   async database(serverUrl: string): Promise<string> {
     const name = `maintenance_demo_${process.pid}_${Date.now().toString(36)}`
     const creating = withClient(serverUrl, (client) => client.query(`create database "${name}"`))
@@ -33,7 +33,7 @@ export class Surroundings {
     return url.toString()
   }
 
-  /** Undoes everything; resolves with what could not be undone. */
+  /** Undoes everything. Resolves with the failures. */
   async end(): Promise<string[]> {
     const failures: string[] = []
     for (const [what, undo] of this.#undos.splice(0).toReversed()) {

@@ -6,7 +6,7 @@ const nothing = "–"
 const headWidth = 25
 const columnWidth = 13
 
-/** A row of the table: what it shows, and how it shows it of a phase. */
+/** A row of the table: its heading, and the function that formats its cell for a phase. */
 type Row = [head: string, cell: (phase: Phase) => string]
 
 const rows: readonly Row[] = [
@@ -21,7 +21,7 @@ const rows: readonly Row[] = [
   ["others: median refusal", ({ others }) => duration(median(others.refusalMicroseconds))],
 ]
 
-/** The measurements as a table, one column for each phase. */
+/** Formats the measurements as a table, with one column for each phase. */
 export function tableOf(phases: readonly Phase[]): string {
   const rule = "─".repeat(headWidth + columnWidth * phases.length)
   const titles = line(

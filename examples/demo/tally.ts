@@ -1,15 +1,15 @@
 import { AccessRefusedError, WriteVetoedError } from "../../src"
 
-/** What a process did, and what it was refused, from one point in time to another. */
+/** The actions and refusals of a process over a period of time. */
 export interface Tally {
   seconds: number
   reads: number
   commits: number
   vetoes: number
   refusals: number
-  /** How often a sale was given up after 20 conflicts. */
+  /** Number of sales that were given up after 20 conflicts. */
   givenUp: number
-  /** How long it took to be refused, in microseconds; no more than `mostDurations`. */
+  /** Times until refusals were delivered, in microseconds; at most `mostDurations`. */
   refusalMicroseconds: number[]
   /** The message of the first refusal. */
   firstMessage?: string
@@ -17,12 +17,12 @@ export interface Tally {
 
 const mostDurations = 20_000
 
-/** A tally of nothing yet. */
+/** Creates an empty tally. */
 export function newTally(): Tally {
   return { seconds: 0, reads: 0, commits: 0, vetoes: 0, refusals: 0, givenUp: 0, refusalMicroseconds: [] }
 }
 
-/** Counts what went wrong; throws the error if it is none that the demo expects. */
+/** Counts a failure. Throws errors that the demo does not expect. */
 export function countFailure(tally: Tally, error: unknown, microseconds: number): void {
   if (error instanceof AccessRefusedError) {
     tally.refusals++
@@ -34,7 +34,7 @@ export function countFailure(tally: Tally, error: unknown, microseconds: number)
     tally.firstMessage ??= error.detailedMessage
 }
 
-/** The tallies of several processes over the same time as one. */
+/** Adds up the tallies of several processes over the same period. */
 export function addUp(tallies: readonly Tally[]): Tally {
   const total = newTally()
   for (const tally of tallies) {
@@ -47,7 +47,7 @@ export function addUp(tallies: readonly Tally[]): Tally {
   return total
 }
 
-/** The middle one of some numbers; undefined if there is none. */
+/** The median of some numbers, or undefined if there is none. */
 export function median(numbers: readonly number[]): number | undefined {
   return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)]
 }

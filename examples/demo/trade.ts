@@ -4,7 +4,7 @@ import { CatalogEntry, Product, Sale, type Shop } from "./shop"
 
 const pageLength = 20
 
-/** What a customer does: looks at a page of the catalog. */
+/** Reads a page of the catalog, as a customer does. */
 export async function browse({ dataSource }: Shop): Promise<void> {
   const first = anyProduct()
   await dataSource.getRepository(CatalogEntry).find({
@@ -13,7 +13,7 @@ export async function browse({ dataSource }: Shop): Promise<void> {
   })
 }
 
-/** What a clerk does: sells one piece, logs the sale, and brings the catalog up to date; all or nothing. */
+/** Sells one piece, logs the sale and updates the catalog, as a clerk does, in one transaction. */
 export function sell({ maintenance }: Shop, branch: string): Promise<void> {
   const id = anyProduct()
   return maintenance.transaction(

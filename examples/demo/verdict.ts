@@ -1,13 +1,13 @@
 import type { Story } from "./story"
 import type { Tally } from "./tally"
 
-/** Something that must hold, and whether it did. */
+/** A requirement, and whether it was met. */
 export interface Finding {
   readonly isGood: boolean
   readonly text: string
 }
 
-/** Holds the measurements to what is promised. */
+/** Checks the measurements against the guarantees. */
 export function judge({ phases, window, finalSales, finalCommits }: Story): Finding[] {
   const { concurrent, exclusive, normalAgain } = phases
   const { salesAtBegin: begin, salesAtEnd: end } = window
@@ -53,7 +53,7 @@ export function judge({ phases, window, finalSales, finalCommits }: Story): Find
   ]
 }
 
-/** A branch may refuse from memory until it has heard of the new mode, an instant after `leave()`. */
+/** A branch may refuse from memory for an instant after `leave()`, until it has seen the new mode. */
 function describeReturn({ commits, refusals }: Tally): string {
   return `${commits} commits${refusals > 0 ? `, after ${refusals} last refusals` : ""}`
 }

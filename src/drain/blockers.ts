@@ -6,7 +6,7 @@ import type { Blocker, Sight } from "../mode/blocker"
 /** Runs a statement. */
 export type Run = <Row extends QueryResultRow>(text: string, values: unknown[]) => Promise<QueryResult<Row>>
 
-/** A row of the query below. */
+/** A row of `openTransactions`. */
 interface OpenRow {
   pid: number | null
   transaction: string
@@ -18,11 +18,11 @@ interface OpenRow {
   has_written: boolean
   query: string | null
   is_hidden: boolean
-  /** How long its session is there; null if that is hidden. */
+  /** Age of the session in milliseconds. Null if that is hidden. */
   session_ms: number | null
 }
 
-/** A row of the function backends(). */
+/** A row of the function `backends()`. */
 interface BackendRow {
   pid: number
   instance: number
@@ -33,13 +33,16 @@ interface BackendRow {
   is_unrestricted: boolean
 }
 
-/** How much two clocks may differ: so much of the time that they measure, and so much at once. */
+/**
+ * Tolerated difference between two clocks: a share of the measured time, and a fixed number of milliseconds.
+ */
 const clockDrift = 0.001
 const clockStepMs = 1000
 
 /**
- * All that has an open transaction in this database, but watches ($1 is the key of their locks). Every transaction holds the
- * lock of its virtual id, which is shown to everybody; of what it does, PostgreSQL shows each role what it may see.
+ * Every open transaction in this database, except those of watches ($1 is the key of their locks). Each
+ * transaction locks its virtual id, which every role can see. PostgreSQL shows the rest of its activity only
+ * to roles with the privilege.
  */
 const openTransactions = `
   select a.pid, l.virtualtransaction as transaction, a.application_name as application, a.usename as "user",
@@ -61,8 +64,8 @@ const openTransactions = `
   order by age_ms desc nulls last`
 
 /**
- * Sessions of $1 without a transaction. A process that was stopped in the middle of a statement which commits by itself has such a
- * one: the statement has ended, and what it held is to be given back by the process.
+ * Sessions of $1 without a transaction. A process may have been stopped during a statement that commits by
+ * itself. The statement has ended, but the process has not yet released the session's lock.
  */
 const idleSessions = `
   select a.pid, 'session ' || a.pid as transaction, a.application_name as application, a.usename as "user",
@@ -75,18 +78,21 @@ const idleSessions = `
     and not exists (select from pg_catalog.pg_locks l where l.pid = a.pid and l.locktype = 'virtualxid' and l.mode = 'ExclusiveLock')
   order by age_ms desc nulls last`
 
-/** Who is in the way: what was open at the first look, and is still. */
+/** The blockers of a drain: the transactions that were open at the first look and still are. */
 export class Blockers {
   readonly #run: Run
   readonly #schema: string
   readonly #presence: number
   readonly #opened: Opened
   readonly #own: () => readonly Backend[]
-  /** What was open at first. */
+  /** The transactions that were open at the first look. */
   #first: ReadonlySet<string> | undefined
   readonly #cannotEnd = new Map<string, string>()
 
-  /** Of a window that was opened; `own` are the backends of this process that act for somebody whom it does not restrict. */
+  /**
+   * For a window that was opened. `own` returns the backends of this process whose user the window does not
+   * restrict.
+   */
   constructor(
     run: Run,
     { schema, presence, opened }: { schema: string; presence: number; opened: Opened },
@@ -99,9 +105,12 @@ export class Blockers {
     this.#own = own
   }
 
-  /** Looks. The holders are in the way with any transaction: VACUUM and its like begin one after the other. */
+  /**
+   * Finds the blockers. Any transaction of a holder counts, because VACUUM and similar commands run several
+   * in succession.
+   */
   async look(holders: readonly number[]): Promise<Sight> {
-    // What starts later is in nobody's way.
+    // Transactions that start later are no blockers.
     if (this.#first?.size === 0 && holders.length === 0) return { blockers: [], ownHolders: [] }
     const { rows } = await this.#run<OpenRow>(openTransactions, [this.#presence])
     this.#first ??= new Set(rows.map(keyOf))
@@ -126,17 +135,20 @@ export class Blockers {
     }
   }
 
-  /** Tells the transactions of whom the window does not restrict, by what the instances have told of their backends. */
+  /** Selects the transactions of users whom the window does not restrict, from the instances' reports. */
   #isOwn(backends: readonly BackendRow[]): (row: OpenRow) => boolean {
     const unrestricted = [
-      // What an instance tells is by the state that it knows.
+      // A report reflects the state that the instance knew.
       ...backends.filter((backend) => backend.is_unrestricted && backend.epoch === this.#opened.epoch),
       ...this.#own().map(({ pid, connectedMs }) => ({ pid, connected_ms: connectedMs })),
     ]
     return (row) => unrestricted.some((backend) => isSame(row, backend))
   }
 
-  /** Has PostgreSQL cancel its statement, or terminate its session, if it is in that transaction still, and the window stands. */
+  /**
+   * Cancels the blocker's statement or terminates its session, if the transaction is still open and the
+   * window stands.
+   */
   async end({ pid, transaction }: Blocker, how: "cancel" | "terminate"): Promise<void> {
     const key = keyOf({ pid: pid ?? null, transaction })
     if (pid === undefined) {
@@ -158,7 +170,7 @@ export class Blockers {
         [pid, transaction, this.#opened.epoch, this.#opened.id],
       )
     } catch (error) {
-      // Such as: the role is no member of pg_signal_backend.
+      // For example, if the role is not a member of pg_signal_backend.
       this.#cannotEnd.set(key, (error as Error).message)
     }
   }
@@ -182,8 +194,9 @@ export class Blockers {
 }
 
 /**
- * Whether a session is that of the backend that a client is connected to. The client may not have noticed that its connection is
- * gone, and the process id may be another's by now: that is younger than the connection. An age that is hidden is believed.
+ * Whether a session belongs to the backend that a client is connected to. A client may not have noticed that
+ * its connection is lost, and another session may have got its process id. Such a session is younger than the
+ * connection. A session whose age is hidden is assumed to match.
  */
 function isSame(
   row: OpenRow,
@@ -196,7 +209,7 @@ function keyOf({ pid, transaction }: { pid: number | null; transaction: string }
   return `${pid ?? "prepared"} ${transaction}`
 }
 
-/** The last statement, unless that is the check of this package, which comes with what it is for. */
+/** The last statement. The plugin's own check, which accompanies a commit, is replaced with a note. */
 function queryOf(query: string | null): string | undefined {
   if (query === null) return undefined
   return /^select (?:pg_catalog\.format\('the maintenance mode|"[a-z0-9_]+"\.fence)/.test(query)

@@ -1,61 +1,70 @@
 import { setTimeout as pause } from "node:timers/promises"
 import type { Blocker, Sight } from "../mode/blocker"
 
-/** What is done with what is still running when the time is over. */
+/** The possible outcomes of a drain for transactions that are still open when the time is over. */
 export const drainOutcomes = ["proceed", "cancel", "terminate", "abandon"] as const
 /**
- * What is done with what is still running when the time is over: nothing (`proceed`: it is refused later, if it has the plugin), its statement is
- * cancelled (`cancel`) or its session terminated (`terminate`), or the mode goes back to what it was (`abandon`).
+ * The outcome of a drain for transactions that are still open when the time is over.
+ * - `proceed` leaves them open; they are refused later if their process has the plugin.
+ * - `cancel` cancels their statements.
+ * - `terminate` terminates their sessions.
+ * - `abandon` restores the previous mode.
  */
 export type DrainOutcome = (typeof drainOutcomes)[number]
 
-/** How long to wait for what others had running, and what then. */
+/** The time to wait for in-flight transactions, and the outcome after that. */
 export interface DrainPlan {
   readonly withinMs: number
   readonly outcome: DrainOutcome
-  /** With `proceed`, how long to wait for commits under way, which can be refused no more; then the mode is abandoned. */
+  /**
+   * With `proceed`, the time to wait for commits under way, which can no longer be refused. After that, the
+   * window is abandoned.
+   */
   readonly commitsWithinMs: number
 }
 
-/** What is told while it is waited. */
+/** The progress of a drain. */
 export interface Draining {
-  /** Who is in the way; the oldest first. */
+  /** The blockers, oldest first. */
   readonly blockers: readonly Blocker[]
-  /** How long it has been waited. */
+  /** Time waited so far, in milliseconds. */
   readonly waitedMs: number
-  /** When the waiting is over, by the clock of this process. */
+  /** End of the waiting, by the clock of this process. */
   readonly deadline: Date
 }
 
-/** What it works on. */
+/** The operations that a drain works with. */
 export interface Drained {
-  /** Who is in the way: of what was open at the first look, and of the holders. */
+  /** Finds the blockers: transactions that were open at the first look, and those of the holders. */
   look(holders: readonly number[]): Promise<Sight>
   end(blocker: Blocker, how: "cancel" | "terminate"): Promise<void>
   /**
-   * The backends whose transaction has passed its fence before (0 for prepared transactions), and cannot be refused any more.
-   * Throws if the window was ended meanwhile.
+   * The backends whose transactions have already passed their fence, so that they can no longer be refused; 0
+   * stands for prepared transactions. Throws if the window was ended meanwhile.
    */
   holders(): Promise<number[]>
   /**
-   * Has the instances tell anew who acts for the maintainer, who may have begun something since they told; resolves when they know the
-   * window and have told, or time is up.
+   * Asks the instances to report again which backends act for the maintainer, since those may have begun a
+   * transaction. Resolves when all know the window and have reported, or the time is over.
    */
   inform(): Promise<unknown>
   tell(draining: Draining): void
 }
 
-/** How long what was cancelled or terminated may take to end. */
+/** Time for cancelled and terminated transactions to end, in milliseconds. */
 export const graceMs = 5000
-/** How long a commit that is under way may take without anybody being told of it: to look who it is costs more. */
+/**
+ * Time for which a commit under way is not reported, in milliseconds, because looking up its blocker costs
+ * more.
+ */
 const briefMs = 100
-/** How long to wait at most before looking again, and before telling again. */
+/** Longest interval between looks, and between reports of the same blockers, in milliseconds. */
 const lastWaitMs = 250
 const tellAgainMs = 1000
 
 /**
- * Waits for what others had running. Resolves with nobody if it has ended, or may be ignored; with who is left, if the mode
- * is to be abandoned.
+ * Waits for in-flight transactions. Resolves with an empty list if they have ended or may be ignored. If the
+ * window must be abandoned, resolves with the blockers that are left.
  */
 export async function drain(
   drained: Drained,
@@ -69,7 +78,7 @@ export async function drain(
   let told = { at: -tellAgainMs, transactions: "" }
   const endOf = (isIgnored: boolean) =>
     isIgnored && Number.isFinite(commitsWithinMs) ? Math.max(deadline, commitsWithinMs) : deadline
-  // What starts from now on meets the new mode.
+  // Transactions that start from now on meet the new mode.
   if (withinMs > 0 || outcome !== "proceed") await drained.look([])
   for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, lastWaitMs)) {
     signal?.throwIfAborted()
@@ -84,7 +93,7 @@ export async function drain(
     const transactions = blockers.map(({ transaction }) => transaction).join()
     const isNews = transactions !== told.transactions || waitedMs - told.at >= tellAgainMs
     if (blockers.length > 0 && isNews) {
-      // They may be the maintainer's own.
+      // They may belong to the maintainer.
       if (transactions !== told.transactions && transactions !== "") void drained.inform()
       told = { at: waitedMs, transactions }
       drained.tell({
@@ -118,7 +127,10 @@ export async function drain(
   }
 }
 
-/** Those of them that cannot be refused any more; of prepared transactions nobody can tell. */
+/**
+ * The blockers that can no longer be refused. Prepared transactions count if there is any holder among them:
+ * they cannot be told apart.
+ */
 function ofHolders(blockers: readonly Blocker[], holders: readonly number[]): Blocker[] {
   return blockers.filter(({ pid = 0 }) => holders.includes(pid))
 }

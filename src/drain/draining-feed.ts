@@ -1,15 +1,18 @@
 import type { Draining } from "./drain"
 
-/** Tells who follows a call of who is in the way. */
+/** Reports the progress of a drain. */
 export type Tell = (draining: Draining) => void
 
-/** Tells async iterators what is told while a mode is being entered. Who is slow gets the latest only. */
+/** Publishes the progress of drains to async iterators. A slow iterator receives only the latest report. */
 export class DrainingFeed {
   readonly #followers = new Set<Follower>()
-  /** The calls that are under way, the last of them last: one may wait for hours until its window begins. */
+  /** The calls under way, in the order of their start. One may wait for hours until its window begins. */
   readonly #calls = new Set<object>()
 
-  /** Runs a call that may wait for what was running, and tells whom. It is under way from now on, and until it is over, however. */
+  /**
+   * Runs a call that may drain, and publishes its progress. Iterators that follow the call end when it
+   * settles.
+   */
   async whileUnderWay<T>(run: (tell: Tell) => Promise<T>): Promise<T> {
     const call = {}
     this.#calls.add(call)
@@ -24,12 +27,12 @@ export class DrainingFeed {
     }
   }
 
-  /** Ends all that follow. */
+  /** Ends all iterators. */
   close(): void {
     for (const follower of this.#followers) follower.end()
   }
 
-  /** Follows the last call that is under way, or else the next, until that is over. */
+  /** Follows the last call under way, or else the next one, until it settles. */
   follow(): AsyncIterableIterator<Draining> {
     const follower = new Follower(() => this.#followers.delete(follower))
     follower.call = [...this.#calls].at(-1)
@@ -39,12 +42,12 @@ export class DrainingFeed {
 }
 
 class Follower implements AsyncIterableIterator<Draining> {
-  /** What it follows, if that has begun. */
+  /** The call that it follows, once that has begun. */
   call: object | undefined
   readonly #ended: () => void
   #latest: Draining | undefined
   #isOver = false
-  /** Those who have asked for what comes next: somebody may ask twice before there is anything. */
+  /** Pending calls of `next()`: a consumer may request several values before there is one. */
   #waiting: (() => void)[] = []
 
   constructor(ended: () => void) {

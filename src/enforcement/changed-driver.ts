@@ -7,19 +7,19 @@ import type { StartUp } from "./start-up"
 /** Marks a driver in which the plugin is installed, for every copy of this package. */
 const installedKey = Symbol.for("typeorm-maintenance-mode.installed")
 
-/** Whether the plugin is installed in a driver, by whichever copy of this package. */
+/** Whether any copy of this package is installed in a driver. */
 export function hasPlugin(driver: HostDriver): boolean {
   return installedKey in driver
 }
 
-/** What the methods of the driver are to do instead. */
+/** The parts that the replaced methods of the driver delegate to. */
 export interface DriverChanges {
   readonly runnerContext: RunnerContext
   readonly startUp: StartUp
   readonly lending: Lending
 }
 
-/** Has the driver make fenced query runners, and lend fenced connections. Returns the undos. */
+/** Makes the driver create fenced query runners and lend fenced connections. Returns the undos. */
 export function changeDriver(driver: HostDriver, { runnerContext, startUp, lending }: DriverChanges): Undo[] {
   const Runner = fencedQueryRunnerClass(driver.createQueryRunner("master"), runnerContext)
   Object.defineProperty(driver, installedKey, { value: true, configurable: true })

@@ -8,39 +8,42 @@ import type { Fence } from "./fence"
 import type { FencePolicy } from "./fence-policy"
 import { codeOf, endsSession, isAnswer, isReadOnly, noPortal } from "./request"
 
-/** What a connection's statements are checked with. */
+/** The parts of a connection that checking its statements needs. */
 export interface CheckpointOwner {
   readonly session: Session
   readonly fence: Fence
-  /** The ORM's changes of the running transaction. */
+  /** The ORM's changes in the running transaction. */
   readonly changes: readonly RefusedChange[]
-  /** What is asked of the fence, in the situation of the connection. */
+  /** The policy for the connection's present situation. */
   readonly policy: FencePolicy
   /** Whether a pooler gives every transaction another connection, so that no session can hold a lock. */
   readonly isPooled: boolean
-  /** Told of every refusal; returns the error, to be thrown. */
+  /** Reports a refusal. Returns the error to throw. */
   refused(error: unknown): unknown
 }
 
-/** PostgreSQL's code for a statement that gets fewer values than it has parameters, by the extended protocol. */
+/**
+ * PostgreSQL's code for a statement that receives fewer values than it has parameters, in the extended
+ * protocol.
+ */
 const noValues = "08P01"
 const cannotHold =
   "This statement may commit by itself, or is one of several in a text, so a session must hold a lock for it; behind a pooler " +
   "that gives every transaction another connection, none can. Run it in a transaction, send the statements one by one, or " +
   "run it by a DataSource that connects past the pooler."
-/** How often to read the state again, if it changes just while it is read. */
+/** Maximum number of attempts to take the gate while the state keeps changing. */
 const maxHoldAttempts = 10
 
-/** Has the server check what a connection sends, and makes refusals of its answers. */
+/** Attaches the server-side checks to the statements of a connection, and turns the answers into refusals. */
 export class Checkpoint {
   readonly #owner: CheckpointOwner
   /**
-   * The epoch at which this session holds a share of the gate that outlasts transactions; null if it may hold one, because
-   * taking it has failed, by a cancel perhaps that came too late.
+   * The epoch at which this session holds a share of the gate that outlasts transactions. Null if it may hold
+   * one, because taking it failed, perhaps by a cancel that came too late.
    */
   #heldEpoch: number | null | undefined
 
-  /** Whether the block that may be open was begun here, for one statement. */
+  /** Whether a block that may be open was begun here, for one statement. */
   #isInBlock = false
 
   constructor(owner: CheckpointOwner) {
@@ -48,8 +51,8 @@ export class Checkpoint {
   }
 
   /**
-   * Sends one statement outside a block, with its last check in the same round trip, so that it is run once, and stored if
-   * the check passes. Throws the refusal.
+   * Sends one statement outside a block, with its final check in the same round trip. It runs once, and is
+   * stored if the check passes. Throws the refusal.
    */
   sendAlone(query: PipelinedQuery, actor: Actor): Promise<Result> {
     const { session } = this.#owner
@@ -57,14 +60,14 @@ export class Checkpoint {
     const companions = { after: [check] }
     return session.sendLast(query, companions, (cause) => {
       if (codeOf(cause) === noValues && mayLackValues(query)) return this.#sendSimply(query, actor, cause)
-      // It has closed all portals, be it by a function, and with them that of the check.
+      // The statement, or a function in it, has closed all portals, among them that of the check.
       if (codeOf(cause) === noPortal && query.failure === check)
         return this.send(query.renew(), { ...companions, bindsLate: true }, actor)
       return this.#failed(query, companions, actor, cause)
     })
   }
 
-  /** Sends a statement with a check in the same round trip; throws the refusal. */
+  /** Sends a statement with a check in the same round trip. Throws the refusal. */
   send(query: PipelinedQuery, companions: Companions, actor: Actor): Promise<Result> {
     return this.#owner.session.send(query, companions, (error) =>
       this.#failed(query, companions, actor, error),
@@ -72,8 +75,8 @@ export class Checkpoint {
   }
 
   /**
-   * Sends one statement outside a block in a block of its own, in one round trip; throws the refusal. What the server has
-   * against the statement goes to `failed`, when all is rolled back.
+   * Sends one statement outside a block in a block of its own, in one round trip. Throws the refusal. After
+   * the rollback, `failed` receives the server's error about the statement itself.
    */
   sendInBlock(
     query: PipelinedQuery,
@@ -83,27 +86,27 @@ export class Checkpoint {
     const { session } = this.#owner
     const check = this.#owner.policy.fullCheck(actor)
     const companions = { before: [session.step("BEGIN")], after: [check, session.step("COMMIT")] }
-    // What pg has against the statement (a value, `query_timeout`) may leave the block: then it is left in settle().
+    // A failure in pg (a value, `query_timeout`) may leave the block open. Then `settle()` ends it.
     this.#isInBlock = true
     return session.send(query, companions, async (error) => {
       if (!isAnswer(error)) throw error
       await session.rollBack()
-      // What is run in its place may leave a block that the caller has begun.
+      // The statement that runs instead may leave a block that the caller has begun.
       this.#isInBlock = false
       if (query.failure === "statement") return failed(error)
-      // It has closed all portals by a function, and with them those of what follows it.
+      // A function in it has closed all portals, among them those of the following statements.
       if (codeOf(error) === noPortal) return failed(error)
       if (query.failure === check) throw this.refuse(error, actor)
       return this.#endFailed(actor, error)
     })
   }
 
-  /** Throws the refusal of whoever may not even read. */
+  /** Throws the refusal of an actor who may not even read. */
   async admitReader(actor: Actor): Promise<void> {
     await this.#run(this.#owner.fence.admitReader(actor), actor)
   }
 
-  /** Leaves nothing of one statement for the next; nothing to wait for if there is nothing. */
+  /** Cleans up after a statement. Returns undefined if there is nothing to do. */
   settle(): Promise<void> | undefined {
     const { session } = this.#owner
     const wasInBlock = this.#isInBlock
@@ -112,12 +115,15 @@ export class Checkpoint {
     return this.#unholdOutside()
   }
 
-  /** Outside a transaction no share of the gate is kept. */
+  /** Outside a transaction, no share of the gate is kept. */
   #unholdOutside(): Promise<void> | undefined {
     return this.#heldEpoch !== undefined && this.#owner.session.is("I") ? this.unhold() : undefined
   }
 
-  /** Takes a share of the gate for longer than a transaction; returns whether the actor may write at all. */
+  /**
+   * Takes a share of the gate that outlasts the transaction. Resolves with whether the actor may write at
+   * all.
+   */
   async hold(actor: Actor): Promise<boolean> {
     const { session, fence, isPooled } = this.#owner
     if (isPooled) throw new MaintenanceSetupError(cannotHold)
@@ -129,18 +135,22 @@ export class Checkpoint {
         this.#heldEpoch = epoch === undefined ? undefined : Number(epoch)
         return this.#heldEpoch !== undefined
       } catch (error) {
-        // Given up by pg (query_timeout), it may still come to hold: nobody could give it back then.
+        // pg has given up waiting (`query_timeout`), but the server may still take the share, and nothing
+        // would release it.
         if (!isAnswer(error)) session.destroy()
         this.#heldEpoch = null
         await session.ready()
-        // The state changed while it was read, under a default isolation level above READ COMMITTED.
+        // The state changed while it was read, and the default isolation level is above READ COMMITTED.
         const isStale = codeOf(error) === "40001" && !session.is("E")
         if (!isStale || attempt === maxHoldAttempts) throw this.refuse(error, actor)
       }
     }
   }
 
-  /** Gives the share of the gate back, if there is one; ends the connection if it cannot, which gives it back, too. */
+  /**
+   * Releases the share of the gate, if there is one. If that fails, closes the connection, which releases it,
+   * too.
+   */
   async unhold(): Promise<void> {
     const { session, fence } = this.#owner
     if (this.#heldEpoch === undefined || session.isEnded) return
@@ -155,7 +165,7 @@ export class Checkpoint {
     await session.ready()
   }
 
-  /** The veto of something that could not be undone at commit. */
+  /** The veto of a statement that could not be undone at commit. */
   async veto(actor: Actor, why: string, cause?: unknown): Promise<Error> {
     const { session, fence } = this.#owner
     try {
@@ -169,7 +179,7 @@ export class Checkpoint {
     return new StateUnavailableError("The maintenance ended while this was refused: run it again.", { cause })
   }
 
-  /** What the server's answer to a check for an actor means; tells of it, if it is a refusal. */
+  /** Translates the server's answer to a check for an actor, and reports it if it is a refusal. */
   refuse(error: unknown, actor: Actor): unknown {
     const { fence } = this.#owner
     const translated = fence.translate(error, this.#owner.changes)
@@ -178,7 +188,7 @@ export class Checkpoint {
     return this.#owner.refused(translated)
   }
 
-  /** By the simple protocol, under the gate, for the error that it has. */
+  /** Sends the statement by the simple protocol, under the gate, to get the error that it has there. */
   async #sendSimply(query: PipelinedQuery, actor: Actor, error: unknown): Promise<Result> {
     const { session } = this.#owner
     await session.ready()
@@ -203,7 +213,10 @@ export class Checkpoint {
     throw error
   }
 
-  /** A transaction failed as it ended, after its check, which had made it read-only perhaps: then that is the refusal. */
+  /**
+   * Handles a transaction that failed at its end, after its check. If the check had made it read-only, that
+   * is the refusal.
+   */
   async #endFailed(actor: Actor, error: unknown): Promise<never> {
     if (codeOf(error) === isReadOnly) {
       await this.#owner.session.rollBack()

@@ -1,18 +1,19 @@
-/** How many refusals in a row are delivered without a delay. */
+/** Number of successive refusals that are delivered without a delay. */
 const promptInARow = 10
 const maxDelayMs = 20
 
 /**
- * Delivers refusals for which nothing was sent. A promise that is rejected at once is answered in a microtask: a caller who
- * retries without a pause would keep the process from its timers and sockets, and so from hearing that the window is over.
+ * Delivers refusals for which nothing was sent to the server. An immediate rejection is handled in a
+ * microtask. A tight retry loop would then block the timers and sockets of the process, and so the news that
+ * the window is over.
  */
 export class EarlyRefusals {
-  /** How many refusals in a row the running code has been given without a pause; 0 for other code. */
+  /** Number of successive refusals that the running code has received; 0 for other code. */
   #inARow = 0
 
   /**
-   * Rejects with the error after the event loop has turned. Code that comes again as soon as its refusal was delivered is
-   * delayed by a millisecond more each time, up to 20; other calls are not, however many there are.
+   * Rejects with the error after a turn of the event loop. Code that retries as soon as it is refused is
+   * delayed by one more millisecond each time, up to 20. Other calls are not delayed, however many there are.
    */
   reject(error: unknown): Promise<never> {
     const inARow = this.#inARow + 1
@@ -20,7 +21,7 @@ export class EarlyRefusals {
       const deliver = () => {
         this.#inARow = inARow
         reject(error)
-        // A tick that is asked for in a microtask follows all microtasks, the caller's next attempt among them.
+        // A tick requested in a microtask runs after all microtasks, including the caller's next attempt.
         queueMicrotask(() => process.nextTick(() => (this.#inARow = 0)))
       }
       const delayMs = Math.min(inARow - promptInARow, maxDelayMs)

@@ -4,17 +4,17 @@ import type { PipelinedQueryClass } from "../wire/pipelined-query"
 import type { WireClient } from "../wire/protocol"
 import type { Fence } from "./fence"
 
-/** What a fenced connection needs to know of the installation. */
+/** The part of the installation that a fenced connection needs. */
 export interface Enforcement {
   readonly fence: Fence
   readonly PipelinedQuery: PipelinedQueryClass
-  /** Whom the running code acts for; throws MaintenanceSetupError if the application cannot say. */
+  /** The user of the running code. Throws MaintenanceSetupError if the application cannot determine it. */
   actor(): Actor
-  /** Tells the listeners of a refusal; returns the error, to be thrown. */
+  /** Reports a refusal to the listeners. Returns the error to throw. */
   refused(error: unknown): unknown
-  /** Tells the listeners of a refusal for which nothing was sent, and rejects with it. */
+  /** Reports a refusal for which nothing was sent, and rejects with it. */
   refuse(error: unknown): Promise<never>
-  /** What the ORM has changed by way of a connection, and nobody has committed yet. */
+  /** The ORM's changes on a connection that are not yet committed. */
   changesOn(client: WireClient): RefusedChange[]
   /** Whether a pooler gives every transaction another connection, so that no session can hold a lock. */
   isPooled(): boolean

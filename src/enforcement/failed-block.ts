@@ -10,20 +10,20 @@ const unclear =
   "so it was not run. Send the ROLLBACK by itself, and then the rest."
 
 /**
- * The end with which a text of several statements may begin, and so go on outside the failed block; undefined if PostgreSQL
- * certainly refuses the whole of the text there. Of one statement nothing is to be feared: it can end the block, but
- * commit nothing.
+ * The transaction end with which a text of several statements may begin, so that the rest runs outside the
+ * failed block. Undefined if PostgreSQL certainly refuses the whole text there. A single statement is
+ * harmless: it can end the block, but commit nothing.
  */
 export function exitOf(text: string): TransactionEnd | "uncertain" | undefined {
   const end = leadingEnd(text)
-  // Once more outside, it would prepare a transaction, where in the failed one it rolled back.
+  // Run again outside, it would prepare a transaction, whereas in the failed block it rolled back.
   return typeof end === "object" && end.kind === "prepare" ? "uncertain" : end
 }
 
 /**
- * Runs the end with which a text of several statements begins, by itself: then the whole text can be run as any other in
- * the state that this leaves. The end comes twice then, which changes nothing: the second has nothing to undo. Rejects
- * with what PostgreSQL has against the syntax of the text, of which nothing is run then: the block stays as it is.
+ * Runs the transaction end with which a text of several statements begins, by itself. The whole text can then
+ * run like any other. The end runs twice, which is harmless: the second has nothing to undo. If the text has
+ * a syntax error, rejects with it and runs nothing, so that the block stays as it is.
  */
 export async function runExit(
   session: Session,
@@ -39,7 +39,7 @@ export async function runExit(
   return result
 }
 
-/** Runs a text that may begin with an end, of which nothing more is certain, if PostgreSQL finds it to be one statement. */
+/** Runs a text that may begin with a transaction end, if PostgreSQL finds it to be one statement. */
 export function runAsOne(session: Session, query: PipelinedQuery): Promise<Result> {
   return session.send(query, noCompany, (error) => {
     throw isOfSeveral(error) ? new MaintenanceSetupError(unclear, { cause: error }) : error

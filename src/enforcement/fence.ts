@@ -12,16 +12,16 @@ import { FencePolicies, type FencePolicy, type PrimaryFence, type Situation } fr
 
 type Stamped = StampedState & { readonly stamp: string }
 
-/** The checks for one state, by whom they are for. */
+/** The checks for one state, by actor. */
 interface Checks {
   readonly state: StampedState | undefined
   readonly byActor: Map<string, Step>
 }
 
-/** The most actors for whom the checks are kept. */
+/** Maximum number of actors for whom checks are cached. */
 const maxActors = 1000
 
-/** What is sent to the server to have it decide, and what its answers mean. */
+/** Builds the statements by which the server decides, and translates its answers. */
 export class Fence implements PrimaryFence {
   readonly mayHold: boolean = true
   readonly #schema: string
@@ -31,11 +31,17 @@ export class Fence implements PrimaryFence {
   readonly isPrepared: boolean
   readonly #doubt: () => void
   #checks: Checks = { state: undefined, byActor: new Map() }
-  /** Set while the schema is expected from a migration: until it is there, what only reads may pass. */
+  /**
+   * Whether the schema is still to be created by a migration. Until then, transactions that only read may
+   * pass.
+   */
   isAwaitingSchema = false
   readonly #policies = new FencePolicies(this)
 
-  /** `known` tells the state, as far as it is known; `doubt` is called when the database has found another one. */
+  /**
+   * `known` returns the state, if it is known. `doubt` is called when the database turns out to be in a
+   * different one.
+   */
   constructor(
     { schema, preparedStatements }: ResolvedOptions,
     { known, doubt }: { known: () => StampedState | undefined; doubt: () => void },
@@ -52,30 +58,34 @@ export class Fence implements PrimaryFence {
     return this.#policies.of(situation, isReplica || this.isAwaitingSchema)
   }
 
-  /** Whether everybody may at least read, as far as is known. */
+  /** Whether all users may at least read, as far as is known. */
   get isOpen(): boolean {
     const state = this.#known()
     return state === undefined || restrictionOf(state.status, anybody) !== "all"
   }
 
-  /** Refuses early what would be refused anyway: everything of others in exclusive mode. Throws AccessRefusedError. */
+  /**
+   * Refuses other users early in exclusive mode, where the server would refuse them anyway. Throws
+   * AccessRefusedError.
+   */
   assertAdmitted(actor: Actor): void {
     const state = this.#known()
     if (state === undefined || restrictionOf(state.status, actor) !== "all") return
     const now = performance.now()
-    // What has expired by the clock of this process is left to the clock of the database.
+    // If the window has expired by this process's clock, the database's clock decides.
     if (state.endsAt !== undefined && state.endsAt <= now) return
     const { retryAfterMs = Number.NaN, expiresAt } = state.status
     const leftMs = Math.ceil(retryAfterMs - (now - state.readAt))
-    // A plan that is overdue tells nothing any more.
+    // An overdue plan no longer predicts anything.
     const isTold = leftMs > 0 || (leftMs <= 0 && expiresAt !== undefined)
     const left = isTold ? Math.max(0, leftMs) : undefined
     throw accessRefused(factsOf({ ...state.status, retryAfterMs: left }))
   }
 
   /**
-   * The last statement of a transaction. Where the state is known, it calls the fence on a condition: that the database is
-   * in another state by now, or that the transaction needs more than this state allows the actor.
+   * The last statement of a transaction. If the state is known, it calls the fence only on a condition. The
+   * database must be in a different state, or the transaction must need more than this state allows the
+   * actor.
    */
   check(actor: Actor): Step {
     const state = this.#known()
@@ -91,34 +101,34 @@ export class Fence implements PrimaryFence {
     return check
   }
 
-  /** As check(), and calls the fence whatever is known. */
+  /** The check that calls the fence in any case. */
   fullCheck({ user, isEmergency }: Actor): Step {
     return this.#named("fence", `select "${this.#schema}".fence($1, $2)`, [user ?? null, isEmergency])
   }
 
-  /** As check(), for a transaction that is to be prepared. */
+  /** The check for a transaction that is to be prepared. */
   checkToPrepare({ user, isEmergency }: Actor): Step {
     return { text: `select "${this.#schema}".fence_to_prepare($1, $2)`, values: [user ?? null, isEmergency] }
   }
 
-  /** Whether nothing is known in memory, so that the server has to be asked before a statement of a transaction. */
+  /** Whether no state is known, so that the server must be asked before a statement of a transaction. */
   get isBlind(): boolean {
     return this.#known() === undefined
   }
 
-  /** Raises the refusal of whoever may not even read. */
+  /** Raises the refusal of an actor who may not even read. */
   admitReader({ user, isEmergency }: Actor): Step {
     return { text: `select "${this.#schema}".admit_reader($1, $2)`, values: [user ?? null, isEmergency] }
   }
 
-  /** Raises the refusal of whoever is restricted, also if nothing was changed. */
+  /** Raises the refusal of a restricted actor, even if nothing was changed. */
   admit({ user, isEmergency }: Actor): Step {
     return { text: `select "${this.#schema}".admit($1, $2)`, values: [user ?? null, isEmergency] }
   }
 
   /**
-   * Takes the share of the gate that outlasts a transaction, for a statement that ends one by itself. The epoch is null
-   * for who may only read.
+   * Takes the share of the gate that outlasts a transaction, for a statement that ends one by itself. The
+   * epoch is null for an actor who may only read.
    */
   hold({ user, isEmergency }: Actor): Step {
     return {
@@ -128,8 +138,8 @@ export class Fence implements PrimaryFence {
   }
 
   /**
-   * Gives that share back, or for null whatever share is held. PostgreSQL's own function: it is open to every role that the
-   * session may have taken.
+   * Releases that share, or with null any share that is held. It uses PostgreSQL's own function, which every
+   * role that the session may have taken can execute.
    */
   unhold(epoch: number | null): Step {
     if (epoch !== null)
@@ -143,25 +153,28 @@ export class Fence implements PrimaryFence {
     }
   }
 
-  /** Takes note that the database has refused an actor: if the state that is known admits him, it is another one by now. */
+  /** Records that the database has refused an actor. If the known state admits that actor, it is outdated. */
   refused(actor: Actor): void {
     const state = this.#known()
     if (state && restrictionOf(state.status, actor) === "none") this.#doubt()
   }
 
-  /** A failure of the statements above as an error of this package, where it is a refusal or the state is unreadable. */
+  /**
+   * Translates a failure of these statements into an error of this package, if it is a refusal or the state
+   * is unreadable.
+   */
   translate(error: unknown, changes: readonly RefusedChange[]): unknown {
     const translated = translateStateError(error, this.#schema)
     if (!(translated instanceof WriteVetoedError)) return translated
     return writeVetoed({ ...factsOf(translated), cause: translated.cause }, changes, adviceIn(error))
   }
 
-  /** The veto of a statement that cannot be undone at commit, from the veto that its check got. */
+  /** The veto of a statement that cannot be undone at commit, made from the veto that its check received. */
   vetoUnchecked(veto: WriteVetoedError, why: string, cause?: unknown): WriteVetoedError {
     return writeVetoed({ ...factsOf(veto), cause: cause ?? veto.cause }, veto.changes, why)
   }
 
-  /** As check(), but needs no schema, and lets whatever changed nothing pass in every mode. */
+  /** The check that needs no schema, and in every mode passes a transaction that changed nothing. */
   checkWrites({ user, isEmergency }: Actor): Step {
     return {
       text: `do $fence$ begin
@@ -180,34 +193,37 @@ export class Fence implements PrimaryFence {
     const full = this.fullCheck(actor)
     const condition = hasStamp(state) ? this.#conditionIn(state, actor) : undefined
     if (!condition) return full
-    // Under other names: the one must never stand in for the other.
+    // Separate names, because one statement must never stand in for the other.
     const name = restrictionOf((state as Stamped).status, actor) === "none" ? "gate" : "reader"
-    // It returns a row if the fence was called: mostly because the state is another one.
+    // A row means that the fence was called, usually because the database is in a different state.
     const called = () => {
       if (this.#known() === state) this.#doubt()
     }
     return { ...this.#named(name, `${full.text} where ${condition}`, full.values), called }
   }
 
-  /** The condition on which the fence is called that this state has for this actor; undefined if it is to be called always. */
+  /**
+   * The condition on which the fence is called, for this state and actor. Undefined if it must always be
+   * called.
+   */
   #conditionIn(state: Stamped, actor: Actor): string | undefined {
     const { status, stamp, endsAtMs } = state
     const current = `pg_catalog.pg_sequence_last_value('"${this.#schema}".stamp'::pg_catalog.regclass)`
-    // The stamp stays until somebody puts into the row that the window has expired.
+    // The stamp stays the same until the expiry is written to the row.
     const isOver =
       endsAtMs === undefined
         ? ""
         : `when pg_catalog.clock_timestamp() operator(pg_catalog.>=) pg_catalog.to_timestamp(${endsAtMs / 1000}) then true `
     const isCurrent = `${isOver}when ${current} operator(pg_catalog.=) ${BigInt(stamp)}`
-    // The gate is taken first, or the state could change between the look and the commit.
     const restriction = restrictionOf(status, actor)
+    // The gate comes first, or the state could change between this check and the commit.
     if (restriction === "none")
       return `case when ${this.#gateTaken(status)} then true ${isCurrent} then false else true end`
     if (restriction === "all") return undefined
     return `case when pg_catalog.pg_current_xact_id_if_assigned() is not null then true ${isCurrent} then ${declaresHoldable} else true end`
   }
 
-  /** Takes the gate; never true. */
+  /** Takes the gate. The expression is never true. */
   #gateTaken({ epoch }: StampedState["status"]): string {
     return `pg_catalog.pg_advisory_xact_lock_shared(${this.#keys.gate}, ${epoch}) is null`
   }
@@ -222,11 +238,17 @@ function hasStamp(state: StampedState | undefined): state is Stamped {
 }
 
 const unlockShared = "pg_catalog.pg_advisory_unlock_shared"
-/** Whether the transaction has declared a cursor WITH HOLD, which its COMMIT runs to the end: after all that is sent before. */
+/**
+ * Whether the transaction has declared a cursor WITH HOLD. Its COMMIT runs that to the end, after everything
+ * sent before.
+ */
 const declaresHoldable =
   "exists (select from pg_catalog.pg_cursors where is_holdable and creation_time operator(pg_catalog.>=) pg_catalog.now())"
 
-/** A user as a literal that holds inside the dollar quotes, whatever it is made of, and whatever a backslash means in the session. */
+/**
+ * A user as a literal inside the dollar quotes. It is independent of the characters of the name, and of what
+ * a backslash means in the session.
+ */
 function userLiteral(user: string | undefined): string {
   if (user === undefined) return "null"
   return `convert_from(decode('${Buffer.from(user).toString("hex")}', 'hex'), 'UTF8')`

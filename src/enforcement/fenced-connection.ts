@@ -22,31 +22,39 @@ import { classify } from "./statement-kind"
 
 const nobody: Actor = { user: undefined, isEmergency: false }
 
-/** How long a query object that was given up may take to end. */
+/** Time for an abandoned submittable to end, in milliseconds. */
 const closeWithinMs = 1000
 
 /**
- * A physical connection to PostgreSQL on which nothing commits without having passed the fence: its `query` takes the
- * statements in the order of the calls, one at a time, and decides by the server's own transaction status how each
- * is sent. Everything else of the `pg` client is as it was.
+ * A physical connection to PostgreSQL on which nothing commits without passing the fence. Its `query` runs
+ * statements one at a time in the order of the calls, and the server's transaction status decides how each is
+ * sent. The rest of the `pg` client is unchanged.
  */
 export class FencedConnection implements ForeignOwner, SessionOwner {
   readonly session: Session
   readonly fence: Fence
-  /** Whether the pool has listeners of others, who may set up this connection. */
+  /** Whether the pool has foreign listeners, which may set up this connection. */
   hasListeners = false
-  /** Whether TypeORM is looking at the server as it starts, which every mode allows to read. */
+  /** Whether TypeORM is inspecting the server during start-up, which may read in every mode. */
   isStartingUp = false
-  /** Whether what runs is of a listener of the pool, which may read in every mode, too: for whoever has the connection next. */
+  /**
+   * Whether the running statement belongs to a pool listener, which sets up the connection for its next
+   * holder and may read in every mode.
+   */
   #isSettingUp = false
-  /** Whom the last statement acted for; undefined before the first of who has it. */
+  /** The actor of the last statement. Undefined before the current holder's first one. */
   lastActor: Actor | undefined
-  /** Whom the first statement of the running transaction acted for; undefined outside, and before that. */
+  /**
+   * The actor of the running transaction's first statement. Undefined before that, and outside a transaction.
+   */
   #firstActor: Actor | undefined
   #isCommitting = false
-  /** Whether a query runner has it. */
+  /** Whether a query runner holds the connection. */
   isLent = false
-  /** Whether it is one of TypeORM's `slaves`: a replica, which writes nothing, and may not have the schema. */
+  /**
+   * Whether it is a connection to one of TypeORM's `slaves`: a replica, which writes nothing and may lack the
+   * schema.
+   */
   isReplica = false
   readonly #since = performance.now()
   readonly #client: WireClient
@@ -55,11 +63,13 @@ export class FencedConnection implements ForeignOwner, SessionOwner {
   readonly #statements: Statements
   readonly #foreign: ForeignRequests
   readonly #undos: Undo[]
-  /** Of whoever has it; undefined before the first refusal. */
+  /** The early refusals of the current holder. Undefined before the first one. */
   #earlyRefusals: EarlyRefusals | undefined
   #isRetired = false
 
-  /** Replaces the client's `query`, until `retire()`; `isNew` says that nobody has had the connection before. */
+  /**
+   * Replaces the client's `query` until `retire()`. `isNew` says that nothing has used the connection before.
+   */
   constructor(client: WireClient, enforcement: Enforcement, isNew: boolean) {
     this.session = new Session(client, enforcement.PipelinedQuery, this, isNew)
     this.fence = enforcement.fence
@@ -75,13 +85,13 @@ export class FencedConnection implements ForeignOwner, SessionOwner {
     ]
   }
 
-  /** As `client.query()` of pg, in all its forms. */
+  /** Runs a query as pg's `client.query()` does, in all its forms. */
   query(statement: Statement | ForeignQuery, values?: unknown, callback?: unknown): unknown {
     if (this.#isRetired || statement === null || statement === undefined)
       return this.session.rawQuery(statement, values, callback)
     if (isForeign(statement)) return this.#queryForeign(statement, values, callback)
     const givenCallback = callbackOf(values, callback, statement)
-    // Made now, so that what is sent in its turn is what was classified.
+    // Made now, so that the text that is sent in its turn is the one that was classified.
     const query = this.session.statement(statement, typeof values === "function" ? undefined : values)
     const isSetUp = this.isSetUp()
     const result = isSetUp ? this.#handled(this.#request(query, isSetUp)) : this.#request(query, isSetUp)
@@ -98,7 +108,7 @@ export class FencedConnection implements ForeignOwner, SessionOwner {
     return this.#isSettingUp ? "setting up" : "usual"
   }
 
-  /** The connection past the fence, for what brings the fence. */
+  /** The connection without the fence, for the migration that creates it. */
   get unfenced(): { query(statement: Statement, values?: unknown): Promise<Result> } {
     return { query: (statement, values) => this.session.sendAsIs(statement, values) }
   }
@@ -107,24 +117,26 @@ export class FencedConnection implements ForeignOwner, SessionOwner {
     return this.fence.isPrepared
   }
 
-  /** The process id of its backend, as PostgreSQL, or a pooler, has told. */
+  /** The process id of its backend, as reported by PostgreSQL or a pooler. */
   get backendPid(): number | undefined {
     return this.#client.processID ?? undefined
   }
 
-  /** For how many milliseconds the connection is there, at least. */
+  /** Minimum age of the connection, in milliseconds. */
   get connectedMs(): number {
     return performance.now() - this.#since
   }
 
-  /** Tells of a refusal, which says whom the transaction began as, too; returns the error, to be thrown. */
+  /**
+   * Reports a refusal, and adds the transaction's first actor if that differs. Returns the error to throw.
+   */
   refused(error: unknown): unknown {
     const actors = { first: this.#firstActor?.user, last: this.lastActor?.user }
     const hasChanged = this.#firstActor && this.lastActor && actors.first !== actors.last
     return this.#enforcement.refused(hasChanged ? withActors(error, actors, this.#isCommitting) : error)
   }
 
-  /** Notes whom a statement acts for, and within a transaction, whom its first one acted for. */
+  /** Records the actor of a statement and, in a transaction, that of its first statement. */
   note({ actor, kind }: Pick<Request, "actor" | "kind">): void {
     this.lastActor = actor
     this.#isCommitting = kind === "commit"
@@ -132,21 +144,21 @@ export class FencedConnection implements ForeignOwner, SessionOwner {
     else if (kind !== "control") this.#firstActor ??= actor
   }
 
-  /** Tells of a refusal for which nothing was sent, and rejects with it. */
+  /** Reports a refusal for which nothing was sent, and rejects with it. */
   refuse(error: unknown): Promise<never> {
-    // Calls of the pool itself follow each other on a connection, and are of different callers: none waits for another.
+    // Successive calls of the pool itself come from different callers, so none of them may delay another.
     const ofCaller = this.isLent ? (this.#earlyRefusals ??= new EarlyRefusals()) : new EarlyRefusals()
     return ofCaller.reject(this.refused(error))
   }
 
-  /** Forgets who had it: whoever has it next may be somebody else. */
+  /** Forgets the holder, since the next one may be another user. */
   givenBack(): void {
     this.isLent = false
     this.lastActor = undefined
     this.#earlyRefusals = undefined
   }
 
-  /** Whom the running code acts for; throws MaintenanceSetupError if the application cannot say. */
+  /** The user of the running code. Throws MaintenanceSetupError if the application cannot determine it. */
   actor(): Actor {
     return this.#enforcement.actor()
   }
@@ -167,7 +179,7 @@ export class FencedConnection implements ForeignOwner, SessionOwner {
     return this.#checkpoint.settle()
   }
 
-  /** Stops enforcing, and gives the client back as it was. */
+  /** Stops enforcing, and restores the client as it was. */
   retire(): void {
     this.#isRetired = true
     for (const undo of this.#undos) undo()
@@ -175,8 +187,9 @@ export class FencedConnection implements ForeignOwner, SessionOwner {
   }
 
   /**
-   * Rolls back whatever was left open, so that nobody else ends it; to be called before others get the connection.
-   * Nothing to wait for if it is clean. Rejects if it cannot be: then the connection is to be closed.
+   * Rolls back an open transaction, so that the next holder does not end it. Call it before the connection is
+   * lent again. Returns undefined if the connection is clean. Rejects if it cannot be cleaned and must be
+   * closed.
    */
   clean(): Promise<void> | undefined {
     const { session } = this
@@ -191,17 +204,19 @@ export class FencedConnection implements ForeignOwner, SessionOwner {
     )
   }
 
-  /** Whether the running code is a listener of the pool that sets up this connection. */
+  /** Whether the running code is a pool listener that sets up this connection. */
   isSetUp(): boolean {
     return this.hasListeners && isSettingUp(this.#client)
   }
 
-  /** A turn begins; where everybody may read, a listener needs no leave of its own. */
+  /** Begins a turn. While all users may read, a listener needs no exemption. */
   setUpOrNot(isSetUp: boolean): void {
     this.#isSettingUp = isSetUp && (this.fence.policy("usual", false).isBlind || !this.fence.isOpen)
   }
 
-  /** A listener seldom waits for what it asks: that it is refused must not end the process. */
+  /**
+   * Prevents an unhandled rejection from ending the process, because listeners seldom await their statements.
+   */
   #handled(result: Promise<Result>): Promise<Result> {
     const handled: Promise<Result> = result.catch((error: unknown) => {
       if (error instanceof MaintenanceError) handled.catch(() => undefined)
@@ -212,15 +227,15 @@ export class FencedConnection implements ForeignOwner, SessionOwner {
 
   #request(query: PipelinedQuery, isSetUp: boolean): Promise<Result> {
     const { session } = this
-    // pg allows to ask by name alone for what it has parsed under that.
+    // pg accepts a statement by its name alone, once that is parsed.
     query.text ??= session.textOf(query) as string
     const classified = classify(query.text ?? "", query.isExtended)
     const { kind } = classified
-    // What starts or ends a transaction is what its text says, not what the session keeps under its name.
+    // The text of a statement that starts or ends a transaction counts, not the one prepared under its name.
     if (kind === "control" || kind === "commit" || kind === "rollback") query.forgetName()
     let actor: Actor
     try {
-      // Giving up is open to everybody, also if it is not known to whom.
+      // Any user may roll back, even an unknown one.
       actor = kind === "rollback" ? nobody : this.#enforcement.actor()
     } catch (error) {
       return this.refuse(error)
@@ -238,7 +253,7 @@ export class FencedConnection implements ForeignOwner, SessionOwner {
     return query
   }
 
-  /** Why everything of an actor is refused, if it is, as far as is known. */
+  /** The error with which every statement of an actor is refused, if so, as far as is known. */
   refusalOf(actor: Actor): Error | undefined {
     try {
       this.policy.assertAdmitted(actor)

@@ -8,23 +8,23 @@ import type { SelfCommitting } from "./self-committing"
 import { classify, type Classified } from "./statement-kind"
 import type { StatementOwner } from "./statements"
 
-/** The connection that query objects are run on. */
+/** The connection that submittables run on. */
 export interface ForeignOwner extends StatementOwner {
-  /** The user of the running code; throws MaintenanceSetupError if the application cannot say. */
+  /** The user of the running code. Throws MaintenanceSetupError if the application cannot determine it. */
   actor(): Actor
-  /** Whether the running code is a listener of the pool that sets up this connection. */
+  /** Whether the running code is a pool listener that sets up this connection. */
   isSetUp(): boolean
-  /** A turn begins, of a listener of the pool or not. */
+  /** Begins a turn, of a pool listener or not. */
   setUpOrNot(isSetUp: boolean): void
 }
 
-/** A query object that hides its text may be anything. */
+/** The classification of a submittable that hides its text: it may do anything. */
 const unknownText: Classified = {
   kind: "several",
   mayEndTransaction: true,
 }
 
-/** Runs query objects of the caller (streams, cursors, COPY), each with the check that it needs. */
+/** Runs the caller's submittables (streams, cursors, COPY), each with the check that it needs. */
 export class ForeignRequests {
   readonly #owner: ForeignOwner
   readonly #checkpoint: Checkpoint
@@ -36,7 +36,7 @@ export class ForeignRequests {
     this.#selfCommitting = selfCommitting
   }
 
-  /** Runs a query object in its turn; rejects with what it does not hear of itself. */
+  /** Runs a submittable in its turn. Rejects with errors that the submittable itself does not receive. */
   async request(query: ForeignQuery): Promise<void> {
     const owner = this.#owner
     let actor: Actor
@@ -54,7 +54,7 @@ export class ForeignRequests {
     await owner.session.inTurn(async () => {
       const { session } = owner
       owner.setUpOrNot(isSetUp)
-      // In its turn, just before it is sent: the object is the caller's, and may have changed.
+      // Read in its turn, just before it is sent, since the caller may have changed the object.
       const text = session.textOf(query) ?? query.cursor?.text
       const classified = text === undefined ? unknownText : classify(text, isExtended)
       const { kind, mayEndTransaction } = classified
@@ -64,10 +64,10 @@ export class ForeignRequests {
       if (session.is("E") && text !== undefined) {
         const exit = kind === "several" ? exitOf(text) : undefined
         if (!exit) return session.submit(query, escort)
-        // If it is uncertain, the hold is what PostgreSQL refuses in the failed block.
+        // If it is uncertain, PostgreSQL refuses the `hold()` in the failed block.
         if (exit !== "uncertain") await runExit(session, text, exit)
       }
-      // Outside a transaction a COMMIT does nothing.
+      // Outside a transaction, COMMIT does nothing.
       const isToPass = kind === "control" || kind === "rollback" || (kind === "commit" && session.is("I"))
       if (isToPass) return session.submit(query, { isExtended })
       if (session.is("I") && kind === "atomic") {

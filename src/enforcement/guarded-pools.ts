@@ -6,22 +6,25 @@ import { callBackAsCaller, openIn } from "./pool-callbacks"
 import { watchPoolListeners } from "./pool-listeners"
 import type { Undo } from "./replace-method"
 
-/** What guarding a pool takes. */
+/** The parts that guarding a pool needs. */
 export interface PoolGuard {
   /** The context in which its connections are opened. */
   readonly context: AsyncResource
-  /** Fences a connection; `isNew` if nobody has had it before. */
+  /** Fences a connection. `isNew` says that nothing has used it before. */
   fenceOff(client: WireClient, isNew: boolean): void
-  /** Takes note that others prepare this connection, as it is opened or lent. */
+  /** Records that foreign listeners set up this connection when it is opened or lent. */
   hasListeners(client: WireClient): void
 }
 
-/** Has every connection of a pool fenced, also one that is taken from the pool past the driver. Returns the undos. */
+/**
+ * Fences every connection of a pool, including those taken from the pool without the driver. Returns the
+ * undos.
+ */
 export function guardPool(pool: Pool, { context, fenceOff, hasListeners }: PoolGuard): Undo[] {
   const undos = [callBackAsCaller(pool), openIn(context, pool)]
   for (const event of ["connect", "acquire"] as const) {
     const listener = (client: unknown) => fenceOff(client as WireClient, event === "connect")
-    // Before anybody who listens, too, and gets a new connection to prepare it.
+    // Runs before any other listener that receives a new connection to set it up.
     pool.prependListener(event, listener)
     undos.push(() => pool.removeListener(event, listener))
   }

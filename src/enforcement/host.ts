@@ -10,7 +10,7 @@ import type { QueryClass, WireClient } from "../wire/protocol"
 /** The supported range of TypeORM, in words. */
 const supportedTypeorm = "0.3.20 up to, but not including, 2"
 
-/** What the driver's methods that obtain a connection resolve with. */
+/** The result of the driver's methods that obtain a connection. */
 export type Obtained = [client: WireClient, release: (error?: Error) => void]
 
 /** The parts of TypeORM's PostgreSQL driver that the plugin relies on (0.3.20 to 1.1). */
@@ -25,7 +25,10 @@ export interface HostDriver extends Omit<
   obtainSlaveConnection(): Promise<Obtained>
 }
 
-/** The driver of a DataSource that the plugin can be installed in; throws MaintenanceSetupError for any other. */
+/**
+ * The driver of a DataSource in which the plugin can be installed. Throws MaintenanceSetupError for any
+ * other.
+ */
 export function hostDriver(dataSource: DataSource): HostDriver {
   const type = dataSource?.options?.type
   if (type === undefined || dataSource.driver === undefined) {
@@ -60,7 +63,7 @@ export function hostDriver(dataSource: DataSource): HostDriver {
   return driver
 }
 
-/** Throws MaintenanceSetupError for a version of TypeORM outside the range; an unknown version is let pass. */
+/** Throws MaintenanceSetupError for a version of TypeORM outside the range. An unknown version passes. */
 export function checkTypeormVersion(version: string | undefined): void {
   const [major = 0, minor = 0, patch = 0] = (version ?? "1.0.0").split(".").map(Number.parseFloat)
   const isSupported = major === 1 || (major === 0 && minor === 3 && patch >= 20)
@@ -73,7 +76,10 @@ function unknownHost(what: string): MaintenanceSetupError {
   )
 }
 
-/** TypeORM's exports do not show its package.json, so it is read beside the main file; undefined in a bundle. */
+/**
+ * Reads the version beside the main file, because TypeORM's exports omit its package.json. Undefined in a
+ * bundle.
+ */
 function typeormVersion(): string | undefined {
   try {
     return JSON.parse(readFileSync(join(dirname(require.resolve("typeorm")), "package.json"), "utf8")).version
@@ -82,17 +88,20 @@ function typeormVersion(): string | undefined {
   }
 }
 
-/** The clients that a pool has, idle or in use: pg-pool (3) keeps them in a list of its own. */
+/** The clients of a pool, idle or in use. pg-pool (3) keeps them in a private list. */
 export function clientsOf(pool: Pool): readonly WireClient[] {
   return (pool as unknown as { readonly _clients?: readonly WireClient[] })._clients ?? []
 }
 
-/** Makes clients with the settings of the DataSource's pool; throws MaintenanceSetupError while there is none. */
+/**
+ * Creates clients with the settings of the DataSource's pool. Throws MaintenanceSetupError while there is
+ * none.
+ */
 export function clientFactory(driver: HostDriver): ClientFactory {
   return (settings) => {
     if (!driver.master)
       throw new MaintenanceSetupError("The DataSource is not initialized: call initialize() first.")
-    // Property by property, because the pool hides its password from enumeration.
+    // Copied by descriptors, because the pool hides its password from enumeration.
     const config = Object.defineProperties({}, Object.getOwnPropertyDescriptors(driver.master.options))
     return new driver.postgres.Client(Object.assign(config, settings)) as ReturnType<ClientFactory>
   }

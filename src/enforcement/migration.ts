@@ -10,13 +10,15 @@ import {
   upgradeSql,
 } from "../state/schema"
 
-/** A client of ours shows the raw one under this key; the schema cannot pass a fence that it is about to bring. */
+/**
+ * Key under which a fenced client exposes the raw one. The migration that creates the fence cannot pass it.
+ */
 export const rawClientKey = Symbol.for("typeorm-maintenance-mode.raw-client")
 
 /**
- * The schema as a TypeORM migration, for installations with `migrate: false`: add the class to the DataSource's
- * `migrations` and run them as a role that may create objects. It runs before the application's own. For another
- * schema than `"maintenance"` use a subclass that sets `schema`.
+ * The schema as a TypeORM migration, for installations with `migrate: false`. Add the class to the
+ * DataSource's `migrations`, and run them as a role that may create objects. It runs before the application's
+ * own. For a schema other than `"maintenance"`, use a subclass that sets `schema`.
  */
 export class MaintenanceMigration implements MigrationInterface {
   /** TypeORM sorts by the number at the end. */
@@ -24,7 +26,7 @@ export class MaintenanceMigration implements MigrationInterface {
   /** The schema to create. */
   protected readonly schema: string = "maintenance"
 
-  /** Creates or upgrades the schema; does nothing if it is there. */
+  /** Creates or upgrades the schema. Does nothing if it is up to date. */
   async up(queryRunner: QueryRunner): Promise<void> {
     const schema = checkSchemaName(this.schema)
     const client = (await queryRunner.connect()) as SqlRunner & { [rawClientKey]?: SqlRunner }
@@ -38,8 +40,8 @@ export class MaintenanceMigration implements MigrationInterface {
   }
 
   /**
-   * Drops the schema. Throws MaintenanceSetupError in a DataSource that has the plugin: without the schema none of its
-   * writes would commit any more, this one included.
+   * Drops the schema. Throws MaintenanceSetupError in a DataSource that has the plugin: without the schema
+   * none of its writes would commit, including this one.
    */
   async down(queryRunner: QueryRunner): Promise<void> {
     const client = (await queryRunner.connect()) as { [rawClientKey]?: SqlRunner }
@@ -53,7 +55,10 @@ export class MaintenanceMigration implements MigrationInterface {
   }
 }
 
-/** Whether the migrations of a DataSource may hold MaintenanceMigration: it is named, or there are files to load. */
+/**
+ * Whether the migrations of a DataSource may contain MaintenanceMigration: it is listed, or there are files
+ * to load.
+ */
 export function mayInstallSchema(migrations: unknown): boolean {
   return Object.values(migrations ?? []).some(
     (migration) =>

@@ -6,9 +6,9 @@ type Callback = (...args: unknown[]) => void
 type Connect = (callback?: Callback) => unknown
 
 /**
- * Has a pool call back in the context of the code that asked for a connection. By itself (pg-pool 3) it calls back in the
- * context of the code that has given the connection back, and what is asked then would be asked as that user.
- * `pool.query()` takes its connection by the same method.
+ * Makes a pool run callbacks in the context of the code that asked for a connection. pg-pool (3) itself uses
+ * the context of the code that released the connection. Statements would then run as that user.
+ * `pool.query()` obtains its connection by the same method.
  */
 export function callBackAsCaller(pool: Pool): Undo {
   return replaceMethod(
@@ -20,8 +20,8 @@ export function callBackAsCaller(pool: Pool): Undo {
 }
 
 /**
- * Has a pool open its connections in a context: pg emits what it hears on a connection (notifications, notices, its end)
- * in the context in which that was opened, whoever has it then. Otherwise a listener would act for the user whose code
+ * Makes a pool open its connections in a given context. pg emits notifications, notices and the end of a
+ * connection in the context in which it was opened. Otherwise a listener would act for the user whose code
  * happened to need a new connection.
  */
 export function openIn(context: AsyncResource, pool: Pool): Undo {
@@ -35,7 +35,9 @@ export function openIn(context: AsyncResource, pool: Pool): Undo {
   )
 }
 
-/** As AsyncResource.bind(), which takes a hundred times as long (Node 20). */
+/**
+ * Binds a callback to the current context. `AsyncResource.bind()` takes a hundred times as long (Node 20).
+ */
 function asCaller(callback: Callback): Callback {
   const context = new AsyncResource("PoolCallback")
   return (...args) => context.runInAsyncScope(callback, undefined, ...args)

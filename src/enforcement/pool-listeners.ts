@@ -2,12 +2,12 @@ import type { Pool } from "pg"
 import { runSettingUp } from "../identity/current-actor"
 import { replaceMethod, type Undo } from "./replace-method"
 
-/** Tells a pool's listeners of an event. */
+/** Emits an event of a pool. */
 type Emit = (event: string | symbol, ...args: unknown[]) => boolean
 
 /**
- * Runs what others listen to a pool for, when it opens or lends a connection, as what sets up that connection; `before` is
- * called first. Expects one listener of our own to each event. Returns the undo.
+ * Runs foreign listeners of a pool's `connect` and `acquire` events as code that sets up the connection.
+ * Calls `before` first. Expects one listener of the plugin on each event. Returns the undo.
  */
 export function watchPoolListeners(pool: Pool, before: (client: object, isNew: boolean) => void): Undo {
   return replaceMethod(pool as Pool & { emit: Emit }, "emit", (emit: Emit): Emit => {

@@ -2,7 +2,7 @@ import type { ForeignQuery, Statement } from "../wire/protocol"
 
 type Callback = (error: unknown, result?: unknown) => void
 
-/** Whether a query object sends its text by the extended protocol, in which PostgreSQL takes one statement only. */
+/** Whether a submittable uses the extended protocol, in which PostgreSQL accepts one statement only. */
 export function isExtendedObject(query: ForeignQuery): boolean {
   const { read, cursor, requiresPreparation } = query as ForeignQuery & {
     requiresPreparation?: () => boolean
@@ -12,11 +12,12 @@ export function isExtendedObject(query: ForeignQuery): boolean {
   return isQuery ? requiresPreparation.call(query) : isPortioned && "_portal" in (cursor ?? query)
 }
 
+/** Whether a statement is a submittable. */
 export function isForeign(statement: object | string): statement is ForeignQuery {
   return typeof (statement as { submit?: unknown }).submit === "function"
 }
 
-/** Where pg takes a callback from, in its order. */
+/** The callback of a query, taken from the places where pg looks for it, in the same order. */
 export function callbackOf(values: unknown, callback: unknown, statement?: Statement): Callback | undefined {
   if (typeof values === "function") return values as Callback
   if (typeof callback === "function") return callback as Callback

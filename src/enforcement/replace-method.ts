@@ -1,9 +1,9 @@
-/** Takes a change back. */
+/** Reverts a change. */
 export type Undo = () => void
 
 /**
- * Replaces a method on one object, leaving its class alone; `replacement` gets the method as it was. Returns the undo,
- * after which the object is as before.
+ * Replaces a method on one object, leaving its class alone. `replacement` receives the original method.
+ * Returns the undo, which restores the object.
  */
 export function replaceMethod<Host extends object, Name extends keyof Host>(
   host: Host,

@@ -4,10 +4,10 @@ import { isFencedQueryRunner } from "./query-runner"
 import { replaceMethod, type Undo } from "./replace-method"
 
 /**
- * Keeps the database query cache (`cache: true`) from turning reads into writes: `find({ cache: true })` writes a row
- * to `query-result-cache`, in the transaction that it reads in. The row is not written while others may only read
- * (`mayWrite`), and inside a transaction it is written after the commit, so that a transaction which only read stays
- * one. Other cache providers are left alone; `setOptions()` may bring a new cache. Returns the undo.
+ * Keeps the database query cache from turning reads into writes. `find({ cache: true })` writes a row to
+ * `query-result-cache`, in the transaction that it reads in. That row is not written while `mayWrite` is
+ * false. In a transaction it is written after the commit, so that a transaction that only read stays one.
+ * Other cache providers are left alone. `setOptions()` may create a new cache. Returns the undo.
  */
 export function keepReadsFromWriting(dataSource: DataSource, mayWrite: () => boolean): Undo {
   let undo = keepCacheFromWriting(dataSource, mayWrite)
@@ -27,7 +27,7 @@ export function keepReadsFromWriting(dataSource: DataSource, mayWrite: () => boo
 
 function keepCacheFromWriting(dataSource: DataSource, mayWrite: () => boolean): Undo {
   const cache = dataSource.queryResultCache
-  // Not told by the name of its class, which bundlers change.
+  // Not detected by the class name, which bundlers change.
   if (!cache || !("queryResultCacheTable" in cache)) return () => undefined
   return replaceMethod(cache, "storeInCache", (storeInCache) => async (options, savedCache, queryRunner) => {
     if (!mayWrite()) return

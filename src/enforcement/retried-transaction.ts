@@ -5,22 +5,25 @@ import { runInQueryRunner } from "../identity/current-actor"
 import { checkOptions, checkWork } from "../input"
 import type { RefusalPolicy } from "../shared"
 
-/** How `maintenance.transaction` runs. */
+/** Options for `maintenance.transaction()`. */
 export interface TransactionOptions {
-  /** Default: that of the DataSource. */
+  /** Isolation level. Default: that of the DataSource. */
   isolation?: "READ UNCOMMITTED" | "READ COMMITTED" | "REPEATABLE READ" | "SERIALIZABLE" | undefined
-  /** How many times to try again after a serialization failure (40001) or a deadlock (40P01). Default: 5. */
+  /** Maximum number of retries after serialization failures (40001) and deadlocks (40P01). Default: 5. */
   retries?: number | undefined
-  /** What happens if a window restricts whom it runs for: `"wait"` or `"throw"`. Default: as around it, or as the DataSource says. */
+  /**
+   * The reaction to a window that restricts the current user: `"wait"` or `"throw"`. Default: that of the
+   * surrounding code, or of the DataSource.
+   */
   onRefused?: RefusalPolicy | undefined
 }
 
-/** PostgreSQL's codes for a transaction that would succeed if it were run again. */
+/** PostgreSQL's codes for a transaction that may succeed when it is retried. */
 const retryable = new Set(["40001", "40P01"])
 const firstRetryMs = 5
 const lastRetryMs = 500
 
-/** Runs a transaction, and again after a serialization failure or a deadlock. Throws MaintenanceInputError. */
+/** Runs a transaction, and retries it after serialization failures and deadlocks. */
 export async function retriedTransaction<T>(
   dataSource: DataSource,
   work: (manager: EntityManager) => Promise<T>,
@@ -38,7 +41,7 @@ export async function retriedTransaction<T>(
   }
 }
 
-/** Checks what a caller has given; throws MaintenanceInputError. */
+/** Checks the arguments of a caller. Throws MaintenanceInputError. */
 export function checkTransaction(work: unknown, options: TransactionOptions): void {
   checkOptions(options, ["isolation", "retries", "onRefused"])
   checkWork("transaction()", work)

@@ -26,7 +26,7 @@ const preparesUnseen =
   "could be committed in a window. Send it by itself."
 const commitsItself = "This statement commits by itself, so it could not be undone."
 
-/** Runs what may commit by itself, past a check at its end. */
+/** Runs statements that may commit by themselves, and so bypass a check at their end. */
 export class SelfCommitting {
   readonly #owner: CheckpointOwner
   readonly #checkpoint: Checkpoint
@@ -56,14 +56,18 @@ export class SelfCommitting {
     if (!mayCommit) return this.#runAsReader(request)
     const result = await session.send(request.query)
     await session.ready()
-    // Not as the first query of a transaction just begun: SET TRANSACTION would come too late after it.
+    // Not as the first query of a transaction just begun, because SET TRANSACTION would come too late after
+    // it.
     const last = [result].flat().slice(-1)
     if (session.is("T") && !startsTransaction(last) && !chains.test(request.query.text))
       await this.#checkpoint.unhold()
     return result
   }
 
-  /** The same for a query object of one statement; a reader's block is read-only: the server refuses a write in the act. */
+  /**
+   * Does the same for a submittable of one statement. The block of an actor who may only read is READ ONLY,
+   * so that the server refuses a write immediately.
+   */
   async submit(
     query: ForeignQuery,
     { actor, kind }: Classified & { actor: Actor },
@@ -77,7 +81,8 @@ export class SelfCommitting {
       throw this.#owner.refused(await this.#checkpoint.veto(actor, severalStatements))
     }
     const veto = await this.#checkpoint.veto(actor, commitsItself)
-    // READ ONLY refuses most writes in the act; not all (ANALYZE, before PostgreSQL 18 large objects): the fence does.
+    // READ ONLY refuses most writes immediately. The fence refuses the rest (ANALYZE; before PostgreSQL 18,
+    // large objects).
     await session.run({ text: "BEGIN READ ONLY", values: [] })
     await session.submit(query, {
       ...escort,
@@ -89,7 +94,7 @@ export class SelfCommitting {
     await session.rollBack()
   }
 
-  /** Ends the block of somebody who may only read, with the last check. */
+  /** Ends the block of an actor who may only read, with the final check. */
   #endBlock(actor: Actor): Promise<Result> {
     const { session } = this.#owner
     return this.#checkpoint.send(
@@ -99,7 +104,10 @@ export class SelfCommitting {
     )
   }
 
-  /** For somebody who may only read: in a block, his own or ours, where it cannot commit by itself. */
+  /**
+   * Runs a statement of an actor who may only read in a block, the caller's or its own, where it cannot
+   * commit by itself.
+   */
   async #runAsReader(request: Request): Promise<Result> {
     const { session } = this.#owner
     const check = [this.#owner.policy.check(request.actor)]
@@ -124,13 +132,13 @@ export class SelfCommitting {
     return result
   }
 
-  /** Ends the block that was begun here; with the connection, if the answer does not come (`query_timeout`). */
+  /** Ends the block that was begun here. If no answer comes (`query_timeout`), closes the connection. */
   async #leaveBlock(error: unknown): Promise<void> {
     if (isAnswer(error)) await this.#owner.session.rollBack()
     else this.#owner.session.destroy()
   }
 
-  /** Has the server see to it that a text which may end the transaction is one statement. */
+  /** Sends a text that may end the transaction in such a way that the server accepts only one statement. */
   async #sendAsOne(request: Request, companions: Companions): Promise<Result> {
     const { session } = this.#owner
     if (request.kind === "several" && !request.mayEndTransaction) return session.send(request.query)
@@ -144,12 +152,14 @@ export class SelfCommitting {
   }
 }
 
-/** Whether a text holds the two words with nothing but white space, or what begins with a comment, between them. */
+/**
+ * Whether a text contains the two words with only white space, or the beginning of a comment, between them.
+ */
 function mayPrepareTransaction(text: string): boolean {
   return /\bprepare(?:\s+|\s*(?:\/\*|--)[^]*?)transaction\b/i.test(text)
 }
 
-/** Whether PostgreSQL has refused a statement because of the block that it runs in, which may only read. */
+/** Whether PostgreSQL has refused a statement because it runs in a block, or in a read-only one. */
 function isRefusedInBlock(error: unknown): boolean {
   return codeOf(error) === isReadOnly || needsNoBlock.has(codeOf(error))
 }

@@ -5,7 +5,7 @@ import type { Fence } from "./fence"
 import type { HostDriver } from "./host"
 import { mayInstallSchema } from "./migration"
 
-/** The parts that a start-up takes. */
+/** The parts that `StartUp` needs. */
 export interface StartUpParts {
   readonly dataSource: DataSource
   readonly driver: HostDriver
@@ -22,32 +22,35 @@ export interface StartUpParts {
   closed(): void
 }
 
-/** Follows the DataSource from `initialize()` to `destroy()`, and makes the plugin ready in time. */
+/** Follows the DataSource from `initialize()` to `destroy()`, and gets the plugin ready in time. */
 export class StartUp {
   readonly #parts: StartUpParts
   #ready: Promise<void> | undefined
   #isReady = false
   #isUnderWay = false
-  /** What initialize() waits for: if it fails, that fails. */
+  /** The preparation that `initialize()` waits for. If it fails, so does `initialize()`. */
   #starting: Promise<void> | undefined
-  /** While the DataSource is being destroyed, nothing is made ready. */
+  /** While the DataSource is being destroyed, nothing is prepared. */
   #isClosing = false
 
   constructor(parts: StartUpParts) {
     this.#parts = parts
   }
 
-  /** Whether TypeORM is looking at the server and at the entities: what it asks then comes before the schema is there. */
+  /** Whether TypeORM is inspecting the server and the entities. Its queries then precede the schema. */
   get isUnderWay(): boolean {
     return this.#isUnderWay
   }
 
-  /** Whether the schema is there and the watch listens. */
+  /** Whether the schema exists and the watch listens. */
   get isReady(): boolean {
     return this.#isReady
   }
 
-  /** Resolves when the schema is there and the watch listens; rejects with MaintenanceSetupError, or StateUnavailableError. */
+  /**
+   * Resolves when the schema exists and the watch listens. Rejects with MaintenanceSetupError or
+   * StateUnavailableError.
+   */
   ready(): Promise<void> {
     if (this.#isClosing) {
       return Promise.reject(destroyed(", so its maintenance is not at hand"))
@@ -62,20 +65,24 @@ export class StartUp {
     return this.#ready
   }
 
-  /** Begins to make it ready as soon as it can, while TypeORM looks at the server and at the entities: whoever needs it waits. */
+  /**
+   * Starts the preparation as early as possible, while TypeORM inspects the server and the entities. Code
+   * that needs the plugin waits for it.
+   */
   begin(): void {
     if (!this.#parts.driver.master || this.#starting) return
     this.#starting = this.ready()
     this.#starting.catch(() => undefined)
   }
 
-  /** As the driver's connect(); the plugin becomes ready while TypeORM goes on. */
+  /** Wraps the driver's `connect()`. The plugin gets ready while TypeORM goes on. */
   async connect(connect: () => Promise<void>): Promise<void> {
     const { driver, connected } = this.#parts
     try {
       await this.#during(connect)
     } catch (error) {
-      // TypeORM does not: a query runner of its own would keep a connection, and that the process.
+      // TypeORM does not disconnect here. Its own query runner would keep a connection, and so the process,
+      // alive.
       if (driver.master) await driver.disconnect().catch(() => undefined)
       throw error
     }
@@ -83,14 +90,17 @@ export class StartUp {
     this.begin()
   }
 
-  /** As the driver's afterConnect(), and the plugin is ready after it; if it rejects, TypeORM destroys the DataSource. */
+  /**
+   * Wraps the driver's `afterConnect()`, and resolves when the plugin is ready. If it rejects, TypeORM
+   * destroys the DataSource.
+   */
   async afterConnect(look: () => Promise<void>): Promise<void> {
     await this.#during(look)
     await (this.#starting ?? this.ready())
     this.#parts.built()
   }
 
-  /** As the driver's disconnect(). */
+  /** Wraps the driver's `disconnect()`. */
   async disconnect(disconnect: () => Promise<void>): Promise<void> {
     const { watch, closing, closed } = this.#parts
     this.#ready = this.#starting = undefined

@@ -1,14 +1,15 @@
 import { leadingEnd, type TransactionEnd, wordEnd } from "./transaction-end"
 
 /**
- * What a text can do to a transaction, as far as it is certain from the text alone:
- * - `atomic`: one statement that is done or undone as a whole, with its transaction: SELECT, INSERT, UPDATE, DELETE, MERGE,
- *   VALUES, TABLE, or a change of the schema that runs in a transaction block. It cannot end a transaction.
- * - `control`: one statement that starts or marks a transaction, or is about the session. It commits nothing.
+ * The effect of a text on a transaction, as far as it is certain from the text alone.
+ * - `atomic`: one statement that is done or undone as a whole, with its transaction: SELECT, INSERT, UPDATE,
+ *   DELETE, MERGE, VALUES, TABLE, or a schema change that runs in a transaction block. It cannot end a
+ *   transaction.
+ * - `control`: one statement that starts or marks a transaction, or concerns the session. It commits nothing.
  * - `rollback`: one ROLLBACK of the whole transaction or to a savepoint.
  * - `commit`: one COMMIT, END or PREPARE TRANSACTION.
- * - `other`: one statement that is none of these, like DDL, CALL, VACUUM, COPY.
- * - `several`: perhaps more than one statement.
+ * - `other`: one statement of another kind, like other DDL, CALL, VACUUM or COPY.
+ * - `several`: possibly more than one statement.
  */
 export type StatementKind = "atomic" | "control" | "rollback" | "commit" | "other" | "several"
 
@@ -17,9 +18,12 @@ export interface Classified {
   readonly kind: StatementKind
   /** Whether a statement of the text may end a transaction block. False is certain. */
   readonly mayEndTransaction: boolean
-  /** Whether it looks like one DO that ends no transaction, and so fits in a transaction block. That proves nothing. */
+  /**
+   * Whether the text looks like one DO that ends no transaction, and so fits in a transaction block. This
+   * proves nothing.
+   */
   readonly looksAtomic?: boolean
-  /** Set for a text that does nothing but end the transaction, without starting another. */
+  /** Set for a text that only ends the transaction, without starting another. */
   readonly end?: "COMMIT" | "ROLLBACK" | undefined
 }
 
@@ -27,21 +31,21 @@ const plannable = new RegExp(
   String.raw`^[( \t\n\r\f]*(?:select|insert|update|delete|with|merge|values|table)${wordEnd}`,
   "i",
 )
-/** CREATE TABLE and the like, which outside of a transaction block are one transaction of their own. */
+/** CREATE TABLE and similar commands, which outside a transaction block are one transaction. */
 const schemaChange = new RegExp(
   `^(?:create|alter|drop|truncate|comment|grant|revoke|refresh|explain)${wordEnd}`,
   "i",
 )
 /**
- * What those that commit by themselves hold in plain letters (PostgreSQL 14 to 18, PreventInTransactionBlock; the last is
- * TimescaleDB's): the absence of these words is a proof.
+ * Finds schema changes that commit by themselves. Each contains one of these words in plain letters, so their
+ * absence is a proof (PostgreSQL 14 to 18, PreventInTransactionBlock; the last is TimescaleDB's).
  */
 const holdsSelfCommitting = /concurrently|database|tablespace|subscription|system|timescaledb/i
-/** One DO with a body in dollar quotes, in which nothing is written otherwise than it is meant. */
+/** One DO with a body in dollar quotes, inside which nothing is escaped. */
 const doing = /^do[ \t\n\r\f]+\$/i
 /**
- * By what a DO may do what needs a transaction of its own: end one, itself or by a procedure, or set one up; in PL/pgSQL,
- * not in another language.
+ * Finds a DO that needs a transaction of its own. It must contain one of these words to end a transaction,
+ * itself or by a procedure, or to configure one. This holds for PL/pgSQL; `language` covers other languages.
  */
 const holdsTransactionControl = /commit|rollback|call|execute|transaction|isolation|language/i
 const control = new RegExp(
@@ -49,16 +53,16 @@ const control = new RegExp(
   "i",
 )
 const firstWord = /^[a-z]+/i
-/** The words that begin a statement which ends a transaction: EXECUTE may run a COMMIT that the protocol prepared. */
+/** First words of a statement that ends a transaction. EXECUTE may run a COMMIT prepared by the protocol. */
 const endings = "commit|end|rollback|abort|prepare|execute"
 const isEnding = new RegExp(`^(?:${endings})$`, "i")
 const holdsEnding = new RegExp(String.raw`(?<![a-z_\x80-\uffff])(?:${endings})${wordEnd}`, "i")
 
 /**
- * Tells what is certain from a text. It errs on one side only: SQL separates statements by `;` alone, and the
- * words that begin an end are written in plain letters, so their absence is a proof; where they occur, be it in a comment
- * or a literal, the caller has the server decide. A text sent by the extended protocol (`isExtended`) is one statement,
- * because PostgreSQL refuses any other.
+ * Classifies a text. It errs on one side only: SQL separates statements by `;` alone, and the first words of
+ * an end are written in plain letters, so their absence is a proof. Where they occur, even in a comment or a
+ * literal, the caller leaves the decision to the server. A text in the extended protocol (`isExtended`) is
+ * one statement, because PostgreSQL refuses any other.
  */
 export function classify(text: string, isExtended: boolean): Classified {
   return typeormEnds.get(text) ?? classifyAny(text, isExtended)
@@ -91,7 +95,7 @@ function kindOfEnd({ kind, isChained }: TransactionEnd): Classified {
 }
 
 function kindOfSeveral(statement: string, end: TransactionEnd | "uncertain" | undefined): Classified {
-  // Going back to a savepoint ends no transaction, and what follows holds no word that may.
+  // A rollback to a savepoint ends no transaction, and the rest contains no word that may.
   const isBack = typeof end === "object" && end.kind === "rollback to" && !holdsEnding.test(end.rest)
   const mayEndTransaction = !isBack && holdsEnding.test(statement)
   const looksAtomic = !isBack && looksLikeAtomicDo(statement)
@@ -112,8 +116,8 @@ function kindOfOne(statement: string): StatementKind {
 const whiteSpace = new Set([" ", "\t", "\n", "\r", "\f"])
 
 /**
- * The text without white space and comments before it, as PostgreSQL's lexer takes them, and without white space and
- * semicolons after it. A comment within a comment is left where it is, to be uncertain.
+ * Removes leading white space and comments, as PostgreSQL's lexer defines them, and trailing white space and
+ * semicolons. Nested comments stay, which makes the text uncertain.
  */
 function trim(text: string): string {
   let start = 0
@@ -141,5 +145,8 @@ function isPlainComment(text: string, start: number): boolean {
   return end !== -1 && (nested === -1 || nested > end)
 }
 
-/** The two texts with which TypeORM ends a transaction: a tenth of what reading them takes. */
+/**
+ * The two texts with which TypeORM ends a transaction. The lookup takes a tenth of the time of classifying
+ * them.
+ */
 const typeormEnds = new Map(["COMMIT", "ROLLBACK"].map((text) => [text, classifyAny(text, false)]))

@@ -6,20 +6,20 @@ import { exitOf, runAsOne, runExit } from "./failed-block"
 import { isAnswer, type Request } from "./request"
 import type { SelfCommitting } from "./self-committing"
 
-/** The connection that statements are run on. */
+/** The connection that statements run on. */
 export interface StatementOwner extends CheckpointOwner {
-  /** The reason why everything of an actor is refused, if it is, as far as is known. */
+  /** The error with which every statement of an actor is refused, if so, as far as is known. */
   refusalOf(actor: Actor): Error | undefined
   /** Reports a refusal for which nothing was sent, and rejects with it. */
   refuse(error: unknown): Promise<never>
-  /** Takes note of the user that a statement acts for. */
+  /** Records the user that a statement acts for. */
   note(request: Pick<Request, "actor" | "kind">): void
 }
 
-/** Texts after which a session may have forgotten what it had prepared. */
+/** Texts after which a session may have dropped its prepared statements. */
 const forgetting = /deallocate|discard/i
 
-/** Runs statements, each as the transaction status of the server and its text demand. */
+/** Runs statements according to their text and the transaction status of the server. */
 export class Statements {
   readonly #owner: StatementOwner
   readonly #checkpoint: Checkpoint
@@ -31,7 +31,7 @@ export class Statements {
     this.#selfCommitting = selfCommitting
   }
 
-  /** Runs a statement in its turn; rejects with the refusal. */
+  /** Runs a statement in its turn. Rejects with the refusal. */
   run(request: Request): Promise<Result> {
     const { session } = this.#owner
     const { query, kind, end } = request
@@ -40,7 +40,7 @@ export class Statements {
       const refusal = this.#owner.refusalOf(request.actor)
       if (refusal) return this.#owner.refuse(refusal)
     }
-    // With values or a name it is PostgreSQL's to say what is wrong with it.
+    // With values or a name, PostgreSQL itself must report the error.
     if ((kind === "control" || end) && !query.isExtended) {
       const result = end ? session.forget(end) : session.postpone(query.text)
       if (result) return Promise.resolve(result)
@@ -51,7 +51,7 @@ export class Statements {
     return this.#runInTransaction(request)
   }
 
-  /** Outside a transaction block: what a statement changes is committed with it. */
+  /** Runs a statement outside a transaction block, where its changes are committed with it. */
   #runAlone(request: Request): Promise<Result> {
     const { query, actor } = request
     switch (request.kind) {
@@ -65,7 +65,10 @@ export class Statements {
     }
   }
 
-  /** In a failed block PostgreSQL refuses all but its end; what follows that in the same text is run as anywhere else. */
+  /**
+   * Runs a statement in a failed block. PostgreSQL refuses everything there except the end of the block; the
+   * rest of the same text runs as anywhere else.
+   */
   async #runInFailed(request: Request): Promise<Result> {
     const { session } = this.#owner
     const { query, kind } = request
@@ -77,7 +80,10 @@ export class Statements {
     return [first, ...results.slice(1)].flat()
   }
 
-  /** Inside a transaction block: only its end is of interest, as long as exclusive mode would be known of. */
+  /**
+   * Runs a statement inside a transaction block. Only the end is checked, as long as exclusive mode would be
+   * known.
+   */
   #runInTransaction(request: Request): Promise<Result> {
     const { session, policy } = this.#owner
     const { query, kind, actor } = request
@@ -94,7 +100,7 @@ export class Statements {
     const isToAsk = policy.isBlind && kind !== "control" && kind !== "rollback"
     const result = isToAsk ? this.#checkpoint.admitReader(actor).then(send) : send()
     if (kind !== "commit") return result
-    // A COMMIT that fails leaves no transaction behind, whatever it failed for.
+    // A COMMIT that fails, for any reason, leaves no transaction behind.
     return result.catch(async (error) => {
       if (isAnswer(error)) await session.rollBack()
       throw error

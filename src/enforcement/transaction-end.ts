@@ -1,15 +1,15 @@
-/** The statement with which a text begins, where that ends a transaction block, or goes back to a savepoint of it. */
+/** The first statement of a text, if it ends a transaction block or rolls back to a savepoint. */
 export interface TransactionEnd {
   readonly kind: "commit" | "rollback" | "rollback to" | "prepare"
-  /** Whether another transaction begins with it (AND CHAIN). */
+  /** Whether it begins another transaction (AND CHAIN). */
   readonly isChained: boolean
-  /** The statement, without what is before and after it. */
+  /** The statement, without the text before and after it. */
   readonly text: string
-  /** What is after it and its semicolons, comments apart; empty if nothing is. */
+  /** The text after the statement and its semicolons, without leading comments. Possibly empty. */
   readonly rest: string
 }
 
-/** What cannot follow a keyword, as PostgreSQL's lexer cuts words. */
+/** Pattern for the end of a keyword, as PostgreSQL's lexer separates words. */
 export const wordEnd = String.raw`(?![a-z0-9_$\x80-\uffff])`
 
 const word = (words: string) => new RegExp(`(?:${words})${wordEnd}`, "iy")
@@ -23,16 +23,16 @@ const chain = word("chain")
 const to = word("to")
 const savepoint = word("savepoint")
 const identifier = /[a-z_\x80-\uffff][a-z0-9_$\x80-\uffff]*|"(?:[^"]|"")+"/iy
-/** One that means the same whatever `standard_conforming_strings` says. */
+/** A literal whose meaning does not depend on `standard_conforming_strings`. */
 const literal = /'(?:[^'\\]|'')*'/y
 const space = /[ \t\n\r\f\v]+|--[^\n\r]*/y
 const semicolon = /;/y
 const commentEdge = /\/\*|\*\//g
 
 /**
- * The end with which a text begins, as PostgreSQL's lexer and grammar have it; undefined if the text certainly begins with
- * something else, and "uncertain" if that takes more than is known here. For a text that PostgreSQL finds no syntax
- * error in, what is told is certain.
+ * Parses the transaction end with which a text begins, by PostgreSQL's lexer and grammar. Returns undefined
+ * if the text certainly begins with something else, and "uncertain" if it cannot be decided here. For a text
+ * without syntax errors, the result is certain.
  */
 export function leadingEnd(text: string): TransactionEnd | "uncertain" | undefined {
   const tokens = new Tokens(text)
@@ -50,7 +50,7 @@ export function leadingEnd(text: string): TransactionEnd | "uncertain" | undefin
 
 type Kind = Pick<TransactionEnd, "kind" | "isChained">
 
-/** PREPARE TRANSACTION; PREPARE of a statement is no end. */
+/** Parses PREPARE TRANSACTION. PREPARE of a statement is no end. */
 function prepareTransaction(tokens: Tokens): Kind | "uncertain" | undefined {
   if (!tokens.take(transaction)) return undefined
   return tokens.take(literal) ? { kind: "prepare", isChained: false } : "uncertain"
@@ -58,12 +58,12 @@ function prepareTransaction(tokens: Tokens): Kind | "uncertain" | undefined {
 
 function endOfBlock(tokens: Tokens, said: string): Kind | "uncertain" | undefined {
   const kind = said === "commit" || said === "end" ? "commit" : "rollback"
-  // COMMIT PREPARED and ROLLBACK PREPARED are about the transaction of somebody else.
+  // COMMIT PREPARED and ROLLBACK PREPARED concern another transaction.
   if (tokens.take(prepared)) return undefined
   tokens.take(noise)
   if (said === "rollback" && tokens.take(to)) {
     const isWord = tokens.take(savepoint)
-    // It may be the name itself.
+    // SAVEPOINT may be the name itself.
     return tokens.take(identifier) || isWord ? { kind: "rollback to", isChained: false } : "uncertain"
   }
   if (!tokens.take(and)) return { kind, isChained: false }
@@ -71,12 +71,12 @@ function endOfBlock(tokens: Tokens, said: string): Kind | "uncertain" | undefine
   return tokens.take(chain) ? { kind, isChained } : "uncertain"
 }
 
-/** The tokens of a text, one after another; white space and comments are passed over. */
+/** The tokens of a text, in order. White space and comments are skipped. */
 class Tokens {
   readonly #text: string
-  /** Where the next token begins, or the text ends. */
+  /** Start of the next token, or end of the text. */
   at = 0
-  /** Where the last one ended. */
+  /** End of the last token. */
   end = 0
 
   constructor(text: string) {
@@ -88,7 +88,7 @@ class Tokens {
     return this.at === this.#text.length
   }
 
-  /** The next token, if it is of this kind. */
+  /** Consumes the next token if it is of this kind, and returns it. */
   take(kind: RegExp): string | undefined {
     const found = this.#match(kind)
     if (found === undefined) return undefined
@@ -108,7 +108,9 @@ class Tokens {
     }
   }
 
-  /** PostgreSQL's comments are nested; one that does not end is no comment, but a syntax error. */
+  /**
+   * The length of a comment here, or 0. PostgreSQL's comments nest; an unterminated one is a syntax error.
+   */
   #lengthOfComment(): number {
     if (!this.#text.startsWith("/*", this.at)) return 0
     let depth = 0

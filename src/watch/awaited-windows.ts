@@ -1,15 +1,15 @@
-/** The announced windows whose beginning a call here waits for. */
+/** The announced windows whose start a call in this process waits for. */
 export class AwaitedWindows {
   readonly #ids = new Set<string>()
   readonly #takeBack: (ids: readonly string[]) => Promise<void>
   #hasLapsed = true
 
-  /** `takeBack` takes windows back that no call waits for any longer. */
+  /** `takeBack` cancels windows that no call waits for any longer. */
   constructor(takeBack: (ids: readonly string[]) => Promise<void>) {
     this.#takeBack = takeBack
   }
 
-  /** Takes note of a call that waits for the beginning of a window that it has announced; returns the undo. */
+  /** Records a call that waits for the start of the window it has announced. Returns the undo. */
   add(id: string): () => void {
     this.#ids.add(id)
     return () => void this.#ids.delete(id)
@@ -19,17 +19,17 @@ export class AwaitedWindows {
     return this.#ids.size === 0
   }
 
-  /** Whether what calls here were waiting for was taken back. */
+  /** Whether the windows that calls here were waiting for were taken back. */
   get hasLapsed(): boolean {
     return this.#hasLapsed
   }
 
-  /** Takes note that nothing needs to be taken back. */
+  /** Records that there is nothing to take back. */
   nothingLapses(): void {
     this.#hasLapsed = true
   }
 
-  /** Takes back what calls here wait for, because they do not any longer. */
+  /** Takes back the windows that calls here wait for, because those calls are ending. */
   async lapse(): Promise<void> {
     if (this.isEmpty) return
     this.#hasLapsed = false

@@ -2,10 +2,10 @@ import { MaintenanceSetupError } from "../errors"
 import type { Hearing } from "./hearing"
 import { warn } from "../notices"
 
-/** Interval at which the state is read where LISTEN does not deliver, in milliseconds. */
+/** Interval at which the state is polled where LISTEN does not deliver, in milliseconds. */
 export const pollMs = 1000
 
-/** The parts that finding out takes. */
+/** The parts that `Delivery` needs. */
 export interface DeliveryParts {
   readonly hearing: Hearing
   /** Whether sessions keep statements prepared. */
@@ -14,12 +14,14 @@ export interface DeliveryParts {
   isDirect(): boolean
 }
 
-/** How changes of the state come to be known: by LISTEN, by reading it again and again, or, without a connection, not at all. */
+/**
+ * The way in which changes of the state arrive: by LISTEN, by polling, or, without a connection, not at all.
+ */
 export class Delivery {
   readonly #parts: DeliveryParts
   #news: "notified" | "polled" | "none" = "none"
   #isStandby = false
-  /** Whether there is a pooler that gives every transaction another connection. */
+  /** Whether a pooler gives every transaction another connection. */
   #isPooled = false
   readonly #warned = new Set<string>()
 
@@ -27,7 +29,7 @@ export class Delivery {
     this.#parts = parts
   }
 
-  /** Whether nothing is heard. */
+  /** Whether no change arrives. */
   get isSilent(): boolean {
     return this.#news === "none"
   }
@@ -41,17 +43,20 @@ export class Delivery {
     return this.#isStandby
   }
 
-  /** Whether there is a pooler that gives every transaction another connection, so that no session can hold a lock. */
+  /** Whether a pooler gives every transaction another connection, so that no session can hold a lock. */
   get isPooled(): boolean {
     return this.#isPooled
   }
 
-  /** Listens, and finds out whether that delivers; throws MaintenanceSetupError if a pooler mixes up prepared statements. */
+  /**
+   * Listens and determines whether notifications arrive. Throws MaintenanceSetupError if a pooler mixes up
+   * prepared statements.
+   */
   async begin(): Promise<void> {
     this.#news = (await this.#isNotified()) ? "notified" : "polled"
   }
 
-  /** Takes note that the connection is gone. */
+  /** Records that the connection is lost. */
   end(): void {
     this.#news = "none"
   }
@@ -74,7 +79,7 @@ export class Delivery {
     return false
   }
 
-  /** Warns, once, of the reason why the state is polled. */
+  /** Warns, once for each reason, that the state is polled. */
   #warn(why: string): void {
     if (this.#warned.has(why)) return
     this.#warned.add(why)

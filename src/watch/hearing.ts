@@ -1,18 +1,24 @@
 import type { ControlConnection } from "../state/control-connection"
 import { isLocked } from "../state/sqlstate"
 
-/** What became of a LISTEN: what is notified is heard, or is not, or the server is a replica, on which nobody can listen. */
+/**
+ * The result of a LISTEN: notifications arrive, or they do not, or the server is a replica, which does not
+ * support LISTEN.
+ */
 export type Heard = "all" | "nothing" | "standby"
 
-/** How long a notification may take that comes through a pooler before LISTEN is taken not to deliver. */
+/**
+ * Time for a notification to arrive through a pooler, in milliseconds. After that, LISTEN is considered not
+ * to deliver.
+ */
 const echoWithinMs = 2000
-/** PostgreSQL's code for what a replica does not run. */
+/** PostgreSQL's code for a statement that a replica does not run. */
 const notOnStandby = "25006"
 
-/** Sends a notification, unless that is not possible for a moment; returns which backend has sent it. */
+/** Sends a notification, or fails if locks prevent that for the moment. Returns the sending backend. */
 const notify = "select pg_backend_pid() as pid, set_config('lock_timeout', '250', true), pg_notify($1, $2)"
 
-/** Listens to a channel, and finds out by notifications of its own whether LISTEN delivers. */
+/** Listens to a channel, and tests with notifications of its own whether LISTEN delivers. */
 export class Hearing {
   readonly #control: ControlConnection
   readonly #channel: string
@@ -23,7 +29,7 @@ export class Hearing {
     this.#channel = channel
   }
 
-  /** Listens. */
+  /** Starts listening, and determines whether notifications arrive. */
   async listen(): Promise<Heard> {
     try {
       await this.#control.query(`listen "${this.#channel}"`)
@@ -34,43 +40,45 @@ export class Hearing {
     return (await this.#hearsItself()) ? "all" : "nothing"
   }
 
-  /** Takes a notification; returns whether it was of no concern to others. */
+  /** Handles a notification. Returns whether it was only a test. */
   takes(payload: string | undefined): boolean {
     if (payload === this.#echo?.payload) this.#echo?.end(true)
     return payload?.startsWith("echo ") === true
   }
 
-  /** Waits no more, and has nothing to say against it. */
+  /** Ends a test that is waiting, as if it had succeeded. */
   stop(): void {
     this.#echo?.end(true)
   }
 
-  /** Whether a notification is heard that is sent by this connection; behind a pooler, by another. */
+  /** Whether a notification arrives that this connection has sent or, behind a pooler, another one. */
   async #hearsItself(): Promise<boolean> {
     let listener: number | undefined
     const isHeard = await this.#isHeard(async (payload) => {
       const { rows } = await this.#control.query<{ pid: number }>(notify, [this.#channel, payload])
       listener = rows[0]?.pid
-      // What one notifies oneself of comes before the statement is done.
+      // A session receives its own notification before the statement completes.
       return false
     }).catch((error: unknown) => {
-      // A commit that waits for a missing standby keeps the whole server from notifying. PostgreSQL itself is heard later.
+      // A commit that waits for a missing standby blocks every notification of the server. On a direct
+      // connection, LISTEN delivers once that is over.
       if (!isLocked(error) || !this.#control.isDirect) throw error
       return true
     })
-    // A pooler may have passed it on only because it was just serving this connection.
+    // A pooler may have forwarded it only because it was serving this connection at that moment.
     return this.#control.isDirect ? isHeard : this.#hearsOthers(listener)
   }
 
   #hearsOthers(listener: number | undefined): Promise<boolean> {
     return this.#isHeard(async (payload) => {
       const { rows } = await this.#control.queryElsewhere<{ pid: number }>(notify, [this.#channel, payload])
-      // The backend that listens serves another connection by now: so nothing is heard of what it is notified of.
+      // If the same backend answers, the pooler has lent it to another connection, so its notifications do
+      // not arrive here.
       return rows[0]?.pid !== listener
     })
   }
 
-  /** Whether a notification is heard that is sent; after that it is waited for, if `send` says so. */
+  /** Whether a notification that is sent arrives. `send` resolves with whether to wait for it. */
   async #isHeard(send: (payload: string) => Promise<boolean>): Promise<boolean> {
     const payload = `echo ${process.pid} ${Math.random()}`
     let isHeard = false

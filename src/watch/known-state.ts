@@ -2,67 +2,67 @@ import type { MaintenanceStatus, StampedState } from "../mode/status"
 import type { MaintenanceWindow } from "../mode/window"
 
 /**
- * The state as this process knows it. It serves to refuse early, and never allows a write: where it is in doubt, the fence alone
- * decides.
+ * The state as this process knows it. It serves to refuse early and never allows a write: in case of doubt,
+ * the fence alone decides.
  */
 export interface StateView {
-  /** The state, if it is known to be current; or, where it is polled, to have been so a moment ago. */
+  /** The state, while it is known to be current. Where the state is polled, it was current a moment ago. */
   readonly known: StampedState | undefined
-  /** As `known`; and what was read last, while it is read anew because something has changed. */
+  /** The status by `known` or, during a read caused by a change, the last one that was read. */
   readonly expected: MaintenanceStatus | undefined
-  /** What was read last, current or not; undefined while nothing is read. */
+  /** The last status that was read, current or not. Undefined before the first read. */
   readonly latest: MaintenanceStatus | undefined
-  /** Forgets what was known, because the server says that it is another state by now, and has it read anew. */
+  /** Discards the known state, because the server reports a different one, and reads it again. */
   doubt(): void
 }
 
-/** What was read, and whether it is current. */
+/** The last state that was read, and whether it is current. */
 export class KnownState {
   #known: StampedState | undefined
   #latest: MaintenanceStatus | undefined
-  /** A name for all that was announced when it was read last. */
+  /** A fingerprint of the announced windows at the last read. */
   #announced = ""
-  /** The plan of which it was last reported that it is overdue. */
+  /** The plan that was last reported as overdue. */
   #overdue: string | undefined
-  /** Counts the changes that were heard of. */
+  /** Number of changes that this process was notified of. */
   #changes = 0
 
-  /** The state, if it is known to be current. */
+  /** The state, while it is known to be current. */
   get current(): StampedState | undefined {
     return this.#known
   }
 
-  /** What was read last, current or not. */
+  /** The last status that was read, current or not. */
   get latest(): MaintenanceStatus | undefined {
     return this.#latest
   }
 
-  /** Counts the changes that were heard of: what a read brings that was asked for before one may not be current. */
+  /** Number of changes so far. A read that was requested before a change may return an outdated state. */
   get changes(): number {
     return this.#changes
   }
 
-  /** Forgets what was known to be current; returns whether there was something. */
+  /** Discards the current state. Returns whether there was one. */
   doubt(): boolean {
     const wasKnown = this.#known !== undefined
     this.#known = undefined
     return wasKnown
   }
 
-  /** Takes note of a change that was heard of: what was known is no longer true. */
+  /** Records a change: the known state is no longer current. */
   outdate(): void {
     this.#changes++
     this.#known = undefined
   }
 
-  /** Forgets everything that a new connection reads. */
+  /** Forgets everything that a new connection will read. */
   forget(): void {
     this.#known = this.#latest = undefined
   }
 
   /**
-   * Takes note of a state that was asked for after so many changes; returns whether it differs from what was read before. All reads go
-   * over one connection, one after the other: what was read last is the latest.
+   * Records a state that was requested after the given number of changes. Returns whether it differs from the
+   * previous one. All reads share one connection, one after the other, so the last read is the latest state.
    */
   read(state: StampedState, changes: number): boolean {
     if (changes === this.#changes) this.#known = state
@@ -74,7 +74,7 @@ export class KnownState {
     return isChanged
   }
 
-  /** Whether this state is overdue, and that is to be reported: true once a plan. */
+  /** Whether this state is overdue and that is still to be reported: true once for each plan. */
   becameOverdue({ since, plannedUntil, isOverdue }: MaintenanceStatus): boolean {
     const plan = `${since?.getTime()} ${plannedUntil?.getTime()}`
     if (!isOverdue || plan === this.#overdue) return false
@@ -83,21 +83,21 @@ export class KnownState {
   }
 }
 
-/** Whether a status differs from the last in what listeners are told, also if a window has expired that is not put into the row yet. */
+/** Whether a status differs from the last one in anything that listeners receive. */
 function isAnother(status: MaintenanceStatus, last: MaintenanceStatus): boolean {
-  // When a window has expired, this may be reported before it is put into the row.
+  // An expired window may be reported before its row is updated.
   const isNormal = status.mode === "normal" && last.mode === "normal"
   return (
     (status.epoch !== last.epoch && !isNormal) ||
     status.mode !== last.mode ||
-    // As after a restore, which may bring the same epoch again.
+    // After a restore, the same epoch may occur again.
     status.since?.getTime() !== last.since?.getTime() ||
     status.expiresAt?.getTime() !== last.expiresAt?.getTime() ||
     status.graceMs !== last.graceMs
   )
 }
 
-/** A name for all that is announced, however long it is until then. */
+/** A fingerprint of the announced windows, independent of the time left until they begin. */
 function nameOf(windows: readonly MaintenanceWindow[]): string {
   return windows
     .map((window) =>

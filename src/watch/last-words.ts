@@ -3,17 +3,17 @@ import type { RefusalCounts } from "../state/refusal-counts"
 import type { AwaitedWindows } from "./awaited-windows"
 import type { Membership } from "./membership"
 
-/** Time for the last words when the watch stops, in milliseconds. */
+/** Time for the final statements when the watch stops, in milliseconds. */
 export const sayWithinMs = 2000
 
-/** What a watch may have left to say. */
+/** The parts of a watch that may have something left to send. */
 export interface Unsaid {
   readonly awaited: AwaitedWindows
   readonly counts: RefusalCounts
   readonly membership: Membership
 }
 
-/** Takes back the windows whose beginning a call here waits for, because it does not any longer, and records what was refused. */
+/** Takes back the windows whose start a call here waits for, and records the remaining refusals. */
 export async function sayLast({ awaited, counts, membership }: Unsaid, stopped: AbortSignal): Promise<void> {
   awaited.nothingLapses()
   const isSilent = awaited.isEmpty && !counts.hasUntold

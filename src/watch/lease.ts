@@ -5,22 +5,28 @@ const renewals = 3
 /** Number of attempts to connect again within the grace time. */
 const triesInGrace = 10
 
-/** The tie of windows to this process (`heldWhile: "alive"`): renews it while there may be such a window. Keeps no process alive. */
+/**
+ * The lease of windows that are tied to this process (`heldWhile: "alive"`). Renews it while such a window
+ * may exist. Does not keep the process alive.
+ */
 export class Lease {
-  /** Names this process in the windows that are tied to it. */
+  /** Identifier of this process in the windows that are tied to it. */
   readonly name = randomUUID()
   readonly #renewOnce: (name: string) => Promise<boolean>
-  /** The shortest grace time of such a window. */
+  /** The shortest grace time of these windows, in milliseconds. */
   #graceMs = Number.POSITIVE_INFINITY
   #isRunning = false
   #next: NodeJS.Timeout | undefined
 
-  /** `renew` resolves with whether there is still a window that is tied to this process. */
+  /** `renew` resolves with whether a window is still tied to this process. */
   constructor(renew: (name: string) => Promise<boolean>) {
     this.#renewOnce = renew
   }
 
-  /** Longest delay before the next attempt to connect: a tied window does not go on without this process for long. */
+  /**
+   * Longest delay before the next attempt to connect, in milliseconds: a tied window ends soon without this
+   * process.
+   */
   get longestRetryMs(): number {
     return this.#graceMs / triesInGrace
   }
@@ -35,13 +41,13 @@ export class Lease {
     this.#graceMs = Number.POSITIVE_INFINITY
   }
 
-  /** Renews from now on, often enough for a window of this grace time. */
+  /** Starts renewing, often enough for a window with this grace time. */
   keepRenewing(graceMs: number): void {
     this.#graceMs = Math.min(this.#graceMs, graceMs)
     this.#renewLater()
   }
 
-  /** Renews now, if there may be such a window: some of its grace time is over. */
+  /** Renews at once if a window may be tied to this process, since part of its grace time has passed. */
   connectedAgain(): void {
     if (this.#graceMs !== Number.POSITIVE_INFINITY) this.#renew()
   }
@@ -54,7 +60,7 @@ export class Lease {
 
   #renew(): void {
     clearTimeout(this.#next)
-    // A renewal that fails is made up for by the next.
+    // The next renewal makes up for a failed one.
     const renewed = this.#renewOnce(this.name).catch(() => true)
     void renewed.then((isNeeded) => {
       if (isNeeded) this.#renewLater()

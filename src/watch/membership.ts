@@ -6,33 +6,36 @@ import type { RefusalCounts } from "../state/refusal-counts"
 /** Longest delay before a refusal is reported, in milliseconds. */
 const tellWithinMs = 10_000
 
-/** The parts that taking part in the fleet takes. */
+/** The parts that `Membership` needs. */
 export interface MembershipParts {
   readonly fleet: Fleet
   /** The refusals for the journal. */
   readonly counts: RefusalCounts
-  /** The state that is known to be current. */
+  /** The state, while it is known to be current. */
   known(): MaintenanceStatus | undefined
   /** The backends of the pools, in a state. */
   backends(status: MaintenanceStatus): readonly Backend[]
-  /** Gives the connection up, to register anew. */
+  /** Drops the connection, so that the instance registers again. */
   drop(): void
 }
 
-/** This process as an instance: registers with the fleet, and reports to it what it knows and has refused. */
+/**
+ * The registration of this process as an instance. Reports to the fleet what the instance knows and has
+ * refused.
+ */
 export class Membership {
   readonly #parts: MembershipParts
-  /** The id of this instance; undefined while its watch is not connected. */
+  /** The id of this instance. Undefined while its watch is not connected. */
   #id: number | undefined
   /** The id before its connection was lost. */
   #formerId: number | undefined
-  /** The calls that are entering a mode, or have announced one, and the tasks that are running. */
+  /** The calls that are entering or have announced a window, and the running tasks. */
   readonly #entries = new Set<string>()
   #refusals = 0
   /** The last report. */
   #told = { epoch: 0, refusals: 0 }
   #next: NodeJS.Timeout | undefined
-  /** Whether to report in any case: what the backends do may have changed. */
+  /** Whether to report in any case, because the backends may have changed. */
   #isAsked = false
   #isRunning = false
 
@@ -49,13 +52,13 @@ export class Membership {
     this.#isRunning = true
   }
 
-  /** Ends the reports. */
+  /** Stops reporting. */
   stop(): void {
     this.#isRunning = false
     clearTimeout(this.#next)
   }
 
-  /** Takes note that the connection is lost, and with it the id. */
+  /** Records that the connection is lost, and with it the id. */
   disconnected(): void {
     this.#id = undefined
   }
@@ -68,31 +71,31 @@ export class Membership {
     this.tell()
   }
 
-  /** Takes note of a call that enters a mode or announces one, or of a task that runs; returns the undo. */
+  /** Records a call that enters or announces a window, or a running task. Returns the undo. */
   entering(entry: string): () => void {
     this.#entries.add(entry)
     return () => void this.#entries.delete(entry)
   }
 
-  /** Counts a refusal of this instance; `isRecorded` if the journal is to know of it. */
+  /** Counts a refusal of this instance. `isRecorded` says whether it goes into the journal. */
   countRefusal(error: WriteVetoedError | AccessRefusedError, isRecorded: boolean): void {
     this.#refusals++
     if (error.windowId !== undefined && isRecorded) this.#parts.counts.count(error.windowId, error)
     this.#tellLater()
   }
 
-  /** Records in the journal what this instance has refused; later, if it fails now. */
+  /** Records this instance's refusals in the journal. A failure is retried later. */
   async tellRefusals(): Promise<void> {
     await this.#parts.counts.tell().catch(() => this.#tellLater())
   }
 
-  /** Reports even if nothing is new: an instance that waits for it has asked. */
+  /** Reports even without news, because a waiting instance has asked for it. */
   asked(): void {
     this.#isAsked = true
     this.tell()
   }
 
-  /** Reports what this instance knows, and has refused, if that is new. */
+  /** Reports what this instance knows and has refused, if that has changed. */
   tell(): void {
     clearTimeout(this.#next)
     this.#next = undefined
@@ -105,9 +108,10 @@ export class Membership {
     this.#isAsked = false
     this.#told = { epoch, refusals }
     fleet.acknowledge(id, { epoch, refusals, backends: backends(status) }).then(
-      // Its row is gone: in a new session it registers anew.
+      // Its row is gone. In a new session, the instance registers again.
       (isRegistered) => isRegistered || drop(),
-      // The connection is lost, and it registers anew; or the schema is, and nothing commits.
+      // Either the connection is lost, and the instance registers again, or the schema is gone, and nothing
+      // commits.
       () => (this.#told = { epoch: 0, refusals: 0 }),
     )
   }

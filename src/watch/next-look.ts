@@ -1,15 +1,21 @@
 import type { StampedState } from "../mode/status"
 
-/** Time within which the instances notice that a window has expired, so that they do not all at once. */
+/** Time over which the instances' reads after an expiry are spread, in milliseconds. */
 const expirySpreadMs = 100
-/** Longest time without a read while the state restricts somebody, so that a connection that went dead in silence is noticed. */
+/**
+ * Longest time without a read while a window restricts other users, in milliseconds. It bounds how long a
+ * silently dead connection goes unnoticed.
+ */
 const lookAgainMs = 5000
-/** The same while it restricts nobody: it is a connection's only traffic then. */
+/** The same in normal mode, where these reads are the connection's only traffic. */
 const lookAgainIdleMs = 30_000
-/** Interval at which a read, or giving the state a stamp, is retried while others have locked it. */
+/** Interval at which a read, or the stamping of the state, is retried while it is locked, in milliseconds. */
 const mendAgainMs = 250
 
-/** The next read of the state, if nothing is heard before. Keeps no process alive. */
+/**
+ * The timer for the next read of the state, should no notification come first. Does not keep the process
+ * alive.
+ */
 export class NextLook {
   readonly #look: () => void
   #timer: NodeJS.Timeout | undefined
@@ -18,11 +24,14 @@ export class NextLook {
     this.#look = look
   }
 
-  /** After a state that was read: when its window expires, which ends it for everybody, or is overdue; of many, some later than others. */
+  /**
+   * Schedules a read after a state was read: at the latest when its window expires or becomes overdue. The
+   * instances' times are spread.
+   */
   after({ status, stamp, overdueAt, endsAt }: StampedState, isStandby: boolean): void {
     const spreadMs = Math.random() * expirySpreadMs
     const waits = [
-      // Not all instances at once, for they have all read it when it began.
+      // Spread, because all instances have read the state at the same moment, when the window began.
       (status.mode === "normal" ? lookAgainIdleMs : lookAgainMs) * (0.5 + Math.random() / 2),
       stamp === undefined && !isStandby ? mendAgainMs : undefined,
       endsAt && Math.max(0, endsAt - performance.now()) + spreadMs,
@@ -31,7 +40,7 @@ export class NextLook {
     this.#in(Math.min(...waits))
   }
 
-  /** While others have locked the state. */
+  /** Schedules a read while the state is locked. */
   soon(): void {
     this.#in(mendAgainMs)
   }

@@ -1,23 +1,26 @@
 import { setTimeout as pause } from "node:timers/promises"
 
 const hourMs = 3_600_000
-/** Within what time the instances prune after a change, so that they do not all at once. */
+/** Time over which the instances' pruning after a change is spread, in milliseconds. */
 const spreadMs = 60_000
-/** Delay before the next bite, if there is more. */
+/** Delay before the next batch, in milliseconds. */
 const nextBiteMs = 1000
 
-/** Prunes the journal in the background: about once an hour, within a minute after a change, and on while there is more. */
+/**
+ * Prunes the journal in the background: about once an hour, and within a minute after a change. Continues
+ * while there is more to delete.
+ */
 export class Pruning {
   readonly #prune: () => Promise<boolean>
   #dueAt = performance.now() + Math.random() * hourMs
   #isUnderWay = false
 
-  /** `prune` deletes a little; it resolves with whether there may be more. */
+  /** `prune` deletes one batch. It resolves with whether there may be more. */
   constructor(prune: () => Promise<boolean>) {
     this.#prune = prune
   }
 
-  /** To be called when the state was read; prunes if it is time. */
+  /** Prunes if it is time. Called after each read of the state. */
   looked(isChanged: boolean): void {
     const now = performance.now()
     if (isChanged) this.#dueAt = Math.min(this.#dueAt, now + Math.random() * spreadMs)
@@ -30,9 +33,9 @@ export class Pruning {
   }
 
   async #pruneAll(): Promise<void> {
-    // A change that comes meanwhile has it be done again.
+    // A change during the pruning schedules another one.
     this.#dueAt = Number.POSITIVE_INFINITY
-    // What fails is done later: by this instance or by another.
+    // A failed batch is deleted later, by this instance or another.
     while (await this.#prune().catch(() => false)) await pause(nextBiteMs, undefined, { ref: false })
   }
 }

@@ -12,10 +12,16 @@ import { isLocked } from "../state/sqlstate"
 import type { StateStore } from "../state/state-store"
 import type { Watch } from "./watch"
 
-/** Time for which a caller's read of the state is retried, in milliseconds: a lost connection is not reported at once. */
+/**
+ * Time for which a caller's read of the state is retried, in milliseconds. A lost connection is not reported
+ * at once.
+ */
 const readAgainMs = 1000
 
-/** Reads the state for callers. Each method rejects with MaintenanceSetupError or StateUnavailableError if it cannot be read. */
+/**
+ * Reads the state for callers. Each method rejects with MaintenanceSetupError or StateUnavailableError if it
+ * cannot be read.
+ */
 export class StateAccess {
   readonly #watch: Watch
   readonly #ready: () => Promise<StateStore>
@@ -28,7 +34,7 @@ export class StateAccess {
     return persistently(() => this.#watch.report(), { withinMs: readAgainMs }).catch(unlocked(store))
   })
 
-  /** `ready` resolves when the state can be asked. */
+  /** `ready` resolves when the state can be read. */
   constructor(watch: Watch, ready: () => Promise<StateStore>) {
     this.#watch = watch
     this.#ready = ready
@@ -39,14 +45,14 @@ export class StateAccess {
     return this.#ready()
   }
 
-  /** Reads the state anew after a change, so that this process knows it at once, also in its other DataSources. */
+  /** Reads the state after a change, so that all DataSources of this process know it at once. */
   async refresh(): Promise<MaintenanceStatus> {
     const store = await this.store()
     this.#watch.outdateOthers()
     return persistently(() => this.#watch.refresh(), { withinMs: briefMs }).catch(unlocked(store))
   }
 
-  /** Reads the status with the windows and the instances, once for all callers that ask meanwhile. */
+  /** Reads the status with the windows and the instances. Concurrent callers share one read. */
   async report(): Promise<MaintenanceReport> {
     const report = await this.#reported.answer()
     return { ...report }
@@ -58,7 +64,7 @@ export class StateAccess {
     return this.#watch.journal(range).catch(unlocked(store))
   }
 
-  /** The refusal of an actor who may not write; undefined for others. Retries for a second. */
+  /** The refusal of an actor who may not write, or undefined. Retries for a second. */
   async refusalNow(actor: Actor): Promise<WriteVetoedError | AccessRefusedError | undefined> {
     const store = await this.store()
     const ask = () => this.refusalOf(actor)
@@ -66,7 +72,9 @@ export class StateAccess {
     return refusal && notWritable(refusal)
   }
 
-  /** The refusal of an actor who may not write; undefined for others. Reads the state once for all callers that ask meanwhile. */
+  /**
+   * The refusal of an actor who may not write, or undefined. Concurrent callers share one read of the state.
+   */
   async refusalOf(actor: Actor): Promise<WriteVetoedError | AccessRefusedError | undefined> {
     const { status, refusal } = await this.#current.answer()
     return restrictionOf(status, actor) === "none" ? undefined : refusal
@@ -84,7 +92,7 @@ export class StateAccess {
   }
 }
 
-/** Throws an error, or if that is of a lock, one that names the session that has it. */
+/** Rethrows an error. If a lock is the cause, throws an error that names the session holding it. */
 function unlocked(store: StateStore): (error: unknown) => Promise<never> {
   return async (error) => {
     if (isLocked(error)) throw await store.unreadable(error)

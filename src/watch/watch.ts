@@ -24,8 +24,9 @@ import { warn } from "../notices"
 const firstRetryMs = 200
 const lastRetryMs = 10_000
 /**
- * Keeps the mode in memory, by LISTEN, and makes this process an instance that the others see. What it knows serves to
- * refuse early; it never allows a write. While the connection is down nothing is known, and the fence alone decides.
+ * Keeps the mode in memory, by LISTEN, and registers this process as an instance. The known state serves to
+ * refuse early; it never allows a write. While the connection is down nothing is known, and the fence alone
+ * decides.
  */
 export class Watch implements SharedWatch, StateView {
   readonly store: StateStore
@@ -46,7 +47,7 @@ export class Watch implements SharedWatch, StateView {
   #retryMs = firstRetryMs
   #isRunning = false
   #next: NodeJS.Timeout | undefined
-  /** Whether a warning said that others have locked the state, and since then it could not be read. */
+  /** Whether a warning has reported that the state is locked. Reset when it can be read again. */
   #isLockSaid = false
   #stopping = new AbortController()
 
@@ -96,12 +97,12 @@ export class Watch implements SharedWatch, StateView {
     return this.#stopping.signal
   }
 
-  /** Whether it runs, and on a server that is no read replica, on which nothing can be changed. */
+  /** Whether the watch runs on a server that accepts changes, which a read replica does not. */
   get canChange(): boolean {
     return this.#isRunning && !this.#delivery.isStandby
   }
 
-  /** Names this process in the windows that are tied to it. */
+  /** Identifier of this process in the windows that are tied to it. */
   get lease(): string {
     return this.#lease.name
   }
@@ -111,17 +112,17 @@ export class Watch implements SharedWatch, StateView {
     return this.#membership.id
   }
 
-  /** Whether there is a pooler that gives every transaction another connection, so that no session can hold a lock. */
+  /** Whether a pooler gives every transaction another connection, so that no session can hold a lock. */
   get isPooled(): boolean {
     return this.#delivery.isPooled
   }
 
-  /** Whether what calls here were waiting for was taken back when it was stopped. */
+  /** Whether the windows that calls here waited for were taken back when the watch was stopped. */
   get hasLapsed(): boolean {
     return this.#awaited.hasLapsed
   }
 
-  /** Begins to listen; resolves with the state known, or rejects if it cannot be read. */
+  /** Starts listening. Resolves when the state is known, and rejects if it cannot be read. */
   async start(): Promise<void> {
     this.#isRunning = true
     this.#lease.start()
@@ -131,7 +132,7 @@ export class Watch implements SharedWatch, StateView {
     await this.#listen()
   }
 
-  /** Ends the connection and forgets what was known. It can be started again. */
+  /** Closes the connection and forgets the state. The watch can be started again. */
   async stop(): Promise<void> {
     this.#isRunning = false
     shared.watches.delete(this)
@@ -152,15 +153,15 @@ export class Watch implements SharedWatch, StateView {
     this.#state.forget()
   }
 
-  /** Reads the state now, and tells the listener if it is new. */
+  /** Reads the state now, and informs the owner if it has changed. */
   async refresh(): Promise<MaintenanceStatus> {
     return (await this.#readAnew()).status
   }
 
-  /** As `refresh`, with the windows and the instances, and whether the mode is being entered. */
+  /** Reads the state now, with the windows, the instances, and whether the mode is being entered. */
   async report(): Promise<MaintenanceReport> {
     const { status, windows } = await this.#readAnew(true)
-    // A standby has none of what is not logged.
+    // A standby has no rows of unlogged tables.
     const instances = this.#delivery.isStandby ? [] : await this.store.fleet.instances()
     const inForce = windows.findLast(({ position }) => position !== "announced")
     const isEntering = inForce?.position === "entering" && !inForce.isInterrupted
@@ -168,28 +169,28 @@ export class Watch implements SharedWatch, StateView {
     return { ...status, state, isInterrupted: inForce?.isInterrupted ?? false, windows, instances }
   }
 
-  /** The windows that are over, with all that this instance has refused. */
+  /** Reads the windows that are over, after recording this instance's refusals. */
   async journal(range: JournalRange): Promise<PastWindow[]> {
     await this.#membership.tellRefusals()
     return this.store.journal.read(range)
   }
 
-  /** Takes note of a call that waits for the beginning of a window that it has announced; returns the undo. */
+  /** Records a call that waits for the start of the window it has announced. Returns the undo. */
   awaiting(id: string): () => void {
     return this.#awaited.add(id)
   }
 
-  /** Takes note of a call that enters a mode or announces one, or of a task that runs; returns the undo. */
+  /** Records a call that enters or announces a window, or a running task. Returns the undo. */
   entering(entry: string): () => void {
     return this.#membership.entering(entry)
   }
 
-  /** Puts off the end of the windows that are tied to this process, as long as there may be one. Keeps no process alive. */
+  /** Renews the lease of windows tied to this process. Does not keep the process alive. */
   keepRenewing(graceMs: number): void {
     this.#lease.keepRenewing(graceMs)
   }
 
-  /** Counts what this instance has refused. A replica cannot record it, and only refuses what its primary would. */
+  /** Counts a refusal of this instance. A replica cannot record it in the journal. */
   countRefusal(error: WriteVetoedError | AccessRefusedError): void {
     this.#membership.countRefusal(error, !this.#delivery.isStandby)
   }
@@ -198,13 +199,13 @@ export class Watch implements SharedWatch, StateView {
     if (this.#state.doubt()) this.#read()
   }
 
-  /** The state was changed: what was known is no longer true, and until the new state is read, the fence decides. */
+  /** Records that the state was changed. Until the new state is read, the fence decides. */
   outdate(): void {
     this.#state.outdate()
     if (!this.#delivery.isSilent) this.#read()
   }
 
-  /** Tells the other watches of the process, so that nothing is refused by what they knew before. */
+  /** Outdates the other watches of this process, so that none refuses by a former state. */
   outdateOthers(): void {
     for (const watch of shared.watches) if (watch !== this && watch.schema === this.schema) watch.outdate()
   }
@@ -213,8 +214,8 @@ export class Watch implements SharedWatch, StateView {
     const { changes } = this.#state
     let state = await this.#readOnce(isWhole)
     if (state.stamp === undefined) {
-      // As after a switch that was rolled back, and when a window has expired. If it cannot be mended, the fence reads the
-      // state each time.
+      // There is no stamp after a rolled-back switch or an expiry. If it cannot be set, each fence reads the
+      // state.
       await this.store.mend().catch(() => undefined)
       state = await this.#readOnce(isWhole)
     }
@@ -228,12 +229,12 @@ export class Watch implements SharedWatch, StateView {
     this.#membership.tell()
     if (this.#isRunning) this.#nextLook.after(state, this.#delivery.isStandby)
     else this.#nextLook.stop()
-    // The watch is not to wait for sessions that have locked the state: if it fails, it is done after the next look.
+    // The watch does not wait for sessions that lock the state. A failure is made up for after the next read.
     this.store.switching.voidDoubtful().catch(() => undefined)
     return state
   }
 
-  /** Reads the windows only where they are needed, for every instance reads each change. */
+  /** Reads the windows only where they are needed, because every instance reads each change. */
   async #readOnce(withWindows: boolean): Promise<StampedState> {
     const state = await this.store.read({ withWindows })
     return withWindows || !this.#owner.needsWindows(state.status)
@@ -251,7 +252,7 @@ export class Watch implements SharedWatch, StateView {
     await this.#membership.register(epoch)
   }
 
-  /** Reads the state; if that fails, the connection is given up, unless somebody has just locked the state. */
+  /** Reads the state. A failure drops the connection, except when the state is locked. */
   #read(): void {
     this.refresh().catch((error: unknown) => {
       if (!isLocked(error)) return this.#control.drop()
@@ -289,7 +290,7 @@ export class Watch implements SharedWatch, StateView {
     this.#next = setTimeout(() => void this.#listen().catch(() => this.#control.drop()), waitMs).unref()
   }
 
-  /** Warns of the session that has locked the state, so that it cannot even be read. */
+  /** Warns about the session whose lock prevents the state from being read. */
   async #sayLocked(error: unknown): Promise<void> {
     this.#isLockSaid = true
     warn((await this.store.unreadable(error)).message)

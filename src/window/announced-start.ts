@@ -7,7 +7,7 @@ import { drainOfEntry, type Entry } from "./entry"
 import { destroyedBefore, notBegun } from "./failure"
 import type { WindowEvents, WindowHost } from "./host"
 
-/** The beginning of a window that `enter()` or `during()` announces, and waits for. */
+/** Waits for the start of a window that `enter()` or `during()` has announced. */
 export class AnnouncedStart {
   readonly #host: WindowHost
   readonly #events: WindowEvents
@@ -18,8 +18,8 @@ export class AnnouncedStart {
   }
 
   /**
-   * Announces a window, and resolves when it is to begin. Throws WindowEndedError if it does not, StateUnavailableError if the
-   * DataSource is destroyed.
+   * Announces a window and resolves when it is time to begin it. Throws WindowEndedError if the window does
+   * not begin, and StateUnavailableError if the DataSource is destroyed.
    */
   async wait(
     store: StateStore,
@@ -43,13 +43,16 @@ export class AnnouncedStart {
     }
   }
 
-  /** The error for a window that is not there to begin at its time. */
+  /** The error for an announced window that was gone when its time came. */
   async #notBegun(store: StateStore, { id }: Pick<Opening, "id">): Promise<WindowEndedError> {
     const announcement = await store.switching.announcement(id)
     return notBegun(announcement, await this.#host.refresh())
   }
 
-  /** The error for a window that could not begin at its time, which is announced no more. */
+  /**
+   * The error for a window that could not begin at its time. Ends the announcement first, as missed or
+   * cancelled.
+   */
   async notStarted(store: StateStore, opening: Pick<Opening, "id">, error: unknown): Promise<unknown> {
     const isMissed = error instanceof NotMaintainerError || error instanceof WindowEndedError
     await store.switching.lapse(opening.id, isMissed ? "missed" : "cancelled").catch(() => undefined)

@@ -6,27 +6,30 @@ import type { Switching } from "../state/switching"
 import { enterOptionNames, type EnterOptions } from "./enter-options"
 import { startOf } from "./entry"
 
-/** How often the database is asked how long it is still, for its clock is the one that counts. */
+/** Interval at which the remaining time is read again, in milliseconds. The database's clock decides. */
 const askAgainMs = 60_000
 
-/** A window to announce, whose beginning is waited for. */
+/** An announced window, and the signal that cancels the wait for its start. */
 export interface Awaited {
   readonly opening: Opening
   readonly signal: AbortSignal | undefined
 }
 
-/** How it hears that something has changed. */
+/** The sources that wake a wait for an announced window. */
 export interface News {
-  /** Listens to changes of the mode, and of what is announced; returns the undo. */
+  /** Registers a listener for changes of the mode or of the announcements. Returns its undo. */
   onChange(listener: () => void): () => void
-  /** Aborted when nothing is heard any more. */
+  /** Aborted when the watch has stopped and no further change will be seen. */
   readonly stopped: AbortSignal
 }
 
 /**
- * Waits for the time of a window that is announced. Resolves with true when it is to begin, or another process has begun it, and with
- * false if it is over. If the signal is aborted, takes the window back, and throws the signal's reason, or why it could not be taken
- * back; resolves with true if it has begun already. Throws StateUnavailableError if the DataSource is destroyed.
+ * Waits for the start of an announced window.
+ * - Resolves with true when it is time to begin the window, or another process has begun it.
+ * - Resolves with false if the window is over.
+ * - If the signal is aborted, cancels the announcement and throws the signal's reason, or the error that
+ *   prevented the cancellation. Resolves with true if the window has already begun.
+ * - Throws StateUnavailableError if the DataSource is destroyed.
  */
 export async function awaitStart(
   switching: Switching,
@@ -54,7 +57,7 @@ export async function awaitStart(
   }
 }
 
-/** The options that `announce()` does not take, and why. */
+/** The options that `announce()` does not take, each with the reason for its error message. */
 const notAnnounced: Partial<Record<keyof EnterOptions, string>> = {
   signal: "announce() returns at once: cancel() takes the window back",
   leaveOnSignal: "the window begins and stands whatever becomes of this process",
@@ -66,7 +69,7 @@ const notAnnounced: Partial<Record<keyof EnterOptions, string>> = {
 /** The names of the options of `announce()`. */
 const announceOptionNames = enterOptionNames.filter((name) => !(name in notAnnounced))
 
-/** Throws MaintenanceInputError for what `announce()` cannot do. */
+/** Throws MaintenanceInputError for a mode or an option that `announce()` does not support. */
 export function checkAnnounceable(mode: Mode, options: EnterOptions): void {
   if (mode === "normal")
     throw new MaintenanceInputError("Normal mode cannot be announced: name another, or leave at once.")

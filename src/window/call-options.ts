@@ -1,42 +1,47 @@
-/** Who changes the mode. */
+/** Options for `leave()`. */
 export interface LeaveOptions {
-  /** The maintainer or an emergency user. Default: whom the running code acts for. */
+  /** The maintainer or an emergency user. Default: the current user. */
   as?: string | undefined
   /**
-   * Whether to do nothing if this user holds no window, so that a script can run twice. Somebody else's window stands, also if this
-   * is an emergency user. Default: false, which throws.
+   * Whether to do nothing if this user holds no window, so that a script can run twice. Another user's window
+   * stays in force, even if this user is an emergency user. Default: false, which throws.
    */
   ifHeld?: boolean | undefined
 }
 
-/** A window that was announced. */
+/** The result of `announce()`. */
 export interface Announced {
-  /** Names it to `cancel()`. */
+  /** Identifier of the window, for `cancel()`. */
   readonly id: string
-  /** When it begins, on the database's clock. */
+  /** Start of the window, on the database's clock. */
   readonly startsAt: Date
 }
 
 /** Options for `cancel()`. */
 export interface CancelOptions {
-  /** The maintainer or an emergency user. Default: whom the running code acts for. */
+  /** The maintainer or an emergency user. Default: the current user. */
   as?: string | undefined
 }
 
-/** How long a window is to stand. */
+/** Options for `extend()`. */
 export interface ExtendOptions {
-  /** The maintainer or an emergency user. Default: whom the running code acts for. */
+  /** The maintainer or an emergency user. Default: the current user. */
   as?: string | undefined
-  /** After how many milliseconds from now it ends by itself; from 1000 up. Default: not at all. */
+  /**
+   * Time from now until the window ends by itself, in milliseconds; at least 1000. Default: the window does
+   * not expire.
+   */
   expiresInMs?: number | undefined
 }
 
-/** To whom a window is handed. */
+/** Options for `transfer()`. */
 export interface TransferOptions {
-  /** The maintainer or an emergency user. Default: whom the running code acts for. */
+  /** The maintainer or an emergency user. Default: the current user. */
   as?: string | undefined
   /** The new maintainer. */
   to: string
-  /** How many milliseconds to wait for what the former one is just committing. Default: 30000. */
+  /**
+   * Time to wait for commits of the former maintainer that are under way, in milliseconds. Default: 30000.
+   */
   withinMs?: number | undefined
 }

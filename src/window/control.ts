@@ -19,7 +19,7 @@ import type { WindowEvents, WindowHost } from "./host"
 import { SignalledEntering } from "./signalled-entering"
 import { Tasks } from "./tasks"
 
-/** Changes the mode: opens windows, and ends them. The methods are those of `Maintenance`, which documents them. */
+/** Opens, changes and ends windows. Its methods are those of `Maintenance`, which documents them. */
 export class Control {
   readonly #host: WindowHost
   readonly #feed = new DrainingFeed()
@@ -44,24 +44,24 @@ export class Control {
     })
   }
 
-  /** Takes note of a state that is not the one before. */
+  /** Handles a state that differs from the previous one. */
   changed(status: MaintenanceStatus): void {
     if (status.mode === "normal") this.#entering.putBack.forget()
     this.#signalled.changed(status)
   }
 
-  /** Whether all windows of a state are to be read, to find out what has become of the one that was entered here. */
+  /** Whether all windows of a state must be read, to determine what became of the window entered here. */
   needsWindows(status: MaintenanceStatus): boolean {
     return this.#held.isPerhapsOver(status)
   }
 
-  /** Takes note of a state that was read, new or not. */
+  /** Handles every state that is read, changed or not. */
   read(state: StampedState): void {
     this.#held.read(state)
     if (this.#host.watch.canChange) this.#dueWindows.read(state)
   }
 
-  /** Ends all that waits: the DataSource is being destroyed, or the plugin uninstalled. */
+  /** Ends everything that waits, because the DataSource is being destroyed or the plugin uninstalled. */
   stop(): void {
     this.#held.forget()
     this.#signalled.release()
@@ -70,7 +70,8 @@ export class Control {
   }
 
   enter(mode: Mode, options: EnterOptions): Promise<Entered> {
-    // An error comes after `enter()` has returned, so that a loop over `draining()` that follows it ends.
+    // Errors are raised only after `enter()` has returned, so that a loop over `draining()` started next
+    // terminates.
     return this.#feed.whileUnderWay(async (tell) =>
       checkMode(mode) === "normal" ? this.#enterNormal(options) : this.#enter(mode, options, tell),
     )
@@ -84,7 +85,7 @@ export class Control {
     const { id } = entry.opening
     this.#dueWindows.own(id)
     const startsAt = await this.#entering.announce(entry, entry.start as Start)
-    // It is announced, whether that can be read now or not.
+    // The window is announced, even if the state cannot be read now.
     await this.#host.refresh().catch(() => undefined)
     return { id, startsAt }
   }
@@ -106,7 +107,7 @@ export class Control {
     const ifHeld = checkFlag("ifHeld", options.ifHeld)
     const actor = this.#actor(options.as)
     const store = await this.#host.store()
-    // With `ifHeld`, an emergency user holds only a window of their own.
+    // With `ifHeld`, an emergency user may end only their own window.
     const holder = ifHeld ? { ...actor, isEmergency: false } : actor
     await this.#held
       .letGo(() => store.switching.leave(holder, { windowOnly: ifHeld }))
@@ -149,7 +150,7 @@ export class Control {
     const { id, actor, withinTask } = entry.opening
     const leave = () => this.leave({ as: actor.user, ifHeld: true })
     const [entered, signalled] = await this.#signalled.enter(entry, tell, leave)
-    // What is entered within a task ends with that.
+    // A window entered within a task ends with that task.
     if (withinTask !== undefined) signalled?.release()
     else {
       this.#held.entered({ id, was: entered })

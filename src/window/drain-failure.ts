@@ -6,23 +6,23 @@ import type { ResolvedOptions } from "../options"
 import { capitalized } from "../refusal"
 import type { Opening } from "../state/opening"
 
-/** How many blockers a message names. */
+/** Maximum number of blockers that a message names. */
 const maxNamed = 10
 
-/** What a message says of a window. */
+/** The facts of a window that messages mention. */
 export type Wanted = Pick<Opening, "mode" | "actor" | "reason">
 
-/** The same, of one that is waited for by this call. */
+/** The window that a call waits for. */
 export interface Waited extends Wanted {
   readonly call: string
-  /** Tells who follows that call. */
+  /** Reports progress to the iterators that follow the call. */
   readonly tell: Tell
 }
 
-/** How it is waited, and whether a message shows the SQL of those who are in the way. */
+/** A drain plan, and whether messages show the SQL of the blockers. */
 export type Told = DrainPlan & Pick<ResolvedOptions, "showsQueries">
 
-/** What is said of a mode that is being entered for a while. */
+/** The warning for a drain that has been waiting for some time. */
 export function stillWaiting(draining: Draining, waited: Waited, plan: Told): string {
   const { mode, actor, reason, call } = waited
   const who = `${actor.user}${reason ? `: ${reason}` : ""}`
@@ -32,7 +32,7 @@ export function stillWaiting(draining: Draining, waited: Waited, plan: Told): st
   )
 }
 
-/** How long it has been waited, of how long, and what then; of how long is not said of what is meant to be without an end. */
+/** States the time waited, the limit, and what happens then. A limit too long to matter is left out. */
 function howLong({ waitedMs }: Draining, { withinMs, outcome, commitsWithinMs }: DrainPlan): string {
   const waited = inWords(waitedMs)
   if (outcome === "proceed" && waitedMs >= withinMs && commitsWithinMs <= longestToldMs) {
@@ -55,7 +55,7 @@ const consequences: Readonly<Record<DrainOutcome, string>> = {
   abandon: "abandons",
 }
 
-/** A wait that is longer is as good as one without an end. */
+/** Longest limit that messages mention, in milliseconds. A longer one counts as no limit. */
 const longestToldMs = 24 * 3600 * 1000
 
 function inWords(ms: number): string {
@@ -64,7 +64,7 @@ function inWords(ms: number): string {
   return `${Math.round(ms / 60_000)} min`
 }
 
-/** The error for a mode that was not entered, because of who is left. */
+/** The error for a mode that was not entered because transactions are still open. */
 export function drainTimedOut(
   blockers: readonly Blocker[],
   plan: Told,
@@ -77,7 +77,7 @@ export function drainTimedOut(
   )
 }
 
-/** The error for a window that was handed over, when commits of its former maintainer are under way still. */
+/** The error for a window that was handed over while commits of its former maintainer are still under way. */
 export function stillCommitting(
   blockers: readonly Blocker[],
   plan: Told,
@@ -90,7 +90,10 @@ export function stillCommitting(
   )
 }
 
-/** The error for a task that is done, when others have what they began during it open still, and a stricter mode is back. */
+/**
+ * The error for a finished task whose restored, stricter window still waits for transactions begun during the
+ * task.
+ */
 export function stillOpen(
   blockers: readonly Blocker[],
   plan: Told,
@@ -105,7 +108,7 @@ export function stillOpen(
   )
 }
 
-/** A clause for the transactions that are left when the time is over. */
+/** A clause that counts the transactions still open when the time is over. */
 function whoIsLeft(blockers: readonly Blocker[], { withinMs, outcome, commitsWithinMs }: DrainPlan): string {
   const count = `${blockers.length} transaction${blockers.length === 1 ? "" : "s"} of others`
   const [were, they] = blockers.length === 1 ? ["was", "it was"] : ["were", "they were"]
@@ -124,12 +127,12 @@ function them({ length }: readonly Blocker[]): string {
   return length === 1 ? "it" : "them"
 }
 
-/** What is to be done about who is left. */
+/** Advice on the transactions that are still open. */
 function adviceOn(blockers: readonly Blocker[], outcome: DrainOutcome): string {
   if (outcome === "proceed") return adviceOnCommits(blockers)
   const it = them(blockers)
   const isIdle = blockers.some(({ state }) => state?.startsWith("idle in transaction"))
-  // What PostgreSQL does not do for a session, it forbids.
+  // For a session, `cannotEnd` means that PostgreSQL denied ending it.
   const isForbidden = blockers.some(({ pid, cannotEnd }) => pid !== undefined && cannotEnd)
   const terminate = blockers.every(isPrepared) ? "" : '"terminate", or '
   const sentences = [
@@ -149,7 +152,7 @@ function adviceOn(blockers: readonly Blocker[], outcome: DrainOutcome): string {
   return sentences.filter(Boolean).join(" ")
 }
 
-/** What is to be done about who holds a commit up that is under way, and can be refused no more. */
+/** Advice on commits under way, which can no longer be refused. */
 function adviceOnCommits(blockers: readonly Blocker[]): string {
   const it = them(blockers)
   const sentences = [
@@ -161,7 +164,10 @@ function adviceOnCommits(blockers: readonly Blocker[]): string {
   return sentences.filter(Boolean).join(" ")
 }
 
-/** Who of those that are left is not refused. Behind a pooler the plugin may be there all the same. */
+/**
+ * Sentences on the blockers that the plugin does not refuse. Behind a pooler, a session without an instance
+ * may still have the plugin.
+ */
 function exceptionsTo(blockers: readonly Blocker[]): (string | false)[] {
   return [
     blockers.some((blocker) => !blocker.instance && !isPrepared(blocker)) &&
@@ -174,7 +180,7 @@ function isPrepared({ pid }: Blocker): boolean {
   return pid === undefined
 }
 
-/** Whether what is left is ended, before it is abandoned. */
+/** Whether the outcome ends the remaining transactions before the window is abandoned. */
 function isEnding(outcome: DrainOutcome): outcome is "cancel" | "terminate" {
   return outcome === "cancel" || outcome === "terminate"
 }

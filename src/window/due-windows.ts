@@ -1,41 +1,44 @@
 import { type AnnouncedWindow, isAnnounced } from "../mode/window"
 import type { StampedState } from "../mode/status"
 
-/** How long a process that did not announce a window leaves its beginning to the one that did, in milliseconds. */
+/** Time for which other processes leave a start to the process that announced the window, in milliseconds. */
 const leaveToOthersMs = 1000
-/** Within what time after that the processes try to begin it, so that they do not all at once. */
+/** Spread of the processes' attempts after that, in milliseconds, so that they do not all start at once. */
 const spreadMs = 1000
-/** What is further away is looked at when the state is read the next time. */
+/** Furthest start that gets a timer, in milliseconds. A later one is considered again at the next read. */
 const furthestMs = 60_000
 
-/** Begins a window; resolves with in how many milliseconds it is to be begun, if it was too early. */
+/** Begins a window. Resolves with the milliseconds that remain if the call was too early. */
 export type Begin = (id: string) => Promise<number | undefined>
 
-/** When this process begins a window, unless another does before. */
+/** The start of a window in this process, unless another process begins it first. */
 interface Due {
   readonly startsAtMs: number
   readonly timer: NodeJS.Timeout
 }
 
-/** Begins windows that were announced, by whichever process, when their time has come: those of this process first. */
+/**
+ * Begins announced windows when their time has come, whichever process announced them. Windows announced by
+ * this process begin first.
+ */
 export class DueWindows {
   readonly #begin: Begin
-  /** The windows that this process has announced and no call waits for, and whether they were seen to be announced. */
+  /** The windows announced here that no call waits for, and whether each was already seen as announced. */
   readonly #own = new Map<string, boolean>()
   readonly #due = new Map<string, Due>()
-  /** The windows whose beginning is under way here. */
+  /** The windows that this process is beginning now. */
   readonly #underWay = new Set<string>()
 
   constructor(begin: Begin) {
     this.#begin = begin
   }
 
-  /** Says that this process announces a window, so that it begins it without leaving that to others. */
+  /** Records that this process announces a window, and so begins it without leaving it to others. */
   own(id: string): void {
     this.#own.set(id, false)
   }
 
-  /** Sees what is announced now. */
+  /** Updates the timers from the windows that are announced now. */
   read({ windows, readAt }: Pick<StampedState, "windows" | "readAt">): void {
     const announced = new Map(windows.filter(isAnnounced).map((window) => [window.id, window]))
     for (const [id, isSeen] of this.#own) {
@@ -49,7 +52,7 @@ export class DueWindows {
     for (const window of announced.values()) this.#expect(window, elapsedMs)
   }
 
-  /** Begins nothing until it sees again what is announced. */
+  /** Stops all timers. Windows are scheduled again when a state that announces them is read. */
   stop(): void {
     for (const id of this.#due.keys()) this.#forget(id)
   }
@@ -74,7 +77,7 @@ export class DueWindows {
   async #beginNow(id: string, startsAtMs: number): Promise<void> {
     this.#due.delete(id)
     this.#underWay.add(id)
-    // A window that cannot be begun now is tried again when the state is read the next time.
+    // A window that cannot begin now is tried again at the next read of the state.
     const leftMs = await this.#begin(id).catch(() => undefined)
     this.#underWay.delete(id)
     if (leftMs !== undefined) this.#later(id, startsAtMs, leftMs)

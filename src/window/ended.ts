@@ -4,7 +4,10 @@ import { interrupted, windowEnded } from "./failure"
 import { fateOf } from "./fate"
 import type { WindowHost } from "./host"
 
-/** The error for a window that is in force no more, with what became of it, and what holds instead. */
+/**
+ * The error for a window that is no longer in force. It says what became of the window, and what is in force
+ * instead.
+ */
 export async function endedError(
   host: WindowHost,
   store: StateStore,

@@ -1,84 +1,106 @@
 import type { DrainOutcome } from "../drain/drain"
 
-/** What is done about what others have running when a mode is entered. */
+/** Options for draining in-flight transactions when a window begins. */
 export interface DrainOptions {
   /**
-   * How many milliseconds to wait for it to end. Default: 30000; in concurrent mode without a `drain`, only for commits under way. For
-   * these it is a second at least.
+   * Time to wait for in-flight transactions, in milliseconds. Default: 30000. Without `drain`, a concurrent
+   * window waits only for commits under way. Commits under way are given at least 1000 ms.
    */
   withinMs?: number | undefined
   /**
-   * What to do with what is left then. `proceed`: nothing, it is refused later; but sessions without the plugin and prepared
-   * transactions are not, and may still commit. Commits under way, which can be refused no more, are waited for as long as it takes if this is
-   * given, and else make it be abandoned. `cancel`: cancel its statement; `terminate`: terminate its session; what is left
-   * another 5 seconds later makes it be abandoned. `abandon`: the mode goes back to what it was, with a DrainTimeoutError. Default: `proceed` in concurrent mode, `abandon` in exclusive mode.
+   * The outcome for transactions that are still open after `withinMs`. Default: `proceed` in concurrent mode,
+   * `abandon` in exclusive mode.
+   * - `proceed` leaves them open, and they are refused later. Sessions without the plugin and prepared
+   *   transactions are not refused, and may still commit. Commits under way can no longer be refused: an
+   *   explicit `proceed` waits for them without limit, the default one abandons the window after a limit.
+   * - `cancel` cancels their statements. If any transaction is still open 5 seconds later, the window is
+   *   abandoned.
+   * - `terminate` terminates their sessions. If any transaction is still open 5 seconds later, the window is
+   *   abandoned.
+   * - `abandon` restores the previous mode and throws DrainTimeoutError.
    */
   then?: DrainOutcome | undefined
 }
 
-/** Who changes the mode, and why. */
+/** Options for `enter()` and `during()`. */
 export interface EnterOptions {
-  /** The maintainer. Default: whom the running code acts for. */
+  /** The maintainer. Default: the current user. */
   as?: string | undefined
-  /** For those who run the system, and their logs; at most 1000 characters. Default: none, or what was said before. */
+  /**
+   * Reason for the operators and their logs, at most 1000 characters. Default: none, or the one given before.
+   */
   reason?: string | undefined
-  /** For the public: what frameworks for HTTP send of a refusal; at most 2000 characters. Default: none, or what was said before. */
+  /**
+   * Message for the public, which HTTP layers send with a refusal; at most 2000 characters. Default: none, or
+   * the one given before.
+   */
   message?: string | undefined
   /**
-   * In how many milliseconds the maintainer expects to be done; from 1000 up, and not later than `expiresInMs`. Nothing ends then: it is
-   * what others are told to wait for (`retryAfterMs`), where there is no expiry. Default: not known, or as was said before.
+   * Expected duration of the work, in milliseconds; at least 1000, and at most `expiresInMs`. Nothing ends
+   * then. Without an expiry, refusals derive `retryAfterMs` from it. Default: unknown, or the one given
+   * before.
    */
   plannedForMs?: number | undefined
   /**
-   * How many milliseconds to wait for the instances to say that they know the new mode. One that does not is named in the
-   * result, and in a process warning. Default: 5000.
+   * Time to wait for the instances to acknowledge the new mode, in milliseconds. An instance that does not is
+   * named in the result and in a process warning. Default: 5000.
    */
   acknowledgeWithinMs?: number | undefined
   /**
-   * After how many milliseconds the window ends by itself, on the database's clock, even if every process is dead; from 1000
-   * up. Default: not at all, or as was said before.
+   * Time until the window ends by itself, in milliseconds; at least 1000. The database's clock decides, so
+   * the window ends even if every process is dead. Default: no expiry, or the one given before.
    */
   expiresInMs?: number | undefined
   /**
-   * `"alive"` ties the window to this process: it ends when nothing was heard of its watch for `graceMs`, be it that the
-   * process is dead, stopped, or cut off. Default: it stands, whoever is dead, or as was said before.
+   * `"alive"` ties the window to this process. The window ends when the database has not heard from the
+   * process's watch for `graceMs`: the process is dead, stopped or cut off. Default: the window is tied to no
+   * process, or as given before.
    */
   heldWhile?: "alive" | undefined
-  /** How many milliseconds nothing need be heard of this process; from 1000 up. Default: 30000. */
+  /** Longest silence of this process that is tolerated, in milliseconds; at least 1000. Default: 30000. */
   graceMs?: number | undefined
-  /** What becomes of the window then: with `"stay"` it stands, as if it were not tied. Default: `"end"`. */
+  /**
+   * The outcome after `graceMs` of silence. `"stay"` leaves the window in force, as if it were not tied.
+   * Default: `"end"`.
+   */
   then?: "end" | "stay" | undefined
   /**
-   * Announces the window now, and enters it so many milliseconds later; until then it restricts nobody, and `leave()` or `cancel()`
-   * takes it back. If this process is gone then, another instance begins it, but not that of a `during()`. Default: it begins at once.
+   * Time until the window begins, in milliseconds. Default: it begins at once. The window is announced now
+   * and restricts no one until then; `leave()` or `cancel()` takes it back. If this process is gone by then,
+   * another instance begins the window, except that of a `during()`.
    */
   startsInMs?: number | undefined
-  /** As `startsInMs`, at a time on the database's clock. */
+  /** Start of the window, as an alternative to `startsInMs`. The database's clock decides. */
   startsAt?: Date | undefined
   /**
-   * In concurrent mode, how many connections of each instance others may use at a time; from 1 up. Who asks for one more waits
-   * for it, so that the pool has room for the maintainer. Default: as many as there are, or as was said before.
+   * Maximum number of connections that other users may use in each instance at a time, in concurrent mode; at
+   * least 1. Further calls wait, so that the pool has room for the maintainer. Default: no limit, or the one
+   * given before.
    */
   readers?: number | undefined
-  /** What is done about what others have running. Default: that of the mode. */
+  /** Options for draining in-flight transactions. Default: those of the mode. */
   drain?: DrainOptions | undefined
   /**
-   * Whether SIGINT and SIGTERM end the window before they end the process, for scripts. The signal takes a window back that is being
-   * entered, and leaves one that stands, which takes 5 seconds at most; a second signal is not held up. If the application listens
-   * to the signal, too, its listeners decide what becomes of the process. Default: false.
+   * Whether SIGINT and SIGTERM end the window before they end the process, for scripts. Default: false.
+   * - A window that is being entered is taken back; a window that stands is left. This delays the end of the
+   *   process by at most 5 seconds.
+   * - A second signal is not delayed.
+   * - If the application listens to the signal, its listeners decide what becomes of the process.
    */
   leaveOnSignal?: boolean | undefined
-  /** Breaks the entering off: the mode goes back to what it was, and `enter()` rejects with the signal's reason. */
+  /** Aborts the entering: the previous mode is restored, and `enter()` rejects with the signal's reason. */
   signal?: AbortSignal | undefined
 }
 
-/** Options for `announce()`: those of `enter()` with a start, but for what needs a call that waits, or a process that lives. */
+/**
+ * Options for `announce()`: those of `enter()`, except the ones that need a waiting call or a living process.
+ */
 export type AnnounceOptions = Omit<
   EnterOptions,
   "signal" | "leaveOnSignal" | "heldWhile" | "graceMs" | "then"
 >
 
-/** The names of the options. */
+/** The names of the options of `enter()`. */
 export const enterOptionNames = [
   "as",
   "reason",

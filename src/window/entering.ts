@@ -15,19 +15,22 @@ import { PutBack } from "./put-back"
 import { WindowDrain } from "./window-drain"
 import { warn } from "../notices"
 
-/** A window that is entered: how, and the call that waits for it. */
+/** The parameters for entering a window, and the call that waits for it. */
 type Settling = Pick<Entry, "plan" | "acknowledgeWithinMs" | "signal"> & {
   readonly opening: Wanted & { readonly terms: Pick<Opening["terms"], "lease" | "graceMs"> }
   readonly call: string
   readonly tell: Tell
 }
 
-/** Enters modes: announces them, waits for what others have running, and for the instances to know. */
+/**
+ * Enters windows: announces them, drains in-flight transactions, and waits for the instances'
+ * acknowledgements.
+ */
 export class Entering {
   readonly #host: WindowHost
   readonly #drain: WindowDrain
   readonly #announcedStart: AnnouncedStart
-  /** Waits for windows that come to hold without being entered. */
+  /** Waits for windows that come into force without being entered. */
   readonly putBack: PutBack
 
   constructor(host: WindowHost, events: WindowEvents) {
@@ -37,7 +40,10 @@ export class Entering {
     this.putBack = new PutBack(host, this.#drain)
   }
 
-  /** Resolves when the mode holds and nothing of others is left that it does not restrict; `tell` is told who is in the way. */
+  /**
+   * Enters a window. Resolves when it is in force and the drain is over. `tell` receives the blockers
+   * meanwhile.
+   */
   async enter(entry: Entry, tell: Tell): Promise<Entered> {
     const store = await this.#host.store()
     const { opening, start, signal } = entry
@@ -60,7 +66,7 @@ export class Entering {
     }
   }
 
-  /** Announces a window, for any instance to begin it; returns when. */
+  /** Announces a window that any instance may begin. Returns its start. */
   async announce(entry: Entry, start: Start): Promise<Date> {
     const store = await this.#host.store()
     const opening = { ...entry.opening, instance: undefined }
@@ -68,8 +74,8 @@ export class Entering {
   }
 
   /**
-   * Begins a window that was announced, whoever has: waits for what others have running as was asked for then, and says in a process
-   * warning what goes wrong. Resolves with in how many milliseconds it is to be begun, if it is too early.
+   * Begins an announced window, whichever process announced it, and drains as its options demand. Failures
+   * are reported as process warnings. If it is too early, resolves with the milliseconds that remain.
    */
   async begin(id: string): Promise<number | undefined> {
     const store = await this.#host.store()
@@ -86,7 +92,7 @@ export class Entering {
       const call = "the process that began it"
       await this.#settle(store, opened, { opening, ...how, call, tell: () => undefined }).catch(
         (error: unknown) => {
-          // Whoever has ended it meanwhile knows of it.
+          // A user who has ended the window meanwhile knows about it.
           if (!(error instanceof WindowEndedError)) warn(announcedFailed(opening, error))
         },
       )
@@ -104,7 +110,7 @@ export class Entering {
     try {
       const { lease, graceMs } = opening.terms
       const { watch } = this.#host
-      // It may be tied to another process, which has announced it.
+      // The window may be tied to another process: the one that announced it.
       if (graceMs !== undefined && lease === watch.lease) watch.keepRenewing(graceMs)
       const status = await persistently(() => this.#host.refresh(), { signal })
       if (status.epoch === epoch) this.putBack.entered(status, plan)
@@ -132,7 +138,7 @@ export class Entering {
     }
   }
 
-  /** Puts the mode back, where that is what was asked for; returns the error to throw. */
+  /** Restores the previous mode if the failure demands it. Returns the error to throw. */
   async #failed(
     store: StateStore,
     opened: Opened,
@@ -152,9 +158,9 @@ export class Entering {
       if (failure instanceof OutcomeUnknownError) return perhapsAbandoned(failure)
       if (!(failure instanceof WindowEndedError || failure instanceof NotMaintainerError))
         return interrupted(failure)
-      // Another process has entered it to its end, which had begun it.
+      // Another process, which had begun the window, has completed the entering.
       if (isAborted && (await this.#isThere(opened).catch(() => true))) return interrupted(signal.reason)
-      // Somebody else has ended it, and not its own end.
+      // Another user has ended the window; it did not expire.
       if (!isAborted && failure.mode !== "normal") return failure
     }
     return isAborted ? signal.reason : error

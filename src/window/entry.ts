@@ -19,32 +19,32 @@ import type { AnnouncedRequest, Opening, Start } from "../state/opening"
 import { drainOutcomes, type DrainPlan } from "../drain/drain"
 import { type DrainOptions, type EnterOptions, enterOptionNames } from "./enter-options"
 
-/** What `enter()` is asked for, checked. */
+/** The checked parameters of `enter()`. */
 export interface Entry {
   readonly opening: Omit<Opening, "instance">
   readonly plan: DrainPlan
-  /** When it is to begin, if not now. */
+  /** Start of the window. Undefined: at once. */
   readonly start: Start | undefined
   readonly acknowledgeWithinMs: number
-  /** Whether a signal to the process ends it, too. */
+  /** Whether a signal to the process ends the window. */
   readonly leaveOnSignal: boolean
   readonly signal: AbortSignal | undefined
 }
 
-/** For whom a mode is entered, and in which process. */
+/** The user and the process that enter a window. */
 export interface Enterer {
   readonly actor: Actor
-  /** Names the process in the windows that are tied to it. */
+  /** Identifier of the process in windows that are tied to it. */
   readonly lease: string
-  /** The `during` that the window is opened for, and the one that it is called within. */
+  /** The `during()` that opens the window, and the one that the call runs within. */
   readonly task?: string | undefined
   readonly withinTask: string | undefined
 }
 
-/** How much of a window that ends by itself others are waited for at most. */
+/** Largest share of an expiring window that may be spent on waiting for other users. */
 const waitingShare = 0.75
 
-/** What `enter()` is asked for; throws MaintenanceInputError for what makes no sense. */
+/** Checks and completes the parameters of `enter()`. Throws MaintenanceInputError for invalid ones. */
 export function entryOf(
   mode: Mode,
   options: EnterOptions,
@@ -54,7 +54,7 @@ export function entryOf(
   const graceMs = graceOf(options)
   const expiresInMs = checkExpiry(options.expiresInMs)
   const whole = drainPlanOf(mode, options.drain)
-  // A window that ends before others have been waited for would say nothing of who they are.
+  // If the window ended before the drain did, no error would name the blockers.
   const plan = expiresInMs === undefined ? whole : shortened(whole, expiresInMs * waitingShare)
   return {
     opening: {
@@ -83,10 +83,10 @@ export function entryOf(
   }
 }
 
-/** A time that PostgreSQL can hold, in milliseconds since 1970; it can hold any later one of a Date. */
+/** Earliest time that PostgreSQL can store, in milliseconds since 1970. It can store every later Date. */
 const firstMs = -2e14
 
-/** When it is to begin, or undefined for at once; throws MaintenanceInputError. */
+/** The start of a window, or undefined for at once. Throws MaintenanceInputError. */
 export function startOf({ startsAt, startsInMs }: EnterOptions): Start | undefined {
   if (startsAt !== undefined && startsInMs !== undefined)
     throw new MaintenanceInputError("The options startsAt and startsInMs say the same: give one of them.")
@@ -98,7 +98,7 @@ export function startOf({ startsAt, startsInMs }: EnterOptions): Start | undefin
   return at && { at }
 }
 
-/** In how many milliseconds the maintainer expects to be done, or undefined; throws MaintenanceInputError. */
+/** The expected duration in milliseconds, or undefined. Throws MaintenanceInputError. */
 function plannedIn(plannedForMs: unknown, expiresInMs: number | undefined): number | undefined {
   const ms = checkExpiry(plannedForMs, "plannedForMs")
   if (ms !== undefined && expiresInMs !== undefined && ms > expiresInMs) {
@@ -109,16 +109,19 @@ function plannedIn(plannedForMs: unknown, expiresInMs: number | undefined): numb
   return ms
 }
 
-/** How long the instances may take to say that they know the mode. */
+/** Default time for the instances to acknowledge the mode, in milliseconds. */
 const defaultAcknowledgeMs = 5000
-/** How long others are waited for, in milliseconds. */
+/** Default time to wait for in-flight transactions, in milliseconds. */
 const defaultDrainMs = 30_000
-/** How long a commit may take at least that is under way. */
+/** Minimum time that a commit under way is given, in milliseconds. */
 const leastCommitMs = 1000
-/** How long a window goes on after the process that it is tied to was heard of last, by default. */
+/** Default time for which a window outlives the last sign of its process, in milliseconds. */
 const defaultGraceMs = 30_000
 
-/** After how long a window ends whose process is gone; undefined if it is tied to none. Throws MaintenanceInputError. */
+/**
+ * The silence after which a window tied to its process ends, in milliseconds. Undefined if no process bounds
+ * it. Throws MaintenanceInputError.
+ */
 function graceOf({
   heldWhile,
   graceMs,
@@ -151,7 +154,7 @@ function graceOf({
   )
 }
 
-/** How many connections of an instance others may use, or undefined; throws MaintenanceInputError. */
+/** The limit of connections of other users in each instance, or undefined. Throws MaintenanceInputError. */
 function readersOf(mode: Mode, value: unknown): number | undefined {
   if (value === undefined) return undefined
   if (mode !== "concurrent")
@@ -165,7 +168,7 @@ function readersOf(mode: Mode, value: unknown): number | undefined {
   )
 }
 
-/** How a mode is entered, with the defaults of that mode; throws MaintenanceInputError. */
+/** The drain plan, with the defaults of the mode. Throws MaintenanceInputError. */
 function drainPlanOf(mode: Mode, drain: DrainOptions | undefined): DrainPlan {
   const usual = usualPlanOf(mode)
   if (drain === undefined) return usual
@@ -177,7 +180,7 @@ function drainPlanOf(mode: Mode, drain: DrainOptions | undefined): DrainPlan {
     )
   }
   const withinMs = durationOf("drain.withinMs", drain.withinMs, defaultDrainMs)
-  // Who says so wants no other end.
+  // An explicit `proceed` means to wait without limit.
   const isEndless = drain.then === "proceed"
   return {
     withinMs,
@@ -186,7 +189,10 @@ function drainPlanOf(mode: Mode, drain: DrainOptions | undefined): DrainPlan {
   }
 }
 
-/** How a window is drained that was announced, by whoever begins it so much later: what `drainOfEntry` has made of it, or as is usual. */
+/**
+ * The drain plan for an announced window that begins `lateMs` late: the stored one of `drainOfEntry()`, or
+ * the usual one.
+ */
 export function announcedDrainOf(
   { mode, expires_in_ms: expiresInMs, drain }: AnnouncedRequest,
   lateMs: number,
@@ -200,32 +206,32 @@ export function announcedDrainOf(
   return { plan, acknowledgeWithinMs }
 }
 
-/** The same for the database; without an end is null there. */
+/** A drain plan as it is stored in the database, where null means no limit. */
 export interface DrainOfEntry extends Omit<DrainPlan, "commitsWithinMs"> {
   readonly commitsWithinMs: number | null
   readonly acknowledgeWithinMs: number
 }
 
-/** How a window is drained, for whoever begins it. */
+/** The drain plan to store for the process that begins the window. */
 export function drainOfEntry({ plan, acknowledgeWithinMs }: Entry): DrainOfEntry {
   const { withinMs, outcome, commitsWithinMs } = plan
   const isEndless = commitsWithinMs === Number.POSITIVE_INFINITY
   return { withinMs, outcome, commitsWithinMs: isEndless ? null : commitsWithinMs, acknowledgeWithinMs }
 }
 
-/** How a mode is entered if nothing is said of that. */
+/** The drain plan of a mode when no option is given. */
 export function usualPlanOf(mode: Mode): DrainPlan {
   return mode === "exclusive"
     ? { withinMs: defaultDrainMs, outcome: "abandon", commitsWithinMs: defaultDrainMs }
     : commitsOnly(defaultDrainMs)
 }
 
-/** Waits for commits under way only: in concurrent mode vetoes will do for the rest. */
+/** A plan that waits only for commits under way. In concurrent mode, vetoes cover the rest. */
 export function commitsOnly(commitsWithinMs = defaultDrainMs): DrainPlan {
   return { withinMs: 0, outcome: "proceed", commitsWithinMs }
 }
 
-/** The same plan, which waits no longer than so; what is to be waited for without an end, is. */
+/** The same plan with its limits reduced to `longestMs`. A wait without limit stays without limit. */
 function shortened({ withinMs, outcome, commitsWithinMs }: DrainPlan, longestMs: number): DrainPlan {
   return {
     withinMs: Math.min(withinMs, longestMs),

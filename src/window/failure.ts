@@ -10,7 +10,10 @@ import type { Announcement } from "../state/opening"
 import type { Wanted } from "./drain-failure"
 import { type Fate, insteadOf } from "./fate"
 
-/** The error for a window that is over before `what` was done; `status` is the state as it is now, if it could be read. */
+/**
+ * The error for a window that was over before `what` was done. `status` is the current state, if it could be
+ * read.
+ */
 export function windowEnded(
   what: string,
   fate: Fate,
@@ -25,7 +28,7 @@ export function windowEnded(
   })
 }
 
-/** The error for a task whose window was gone before it was done. */
+/** The error for a task whose window was over before the task was done. */
 export function taskLost(fate: Fate, status: MaintenanceStatus): WindowEndedError {
   return new WindowEndedError(
     `The maintenance was over before its task was done: ${fate.why}. ${insteadOf(status)} What the task has committed is stored.`,
@@ -33,7 +36,9 @@ export function taskLost(fate: Fate, status: MaintenanceStatus): WindowEndedErro
   )
 }
 
-/** The error for a mode that is in force, though it was not waited for all that others had running. */
+/**
+ * The error for a mode that is in force although the call did not finish waiting for in-flight transactions.
+ */
 export function interrupted(
   cause: unknown,
   { call = "enter()", why = messageOf(cause) } = {},
@@ -45,7 +50,10 @@ export function interrupted(
   )
 }
 
-/** The same, for a task that was not begun for that, and whose window was ended again. */
+/**
+ * The error for a task that did not begin because its entering was interrupted, and whose window was ended
+ * again.
+ */
 export function interruptedTask({
   cause,
 }: EnteringInterruptedError | OutcomeUnknownError): EnteringInterruptedError {
@@ -56,7 +64,7 @@ export function interruptedTask({
   )
 }
 
-/** The reason to break off the entering of a mode when a signal asks the process to end. */
+/** The reason for aborting the entering when a signal asks the process to end. */
 export function brokenOffBySignal(signal: NodeJS.Signals): DOMException {
   return new DOMException(
     `The mode was not entered: the process received ${signal} (leaveOnSignal). The mode is what it was before.`,
@@ -64,7 +72,7 @@ export function brokenOffBySignal(signal: NodeJS.Signals): DOMException {
   )
 }
 
-/** The error for a task whose window a signal has ended before it was done. */
+/** The error for a task whose window was ended by a signal. */
 export function taskEndedBySignal(
   signal: NodeJS.Signals,
   fate: Fate,
@@ -82,8 +90,8 @@ function messageOf(cause: unknown): string {
 }
 
 /**
- * The error for a window that was announced by a DataSource that is destroyed before its time; `hasLapsed` says whether it could be taken
- * back.
+ * The error for an announced window whose DataSource is destroyed before its start. `hasLapsed` says whether
+ * the announcement could be taken back.
  */
 export function destroyedBefore(wanted: Wanted, hasLapsed: boolean, cause: unknown): StateUnavailableError {
   const window = `the ${describeWanted(wanted)}`
@@ -100,12 +108,15 @@ function describeWanted({ mode, actor, reason }: Wanted): string {
   return `${mode} maintenance of ${actor.user}${reason ? ` (${reason})` : ""}`
 }
 
-/** What a process says that has begun a window for whoever announced it, when that failed. */
+/** The warning of a process that has begun an announced window and failed to enter it completely. */
 export function announcedFailed(wanted: Wanted, error: unknown): string {
   return `This process has begun the announced ${describeWanted(wanted)}, which was not entered to its end. ${messageOf(error)}`
 }
 
-/** The error for a window that did not begin as it was announced, by what has become of it, and the status as it is now. */
+/**
+ * The error for an announced window that did not begin. It is derived from the window's end and the current
+ * status.
+ */
 export function notBegun(
   announcement: Announcement | undefined,
   { announced }: MaintenanceStatus,

@@ -4,21 +4,21 @@ import { describeWindow } from "../refusal"
 import type { StateStore } from "../state/state-store"
 import type { WindowEnding } from "../state/window-ending"
 
-/** A window that was entered here: the name of the call, and what it was. */
+/** A window that was entered here: the id of the call, and the window's facts at that time. */
 export interface Tenure {
   readonly id: string
   readonly was: Pick<MaintenanceStatus, "mode" | "maintainer" | "reason" | "message" | "since">
 }
 
-/** What became of a window. */
+/** The end of a window, or its absence. */
 export interface Fate extends Ending {
-  /** Whether it is over, or another lies over it; false if it is in force. */
+  /** Whether the window is over, or another window lies over it. False if it is in force. */
   readonly isOver: boolean
-  /** A clause that says why it is over, as far as that is known. */
+  /** A clause that says why the window is over, as far as that is known. */
   readonly why: string
 }
 
-/** Reads what became of the window that a call has opened, or of the last one of its task. */
+/** Reads what became of the window that a call has opened, or of the last window of a task. */
 export async function fateOf(store: StateStore, call: string): Promise<Fate> {
   try {
     const ending = await store.endingOf(call)
@@ -29,18 +29,18 @@ export async function fateOf(store: StateStore, call: string): Promise<Fate> {
   }
 }
 
-/** A sentence for the state as it is now. */
+/** A sentence that describes the current state. */
 export function insteadOf(is: MaintenanceStatus): string {
   return is.mode === "normal"
     ? "The mode is normal."
     : `Now it is ${is.mode} maintenance ${describeWindow(is)}.`
 }
 
-/** What has happened if the window is there no more. */
+/** The cause when the window no longer exists. */
 const replaced =
   "the state was replaced from outside, as by a restore, or a failover to a server that had not got its last changes"
 
-/** Clauses that say why a window is over: `who` ended it, `at` is when. */
+/** Clauses that say why a window is over. `who` ended it, `at` is when. */
 const reasons: Readonly<
   Record<EndedBecause, (told: WindowEnding & { readonly who: string; readonly at: string }) => string>
 > = {

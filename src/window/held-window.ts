@@ -5,8 +5,8 @@ import type { WindowHost } from "./host"
 import { warn } from "../notices"
 
 /**
- * The window that this DataSource has entered last, if it is not known to be over. Its maintainer may work on unaware when it
- * ends otherwise than by a call here, so a warning reports that.
+ * The window that this DataSource has entered last, unless it is known to be over. If it ends other than by a
+ * call here, a warning reports that, since its maintainer might work on unaware.
  */
 export class HeldWindow {
   readonly #host: WindowHost
@@ -16,17 +16,17 @@ export class HeldWindow {
     this.#host = host
   }
 
-  /** Takes note of a window that was entered here. */
+  /** Records a window that was entered here. */
   entered(held: Tenure): void {
     this.#held = held
   }
 
-  /** Forgets it, without a warning. */
+  /** Forgets the window without a warning. */
   forget(): void {
     this.#held = undefined
   }
 
-  /** Ends the window by intention. */
+  /** Ends the window on purpose, so that no warning reports it. */
   async letGo<T>(end: () => Promise<T>): Promise<T> {
     const held = this.#held
     this.#held = undefined
@@ -38,12 +38,12 @@ export class HeldWindow {
     }
   }
 
-  /** Whether there is one, and it is not in force: then it is over, or lies under another. */
+  /** Whether a window is held that is not in force: it is over, or lies under another. */
   isPerhapsOver({ windowId }: MaintenanceStatus): boolean {
     return this.#held !== undefined && windowId !== this.#held.id
   }
 
-  /** Finds out, of each state that is read, whether the window is over. */
+  /** Checks each state that is read, and reports if the window is over. */
   read({ status, windows }: StampedState): void {
     const held = this.#held
     if (!held || !this.isPerhapsOver(status) || windows.some(({ id }) => id === held.id)) return
@@ -52,7 +52,7 @@ export class HeldWindow {
     this.#reportIfOver(held, status, successor).catch(() => undefined)
   }
 
-  /** Records in the journal that a window is over which was entered here, if the state is of another history that lacks it. */
+  /** Records a vanished window in the journal, if the state was replaced from outside and lacks it. */
   noteIfReplaced({ id, was }: Tenure, { endedBecause }: Fate): void {
     if (endedBecause !== "replaced") return
     const { journal } = this.#host.watch.store
@@ -77,7 +77,7 @@ export class HeldWindow {
   }
 }
 
-/** Whether a window, that of no task, is of the same spell of maintenance as another, of the same maintainer. */
+/** Whether a window, not of a task, belongs to the same spell of the same maintainer. */
 function isSameSpell(window: MaintenanceWindow, { was }: Tenure): window is OpenWindow {
   return (
     window.position !== "announced" &&

@@ -5,22 +5,25 @@ import type { Backend } from "../state/fleet"
 import type { StateStore } from "../state/state-store"
 import type { Watch } from "../watch/watch"
 
-/** The installation, as far as opening and ending windows needs it. */
+/** The part of the installation that opening and ending windows needs. */
 export interface WindowHost {
   readonly options: ResolvedOptions
   readonly watch: Watch
-  /** The state in the database; rejects with MaintenanceSetupError or StateUnavailableError if it is not ready. */
+  /**
+   * Resolves with the state in the database. Rejects with MaintenanceSetupError or StateUnavailableError if
+   * it is not ready.
+   */
   store(): Promise<StateStore>
-  /** Reads the state anew, also for the other DataSources of this process. */
+  /** Reads the state again, for all DataSources of this process. */
   refresh(): Promise<MaintenanceStatus>
   report(): Promise<MaintenanceReport>
   /** The backends of this DataSource's pools whose user the window does not restrict. */
   unrestrictedBackends(window: Pick<MaintenanceStatus, "mode" | "maintainer">): readonly Backend[]
 }
 
-/** The owner of the windows, as far as it is told of them. */
+/** Receives the events of windows, and tells of changes of the mode. */
 export interface WindowEvents {
   draining(draining: Draining): void
-  /** Listens to changes of the mode; returns the undo. */
+  /** Registers a listener for changes of the mode. Returns its undo. */
   onChange(listener: () => void): () => void
 }

@@ -11,14 +11,14 @@ import { interrupted } from "./failure"
 import type { WindowHost } from "./host"
 import type { WindowDrain } from "./window-drain"
 
-/** How long the instances may take to know a mode that is put back. */
+/** Time for the instances to acknowledge a restored mode, in milliseconds. */
 const acknowledgeMs = 5000
 
-/** Waits where a window comes to hold that was not entered just now: it is back, or was handed over. */
+/** Drains for windows that come into force without being entered: restored ones, and those handed over. */
 export class PutBack {
   readonly #host: WindowHost
   readonly #drain: WindowDrain
-  /** How the windows were entered that this DataSource has entered, and may be put back. */
+  /** Drain plans of the windows that this DataSource has entered, for when they are restored. */
   readonly #plans = new Map<string, DrainPlan>()
 
   constructor(host: WindowHost, windowDrain: WindowDrain) {
@@ -26,19 +26,19 @@ export class PutBack {
     this.#drain = windowDrain
   }
 
-  /** Takes note of how a window was entered. */
+  /** Records the drain plan of a window that was entered. */
   entered(status: MaintenanceStatus, plan: DrainPlan): void {
     this.#plans.set(nameOf(status), plan)
   }
 
-  /** Forgets how windows were entered, for there is none. */
+  /** Forgets all drain plans: no window is left. */
   forget(): void {
     this.#plans.clear()
   }
 
   /**
-   * Waits for commits of the former maintainer that are under way when a window was handed over. Throws DrainTimeoutError if they
-   * are not over in time, WindowEndedError if the window of the new one is over before.
+   * Waits for the former maintainer's commits that are under way after a handover. Throws DrainTimeoutError
+   * if they do not end in time, and WindowEndedError if the new maintainer's window ends first.
    */
   async handedOver(store: StateStore, opened: Opened, waited: Waited, withinMs?: number): Promise<void> {
     const plan = commitsOnly(withinMs)
@@ -56,8 +56,9 @@ export class PutBack {
   }
 
   /**
-   * Waits for what others have begun in a weaker mode, when the mode of a status is back: as it was entered by this DataSource, or as
-   * is usual in that mode. Throws DrainTimeoutError if that is not over in time. Whoever changes the mode meanwhile ends the waiting.
+   * Waits for transactions begun in a weaker mode, after the mode of a status was restored. Uses the plan
+   * with which this DataSource entered that window, or the usual plan of the mode. Throws DrainTimeoutError
+   * if they do not end in time. A change of the mode ends the wait.
    */
   async wait(store: StateStore, opened: Opened, status: MaintenanceStatus, tell: Tell): Promise<void> {
     const { mode, reason, epoch } = status
@@ -78,7 +79,7 @@ export class PutBack {
   }
 }
 
-/** A name for a window in one of its modes, which it has again when it is put back. */
+/** A name for a window in one of its modes. A restored window has the same name again. */
 function nameOf({ mode, maintainer, since }: MaintenanceStatus): string {
   return `${mode} ${since?.getTime()} ${maintainer}`
 }

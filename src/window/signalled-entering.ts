@@ -4,17 +4,19 @@ import type { Entering } from "./entering"
 import type { Entry } from "./entry"
 import { SignalledWindow } from "./signalled-window"
 
-/** Enters modes; with `leaveOnSignal`, a signal of the process breaks that off, or ends what was entered. */
+/** Enters windows that a signal to the process may abort or end (`leaveOnSignal`). */
 export class SignalledEntering {
   readonly #entering: Entering
-  /** The window that this DataSource has entered last for signals to end, if it is not known to be over. */
+  /** The window entered last here that signals are to end, unless it is known to be over. */
   #last: SignalledWindow | undefined
 
   constructor(entering: Entering) {
     this.#entering = entering
   }
 
-  /** Enters; resolves with the window that signals are to end by `leave`, if they are. */
+  /**
+   * Enters a window. With `leaveOnSignal`, resolves also with the window that signals end by calling `leave`.
+   */
   async enter(
     entry: Entry,
     tell: Tell,
@@ -27,19 +29,19 @@ export class SignalledEntering {
     return [await signalled.enter(enter, { signal: entry.signal, leave }), signalled]
   }
 
-  /** Has signals end this window until it is over, instead of the one before. */
+  /** Makes signals end this window until it is over, and no longer the previous one. */
   hold(signalled: SignalledWindow | undefined): void {
     if (!signalled) return
     this.#last?.release()
     this.#last = signalled
   }
 
-  /** Releases the window if the state is another's. */
+  /** Releases the window if the state belongs to another one. */
   changed(status: MaintenanceStatus): void {
     this.#last?.changed(status)
   }
 
-  /** No signal is to end it any longer. */
+  /** Releases the window, so that signals no longer end it. */
   release(): void {
     this.#last?.release()
   }

@@ -3,9 +3,12 @@ import type { MaintenanceStatus } from "../mode/status"
 import { signalHolds } from "./signal-holds"
 import { brokenOffBySignal } from "./failure"
 
-/** A window that a signal ends (`leaveOnSignal`): it breaks off the entering, or leaves what stands. */
+/**
+ * A window that a signal to the process ends (`leaveOnSignal`): it aborts the entering, or leaves the window
+ * that stands.
+ */
 export class SignalledWindow {
-  /** No signal is to end it any more: it is over, or somebody else's. */
+  /** Stops signals from ending the window, because it is over or belongs to another user. */
   readonly release: () => void
   readonly #interrupt = new AbortController()
   #entering: Promise<unknown> = Promise.resolve()
@@ -13,17 +16,20 @@ export class SignalledWindow {
   #leave: (() => Promise<unknown>) | undefined
   #endedBy: NodeJS.Signals | undefined
 
-  /** `name` is its name in a warning. */
+  /** Registers the window for signals. `name` identifies it in warnings. */
   constructor(name: string) {
     this.release = signalHolds().add({ name, end: (signal) => this.#end(signal) })
   }
 
-  /** The signal that has ended it, if one has. */
+  /** The signal that has ended the window, if one has. */
   get endedBy(): NodeJS.Signals | undefined {
     return this.#endedBy
   }
 
-  /** Enters, unless the caller's signal or one of the process breaks that off; from then on it is ended by `leave`. */
+  /**
+   * Enters the window unless the caller's signal or a signal to the process aborts that. Afterwards, a signal
+   * to the process calls `leave`.
+   */
   async enter<Status extends MaintenanceStatus>(
     enter: (signal: AbortSignal) => Promise<Status>,
     { signal, leave }: { signal: AbortSignal | undefined; leave: () => Promise<unknown> },
@@ -41,19 +47,19 @@ export class SignalledWindow {
     }
   }
 
-  /** Releases it if the state is not this window any more, and does not stand over it. */
+  /** Releases the window if the state neither is this window nor lies over it. */
   changed({ mode, since, maintainer }: MaintenanceStatus): void {
     if (!this.#was) return
     const isSameSpell = since?.getTime() === this.#was.since?.getTime()
     const isSameMaintainer = maintainer === this.#was.maintainer
-    // Who has taken it over, and was not handed it, may restore it.
+    // An emergency user who took the window over, rather than receiving it by a handover, may restore it.
     if (mode === "normal" || isSameSpell !== isSameMaintainer) this.release()
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {
     this.#interrupt.abort(brokenOffBySignal(signal))
     await this.#entering.catch((error: unknown) => {
-      // After any other failure nothing stands.
+      // After any other failure, no window stands.
       if (error instanceof EnteringInterruptedError || error instanceof OutcomeUnknownError) throw error
     })
     await this.#leave?.()

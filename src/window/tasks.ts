@@ -22,18 +22,18 @@ import type { SignalledEntering } from "./signalled-entering"
 import type { SignalledWindow } from "./signalled-window"
 import { warn } from "../notices"
 
-/** The parts that running a task takes. */
+/** The parts that running a task needs. */
 export interface TaskParts {
   readonly host: WindowHost
   readonly entering: Entering
   readonly signalled: SignalledEntering
   readonly held: HeldWindow
   readonly feed: DrainingFeed
-  /** Checks the options of a call, and completes them. */
+  /** Checks and completes the options of a call. */
   readonly entryOf: (mode: Mode, options: EnterOptions, task: string) => Entry
 }
 
-/** A task that was run, the call that opened its window, and the state as that was entered. */
+/** A task in its window: the call that opened the window, and the state as it was entered. */
 interface RanTask {
   readonly task: string
   readonly id: string
@@ -41,7 +41,7 @@ interface RanTask {
   readonly signalled: SignalledWindow | undefined
 }
 
-/** Runs work within a window of its own: what `during()` does. */
+/** Runs work within its own window, for `during()`. */
 export class Tasks {
   readonly #parts: TaskParts
 
@@ -49,7 +49,7 @@ export class Tasks {
     this.#parts = parts
   }
 
-  /** Enters, runs the work as the maintainer, and ends the window. */
+  /** Enters the window, runs the work as the maintainer, and ends the window. */
   async run<T>(mode: Mode, options: EnterOptions, work: () => T | Promise<T>): Promise<T> {
     const task = randomUUID()
     const ended = this.#parts.host.watch.entering(task)
@@ -99,8 +99,9 @@ export class Tasks {
   }
 
   /**
-   * Ends the window of a task; throws WindowEndedError if it was gone before. If the mode that is back is stricter, waits for what
-   * others have begun meanwhile; throws DrainTimeoutError if that is not over in time.
+   * Ends the window of a task. Throws WindowEndedError if the window was over before. If the restored mode is
+   * stricter, waits for transactions of other users begun meanwhile; throws DrainTimeoutError if they do not
+   * end in time.
    */
   async #finish({ task, id, was, signalled }: RanTask): Promise<void> {
     const { host, held, feed, entering } = this.#parts
@@ -117,7 +118,9 @@ export class Tasks {
     await feed.whileUnderWay((tell) => entering.putBack.wait(store, putBack, status, tell))
   }
 
-  /** Ends the window of a task; resolves with what is put back, if it stood, and the status. */
+  /**
+   * Ends the window of a task. Resolves with the restored window, if the task's window stood, and the status.
+   */
   async #end(task: string): Promise<{ putBack: Opened | undefined; status: MaintenanceStatus }> {
     const { host } = this.#parts
     const store = await host.store()
@@ -125,7 +128,10 @@ export class Tasks {
     return { putBack, status: await host.refresh() }
   }
 
-  /** Ends the window of a task that was not begun, if it stands; returns the error that says what became of it. */
+  /**
+   * Ends the window of a task that did not begin, if it stands. Returns the error that says what became of
+   * it.
+   */
   async #putBack(
     task: string,
     error: EnteringInterruptedError | OutcomeUnknownError,

@@ -8,7 +8,7 @@ import { stillWaiting, type Told, type Waited } from "./drain-failure"
 import type { WindowEvents, WindowHost } from "./host"
 import { warn } from "../notices"
 
-/** What is waited for, how long, and for whom. */
+/** The parameters of one drain. */
 export interface Wait {
   readonly waited: Waited
   readonly plan: DrainPlan
@@ -16,10 +16,10 @@ export interface Wait {
   readonly signal?: AbortSignal | undefined
 }
 
-/** After how long a process warning says whom it is waited for. */
+/** Delay before the process warning that names the blockers, in milliseconds. */
 const sayAfterMs = 5000
 
-/** Waits for what others have running, and for the instances to know. */
+/** Drains in-flight transactions, and waits for the instances' acknowledgements. */
 export class WindowDrain {
   readonly #host: WindowHost
   readonly #events: WindowEvents
@@ -29,17 +29,23 @@ export class WindowDrain {
     this.#events = events
   }
 
-  /** Waits for the instances to know an epoch; `inform` is for drain(). */
+  /**
+   * Waits for the instances to acknowledge an epoch. `inform` is the parameter of the same name for
+   * `drain()`.
+   */
   acknowledged(store: StateStore, epoch: number, withinMs: number, until: AbortSignal) {
     const acknowledged = store.fleet.acknowledged(epoch, withinMs, until)
-    // It may be over before anybody asks what that came to.
+    // The promise may reject before anything awaits it.
     acknowledged.catch(() => undefined)
     const inform = (): Promise<unknown> =>
       acknowledged.then(() => store.fleet.askedAnew(epoch, withinMs, until)).catch(() => undefined)
     return { acknowledged, inform }
   }
 
-  /** Waits for those who have passed their fence before an epoch, and for what others had running, as a plan says. */
+  /**
+   * Waits for transactions that passed their fence before an epoch, and for in-flight transactions as the
+   * plan demands.
+   */
   async run(
     store: StateStore,
     opened: Opened,
@@ -72,7 +78,7 @@ export class WindowDrain {
     )
   }
 
-  /** A plan, and whether messages show SQL. */
+  /** The plan, and whether messages show SQL. */
   told(plan: DrainPlan): Told {
     return { ...plan, showsQueries: this.#host.options.showsQueries }
   }

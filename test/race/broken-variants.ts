@@ -1,6 +1,9 @@
 import type { TestDatabase } from "../support/database"
 
-/** Has enter() resolve without waiting for who holds the gate, so that holding it is of no use; returns the undo. */
+/**
+ * Makes `enter()` resolve without waiting for the gate's holders, which makes the gate useless. Returns the
+ * undo.
+ */
 export async function withoutWaiting(database: Pick<TestDatabase, "sql">): Promise<() => Promise<unknown>> {
   const [{ definition } = { definition: "" }] = await database.sql<{ definition: string }>(
     "select pg_get_functiondef('maintenance.holders'::regproc) as definition",
@@ -12,7 +15,7 @@ export async function withoutWaiting(database: Pick<TestDatabase, "sql">): Promi
   return () => database.sql(definition)
 }
 
-/** Has the fence let everything pass; returns the undo. */
+/** Makes the fence pass everything. Returns the undo. */
 export async function withoutFence(database: TestDatabase): Promise<() => Promise<unknown>> {
   const [{ definition } = { definition: "" }] = await database.sql<{ definition: string }>(
     "select pg_get_functiondef('maintenance.fence'::regproc) as definition",

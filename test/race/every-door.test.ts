@@ -8,7 +8,7 @@ import { difference, lingerFor, openShops, stockOfAll, writerName } from "./shop
 import { type Attempt, Writers } from "./writers"
 import { until } from "../support/until"
 
-/** Few, unless more are asked for: the long race is `npm run race`. */
+/** Number of switches. Few by default; `npm run race` runs the long race. */
 const switches = Number(process.env["RACE_SWITCHES"] ?? 8)
 const isLong = process.env["RACE_SWITCHES"] !== undefined
 const seed = Number(process.env["RACE_SEED"] ?? Math.floor(Math.random() * 1e9))
@@ -19,20 +19,22 @@ const processes = [
 ]
 const numbers = processes.flat()
 
-/** How many leaks, and changes, are named. */
+/** Maximum number of leaks, and of changes, that are printed. */
 const maxNamed = 30
 
-/** What a run of switches under load saw. */
+/** The results of a run of switches under load. */
 interface Report {
   switches: number
   readonly attempts: Attempt[]
-  /** The attempts in a shop that changed between enter() and leave(). */
+  /** The attempts in a shop that changed between `enter()` and `leave()`. */
   readonly leaks: Attempt[]
-  /** What was changed there. */
+  /** The changes in those shops. */
   readonly changes: string[]
 }
 
-/** Ends what was prepared and would be waited for, as an operator would, until the work is done. */
+/**
+ * Rolls back prepared transactions that would block the work, as an operator would, until the work is done.
+ */
 async function endingPrepared<T>(client: Client, work: Promise<T>): Promise<T> {
   let isDone = false
   const done = work.finally(() => (isDone = true))
@@ -45,11 +47,11 @@ async function endPrepared(client: Client): Promise<void> {
     `select 'rollback prepared ' || quote_literal(gid) as text from pg_prepared_xacts
      where database = current_database()`,
   )
-  // The shop may do it by itself.
+  // The shop may roll it back itself.
   for (const { text } of rows) await client.query(text).catch(() => undefined)
 }
 
-/** Switches so many times, or (`untilLeak`) until something has leaked. */
+/** Switches the mode the given number of times or, with `untilLeak`, until something has leaked. */
 async function race(
   url: string,
   maintenance: Maintenance,
@@ -67,7 +69,7 @@ async function race(
           const mode = ++report.switches % 4 === 0 ? "exclusive" : "concurrent"
           await endingPrepared(observer, maintenance.enter(mode, { as: "alice" }))
           const atEnter = await stockOfAll(keeper, observer, numbers)
-          // What is prepared in a window has leaked, and can keep its writer waiting.
+          // A transaction prepared in a window has leaked, and can keep its writer waiting.
           const during = await (untilLeak ? endingPrepared(observer, writers.lap()) : writers.lap())
           const atLeave = await stockOfAll(keeper, observer, numbers)
           const changed = numbers.filter((number) => atEnter.get(number) !== atLeave.get(number))
@@ -88,7 +90,9 @@ async function race(
   }
 }
 
-/** Resolves when PostgreSQL has noticed that the writers are gone, and nothing is left that they have prepared. */
+/**
+ * Resolves when PostgreSQL has noticed the end of the writers, and rolls back their prepared transactions.
+ */
 async function gone(url: string): Promise<void> {
   await withClient(url, async (client) => {
     const left = `select from pg_stat_activity where datname = current_database() and application_name = '${writerName}'`
@@ -97,7 +101,7 @@ async function gone(url: string): Promise<void> {
   })
 }
 
-/** Prints what a race that was asked for has seen, or one that has found something. */
+/** Prints the report of a race. */
 function print({ switches: done, attempts, leaks, changes }: Report): void {
   const outcomes = new Map<string, Attempt[]>()
   for (const attempt of attempts) {

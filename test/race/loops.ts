@@ -1,11 +1,11 @@
 import type { Attempt, FromWriter, ToWriter } from "./writers"
 
-/** Has loops of attempts run in this process, as whoever started it says, until it says to stop. */
+/** Runs loops of attempts in this process, as the parent process demands, until it is told to stop. */
 export class Loops {
   readonly #attempt: (loop: number) => Promise<Attempt>
   readonly #count: number
   #attempts: Attempt[] = []
-  /** How many attempts each loop has yet to end before the lap is done. */
+  /** Number of attempts that each loop still has to complete in this lap. */
   #remaining: number[] = []
   #isStopped = false
 
@@ -19,7 +19,7 @@ export class Loops {
       if (message === "stop") this.#isStopped = true
       else this.#remaining = Array.from({ length: this.#count }, () => message.attempts)
     })
-    // Whoever started this is gone.
+    // The parent process is gone.
     process.once("disconnect", () => process.exit())
     send("ready")
     await Promise.all(Array.from({ length: this.#count }, (_, loop) => this.#loop(loop)))
@@ -29,7 +29,7 @@ export class Loops {
     while (!this.#isStopped) {
       this.#attempts.push(await this.#attempt(loop))
       this.#ended(loop)
-      // A refusal in exclusive mode takes no round trip: let messages in.
+      // A refusal in exclusive mode takes no round trip, so the loop must let messages in.
       await new Promise(setImmediate)
     }
   }

@@ -5,14 +5,14 @@ import { type TestDatabase, useDatabase, withClient } from "../support/database"
 import { withoutWaiting } from "./broken-variants"
 import { Writers } from "./writers"
 
-/** Few, unless more are asked for: the long race is `npm run race`. */
+/** Number of switches. Few by default; `npm run race` runs the long race. */
 const switches = Number(process.env["RACE_SWITCHES"] ?? 20)
 const isLong = process.env["RACE_SWITCHES"] !== undefined
-/** The broken variant leaks in one of the first windows. */
+/** Limit for the broken variant, which leaks in one of the first windows. */
 const brokenSwitches = 200
 const writerCount = 3
 
-/** Commits take a moment, as they do with deferred constraints or synchronous replication. */
+/** Makes commits take a moment, as with deferred constraints or synchronous replication. */
 const linger = (seconds: number) =>
   "create or replace function linger() returns trigger language plpgsql as " +
   `'begin perform pg_sleep(${seconds}); return null; end';`
@@ -24,16 +24,16 @@ const ledger = `
     for each row execute function linger();
 `
 
-/** What a run of switches under load saw. */
+/** The results of a run of switches under load. */
 interface Outcome {
-  /** Rows that became visible between enter() and leave(). */
+  /** Rows that became visible between `enter()` and `leave()`. */
   readonly leaked: string[]
-  /** Rows written altogether. */
+  /** Total number of rows written. */
   readonly written: number
   readonly switches: number
 }
 
-/** Switches so many times, or (`untilLeak`) until something has leaked. */
+/** Switches the mode the given number of times or, with `untilLeak`, until something has leaked. */
 async function race(
   { maintenance }: Installed,
   database: TestDatabase,
@@ -89,7 +89,7 @@ describe(`A switch under ${writerCount} writing processes`, function () {
 
   it("is seen to leak if enter() does not wait for who holds the gate", async () => {
     const restore = await withoutWaiting(database.current)
-    // Longer than enter() takes.
+    // Longer than `enter()` takes.
     await database.current.sql(linger(0.2))
     try {
       const outcome = await race(installed.current, database.current, brokenSwitches, true)

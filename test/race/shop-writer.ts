@@ -1,4 +1,5 @@
-// A process of its own with some shops, that tries every door of the corpus in each until it is told to stop.
+// A separate process with several shops that tries every door of the corpus in each, until it is told to
+// stop.
 import "reflect-metadata"
 import { DataSource } from "typeorm"
 import { installMaintenance, MaintenanceError } from "../../src"
@@ -9,7 +10,7 @@ import { Estate, type Outsider, restock } from "../support/shop"
 import { Loops } from "./loops"
 import { shopUrl, shuffled } from "./shops"
 
-/** All doors but those that fail or write nothing in every mode. */
+/** All doors except those that fail or write nothing in every mode. */
 const doors = Object.entries(corpus).flatMap(([group, members]) =>
   Object.entries(members)
     .filter(([, { inConcurrent }]) => inConcurrent !== "as in plain TypeORM")
@@ -46,7 +47,7 @@ class Shop {
     }
   }
 
-  /** Tries the next door; what it finds, and what is arranged for it, comes to be through the plugin, too. */
+  /** Tries the next door. The preparation for it also goes through the plugin. */
   async attempt() {
     const [door, { run, arrange }] = this.#order()
     const { sql } = { sql: (text, values) => this.#dataSource.query(text, values) } satisfies Outsider
@@ -61,7 +62,10 @@ class Shop {
     return { door, outcome, shop: this.#estate.number }
   }
 
-  /** A door that is refused cannot reset what it has set; whoever gets the connection next finds it. */
+  /**
+   * Resets the sessions' settings. A refused door cannot reset its own, so the next user of the connection
+   * would find them.
+   */
   async #resetSessions(): Promise<void> {
     await Promise.all(Array.from({ length: poolSize }, () => this.#dataSource.query("reset all")))
     this.#isAstray = false
@@ -73,7 +77,7 @@ function outcomeOf(error: Error & { code?: string; driverError?: { code?: string
   return `${error.constructor.name} ${error.driverError?.code ?? error.code ?? error.message}`
 }
 
-/** It may be refused like any other. */
+/** Ignores an error, because these statements may be refused like any other. */
 function ignore(): void {}
 
 async function main(url: string, seed: number, numbers: number[]): Promise<void> {

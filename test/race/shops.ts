@@ -3,7 +3,10 @@ import type { Client } from "pg"
 import { inventory, stock } from "../support/inventory"
 import { openShop, type Outsider, Estate, restock } from "../support/shop"
 
-/** Commits take a moment, as they do with deferred constraints or synchronous replication; those of many rows no longer. */
+/**
+ * Makes commits take a moment, as with deferred constraints or synchronous replication, but not in proportion
+ * to the number of rows.
+ */
 const linger = `
   create function linger() returns trigger language plpgsql as
     'begin if new.id < 10 then perform pg_sleep(0.01); end if; return null; end';
@@ -11,10 +14,10 @@ const linger = `
     for each row execute function linger();
 `
 
-/** What the connections of writers are named. */
+/** The application name of the writers' connections. */
 export const writerName = "writer"
 
-/** The URL of a database with the schema of a shop for its search path. */
+/** The URL of a database with a shop's schema as its search path. */
 export function shopUrl(url: string, number: number): string {
   const own = new URL(url)
   own.searchParams.set("options", `-c search_path=shop_${number}`)
@@ -22,7 +25,7 @@ export function shopUrl(url: string, number: number): string {
   return own.toString()
 }
 
-/** Has commits take this much longer, so that what slips through is seen. */
+/** Makes commits take this many seconds longer, so that leaks are found. */
 export async function lingerFor(seconds: number, numbers: number[], outsider: Outsider): Promise<void> {
   for (const number of numbers) {
     await outsider.sql(`create or replace function shop_${number}.linger() returns trigger language plpgsql as
@@ -30,7 +33,7 @@ export async function lingerFor(seconds: number, numbers: number[], outsider: Ou
   }
 }
 
-/** Opens shops in schemas of their own. */
+/** Opens shops, each in its own schema. */
 export async function openShops(url: string, numbers: number[], outsider: Outsider): Promise<void> {
   for (const number of numbers) {
     await outsider.sql(`create schema shop_${number}`)
@@ -45,7 +48,10 @@ export async function openShops(url: string, numbers: number[], outsider: Outsid
   await outsider.sql("reset search_path")
 }
 
-/** All that each shop has, as of one moment; each is looked at in a short transaction, which is in nobody's way. */
+/**
+ * Reads the contents of each shop as of one moment. Each shop is read in a short transaction, which blocks no
+ * drain.
+ */
 export async function stockOfAll(
   keeper: Client,
   client: Client,
@@ -61,13 +67,15 @@ export async function stockOfAll(
   return found
 }
 
-/** The stock of a shop; of one that cannot be looked at, for it was dropped since the snapshot was taken, something like nothing else. */
+/**
+ * Reads the stock of a shop. If it was dropped after the snapshot and cannot be read, returns a unique text.
+ */
 async function stockAt(client: Client, snapshot: string, number: number): Promise<string> {
   for (;;) {
     try {
       return await lookAt(client, snapshot, number)
     } catch (error) {
-      // Of the locks of those who are about to be refused: they go on now.
+      // The deadlock involves transactions that are about to be refused, and which can now continue.
       const isDeadlock = (error as { code?: string }).code === "40P01"
       if (!isDeadlock) return `${String(error)} ${randomUUID()}`
     }
@@ -85,7 +93,7 @@ async function lookAt(client: Client, snapshot: string, number: number): Promise
   }
 }
 
-/** Goes through a list in a random order again and again; the same order for the same seed. */
+/** Iterates over a list repeatedly, in a random order determined by the seed. */
 export function shuffled<Item>(list: readonly Item[], seed: number): () => Item {
   const random = randomOf(seed)
   let left: Item[] = []
@@ -95,7 +103,7 @@ export function shuffled<Item>(list: readonly Item[], seed: number): () => Item 
   }
 }
 
-/** Numbers from 0 to 1 that a seed determines (mulberry32). */
+/** Random numbers from 0 to 1, determined by a seed (mulberry32). */
 export function randomOf(seed: number): () => number {
   let state = Math.imul(seed, 0x9e3779b1)
   return () => {
@@ -106,7 +114,7 @@ export function randomOf(seed: number): () => number {
   }
 }
 
-/** What is in one of two stocks, and not in the other. */
+/** The lines that occur in only one of two stocks. */
 export function difference(one = "", other = ""): string[] {
   const [before, after] = [new Set(one.split("\n")), new Set(other.split("\n"))]
   return [

@@ -1,4 +1,4 @@
-// A process of its own that writes through many doors into one table until it is told to stop.
+// A separate process that writes into one table through many doors, until it is told to stop.
 import "reflect-metadata"
 import { DataSource, EntitySchema } from "typeorm"
 import { installMaintenance, MaintenanceError } from "../../src"

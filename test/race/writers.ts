@@ -1,15 +1,17 @@
 import { type ChildProcess, fork } from "node:child_process"
 import { join } from "node:path"
 
-/** To end so many attempts in every loop (the one that a loop is in is the first), or to stop. */
+/**
+ * A message to a writer: to complete this many attempts in every loop, including the current one, or to stop.
+ */
 export type ToWriter = { readonly attempts: number } | "stop"
-/** What a writer answers: that it is ready, and what its attempts came to since it answered last. */
+/** A message from a writer: that it is ready, or its attempts since the last message. */
 export type FromWriter = "ready" | readonly Attempt[]
 
-/** A try to write. */
+/** An attempt to write. */
 export interface Attempt {
   readonly door: string
-  /** The number of the shop that it was tried in, where there are several. */
+  /** The number of the shop, where there are several. */
   readonly shop?: number
   /** `done`, or the class and the code of the error. */
   readonly outcome: string
@@ -23,7 +25,7 @@ export class Writers {
     this.#processes = processes
   }
 
-  /** Starts a process of a script beside this file for each list of arguments. */
+  /** Starts a process with a script of this folder for each list of arguments. */
   static async start(script: string, args: string[][]): Promise<Writers> {
     const writers = new Writers(args.map((list) => fork(join(__dirname, script), list)))
     await writers.#all()
@@ -31,8 +33,8 @@ export class Writers {
   }
 
   /**
-   * Resolves when every loop of every writer has ended the attempt that it was in, and those that it began later up to
-   * this number; with all attempts since it was asked last.
+   * Resolves when every loop of every writer has completed its current attempt and further ones up to this
+   * number. Returns all attempts since the last call.
    */
   async lap(attempts = 2): Promise<Attempt[]> {
     const lapped = this.#all()

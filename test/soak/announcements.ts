@@ -2,19 +2,22 @@ import type { Findings } from "./findings"
 import { type Announced, moment, type Standing } from "./messages"
 import type { Witness } from "./witness"
 
-/** How late a window may begin: the process that was to begin it may have been killed, or cut off, and the server restarted. */
+/**
+ * Largest delay of a window's start, in milliseconds. Its process may have been killed or cut off, and the
+ * server restarted.
+ */
 const mostLateMs = 30_000
 
-/** What has become of a window that was announced. */
+/** The fate of an announced window. */
 interface Row {
   readonly id: string
   readonly position: "announced" | "entering" | "standing" | "over"
   readonly late_ms: number
   readonly is_early: boolean
   readonly ended_because: string | null
-  /** Whether somebody else held a window when it was over. */
+  /** Whether another user held a window when it ended. */
   readonly is_held: boolean
-  /** Whether it had expired before anybody could begin it. */
+  /** Whether it had expired before any process could begin it. */
   readonly is_expired: boolean
   readonly times_begun: number
 }
@@ -29,20 +32,20 @@ const rowsSql = `
     (select count(*)::integer from maintenance.change c where c.window_id = w.id and c.kind = 'entered') as times_begun
   from maintenance.window w where w.id = any ($1)`
 
-/** The window of one of these ids that is in force and entered to its end, as the auditor is told of one. */
+/** The one of these windows that is standing, in the form that the auditor takes. */
 const standingSql = `
   select s.window_id as id, s.epoch, s.mode, s.maintainer, pg_current_snapshot()::text as snapshot
   from maintenance.state s join maintenance.window w on w.id = s.window_id
   where w.position = 'standing' and w.id = any ($1)`
 
-/** Holds what became of windows that were announced, and whose announcers may be dead, against what was to come of them. */
+/** Checks that announced windows begin as they should, even if the process that announced them is dead. */
 export class Announcements {
   readonly #witness: Witness
   readonly #findings: Findings
   readonly #watch: (standing: Standing["standing"]) => void
-  /** Those that are not over, by their ids; with whether they are watched for leaks. */
+  /** The windows that are not over, by id, and whether each is watched for leaks. */
   readonly #open = new Map<string, boolean>()
-  /** How many were begun, and how many of those after the death of their announcers. */
+  /** Number of windows begun, and of those begun after the death of the process that announced them. */
   begun = 0
   outlived = 0
   readonly #orphans = new Set<string>()
@@ -53,13 +56,13 @@ export class Announcements {
     this.#watch = watch
   }
 
-  /** A window was announced, perhaps by a process that ends with that. */
+  /** Records an announced window, possibly of a process that ends after announcing it. */
   announced({ id, isLastAct }: Announced["announced"]): void {
     this.#open.set(id, false)
     if (isLastAct) this.#orphans.add(id)
   }
 
-  /** Looks at all that are not over. */
+  /** Checks all windows that are not over. */
   async look(): Promise<void> {
     const ids = [...this.#open.keys()]
     if (ids.length === 0) return

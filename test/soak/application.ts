@@ -1,4 +1,4 @@
-// A process of its own that reads and writes through the plugin in many ways, until it is told to stop.
+// A separate process that reads and writes through the plugin in many ways, until it is told to stop.
 import "reflect-metadata"
 import { setTimeout as pause } from "node:timers/promises"
 import type { DataSource, QueryRunner } from "typeorm"
@@ -15,7 +15,7 @@ import { keepAlive, opened } from "./worker-life"
 const loops = 8
 const poolSize = 6
 const reportEveryMs = 250
-/** Whom it acts for, mostly for somebody who is never a maintainer. */
+/** The users it acts for. Most are never a maintainer. */
 const actors = ["nobody", "nobody", "clerk", "clerk", "clerk", "clerk", "alice", "bob"]
 
 type News = {
@@ -28,7 +28,7 @@ class Application {
   readonly #dataSource: DataSource
   readonly #maintenance: Maintenance
   readonly #seed: number
-  /** How often the DataSource was closed. */
+  /** Number of times that the DataSource was closed. */
   #closed = 0
   #attempts = 0
   #isStopped = false
@@ -94,7 +94,7 @@ class Application {
       }
     } catch (error) {
       this.#count(outcomeOf(error))
-      // Who waits for a connection of pg's pool when that is closed waits for ever, in plain TypeORM, too.
+      // A call that waits for a connection when pg's pool is closed waits forever, in plain TypeORM, too.
       if (this.#closed === closed) this.#hung(error, attempt)
       const isRefused = error instanceof WriteVetoedError || error instanceof AccessRefusedError
       if (isRefused && doors === writing) this.#refused.push(attempt)
@@ -120,7 +120,7 @@ class Application {
     tell({ application: news })
   }
 
-  /** Lends out every connection of the pool, each in a transaction that is open. */
+  /** Takes every connection of the pool, each with an open transaction. */
   async #exhaust(forMs: number): Promise<void> {
     const runners = Array.from({ length: poolSize }, () => this.#dataSource.createQueryRunner())
     const hold = async (runner: QueryRunner) => {

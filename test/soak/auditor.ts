@@ -3,7 +3,7 @@ import { emergencyUser } from "./ledger"
 import { type Answer, moment, type Standing } from "./messages"
 import type { Witness } from "./witness"
 
-/** A window that stands; `until` is the last moment of which that is proven. */
+/** A window that stands. `until` is the last moment for which that is proven. */
 type Watched = Standing["standing"] & { until: number }
 
 /** A row that leaked. */
@@ -15,24 +15,24 @@ interface LeakRow {
 }
 
 /**
- * What is visible now and was not when enter() had resolved, of whom the window restricts. Each row has the number of its
- * transaction from the database, so a snapshot tells whether that had been committed.
+ * Rows of restricted users that are visible now, and were not when `enter()` had resolved. The database
+ * stores each row's transaction id, so a snapshot shows whether that was committed.
  */
 const leaksSql = `
   select id, attempt, actor, door from entry
   where xid >= pg_snapshot_xmin($1::pg_snapshot) and not pg_visible_in_snapshot(xid, $1::pg_snapshot)
     and actor <> all ($2)`
 
-/** Whether the window of an epoch stands: every change of it makes another epoch. */
+/** Whether the window of an epoch stands. Every change of the window creates another epoch. */
 const standsSql = `
   select from maintenance.state where epoch = $1 and (expires_at is null or expires_at > clock_timestamp())`
 
-/** How long answers are kept that are told late, as by a process that was stopped. */
+/** Time for which answers are kept, in milliseconds. A stopped process may report late. */
 const keptMs = 60_000
 
 /**
- * Looks for leaks in the windows that stand, without the plugin: it reads what is committed first, and then whether the
- * window stands. If it does, all that was read was committed while it stood; if not, that read proves nothing.
+ * Searches standing windows for leaks, without the plugin. It reads what is committed first, and then whether
+ * the window stands. If so, everything read was committed while it stood. If not, that read proves nothing.
  */
 export class Auditor {
   readonly #witness: Witness
@@ -42,7 +42,7 @@ export class Auditor {
   #answers: Answer[] = []
   readonly #reported = new Set<number>()
   #auditing: Promise<void> = Promise.resolve()
-  /** How many windows were watched, and for how long altogether. */
+  /** Number of windows watched, and the total time in milliseconds. */
   windows = 0
   watchedMs = 0
 
@@ -51,7 +51,7 @@ export class Auditor {
     this.#findings = findings
   }
 
-  /** Watches a window, of which there is one at a time, from now on. */
+  /** Watches a window from now on, instead of the previous one. */
   watch(standing: Standing["standing"]): void {
     if (this.#watched && this.#watched.epoch > standing.epoch) return
     this.#close()
@@ -59,14 +59,14 @@ export class Auditor {
     this.#watched = { ...standing, until: standing.from }
   }
 
-  /** Reads that were answered. */
+  /** Records reads that were answered. */
   answered(answers: readonly Answer[]): void {
     this.#answers = this.#answers.filter(({ endedAt }) => endedAt > moment() - keptMs)
     this.#answers.push(...answers)
     for (const window of this.#closed) this.#checkAnswers(window, answers)
   }
 
-  /** Looks once, after the looks that were asked for before. */
+  /** Audits once, after all earlier audits. */
   audit(): Promise<void> {
     this.#auditing = this.#auditing.then(() => this.#look())
     return this.#auditing
@@ -100,7 +100,7 @@ export class Auditor {
     this.#watched = undefined
   }
 
-  /** In an exclusive window nothing is answered to others that they ask for within it. */
+  /** Reports answers to other users in an exclusive window, if they asked within it. */
   #checkAnswers({ mode, maintainer, epoch, from, until }: Watched, answers: readonly Answer[]): void {
     if (mode !== "exclusive") return
     for (const { actor, begunAt, endedAt } of answers) {

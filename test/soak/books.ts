@@ -1,7 +1,7 @@
 import type { Findings } from "./findings"
 import type { Witness } from "./witness"
 
-/** Holds what the applications were told of their attempts against what is stored. */
+/** Compares the outcomes that applications received with the stored rows. */
 export class Books {
   readonly #witness: Witness
   readonly #findings: Findings
@@ -11,7 +11,7 @@ export class Books {
     this.#findings = findings
   }
 
-  /** What was said to be stored is, and what was refused is not. */
+  /** Checks that attempts reported as stored are stored, and refused ones are not. */
   async check(stored: readonly string[], refused: readonly string[]): Promise<void> {
     if (stored.length + refused.length === 0) return
     const rows = await this.#witness.query<{ attempt: string }>(

@@ -1,10 +1,10 @@
-/** How long anything may take. */
+/** Maximum duration of any call, in milliseconds. */
 export const boundMs = 60_000
 
-/** Something that did not come to its end. */
+/** Thrown when work does not end in time. */
 export class Hang extends Error {}
 
-/** As the work, or rejects with a Hang that names it, if it takes too long. */
+/** Resolves like the work, or rejects with a Hang that names it if it takes too long. */
 export async function bounded<T>(what: string, work: Promise<T>, withinMs = boundMs): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {

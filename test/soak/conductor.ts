@@ -30,10 +30,10 @@ const posts: readonly (readonly [name: string, role: Role])[] = [
 const auditEveryMs = 100
 const inspectEveryMs = 1000
 const progressEveryMs = 60_000
-/** How long it goes on after the last fault. */
+/** Time without faults at the end, in milliseconds. */
 const calmMs = 3000
 
-/** What a soak has come to. */
+/** The result of a soak. */
 export interface Outcome {
   readonly tally: Tally
   readonly auditor: Auditor
@@ -84,9 +84,9 @@ class Conductor {
   readonly #tally = new Tally()
   readonly #pending = new Map<string, Pending>()
   readonly #judging = new Set<Promise<void>>()
-  /** By the maintainer: what ties the window to a process. */
+  /** The process that the window is tied to, by maintainer. */
   readonly #leases = new Map<string, { who: string; graceMs: number }>()
-  /** The processes that were registered as several instances at the last look. */
+  /** The processes that were registered as several instances at the last inspection. */
   #several: readonly number[] = []
   #normalSince = moment()
   #isNormal = true
@@ -144,7 +144,7 @@ class Conductor {
     await new Faults({ witness, server, timeline }, this.#workers, new Dice(this.#settings.seed)).run(signal)
   }
 
-  /** Looks again and again, until the time is over; a broken variant, until it has leaked. */
+  /** Audits repeatedly until the time is over. With a broken variant, ends at the first leak. */
   async #watch(): Promise<void> {
     const endAt = Date.now() + this.#settings.durationMs
     let inspectAt = Date.now() + inspectEveryMs
@@ -174,7 +174,7 @@ class Conductor {
 
   async #conclude(): Promise<void> {
     if (this.#settings.hasFaults) await pause(calmMs)
-    // The maintainers first: an application may be waiting for the end of a window.
+    // Maintainers stop first, because an application may be waiting for the end of a window.
     for (const role of ["maintainer", "application"] as const)
       await Promise.all(this.#workers.filter((one) => one.role === role).map((worker) => worker.stop()))
     await this.#auditor.audit()
@@ -186,7 +186,7 @@ class Conductor {
   #heard(worker: Worker, message: FromWorker): void {
     if (message === "ready") {
       this.#timeline.note(`${worker.name} is ready`)
-      // What it had under way is gone.
+      // The calls of its former process are gone.
       for (const [operation, { worker: owner }] of this.#pending)
         if (owner === worker) this.#pending.delete(operation)
       return

@@ -5,13 +5,13 @@ import { Line } from "./line"
 import type { FromWorker, ToApplication, ToMaintainer } from "./messages"
 import type { Timeline } from "./timeline"
 
-/** What a process does: its script beside this file. */
+/** The role of a process, which is the name of its script in this folder. */
 export type Role = "application" | "maintainer"
 
-/** How long a process may be silent, and how long it may take to end. */
+/** Time without a message, and time to end, that a process is allowed, in milliseconds. */
 const silentMs = 60_000
 const stopWithinMs = 65_000
-/** More memory than this no process needs, in bytes. */
+/** Limit on the memory of a process, in bytes. */
 const mostMemory = 512 * 2 ** 20
 
 /** Memory of a process, in bytes. */
@@ -22,7 +22,7 @@ export interface Memory {
   readonly most: number
 }
 
-/** What a worker is made with. */
+/** The parameters of a worker. */
 export interface Post {
   readonly name: string
   readonly role: Role
@@ -30,7 +30,7 @@ export interface Post {
   readonly seed: number
 }
 
-/** A process, started again when it was killed, with a network of its own to the server. */
+/** A process with its own network to the server. It is restarted after it was killed. */
 export class Worker {
   readonly name: string
   readonly role: Role
@@ -42,7 +42,7 @@ export class Worker {
   #child: ChildProcess | undefined
   #generation = 0
   #isExpectedToEnd = false
-  /** Whether it has said that it kills itself. */
+  /** Whether it has announced that it kills itself. */
   #isDying = false
   #heardAt = Date.now()
   #rss: number[] = []
@@ -62,7 +62,7 @@ export class Worker {
     this.#findings = findings
     this.#timeline = timeline
     this.#listener = (message) => listener(this, message)
-    // One that is stopped by a signal would outlive this.
+    // A process stopped by a signal would outlive this one.
     process.on("exit", this.#end)
   }
 
@@ -76,12 +76,12 @@ export class Worker {
     return worker
   }
 
-  /** Its process id. */
+  /** The process id. */
   get pid(): number | undefined {
     return this.#child?.pid
   }
 
-  /** Memory of the process that it is now, once that has warmed up. */
+  /** Memory of the current process, once it has warmed up. */
   get memory(): Memory {
     const [atBegin = Number.NaN] = this.#rss
     return { name: this.name, atBegin, atEnd: this.#rss.at(-1) ?? Number.NaN, most: Math.max(...this.#rss) }
@@ -113,7 +113,7 @@ export class Worker {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null
   }
 
-  /** Ends the process at once. */
+  /** Kills the process. */
   async kill(): Promise<void> {
     const child = this.#child
     if (!child || !this.#isAlive) return
@@ -123,7 +123,7 @@ export class Worker {
     await exit
   }
 
-  /** Sends it a signal that does not end it. */
+  /** Sends a signal that does not end the process. */
   signal(signal: "SIGSTOP" | "SIGCONT"): void {
     this.#child?.kill(signal)
   }
@@ -132,7 +132,7 @@ export class Worker {
     if (this.#child?.connected) this.#child.send(message, () => undefined)
   }
 
-  /** Whether it is silent for too long; it is killed and started again then. */
+  /** Reports a process that has been silent too long, and restarts it. */
   async checkAlive(): Promise<void> {
     if (Date.now() - this.#heardAt < silentMs) return
     this.#findings.add("hang", "a process says nothing", this.name)
@@ -140,7 +140,7 @@ export class Worker {
     this.start()
   }
 
-  /** Has it end by itself, or kills it if it does not. */
+  /** Asks the process to end, and kills it if it does not. */
   async stop(): Promise<void> {
     this.isStopped = true
     const child = this.#child

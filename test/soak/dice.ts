@@ -1,6 +1,6 @@
 import { randomOf } from "../race/shops"
 
-/** Decisions that a seed determines: the same questions in the same order have the same answers. */
+/** Decisions determined by a seed: the same questions in the same order get the same answers. */
 export class Dice {
   readonly #random: () => number
 
@@ -12,7 +12,7 @@ export class Dice {
     return this.#random() < probability
   }
 
-  /** A whole number from `low` to `high`, both included. */
+  /** An integer from `low` to `high`, both included. */
   between(low: number, high: number): number {
     return low + Math.floor(this.#random() * (high - low + 1))
   }
@@ -21,7 +21,7 @@ export class Dice {
     return list[this.between(0, list.length - 1)] as Item
   }
 
-  /** One of the names, each as often as its weight says. */
+  /** One of the names, with probabilities by weight. */
   weighted<Name extends string>(weights: Readonly<Record<Name, number>>): Name {
     const names = Object.keys(weights) as Name[]
     let left = this.#random() * names.reduce((sum, name) => sum + weights[name], 0)

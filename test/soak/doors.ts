@@ -5,16 +5,16 @@ import type { Maintenance } from "../../src"
 import type { Dice } from "./dice"
 import { Entry, Shelf, shelfCount } from "./ledger"
 
-/** What an attempt is made with. */
+/** The parameters of an attempt. */
 export interface Errand {
   readonly dataSource: DataSource
   readonly maintenance: Maintenance
   readonly dice: Dice
-  /** What it signs. */
+  /** The signature of the rows that it writes. */
   readonly signature: { readonly attempt: string; readonly actor: string; readonly door: string }
 }
 
-/** One way to read or to write; all that it writes is one transaction. */
+/** One way to read or write. All its writes belong to one transaction. */
 export type Door = (errand: Errand) => Promise<unknown>
 
 const insertSql = "insert into entry (attempt, actor, door) values ($1, $2, $3)"
@@ -23,13 +23,13 @@ function insertByText({ dataSource, signature }: Errand): Promise<unknown> {
   return dataSource.query(insertSql, Object.values(signature))
 }
 
-/** Reads a shelf, and saves it changed; two at once wait for one another. */
+/** Reads a shelf, and saves it changed. Two concurrent calls wait for each other. */
 async function restock(manager: EntityManager, { dice, signature }: Errand): Promise<void> {
   const shelf = await manager.findOneByOrFail(Shelf, { id: dice.between(1, shelfCount) })
   await manager.save(Object.assign(shelf, signature, { stock: shelf.stock + 1 }))
 }
 
-/** Several statements, with a pause among them. */
+/** Runs several statements, with a pause in between. */
 async function several(manager: EntityManager, errand: Errand, longestMs: number): Promise<void> {
   await manager.insert(Entry, { ...errand.signature })
   await pause(errand.dice.between(0, longestMs))
@@ -37,7 +37,10 @@ async function several(manager: EntityManager, errand: Errand, longestMs: number
   await manager.insert(Entry, { ...errand.signature })
 }
 
-/** A stream of pg-query-stream 4.7 says nothing when its connection is lost, be it with the plugin or without. */
+/**
+ * Reads a stream to its end. A stream of pg-query-stream 4.7 reports nothing when its connection is lost,
+ * with or without the plugin.
+ */
 async function readStream(runner: QueryRunner): Promise<void> {
   const client: EventEmitter = await runner.connect()
   const stream = await runner.stream("select * from shelf, generate_series(1, 20)")
@@ -61,7 +64,7 @@ async function withRunner(
   }
 }
 
-/** As code that rolls back what fails. */
+/** Writes by explicit statements, and rolls back after a failure. */
 async function byHand(errand: Errand): Promise<void> {
   await withRunner(errand, async (runner) => {
     await runner.query("begin")
@@ -81,7 +84,7 @@ function quoted({ signature }: Errand): string {
     .join(", ")
 }
 
-/** What writes. */
+/** The doors that write. */
 export const writing: Record<string, Door> = {
   insert: (errand) => errand.dataSource.getRepository(Entry).insert({ ...errand.signature }),
   save: (errand) => errand.dataSource.getRepository(Entry).save({ ...errand.signature }),
@@ -118,7 +121,7 @@ export const writing: Record<string, Door> = {
   },
 }
 
-/** What only reads. */
+/** The doors that only read. */
 export const reading: Record<string, Door> = {
   "find one": ({ dataSource, dice }) =>
     dataSource.getRepository(Shelf).findOneBy({ id: dice.between(1, shelfCount) }),

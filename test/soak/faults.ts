@@ -5,17 +5,17 @@ import type { Dice } from "./dice"
 import type { Timeline } from "./timeline"
 import { type Witness, witnessName } from "./witness"
 
-/** What faults are made with. */
+/** The resources for injecting faults. */
 export interface Means {
   readonly server: EmbeddedServer
   readonly witness: Witness
   readonly timeline: Timeline
 }
 
-/** A fault of one process, or of all; resolves when it is over. */
+/** A fault of one process, or of all. Resolves when it is over. */
 type Fault = (means: Means, worker: Worker, ms: number) => Promise<unknown>
 
-/** How often each fault is, and on whom: `one` process, a process of a role, or `all`. */
+/** The faults, with their frequency and target: one process, a process of a role, or all. */
 const faults: Record<string, { weight: number; on: "one" | "application" | "all"; fault: Fault }> = {
   kill: { weight: 14, on: "one", fault: (_, worker, ms) => killAndStart(worker, ms) },
   stop: { weight: 14, on: "one", fault: (_, worker, ms) => stopAndContinue(worker, ms) },
@@ -45,13 +45,13 @@ const faults: Record<string, { weight: number; on: "one" | "application" | "all"
 
 const weights = Object.fromEntries(Object.entries(faults).map(([name, { weight }]) => [name, weight]))
 
-/** Injects faults, one after the other and some at once, until it is told to stop; then they are all undone. */
+/** Injects faults at random, some concurrently, until it is aborted. Then waits until all are over. */
 export class Faults {
   readonly #means: Means
   readonly #workers: readonly Worker[]
   readonly #dice: Dice
   readonly #lasting = new Set<Promise<unknown>>()
-  /** Faults of the same process would undo each other. */
+  /** Processes with a fault under way. Two faults of one process would undo each other. */
   readonly #afflicted = new Set<Worker>()
 
   constructor(means: Means, workers: readonly Worker[], dice: Dice) {
@@ -60,10 +60,10 @@ export class Faults {
     this.#dice = dice
   }
 
-  /** Injects until then. */
+  /** Injects faults until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      // Every decision is made each time, so that the next ones do not depend on what time has made of this one.
+      // Makes every decision each time, so that later decisions do not depend on timing.
       const afterMs = this.#dice.between(500, 7000)
       const name = this.#dice.weighted(weights)
       const worker = this.#dice.pick(this.#workers)
@@ -111,7 +111,7 @@ async function during(line: Worker["line"], ms: number, begin: () => void): Prom
   line.restore()
 }
 
-/** Terminates the backend of its watch, or cancels what that is running. */
+/** Terminates the backend of the process's watch, or cancels its statement. */
 function onWatch({ witness }: Means, { pid }: Worker, how: "terminate" | "cancel"): Promise<unknown> {
   return witness.query(
     `select pg_${how}_backend(l.pid) from maintenance.instance i join pg_locks l

@@ -1,14 +1,15 @@
 import { boundMs } from "./bound"
 import type { Timeline } from "./timeline"
 
-/** What must not be. */
+/** The kinds of findings, all of which must not occur. */
 export const findingKinds = ["leak", "hang", "inconsistency"] as const
+/** A kind of finding. */
 export type FindingKind = (typeof findingKinds)[number]
 
-/** How much of what came before is printed; before a hang, of what came before it began. */
+/** Time before a finding that is printed, in milliseconds. For a hang, it precedes the beginning. */
 const contextMs = 15_000
 
-/** What was found; each is printed at once, with what came before. */
+/** Collects findings, and prints each at once with the events before it. */
 export class Findings {
   readonly #timeline: Timeline
   readonly #counts: Record<FindingKind, number> = { leak: 0, hang: 0, inconsistency: 0 }
@@ -20,7 +21,7 @@ export class Findings {
     this.#isQuiet = isQuiet
   }
 
-  /** `what` is alike for what is alike; `facts` tell this one apart. */
+  /** Records a finding. `what` is equal for findings of the same kind; `facts` identify this one. */
   add(kind: FindingKind, what: string, facts = ""): void {
     this.#counts[kind]++
     const name = `${kind}: ${what}`
@@ -35,7 +36,7 @@ export class Findings {
     return this.#counts[kind]
   }
 
-  /** What was found how often. */
+  /** The findings with their numbers, most frequent first. */
   get summary(): readonly (readonly [string, number])[] {
     return [...this.#kinds].toSorted(([, some], [, others]) => others - some)
   }

@@ -4,7 +4,7 @@ import type { Ended, Told } from "./messages"
 import type { Timeline } from "./timeline"
 import type { Witness } from "./witness"
 
-/** A state that there was, as the trigger on the table of the state wrote it down. */
+/** A state in the history, as recorded by the trigger on the state table. */
 interface State {
   epoch: number
   at: Date
@@ -18,15 +18,15 @@ interface State {
   former_lease: string | null
 }
 
-/** How late something may be on a busy machine, where it is to be at once. */
+/** Tolerated delay on a busy machine, in milliseconds, for something that should happen at once. */
 const slackMs = 1500
-/** What makes an answer late, and nothing wrong with it. */
+/** Faults that delay an answer without making it wrong. */
 const slowing = ["freeze", "delay", "stop"]
 
 const columns =
   "epoch, at, mode, maintainer, reason, expires_at, former_epoch, former_expires_at, former_latest, former_lease from history"
 
-/** Holds what the maintainers' calls came to against the states that there were. */
+/** Compares the outcomes of the maintainers' calls with the history of states. */
 export class Judge {
   readonly #witness: Witness
   readonly #findings: Findings
@@ -46,14 +46,14 @@ export class Judge {
     if (ended.isBroken && !ended.hasEntered) await this.#gaveUp(who, ended)
   }
 
-  /** What status() tells is a state that there was, and none that is earlier than what it told before. */
+  /** Checks that `status()` returned a state in the history, and none earlier than before. */
   async told(who: string, { epoch, mode, maintainer }: Told["told"]): Promise<void> {
     const last = this.#lastEpochs.get(who) ?? 0
     this.#lastEpochs.set(who, epoch)
     if (epoch < last)
       this.#findings.add("inconsistency", "status() went back", `${who}: from ${last} to ${epoch}`)
     const [state] = await this.#witness.query<State>(`select ${columns} where epoch = $1`, [epoch])
-    // The first state was there before its history.
+    // The first state precedes the history.
     if (!state) return
     const isExpired = mode === "normal" && state.mode !== "normal"
     if (isExpired || (state.mode === mode && (state.maintainer ?? undefined) === maintainer)) return
@@ -61,7 +61,9 @@ export class Judge {
     this.#findings.add("inconsistency", "status() told of a state that there was not", facts)
   }
 
-  /** The states follow one another, and a window that is tied to a process stands while that lives. */
+  /**
+   * Checks that epochs are consecutive, and that a window tied to a process stands while that process lives.
+   */
   async history(
     graceMsOf: (maintainer: string) => { who: string; graceMs: number } | undefined,
   ): Promise<void> {
@@ -82,7 +84,7 @@ export class Judge {
       if (epoch !== former + 1)
         this.#findings.add("inconsistency", "an epoch did not follow the one before", `${former}, ${epoch}`)
       if (lease === null || expiredAt === null || expiredAt > at) continue
-      // It ended when it was to end, whoever lives.
+      // It ended at its expiry, which does not depend on the process.
       if (latest !== null && latest <= expiredAt) continue
       const [before] = await this.#witness.query<State>(`select ${columns} where epoch = $1`, [former])
       const held = graceMsOf(before?.maintainer ?? "")
@@ -96,7 +98,7 @@ export class Judge {
     }
   }
 
-  /** enter() resolves with a window that stands, or ended just then. */
+  /** Checks that `enter()` resolved with a window that stood, or had only just ended. */
   async #entered(who: string, { operation, endedAt, begunAt }: Ended["ended"], epoch: number): Promise<void> {
     const [next] = await this.#witness.query<State>(`select ${columns} where former_epoch = $1`, [epoch])
     if (!next) return
@@ -119,7 +121,9 @@ export class Judge {
     )
   }
 
-  /** An enter() that waits goes on waiting while its window stands, whatever happens to the connection. */
+  /**
+   * Checks that a waiting `enter()` kept waiting while its window stood, whatever happened to the connection.
+   */
   async #gaveUp(who: string, { operation, outcome, endedAt }: Ended["ended"]): Promise<void> {
     const [own] = await this.#witness.query<State>(
       `select ${columns} where reason = $1 and former_epoch = epoch - 1 order by epoch limit 1`,
@@ -127,10 +131,10 @@ export class Judge {
     )
     if (!own) return
     const [next] = await this.#witness.query<State>(`select ${columns} where former_epoch = $1`, [own.epoch])
-    // Then it was to reject, with whatever.
+    // After that, `enter()` was right to reject.
     if (next && next.at.getTime() <= endedAt) return
     const waitedMs = endedAt - own.at.getTime()
-    // Its answer may have been lost, so that it never came to wait.
+    // Its answer may have been lost, so that it never began to wait.
     if (waitedMs < slackMs / 3 || this.#timeline.isDisturbed(who, own.at.getTime(), endedAt, slowing)) return
     this.#findings.add(
       "inconsistency",

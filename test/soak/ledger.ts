@@ -1,6 +1,6 @@
 import { Column, Entity, PrimaryColumn, PrimaryGeneratedColumn } from "typeorm"
 
-/** Who wrote something, how, and in which attempt: a name that no other attempt has. */
+/** The signature of a row: its user, its door, and the attempt, whose name is unique. */
 export abstract class Signed {
   @Column()
   attempt!: string
@@ -12,14 +12,14 @@ export abstract class Signed {
   door!: string
 }
 
-/** Something written. The database adds the number of the transaction. */
+/** A written row. The database adds the transaction id. */
 @Entity()
 export class Entry extends Signed {
   @PrimaryGeneratedColumn()
   id!: number
 }
 
-/** Something that is changed again and again. Each change makes an entry, by a trigger. */
+/** A row that is updated repeatedly. A trigger adds an entry for each update. */
 @Entity()
 export class Shelf extends Signed {
   @PrimaryColumn()
@@ -29,15 +29,15 @@ export class Shelf extends Signed {
   stock!: number
 }
 
-/** How many shelves there are. */
+/** Number of shelves. */
 export const shelfCount = 20
 
 /** The user named in `emergencyUsers`. */
 export const emergencyUser = "break-glass"
 
 /**
- * The tables of the load; commits take a moment, as they do with deferred constraints or synchronous replication.
- * Beside them, all that the state ever was, written by a trigger, so that nothing has to be believed that the plugin tells.
+ * The tables of the load. Commits take a moment, as with deferred constraints or synchronous replication. A
+ * trigger also records every state, so that the checks need not rely on the plugin's reports.
  */
 export const ledgerSql = `
   create table entry (
@@ -75,7 +75,7 @@ export const ledgerSql = `
   create trigger note_state after update on maintenance.state for each row execute function note_state();
 `
 
-/** Has commits take longer, so that what slips through is seen soon. */
+/** Makes commits take longer, so that leaks are found sooner. */
 export const slowCommitsSql = `
   create or replace function linger() returns trigger language plpgsql as
     'begin perform pg_sleep(random() * 0.2); return null; end'`

@@ -1,7 +1,7 @@
 import { connect, createServer, type Server, type Socket } from "node:net"
 import { setTimeout as pause } from "node:timers/promises"
 
-/** The network between one process and the server, which can fail in the ways that networks do. */
+/** The network between one process and the server, which can fail as networks do. */
 export class Line {
   readonly url: string
   readonly #server: Server
@@ -28,28 +28,28 @@ export class Line {
     return line
   }
 
-  /** Cuts all connections; new ones can be made. */
+  /** Cuts all connections. New ones are possible. */
   cut(): void {
     for (const socket of this.#sockets) socket.destroy()
   }
 
-  /** Cuts all connections, and every new one, until it is restored. */
+  /** Cuts all connections and every new one, until `restore()`. */
   breakDown(): void {
     this.#isDown = true
     this.cut()
   }
 
-  /** Nothing arrives any more, in either direction, not even that a connection was closed, until it is restored. */
+  /** Delivers nothing in either direction, not even the close of a connection, until `restore()`. */
   freeze(): void {
     this.#frozen ??= new Promise((resolve) => (this.#thaw = resolve))
   }
 
-  /** Whatever is sent from now on takes so much longer, until it is restored. */
+  /** Delays everything sent from now on, until `restore()`. */
   delay(delayMs: number): void {
     this.#delayMs = delayMs
   }
 
-  /** As if nothing had been; what was held back arrives. */
+  /** Restores the network. Everything held back arrives. */
   restore(): void {
     this.#isDown = false
     this.#delayMs = 0

@@ -1,5 +1,6 @@
-// npm run soak: mixed load, random switches and random faults for SOAK_MINUTES (30), decided by SOAK_SEED. With SOAK_BROKEN=1
-// enter() is broken, and the soak is to find it out. Exits with 1 if there was a leak, a hang or an inconsistency.
+// npm run soak: mixed load, random switches and random faults for SOAK_MINUTES (30), determined by SOAK_SEED.
+// With SOAK_BROKEN=1, `enter()` is broken, and the soak must detect that. Exits with 1 after a leak, a hang
+// or an inconsistency.
 import "reflect-metadata"
 import { soak } from "./conductor"
 import { findingKinds } from "./findings"

@@ -1,4 +1,4 @@
-// A process of its own that enters and leaves in every way, at random, until it is told to stop.
+// A separate process that enters and leaves in every way, at random, until it is told to stop.
 import "reflect-metadata"
 import { setTimeout as pause } from "node:timers/promises"
 import { Dice } from "./dice"
@@ -7,7 +7,7 @@ import { Operator } from "./operator"
 import { spells } from "./spells"
 import { keepAlive } from "./worker-life"
 
-/** How often which of them is done. */
+/** The frequency of each spell. */
 const weights: Record<keyof typeof spells, number> = {
   window: 8,
   during: 4,

@@ -1,31 +1,31 @@
 import type { Mode } from "../../src"
 
-/** What an application is told: to stop, to lend out its whole pool for a while, to close its DataSource and open it again. */
+/** A message to an application: stop, exhaust the pool for a while, or close and reopen the DataSource. */
 export type ToApplication = "stop" | { readonly exhaustMs: number } | "reopen"
 
-/** A read that was answered: by whom, and from when to when, on the monotonic clock that all processes share. */
+/** A read that was answered: its user, beginning and end, on the monotonic clock that all processes share. */
 export interface Answer {
   readonly actor: string
   readonly begunAt: number
   readonly endedAt: number
 }
 
-/** What an application has done since it told last. */
+/** The activity of an application since its last report. */
 export interface ApplicationReport {
   readonly application: {
-    /** The attempts that were said to be stored. */
+    /** The attempts that were reported as stored. */
     readonly stored: readonly string[]
     /** The attempts that were refused. */
     readonly refused: readonly string[]
     readonly answers: readonly Answer[]
-    /** How often each outcome came. */
+    /** Number of occurrences of each outcome. */
     readonly outcomes: Readonly<Record<string, number>>
-    /** When something was stored last, on the monotonic clock. */
+    /** Time of the last stored write, on the monotonic clock. */
     readonly lastStoredAt: number
   }
 }
 
-/** What a maintainer is told: to stop, and that it may go on. */
+/** A message to a maintainer: stop, or continue after an audit. */
 export type ToMaintainer = "stop" | { readonly audited: number }
 
 /** A call of a maintainer that begins. */
@@ -33,68 +33,68 @@ export interface Begun {
   readonly begun: { readonly call: string; readonly operation: string }
 }
 
-/** A call of a maintainer that has ended. Times are those of the system's clock, which the server has, too. */
+/** A call of a maintainer that has ended. Times are those of the system clock, which the server shares. */
 export interface Ended {
   readonly ended: {
     readonly call: string
-    /** The reason that it gave, which no other call gives. */
+    /** The reason that it gave, which is unique. */
     readonly operation: string
     readonly begunAt: number
     readonly endedAt: number
-    /** `done`, or the class of the error and what it says. */
+    /** `done`, or the class and message of the error. */
     readonly outcome: string
-    /** Whether it failed for a reason that is not of the plugin: a lost connection. */
+    /** Whether it failed for a reason outside the plugin: a lost connection. */
     readonly isBroken: boolean
-    /** Whether the window stood, and what it was entered for had begun. */
+    /** Whether the window stood and its work had begun. */
     readonly hasEntered: boolean
     /** The epoch that it resolved with. */
     readonly epoch?: number
-    /** When it was broken off. */
+    /** Time at which it was aborted. */
     readonly abortedAt?: number
-    /** How long a window stands without its process, if it is tied to it. */
+    /** Time for which a window that is tied to its process outlives it, in milliseconds. */
     readonly graceMs?: number
   }
 }
 
-/** A window that stands, for enter() has resolved. */
+/** A window that stands, because `enter()` has resolved. */
 export interface Standing {
   readonly standing: {
     readonly epoch: number
     readonly mode: Exclude<Mode, "normal">
     readonly maintainer: string
-    /** What was committed, seen by the server after that: its pg_current_snapshot(). */
+    /** The commits visible after that: the server's `pg_current_snapshot()`. */
     readonly snapshot: string
     /** A moment after that, on the monotonic clock. */
     readonly from: number
   }
 }
 
-/** What status() told. */
+/** A result of `status()`. */
 export interface Told {
   readonly told: { readonly epoch: number; readonly mode: Mode; readonly maintainer: string | undefined }
 }
 
-/** A window was announced, for whichever process to begin it; if that was the last act, the process kills itself. */
+/** An announced window, which any process may begin. If it was the last act, the process kills itself. */
 export interface Announced {
   readonly announced: { readonly id: string; readonly isLastAct: boolean }
 }
 
-/** Asks that it be looked for leaks now, for the window is about to be left. */
+/** A request to audit now, before the window is left. */
 export interface AuditAsked {
   readonly audit: number
 }
 
-/** What is wrong, as the process itself has seen it. */
+/** A fault that the process itself has detected. */
 export interface Failed {
   readonly failed: { readonly kind: "hang" | "inconsistency"; readonly what: string; readonly facts: string }
 }
 
-/** What every process tells from time to time: that it lives, and its memory in bytes. */
+/** A periodic sign of life, with the memory in bytes. */
 export interface Alive {
   readonly rss: number
 }
 
-/** What the processes tell. */
+/** A message from a process. */
 export type FromWorker =
   | "ready"
   | Alive
@@ -107,12 +107,12 @@ export type FromWorker =
   | AuditAsked
   | Failed
 
-/** A moment on the monotonic clock of the machine, in milliseconds: the same for all of its processes. */
+/** The machine's monotonic clock in milliseconds, the same for all processes. */
 export function moment(): number {
   return Number(process.hrtime.bigint()) / 1e6
 }
 
-/** Tells who started this process. */
+/** Sends a message to the parent process. */
 export function tell(message: FromWorker, told: () => void = () => undefined): void {
   process.send?.(message, told)
 }

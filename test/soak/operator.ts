@@ -21,14 +21,14 @@ import { opened } from "./worker-life"
 /** A mode that can be entered. */
 export type Window = Exclude<Mode, "normal">
 
-/** What is told of a call beside what it came to. */
+/** Facts about a call, besides its outcome. */
 type Facts = Partial<Pick<Ended["ended"], "abortedAt" | "graceMs">> & {
   hasEntered?: boolean
-  /** When it resolved, if that is to count and not the look after it. */
+  /** Time at which it resolved, without the look that follows. */
   resolvedAt?: number
 }
 
-/** A row of the state, as the server has it, and what was committed then. */
+/** The state in the database, and the commits visible then. */
 interface Look {
   readonly snapshot: string
   readonly epoch: number
@@ -39,14 +39,14 @@ interface Look {
 }
 
 const auditWithinMs = 10_000
-/** How long a window of whomever may stand before somebody ends it. */
+/** Maximum time that any window may stand before an operator ends it, in milliseconds. */
 const longestWindowMs = 15_000
 
 const lookSql = `
   select pg_current_snapshot()::text as snapshot, s.epoch, n.mode, n.maintainer, n.reason, n.since
   from maintenance.state s, maintenance.as_of_now(s) n`
 
-/** Makes the calls of one maintainer, and tells of each that it begins and what it came to. */
+/** Makes the calls of one maintainer, and reports the beginning and the outcome of each. */
 export class Operator {
   readonly user: string
   readonly dice: Dice
@@ -54,11 +54,11 @@ export class Operator {
   readonly #dataSource: DataSource
   readonly #maintenance: Maintenance
   readonly #witness: Witness
-  /** The window that was entered last, and not within `during`. */
+  /** The window that was entered last, except by `during()`. */
   #window: { maintainer: string; reason: string } | undefined
   /** The calls that have announced a window, which other processes may enter. */
   readonly #announced = new Set<string>()
-  /** The call of which it was found last that the state says it was under way still. */
+  /** The last ended call that the state still reported as entering. */
   #leftEntering = ""
   #operations = 0
   #audits = 0
@@ -77,7 +77,7 @@ export class Operator {
     return opened(this.#dataSource)
   }
 
-  /** Ends whatever window stands, and closes what is open. */
+  /** Ends any standing window, and closes everything. */
   async close(): Promise<void> {
     if ((await this.status()) !== "normal") await this.leave(emergencyUser)
     await this.#call("destroy", () => this.#dataSource.destroy())
@@ -85,7 +85,7 @@ export class Operator {
     await this.#witness.close()
   }
 
-  /** Enters; resolves with whether that is done. Then the window is watched for leaks. */
+  /** Enters a window. Resolves with whether that succeeded. The window is then watched for leaks. */
   async enter(mode: Window, options: EnterOptions = {}, facts: Facts = {}): Promise<boolean> {
     const as = options.as ?? this.user
     return this.#call(
@@ -101,7 +101,9 @@ export class Operator {
     )
   }
 
-  /** Announces a window, for whichever process to begin it; kills this process then, if that is to be its last act. */
+  /**
+   * Announces a window, which any process may begin. Kills this process afterwards if that is its last act.
+   */
   async announce(mode: Window, options: AnnounceOptions, isLastAct: boolean): Promise<boolean> {
     return this.#call("announce", async (operation) => {
       const reason = `announcement ${operation}`
@@ -112,7 +114,10 @@ export class Operator {
     })
   }
 
-  /** Runs work within `during`; that window is watched for leaks, and the one that it is within, if there is one, again. */
+  /**
+   * Runs work in `during()`. Its window is watched for leaks, and so is the surrounding one afterwards, if
+   * there is one.
+   */
   async during(mode: Window, options: EnterOptions, work: () => Promise<void>): Promise<boolean> {
     const maintainer = options.as ?? this.user
     const facts: Facts = {}
@@ -136,21 +141,21 @@ export class Operator {
     return this.#call("extend", () => this.#maintenance.extend({ as: this.user, expiresInMs }))
   }
 
-  /** Hands the window to somebody else; then it is watched for leaks of this user. */
+  /** Hands the window to another user. It is then watched for leaks of this user. */
   async transfer(to: string): Promise<boolean> {
     const isDone = await this.#call("transfer", () => this.#maintenance.transfer({ as: this.user, to }))
     if (isDone && this.#window) await this.#stands((this.#window = { ...this.#window, maintainer: to }))
     return isDone
   }
 
-  /** Looks at the state by the plugin, and tells of it. */
+  /** Reads the status through the plugin, and reports it. */
   async status(): Promise<Mode | undefined> {
     let mode: Mode | undefined
     await this.#call("status", async () => {
       const { epoch, mode: found, maintainer, state, reason = "" } = await this.#maintenance.status()
       mode = found
       tell({ told: { epoch, mode: found, maintainer } })
-      // No call of this process is under way but this one.
+      // This process has no other call under way.
       if (state === "entering" && reason.startsWith(`${this.#name} `) && !this.#isKnown(reason)) {
         this.#leftEntering = reason
         this.#failed("status() says that a mode is being entered, and enter() has ended", reason)
@@ -159,7 +164,7 @@ export class Operator {
     return mode
   }
 
-  /** Holds the window for a while, writes as its maintainer, and has it looked for leaks before it goes on. */
+  /** Holds the window for a while, writes as its maintainer, and requests an audit at the end. */
   async hold(lowMs: number, highMs: number, as = this.user): Promise<void> {
     const untilMs = moment() + this.dice.between(lowMs, highMs)
     do {
@@ -169,7 +174,7 @@ export class Operator {
     await this.#audit()
   }
 
-  /** Ends a window of this user that was left behind, and one of whomever that stands for too long. */
+  /** Ends a window left behind by this user, or any window that stands for too long. */
   async tidyUp(): Promise<void> {
     await this.status()
     const [state] = await this.#witness.query<Look>(lookSql)
@@ -178,14 +183,14 @@ export class Operator {
     else if (Date.now() - (state.since?.getTime() ?? 0) > longestWindowMs) await this.leave(emergencyUser)
   }
 
-  /** It was looked for leaks. */
+  /** Records the end of an audit. */
   audited(audit: number): void {
     if (audit === this.#audits) this.#auditEnded()
   }
 
   /**
-   * Tells of a window that was entered, if it stands: what others have committed until now is no leak. Known by its reason,
-   * for it may be over, and another one of the same maintainer be being entered.
+   * Reports a window that was entered, if it stands. Earlier commits of other users are no leaks. The reason
+   * identifies the window, because it may be over, and another of the same maintainer may be entering.
    */
   async #stands({ maintainer, reason }: { maintainer: string; reason: string }): Promise<void> {
     const [look] = await this.#witness.query<Look>(lookSql)
@@ -201,7 +206,7 @@ export class Operator {
     await Promise.race([ended, pause(auditWithinMs)])
   }
 
-  /** What the maintainer writes must be stored, while the window stands. */
+  /** Writes as the maintainer. The write must be stored while the window stands. */
   async #writeAs(user: string): Promise<void> {
     const look = async () => (await this.#witness.query<Look>(lookSql))[0]
     const before = await look()
@@ -220,7 +225,7 @@ export class Operator {
     })
   }
 
-  /** Whether it is no wonder that a window with this reason is being entered, or was found already. */
+  /** Whether there is a known explanation for a window with this reason that is still entering. */
   #isKnown(reason: string): boolean {
     return reason === this.#leftEntering || this.#announced.has(reason)
   }
@@ -229,7 +234,7 @@ export class Operator {
     tell({ failed: { kind: "inconsistency", what, facts } })
   }
 
-  /** The reason of a call is its name, which no other call has. */
+  /** Makes a call. The name of the call serves as its unique reason. */
   async #call(
     call: string,
     work: (operation: string) => Promise<unknown>,

@@ -1,6 +1,6 @@
 import { MaintenanceError } from "../../src"
 
-/** The class of an error, and its code or its first words: for counting alike what is alike. */
+/** The class of an error, with its code or the beginning of its message, for counting equal outcomes. */
 export function outcomeOf(error: unknown): string {
   if (error instanceof MaintenanceError) return error.constructor.name
   const { driverError, code, message } = error as Error & { driverError?: { code?: string }; code?: string }

@@ -5,7 +5,7 @@ import type { Settings } from "./settings"
 const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`
 const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(0)} MiB`
 
-/** Prints what a soak has come to. */
+/** Prints the result of a soak. */
 export function printReport(
   { tally, auditor, announcements, timeline, findings, memory }: Outcome,
   settings: Settings,

@@ -1,19 +1,22 @@
-/** How a soak is run. */
+/** Settings of a soak. */
 export interface Settings {
   readonly durationMs: number
-  /** From this all decisions are made: by the processes, each for itself, and by who injects the faults. */
+  /** The seed of all random decisions, in each process and in the injection of faults. */
   readonly seed: number
-  /** Whether enter() is broken, so that it does not wait for commits under way; then the soak ends with the first leak. */
+  /**
+   * Whether `enter()` is broken, so that it does not wait for commits under way. The soak then ends with the
+   * first leak.
+   */
   readonly isBroken: boolean
   readonly hasFaults: boolean
-  /** Whether so much has been seen that it may end before its time. Default: never. */
+  /** Whether enough was seen to end early. Default: never. */
   readonly isEnough?: (seen: { readonly windows: number; readonly done: number }) => boolean
 }
 
 const longestMinutes = 7 * 24 * 60
 const largestSeed = 999_999_999
 
-/** What SOAK_MINUTES, SOAK_SEED and SOAK_BROKEN say; throws for what makes no sense. */
+/** The settings from SOAK_MINUTES, SOAK_SEED and SOAK_BROKEN. Throws for invalid values. */
 export function settingsOf(environment: NodeJS.ProcessEnv): Settings {
   const { SOAK_MINUTES: minutes, SOAK_SEED: seed, SOAK_BROKEN: broken } = environment
   return {

@@ -1,7 +1,7 @@
 import { expect } from "chai"
 import { soak } from "./conductor"
 
-/** At most: each ends when it has seen what it is for. */
+/** Maximum duration, in milliseconds. Each soak ends when it has seen enough. */
 const durationMs = 120_000
 const seed = Math.floor(Math.random() * 1e9)
 

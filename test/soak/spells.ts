@@ -10,7 +10,7 @@ function modeOf(dice: Dice): Window {
   return dice.pick(["concurrent", "concurrent", "exclusive"])
 }
 
-/** Which mode to enter, and how, with as many decisions each time. */
+/** Chooses a mode and its options, always with the same number of decisions. */
 function entryOf(dice: Dice): [Window, EnterOptions] {
   const mode = modeOf(dice)
   const drain = { withinMs: dice.between(0, 3000), then: dice.pick(outcomes) }
@@ -24,7 +24,7 @@ function entryOf(dice: Dice): [Window, EnterOptions] {
   return [mode, options]
 }
 
-/** What is done with a window of one's own, while it is held; resolves with who may leave it. */
+/** Actions on a user's own window while it is held. Each resolves with the user who may leave it. */
 const turns: Record<string, (operator: Operator) => Promise<string>> = {
   none: (operator) => Promise.resolve(operator.user),
   extend: async (operator) => {
@@ -45,7 +45,7 @@ const turns: Record<string, (operator: Operator) => Promise<string>> = {
   },
 }
 
-/** What a maintainer does from time to time, from the beginning to the end. */
+/** The activities of a maintainer, each complete from beginning to end. */
 export const spells = {
   async window(operator) {
     if (!(await operator.enter(...entryOf(operator.dice)))) return

@@ -1,9 +1,9 @@
 import type { ApplicationReport, Ended } from "./messages"
 
-/** What was done, altogether. */
+/** The totals of a soak. */
 export class Tally {
   readonly outcomes = new Map<string, number>()
-  /** Of each kind of call of a maintainer, how often it came to what. */
+  /** The outcomes of the maintainers' calls, by kind of call. */
   readonly calls = new Map<string, number>()
   switches = 0
   longestEnterMs = 0
@@ -23,7 +23,7 @@ export class Tally {
     if (call.startsWith("enter")) this.longestEnterMs = Math.max(this.longestEnterMs, endedAt - begunAt)
   }
 
-  /** How long nothing of the applications was stored, though nothing restricts them since a moment. */
+  /** Time for which applications have stored nothing although no window restricts them, in milliseconds. */
   outage(now: number, unrestrictedSince: number): number {
     const ms = now - Math.max(this.#lastStoredAt, unrestrictedSince)
     this.longestOutageMs = Math.max(this.longestOutageMs, ms)

@@ -1,25 +1,25 @@
-/** A fault while it lasts. Times are those of the system's clock. */
+/** A fault, from beginning to end, by the system clock. */
 interface Disturbance {
   readonly kind: string
-  /** The process that it is of; undefined for one of all. */
+  /** The process affected. Undefined: all processes. */
   readonly target: string | undefined
   readonly from: number
   until: number
 }
 
-/** What comes after a fault while the machine recovers from it. */
+/** Time for the machine to recover after a fault, in milliseconds. */
 const aftermathMs = 1500
 const remembered = 5000
 
-/** What happened, and when: to tell what a fault excuses, and to print what came before a finding. */
+/** Records events and faults, to decide what a fault excuses and to print the events before a finding. */
 export class Timeline {
   readonly #start = Date.now()
   readonly #disturbances: Disturbance[] = []
   readonly #events: { readonly at: number; readonly text: string }[] = []
-  /** How often which fault was. */
+  /** Number of faults, by kind. */
   readonly counts: Record<string, number> = {}
 
-  /** Notes that a fault begins; returns what is to be called when it ends. */
+  /** Records the beginning of a fault. Returns the function to call at its end. */
   begin(kind: string, target: string | undefined): () => void {
     this.counts[kind] = (this.counts[kind] ?? 0) + 1
     const disturbance = { kind, target, from: Date.now(), until: Number.POSITIVE_INFINITY }
@@ -31,7 +31,7 @@ export class Timeline {
     }
   }
 
-  /** Whether a fault reached a process within a time; only of some kinds, if they are given. */
+  /** Whether a fault affected a process within a period, optionally of certain kinds only. */
   isDisturbed(target: string, from: number, until: number, kinds?: readonly string[]): boolean {
     return this.#disturbances.some(
       (one) =>
@@ -47,12 +47,12 @@ export class Timeline {
     if (this.#events.length > remembered) this.#events.shift()
   }
 
-  /** How long it has been, in seconds. */
+  /** The time since the start, in seconds. */
   at(time = Date.now()): string {
     return `${((time - this.#start) / 1000).toFixed(1)} s`
   }
 
-  /** What happened between two moments, in lines. */
+  /** The events between two moments, as lines. */
   between(from: number, until: number): string[] {
     return this.#events
       .filter(({ at }) => at >= from && at <= until)

@@ -4,7 +4,7 @@ import { Client, type QueryResultRow } from "pg"
 const attempts = 200
 const betweenMs = 50
 
-/** Looks at the server by a connection of its own, without the plugin and past every fault of the network. */
+/** Queries the server over a direct connection, without the plugin and unaffected by network faults. */
 export class Witness {
   readonly #url: string
   #client: Promise<Client> | undefined
@@ -14,7 +14,7 @@ export class Witness {
     this.#url = url
   }
 
-  /** Runs a statement that may run twice; tries again while the server is gone. */
+  /** Runs a statement that may run twice. Retries while the server is down. */
   query<Row extends QueryResultRow>(text: string, values: unknown[] = []): Promise<Row[]> {
     const rows = this.#turn.then(() => this.#persistently<Row>(text, values))
     this.#turn = rows.catch(() => undefined)
@@ -46,5 +46,5 @@ export class Witness {
   }
 }
 
-/** What the connections of those who look are named. */
+/** The application name of these connections. */
 export const witnessName = "witness"

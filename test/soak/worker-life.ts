@@ -6,7 +6,7 @@ import { tell } from "./messages"
 const aliveEveryMs = 1000
 const againAfterMs = 200
 
-/** Tells again and again that this process lives, and ends it with who started it. */
+/** Reports regularly that this process lives, and ends it with its parent. */
 export function keepAlive(): void {
   setInterval(() => tell({ rss: process.memoryUsage().rss }), aliveEveryMs).unref()
   process.once("disconnect", () => process.exit())
@@ -16,7 +16,7 @@ export function keepAlive(): void {
   })
 }
 
-/** Resolves when the DataSource is open, however often that fails: the server may be gone for a while. */
+/** Resolves when the DataSource is open. Retries, because the server may be down for a while. */
 export async function opened(dataSource: DataSource): Promise<void> {
   while (!dataSource.isInitialized) {
     try {

@@ -1,5 +1,5 @@
-// A process of its own that announces a window, destroys its DataSource before that begins, tells what came of it, and has nothing
-// more to do.
+// A separate process that announces a window and destroys its DataSource before the window begins. It reports
+// the outcome, and then has nothing left to do.
 import "reflect-metadata"
 import { installMaintenance } from "../../src"
 import { newDataSource } from "./data-source"

@@ -1,10 +1,13 @@
 import { setTimeout as pause } from "node:timers/promises"
 import { Client } from "pg"
 
-/** Between two looks, so that what is waited for has the processor. */
+/** Pause between looks, in milliseconds, which leaves the processor to the awaited work. */
 const betweenMs = 2
 
-/** A lock that statements of others wait for, until it is opened: what happens meanwhile is certain to be in their middle. */
+/**
+ * A lock that other sessions' statements wait for until it is opened. Anything done meanwhile certainly
+ * happens in the middle of them.
+ */
 export class Barrier {
   /** The lock, as arguments of PostgreSQL's advisory lock functions. */
   readonly key: string
@@ -15,7 +18,7 @@ export class Barrier {
     this.#client = client
   }
 
-  /** Closes it. */
+  /** Takes the lock. */
   static async close(url: string, key = "4711"): Promise<Barrier> {
     const client = new Client({ connectionString: url })
     await client.connect()
@@ -23,7 +26,7 @@ export class Barrier {
     return new Barrier(key, client)
   }
 
-  /** Resolves with the process ids of the backends that wait, as soon as there are so many. */
+  /** Resolves with the process ids of the waiting backends, once there are `count` of them. */
   async waiting(count = 1): Promise<number[]> {
     for (;;) {
       const { rows } = await this.#client.query<{ pid: number }>(
@@ -34,19 +37,19 @@ export class Barrier {
     }
   }
 
-  /** Has PostgreSQL end the backends that wait; resolves when they are gone. */
+  /** Terminates the waiting backends. Resolves when they are gone. */
   async terminateWaiting(): Promise<void> {
     for (const pid of await this.waiting()) {
       await this.#client.query("select pg_terminate_backend($1, 60000)", [pid])
     }
   }
 
-  /** Has PostgreSQL cancel the statements that wait. */
+  /** Cancels the waiting statements. */
   async cancelWaiting(): Promise<void> {
     for (const pid of await this.waiting()) await this.#client.query("select pg_cancel_backend($1)", [pid])
   }
 
-  /** Lets everybody pass. */
+  /** Releases the lock. */
   async open(): Promise<void> {
     await this.#client.query("select pg_advisory_unlock_all()")
     await this.#client.end()

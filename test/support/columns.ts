@@ -1,6 +1,6 @@
 /**
- * Defines tests that cannot run everywhere: on another version of PostgreSQL or of TypeORM, or without a program. Every
- * other test runs in every column of the matrix. The reason, if there is one, is printed instead.
+ * Defines tests that cannot run everywhere: they need a version of PostgreSQL or TypeORM, or a program. Every
+ * other test runs in every column of the matrix. If there is a reason, prints it instead.
  */
 export function describeUnless(reason: string | undefined, title: string, define: () => void): void {
   if (reason === undefined) describe(title, define)

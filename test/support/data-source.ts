@@ -6,7 +6,7 @@ import { isKnown } from "./sockets"
 
 type PostgresOptions = Extract<DataSourceOptions, { type: "postgres" }>
 
-/** An initialized DataSource without the plugin, closed at the end. */
+/** Runs work with an initialized DataSource without the plugin, and closes it. */
 export async function withPlainDataSource<T>(
   url: string,
   options: Partial<PostgresOptions>,
@@ -21,18 +21,18 @@ export async function withPlainDataSource<T>(
   }
 }
 
-/** A DataSource that is not initialized yet. */
+/** Creates a DataSource that is not yet initialized. */
 export function newDataSource(url: string, options: Partial<PostgresOptions> = {}): DataSource {
   return isKnown(new DataSource({ type: "postgres", url, entities, poolSize: 4, ...options }))
 }
 
-/** What a test with the plugin works on. */
+/** The fixture of a test with the plugin. */
 export interface Installed {
   readonly dataSource: DataSource
   readonly maintenance: Maintenance
 }
 
-/** An initialized DataSource with the plugin, closed at the end. */
+/** Runs work with an initialized DataSource with the plugin, and closes it. */
 export async function withMaintenance<T>(
   url: string,
   { plugin = {}, ...options }: Partial<PostgresOptions> & { plugin?: MaintenanceOptions },
@@ -49,7 +49,7 @@ export async function withMaintenance<T>(
   }
 }
 
-/** An initialized DataSource with the plugin for the tests of a `describe` block. */
+/** An initialized DataSource with the plugin, for the tests of a `describe` block. */
 export function useMaintenance(
   database: { readonly current: TestDatabase },
   { plugin = {}, ...options }: Partial<PostgresOptions> & { plugin?: MaintenanceOptions } = {},

@@ -1,6 +1,6 @@
 import { Client } from "pg"
 
-/** The server's URL, set by the root hooks for this process and those that it starts. */
+/** The server's URL, set by the root hooks for this process and its children. */
 export function serverUrl(): string {
   const url = process.env["MAINTENANCE_SERVER_URL"]
   if (!url) throw new Error("The root hooks have not started a server.")
@@ -9,10 +9,10 @@ export function serverUrl(): string {
 
 let count = 0
 
-/** The databases that there are for tests of this process. */
+/** The databases that exist for tests of this process. */
 export const liveDatabases = new Set<TestDatabase>()
 
-/** A database of its own for a test file (or a test): created, and dropped by its undo. */
+/** A database for one test file or test. `drop()` removes it. */
 export class TestDatabase {
   readonly url: string
   readonly #name: string
@@ -33,7 +33,7 @@ export class TestDatabase {
     return database
   }
 
-  /** Closes what was opened for the tests, and drops the database; fails if a test left a connection open. */
+  /** Closes the fixtures and drops the database. Fails if a test left a connection open. */
   async drop(): Promise<void> {
     for (const close of this.#closers.splice(0).reverse()) await close()
     liveDatabases.delete(this)
@@ -50,18 +50,18 @@ export class TestDatabase {
     })
   }
 
-  /** Has something closed before the database is dropped. */
+  /** Registers a function to call before the database is dropped. */
   beforeDrop(close: () => Promise<void>): void {
     this.#closers.push(close)
   }
 
-  /** Runs SQL as an outsider, who has no plugin. */
+  /** Runs SQL as an outsider, without the plugin. */
   async sql<Row extends object = Record<string, unknown>>(text: string, values?: unknown[]): Promise<Row[]> {
     return withClient(this.url, async (client) => (await client.query(text, values)).rows as Row[])
   }
 }
 
-/** Runs with a connection that has no plugin, and ends it. */
+/** Runs work with a connection that lacks the plugin, and closes it. */
 export async function withClient<T>(url: string, work: (client: Client) => Promise<T>): Promise<T> {
   const client = new Client({ connectionString: url })
   await client.connect()

@@ -1,6 +1,6 @@
 import type { Draining, Maintenance } from "../../src"
 
-/** The first that is told of who is in the way; with a count, of so many. */
+/** The first report of a drain or, with `count`, the first one with that number of blockers. */
 export function firstDraining(maintenance: Maintenance, count?: number): Promise<Draining> {
   return new Promise((resolve) => {
     const stop = maintenance.on("draining", (draining) => {

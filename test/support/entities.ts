@@ -71,4 +71,5 @@ export class Category {
   parent!: Category | null
 }
 
+/** The entities of the tests. */
 export const entities = [Item, Tag, Review, Category]

@@ -1,4 +1,4 @@
-/** What a promise rejects with; undefined if it resolves. */
+/** The error that a promise rejects with, or undefined if it resolves. */
 export function errorOf(promise: Promise<unknown>): Promise<unknown> {
   return promise.then(
     () => undefined,

@@ -1,4 +1,5 @@
-// A process of its own whose DataSource does not initialize; tells the error's code, and has nothing more to do.
+// A separate process whose DataSource fails to initialize. It reports the error's code, and then has nothing
+// left to do.
 import "reflect-metadata"
 import { Column, Entity } from "typeorm"
 import { installMaintenance, type MaintenanceOptions } from "../../src"
@@ -10,7 +11,7 @@ class Keyless {
   name!: string
 }
 
-/** Why it does not. */
+/** The causes of the failure. */
 export const causes = {
   "currentUser returns a promise": { plugin: { currentUser: async () => "alice" } as object },
   "currentUser returns no number": { plugin: { currentUser: () => Number.NaN } },
@@ -29,7 +30,8 @@ export const causes = {
 
 async function main(url: string, cause: keyof typeof causes): Promise<void> {
   const { plugin, options }: { plugin?: MaintenanceOptions; options?: object } = causes[cause]
-  // A connection that is left over would keep the process for ever, and not until it has idled for long enough.
+  // A leftover connection would keep the process alive forever, instead of only until it has idled long
+  // enough.
   const dataSource = newDataSource(url, { extra: { idleTimeoutMillis: 0 }, ...options })
   installMaintenance(dataSource, plugin)
   const code = await dataSource.initialize().then(

@@ -1,33 +1,39 @@
 import type { Socket } from "node:net"
 import { letterOf } from "./messages"
 
-/** What is counted: each message of the protocol, or all up to one that the server answers, which is a request. */
+/**
+ * The unit of counting: each message of the protocol, or a request, which ends with a message that the server
+ * answers.
+ */
 export type Step = "message" | "request"
 
-/** The letters of messages that are followed by others before the server answers: Parse, Bind, Describe, Execute, Close. */
+/**
+ * The letters of messages that are followed by others before the server answers: Parse, Bind, Describe,
+ * Execute, Close.
+ */
 const followed = new Set("PBDEC")
 
-/** Has the server answer what it has done so far. */
+/** A Flush message, which makes the server send its pending answers. */
 const flush = Buffer.from([0x48, 0, 0, 0, 4])
 
-/** The two ends of a connection that goes through a proxy. */
+/** The two ends of a connection through a proxy. */
 export interface Link {
   readonly client: Socket
   readonly upstream: Socket
 }
 
 /**
- * The n-th step that a process takes towards the server. It is held back, and what follows on its connection; other
- * connections go on.
+ * The n-th step of a process towards the server. It is held back together with everything after it on its
+ * connection. Other connections continue.
  */
 export class Hold {
-  /** Resolves when it has come so far, and the server has done what was sent before. */
+  /** Resolves when the step is reached and the server has completed everything sent before. */
   readonly reached: Promise<void>
-  /** What has gone on to the server since it was counted. */
+  /** Messages forwarded to the server since the counting began. */
   readonly arrived: Buffer[] = []
   readonly #step: Step
   readonly #begun = new Map<Link, Buffer[]>()
-  /** Where a request has been sent in part. */
+  /** Connections on which a request has been sent in part. */
   readonly #unanswered = new Set<Link>()
   #left: number
   #link: Link | undefined
@@ -40,7 +46,7 @@ export class Hold {
     this.reached = new Promise((resolve) => (this.#reach = resolve))
   }
 
-  /** Takes a message on its way, which goes on unless it is held. */
+  /** Handles a message on its way. It is forwarded unless its connection is held. */
   take(link: Link, message: Buffer): void {
     if (this.#held?.link === link) return void this.#held.messages.push(message)
     const messages = [...(this.#begun.get(link) ?? []), message]
@@ -55,7 +61,7 @@ export class Hold {
     link.upstream.write(flush)
   }
 
-  /** Lets what is held go on, and all that follows. */
+  /** Forwards the held messages and everything after them. */
   pass(): void {
     this.#left = 0
     const held = this.#held
@@ -63,7 +69,7 @@ export class Hold {
     if (held) this.#send(held.link, held.messages)
   }
 
-  /** Cuts the connection; what was sent on before arrives. Resolves when the server has ended its session. */
+  /** Cuts the connection. Everything sent before arrives. Resolves when the server has ended the session. */
   async cut(): Promise<void> {
     const { client, upstream } = this.#link ?? {}
     if (!upstream || upstream.destroyed) return

@@ -1,12 +1,15 @@
 import type { Outsider } from "./shop"
 
-/** All that a database has, as far as doors may change it. */
+/** The contents of a database, as far as doors may change them. */
 export interface Inventory {
-  /** Rows, definitions, large objects, databases and prepared transactions, to be compared between runs. */
+  /** Rows, definitions, large objects, databases and prepared transactions, comparable between runs. */
   readonly things: string[]
   /** The sequences, which PostgreSQL never rolls back. */
   readonly sequences: string[]
-  /** Which transaction made each row and each entry of the catalog: changes with every write, whatever it writes. */
+  /**
+   * The creating transaction of each row and catalog entry. It changes with every write, even an identical
+   * one.
+   */
   readonly versions: string[]
 }
 
@@ -41,7 +44,10 @@ const definitions = `
   union all select 'setting', setdatabase::text, setconfig::text from pg_db_role_setting
   order by 1, 2, 3`
 
-/** Everything that a statement could add, change or remove in the catalog of this schema and of the database. */
+/**
+ * Every object that a statement could add, change or remove in the catalog of this schema and of the
+ * database.
+ */
 const catalog = `
   select 'class' as kind, oid::text as name, xmin::text as value from pg_class where relnamespace = $1::regnamespace
   union all select 'type', oid::text, xmin::text from pg_type where typnamespace = $1::regnamespace
@@ -65,12 +71,12 @@ const catalog = `
   union all select 'role', rolname, oid::text from pg_roles
   order by 1, 2`
 
-/** What is to stay the same if nothing is stored. */
+/** The text that stays the same if nothing is stored. */
 export function stock({ things, versions }: Inventory): string {
   return [...things, ...versions].join("\n")
 }
 
-/** All of a schema, and of what is in none: what an outsider sees. */
+/** Reads the contents of a schema, and the objects outside schemas, as an outsider sees them. */
 export async function inventory(outsider: Outsider, schema = "public"): Promise<Inventory> {
   const entries = await outsider.sql<Entry>(definitions, [schema])
   const relations = await outsider.sql<{ name: string; kind: string }>(
@@ -102,7 +108,7 @@ function isRow({ kind }: Entry): boolean {
   return kind !== "sequence"
 }
 
-/** Times of today differ between runs. */
+/** Replaces current times, which differ between runs. */
 function describe({ kind, name, value }: Entry): string {
   return `${kind} ${name} ${value ?? ""}`.replaceAll(/20\d\d-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?/g, "now")
 }

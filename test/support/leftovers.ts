@@ -5,13 +5,13 @@ import { shared } from "../../src/shared"
 import { liveDatabases, withClient } from "./database"
 import { type Moment, openedSince } from "./sockets"
 
-/** How long the server may take to notice what has ended: looked at again only where something is found. */
+/** Number of looks, and the pause between them in milliseconds. The server may take time to notice an end. */
 const attempts = 20
 const betweenMs = 100
 
 /**
- * What has been left behind since a moment: connections, transactions, locks, a mode, a context. Each in words. What a
- * `before` hook holds for several tests is older than the moment.
+ * Describes everything left behind since a moment: connections, transactions, locks, modes and contexts.
+ * Fixtures from a `before` hook are older than the moment.
  */
 export async function leftBehind(moment: Moment): Promise<string[]> {
   for (let attempt = 1; ; attempt++) {
@@ -36,14 +36,14 @@ async function connections(moment: Moment): Promise<string[]> {
       return (await client.query<{ application_name: string; state: string; query: string }>(look)).rows
     })
     if (!session) continue
-    // A watch that has come back; it is of a DataSource that there was before.
+    // A watch that has reconnected, and belongs to an earlier DataSource.
     if (session.application_name === "typeorm-maintenance-mode" && moment.dataSources.length > 0) continue
     found.push(`the connection ${JSON.stringify(session)}`)
   }
   return found
 }
 
-/** The URL of a test's database on a server; undefined if the port is of no such server. */
+/** The URL of a test database on the server with this port, or undefined. */
 function urlOf(port: number | undefined): string | undefined {
   return [...liveDatabases].find(({ url }) => Number(new URL(url).port) === port)?.url
 }
@@ -55,20 +55,20 @@ async function inDatabases({ at }: Moment): Promise<string[]> {
   return found
 }
 
-/** Looks at one database, by a session that ends then: tests may wait until there is none. */
+/** Inspects one database in a short session, because tests may wait until no session is left. */
 async function inDatabase(client: Client, at: number): Promise<string[]> {
   const installed = (await client.query<{ name: string }>(schemasSql)).rows.map(({ name }) => name)
   return (await client.query<{ left: string }>(leftSql(at, installed))).rows.map(({ left }) => left)
 }
 
-/** Where the plugin is installed. */
+/** The schemas in which the plugin is installed. */
 const schemasSql = `select nspname as name from pg_proc join pg_namespace n on n.oid = pronamespace
   where proname = 'status' and exists (select from pg_class c where c.relnamespace = n.oid and relname = 'state')`
 
 function leftSql(at: number, schemas: readonly string[]): string {
   const isSince = (column: string) =>
     `${column} > clock_timestamp() - ${performance.now() - at} * interval '1 ms'`
-  // Instances are known to live by such a lock each.
+  // Each live instance holds such a lock.
   const presences = schemas.map((schema) => lockKeys(schema).presence)
   const windows = schemas.map(
     (schema) => `union all select concat_ws(' ', 'the', mode, 'mode of', maintainer) from "${schema}".status()

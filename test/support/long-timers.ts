@@ -1,9 +1,9 @@
 const { setTimeout: setTimer, clearTimeout: clearTimer } = globalThis
 
-/** How long a timer is to be for it to be shortened, in milliseconds: that of patience with a network, for one. */
+/** Shortest timer that is shortened, in milliseconds, such as a network timeout. */
 const longMs = 10_000
 
-/** Has long timers of this process take a tenth of their time while the work is done. */
+/** Shortens the long timers of this process to a tenth while the work runs. */
 export async function withShortenedTimers<T>(work: () => Promise<T>): Promise<T> {
   globalThis.setTimeout = ((listener: () => void, ms = 0, ...args: []) =>
     setTimer(listener, ms >= longMs ? ms / 10 : ms, ...args)) as typeof setTimeout
@@ -14,7 +14,10 @@ export async function withShortenedTimers<T>(work: () => Promise<T>): Promise<T>
   }
 }
 
-/** Keeps the timers of one length that are set while the work is done, so that it can let their time be over at once. */
+/**
+ * Collects the timers of one length that are set while the work runs, so that it can make them elapse at
+ * once.
+ */
 export async function withTimersOf<T>(ms: number, work: (elapse: () => void) => Promise<T>): Promise<T> {
   const waiting = new Map<unknown, () => void>()
   globalThis.setTimeout = ((listener: () => void, delay = 0, ...args: []) => {

@@ -1,4 +1,5 @@
-// A process of its own that has the plugin, and does what it is told on one query runner, until it is told to stop.
+// A separate process with the plugin that runs the given actions on one query runner, until it is told to
+// stop.
 import "reflect-metadata"
 import {
   type AnnounceOptions,
@@ -11,7 +12,7 @@ import {
 } from "../../src"
 import { newDataSource } from "./data-source"
 
-/** Texts to run one after the other, on behalf of somebody; or to change the mode. */
+/** An action: statements to run in succession, possibly as a user, or a change of the mode. */
 export type Action =
   | { readonly sql: readonly string[]; readonly as?: string }
   | { readonly enter: Mode; readonly options: EnterOptions }
@@ -20,8 +21,12 @@ export type Action =
   | { readonly leave: LeaveOptions }
   | { readonly extend: ExtendOptions }
   | { readonly transfer: TransferOptions }
+/** A message to the process. */
 export type ToMember = Action | "stop"
-/** That it is ready, and what it did came to: `done`, or the class of the error. */
+/**
+ * An answer: that the process is ready, or the outcome of an action, which is `done` or the class of the
+ * error.
+ */
 export type FromMember = "ready" | { readonly outcome: string }
 
 const send = (message: FromMember) => process.send?.(message)

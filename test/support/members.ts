@@ -4,7 +4,7 @@ import { join } from "node:path"
 import type { EnterOptions, Mode } from "../../src"
 import type { Action, FromMember, ToMember } from "./member"
 
-/** A process of its own that has the plugin. */
+/** A separate process with the plugin. */
 export class Member {
   readonly #process: ChildProcess
 
@@ -12,7 +12,7 @@ export class Member {
     this.#process = process
   }
 
-  /** Starts one; resolves when it enforces. */
+  /** Starts a process. Resolves when it enforces. */
   static async start(url: string): Promise<Member> {
     const member = new Member(fork(join(__dirname, "member.js"), [url], { execArgv: [] }))
     await member.#answer()
@@ -23,17 +23,22 @@ export class Member {
     return this.#process.pid as number
   }
 
-  /** Runs a text there, on the same connection each time; resolves with `done`, or the class of the error. */
+  /**
+   * Runs a statement there, always on the same connection. Resolves with `done` or the class of the error.
+   */
   run(sql: string, as?: string): Promise<string> {
     return this.act({ sql: [sql], ...(as === undefined ? {} : { as }) })
   }
 
-  /** Enters a mode there; resolves with `done`, or the class of the error. */
+  /** Enters a mode there. Resolves with `done` or the class of the error. */
   enter(mode: Mode, options: EnterOptions): Promise<string> {
     return this.act({ enter: mode, options })
   }
 
-  /** Does something there; resolves with `done`, or the class of the error; rejects if it is killed meanwhile. */
+  /**
+   * Runs an action there. Resolves with `done` or the class of the error. Rejects if the process is killed
+   * meanwhile.
+   */
   async act(action: Action): Promise<string> {
     const answer = this.#answer()
     this.#process.send(action)
@@ -46,7 +51,7 @@ export class Member {
     this.#process.kill(signal)
   }
 
-  /** Resolves when it has ended by itself, or is killed. */
+  /** Asks the process to end. Resolves when it has ended or was killed. */
   async stop(): Promise<void> {
     if (this.#process.exitCode !== null || this.#process.signalCode !== null) return
     const exit = once(this.#process, "exit")

@@ -1,17 +1,17 @@
-/** Splits what flows in one direction, piece by piece, into whole messages. */
+/** Splits the data of one direction, chunk by chunk, into whole messages. */
 export type Splitter = (bytes: Buffer) => Buffer[]
 
-/** Splits what a server sends: messages of a letter, a length, and the rest. */
+/** Splits the data of a server into messages: a letter, a length, and the rest. */
 export function serverMessages(): Splitter {
   return splitter(1)
 }
 
-/** Splits what a client sends: as a server does, but that the first message has no letter. */
+/** Splits the data of a client in the same way. Its first message has no letter. */
 export function clientMessages(): Splitter {
   return splitter(0)
 }
 
-/** The letter of a message; empty for the first of a client. */
+/** The letter of a message. Empty for a client's first message. */
 export function letterOf(message: Buffer): string {
   return message.readUInt32BE(0) === message.length ? "" : String.fromCharCode(message[0] as number)
 }

@@ -5,10 +5,10 @@ import { join } from "node:path"
 import { freePort, unprivilegedUser } from "./embedded-server"
 import { Watched } from "./watchdog"
 
-/** Where Debian puts it is not everybody's path. */
+/** Debian's location is not in every user's PATH. */
 const path = `${process.env["PATH"]}:/usr/sbin`
 
-/** Why there can be no pgbouncer here; undefined if there can. */
+/** The reason why pgbouncer is unavailable, or undefined. */
 export function pgbouncerMissing(): string | undefined {
   const isThere = path.split(":").some((folder) => {
     try {
@@ -21,7 +21,7 @@ export function pgbouncerMissing(): string | undefined {
   return isThere ? undefined : "the program pgbouncer is not installed"
 }
 
-/** A real pgbouncer before a server; the program must be installed (Debian's package pgbouncer). */
+/** A real pgbouncer in front of a server. The program must be installed (Debian's package pgbouncer). */
 export class PgBouncer {
   readonly url: string
   readonly #process: ChildProcess
@@ -33,7 +33,7 @@ export class PgBouncer {
     this.#watched = watched
   }
 
-  /** Starts one, which gives every transaction, or every session, a connection of its own. */
+  /** Starts a pgbouncer that assigns connections by transaction or by session. */
   static async start(target: string, mode: "transaction" | "session"): Promise<PgBouncer> {
     const { hostname, port, pathname, username } = new URL(target)
     const home = mkdtempSync(join(tmpdir(), "maintenance-pgbouncer-"))

@@ -1,6 +1,9 @@
 import { withClient } from "./database"
 
-/** How PostgreSQL runs statements, one after the other in a session, and what they run within functions: a plan each. It is undone. */
+/**
+ * The plans of statements that run in succession in one session, and of the statements nested in functions.
+ * The transaction is rolled back.
+ */
 export async function plansOf(url: string, statements: readonly string[]): Promise<string[]> {
   return withClient(url, async (client) => {
     const plans: string[] = []
@@ -19,7 +22,7 @@ export async function plansOf(url: string, statements: readonly string[]): Promi
   })
 }
 
-/** Those that read a table from its beginning to its end, or look at a thousand rows in vain. */
+/** The plans that read a whole table, or discard a thousand rows or more. */
 export function scansIn(plans: readonly string[], table: string): string[] {
   const scan = new RegExp(`Seq Scan on "?${table}"?[ \n]|Rows Removed by Filter: \\d{4}`)
   return plans.filter((plan) => scan.test(plan))

@@ -2,7 +2,10 @@ import type { DataSource } from "typeorm"
 import { lockKeys } from "../../src/state/schema"
 import type { Outsider } from "./shop"
 
-/** What a DataSource has lent and not got back, and what its database holds for sessions, but watches, that have nothing to do. */
+/**
+ * Counts a DataSource's connections that were not released, and the transactions and locks of idle sessions,
+ * except watches.
+ */
 export async function stray(dataSource: DataSource, outsider: Outsider): Promise<object> {
   const pool = (dataSource.driver as unknown as { master: { totalCount: number; idleCount: number } }).master
   const [found] = await outsider.sql(`select
@@ -14,5 +17,5 @@ export async function stray(dataSource: DataSource, outsider: Outsider): Promise
   return { lent: pool.totalCount - pool.idleCount, ...found }
 }
 
-/** As it is to be. */
+/** The expected result of `stray()`. */
 export const nothingStray = { lent: 0, open: 0, locks: 0 }

@@ -1,7 +1,7 @@
 import { Member } from "./members"
 import { Proxy } from "./proxy"
 
-/** A process of its own that has the plugin, and whose way to the server is a proxy of its own. */
+/** A separate process with the plugin, connected to the server through a proxy. */
 export class ProxiedMember {
   readonly member: Member
   readonly proxy: Proxy
@@ -12,13 +12,13 @@ export class ProxiedMember {
     this.proxy = proxy
   }
 
-  /** Starts one; resolves when it enforces. */
+  /** Starts a process. Resolves when it enforces. */
   static async start(url: string): Promise<ProxiedMember> {
     const proxy = await Proxy.start(url)
     return new ProxiedMember(await Member.start(proxy.url), proxy)
   }
 
-  /** Kills it; resolves when the server has ended its sessions. */
+  /** Kills the process. Resolves when the server has ended its sessions. */
   async kill(): Promise<void> {
     this.member.signal("SIGKILL")
     if (this.#isKilled) return
@@ -28,7 +28,7 @@ export class ProxiedMember {
   }
 }
 
-/** Processes that are there before they are needed: two start in the time of one. */
+/** Processes started ahead of need: two start in the time of one. */
 export class Reserve {
   readonly #url: () => string
   readonly #ready: ProxiedMember[] = []
@@ -38,7 +38,7 @@ export class Reserve {
     this.#url = url
   }
 
-  /** One that nobody has had. None is just starting when it resolves. */
+  /** A process that was not used before. No process is still starting when it resolves. */
   async next(): Promise<ProxiedMember> {
     if (this.#ready.length === 0) {
       const start = () => ProxiedMember.start(this.#url())
@@ -49,12 +49,12 @@ export class Reserve {
     return one
   }
 
-  /** Kills those that were given, if they live. */
+  /** Kills the processes given out, if they are alive. */
   async clear(): Promise<void> {
     await Promise.all(this.#given.splice(0).map((one) => one.kill()))
   }
 
-  /** Kills all. */
+  /** Kills all processes. */
   async empty(): Promise<void> {
     await this.clear()
     await Promise.all(this.#ready.splice(0).map((one) => one.kill()))

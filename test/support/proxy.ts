@@ -3,16 +3,16 @@ import { Hold, type Step } from "./hold"
 import { clientMessages, letterOf, serverMessages } from "./messages"
 import { isForOthers } from "./sockets"
 
-/** What a proxy does from the start. */
+/** Options for `Proxy.start()`. */
 export interface ProxyOptions {
-  /** Whether to leave out the server's notifications, as a pooler does. */
+  /** Whether to drop the server's notifications, as a pooler does. Default: false. */
   readonly dropsNotifications?: boolean
 }
 
 /**
- * A TCP proxy before a server: a network whose faults are made to order. Where it cuts connections at a message:
- * - `before`: at what a client sends next, which does not arrive;
- * - `after`: at what the server answers next, which does not arrive.
+ * A TCP proxy in front of a server, which simulates network faults. It can cut a connection at a message:
+ * - `before`: at the client's next message, which does not arrive;
+ * - `after`: at the server's next answer, which does not arrive.
  */
 export class Proxy {
   readonly url: string
@@ -49,7 +49,7 @@ export class Proxy {
     return proxy
   }
 
-  /** Leads new connections to another server, and cuts all that there are. */
+  /** Connects new clients to another server, and cuts all existing connections. */
   redirect(target: string): void {
     this.#target = new URL(target)
     this.#destroyAll()
@@ -60,46 +60,51 @@ export class Proxy {
     this.#cut = where
   }
 
-  /** Cuts all connections at once; what was sent before arrives. Resolves when the server has ended their sessions. */
+  /**
+   * Cuts all connections at once. Everything sent before arrives. Resolves when the server has ended their
+   * sessions.
+   */
   async cutAll(): Promise<void> {
     const closed = this.closed()
     for (const client of this.#clients) client.destroy()
     await closed
   }
 
-  /** Whether new connections are refused; those that there are stay. */
+  /** Refuses or accepts new connections. Existing ones continue. */
   refuse(isRefusing: boolean): void {
     this.#isRefusing = isRefusing
   }
 
-  /** Counts from now on what clients send, and holds back the n-th step. */
+  /** Counts the clients' steps from now on, and holds the n-th one. */
   holdAt(n: number, step: Step): Hold {
     return (this.#hold = new Hold(n, step))
   }
 
-  /** Has everything that is sent from now on, in both directions, arrive so much later. */
+  /** Delays everything sent from now on, in both directions. */
   delay(ms: number): void {
     this.#delayMs = ms
   }
 
-  /** Leaves all connections half-open: nothing arrives, in no direction, and nobody is told that anything was closed. */
+  /**
+   * Leaves all connections half-open: no data arrives in either direction, and neither end learns of a close.
+   */
   freeze(): void {
     this.#isFrozen = true
     this.silence()
   }
 
-  /** As freeze(), for the connections that there are: new ones are as ever. */
+  /** Freezes the existing connections only. */
   silence(): void {
     for (const socket of this.#sockets) socket.pause()
   }
 
-  /** What was sent meanwhile arrives, as TCP has it. */
+  /** Delivers everything sent meanwhile, as TCP does. */
   thaw(): void {
     this.#isFrozen = false
     for (const socket of this.#sockets) socket.resume()
   }
 
-  /** Resolves when all connections that there are have been closed, by the server, too: then its sessions have ended. */
+  /** Resolves when all existing connections are closed on both sides, so that their sessions have ended. */
   async closed(): Promise<void> {
     const closing = [...this.#sockets].map(
       (socket) => new Promise((resolve) => socket.once("close", resolve)),
@@ -122,9 +127,9 @@ export class Proxy {
     client.once("close", () => this.#clients.delete(client))
     for (const socket of [client, upstream]) {
       this.#sockets.add(socket)
-      // Else what is sent arrives when the answer to the last was acknowledged, and not before.
+      // Otherwise data would wait until the previous answer is acknowledged.
       socket.setNoDelay(true)
-      // What was sent before arrives.
+      // Data sent before still arrives.
       const end = () => this.#later(() => void (client.destroy(), upstream.end()))
       socket.on("error", end).on("close", () => {
         this.#sockets.delete(socket)
@@ -159,7 +164,7 @@ export class Proxy {
   }
 }
 
-/** Leaves NotificationResponse out of what a server sends. */
+/** Drops NotificationResponse messages from a server's data. */
 function withoutNotifications(): (bytes: Buffer) => Buffer {
   const split = serverMessages()
   return (bytes) => Buffer.concat(split(bytes).filter((message) => letterOf(message) !== "A"))

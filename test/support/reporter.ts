@@ -3,14 +3,14 @@ import { reporters, Runner, type MochaOptions } from "mocha"
 
 const { EVENT_TEST_PASS, EVENT_TEST_FAIL, EVENT_RUN_END } = Runner.constants
 
-/** What came of the tests of one file. */
+/** The results of one file's tests. */
 interface Counts {
   passing: number
   failing: number
   durationMs: number
 }
 
-/** Prints a line for each file, and at the end all that failed, and Mocha's counts. */
+/** Prints a line for each file, then all failures and Mocha's counts. */
 export default class FileReporter extends reporters.Base {
   #file = ""
   #counts: Counts = { passing: 0, failing: 0, durationMs: 0 }
@@ -25,7 +25,7 @@ export default class FileReporter extends reporters.Base {
     })
   }
 
-  /** The tests of a file come one after the other, also when files run at the same time. */
+  /** A file's tests are reported in succession, even when files run in parallel. */
   #countIn(test: Mocha.Runnable, what: "passing" | "failing"): void {
     const file = test.file ?? this.#file
     if (file !== this.#file) this.#print()

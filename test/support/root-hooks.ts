@@ -7,28 +7,32 @@ import { silenceProvokedWarnings } from "./warning"
 
 process.setSourceMapsEnabled(true)
 silenceProvokedWarnings()
-// Ctrl-C ends a test in its middle; what it has started ends with this process.
+// Ctrl-C interrupts a test. Everything that it has started ends with this process.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(130))
 
-/** Whether a process that has a server has started this one. */
+/** Whether the parent process has a server. */
 const isInherited = process.env["MAINTENANCE_SERVER_URL"] !== undefined
 
-/** Of this process: files that run at the same time have a server each, unless one is named for all. */
+/**
+ * The server of this process. Files that run in parallel have one each, unless a shared one is configured.
+ */
 let server: Server | undefined
-/** On a server that is named, one file runs after the other: roles are everybody's. */
+/** The lock by which files take turns on a shared server, since roles belong to the whole server. */
 let turn: Client | undefined
-/** What there was when the test began. */
+/** The connections and DataSources that existed when the test began. */
 let moment = now()
 
+/** Prints the versions under test, and ties this process to its parent. */
 export async function mochaGlobalSetup(): Promise<void> {
   endWithStarter()
   const typeorm = require.resolve("typeorm").includes("typeorm-0.3") ? "0.3" : "1.x"
   console.log(`Tests run on ${await describeServer()}, TypeORM ${typeorm}.`)
 }
 
+/** Provides a server for each file, and fails a test that leaves something behind. */
 export const mochaHooks = {
   async beforeAll(this: Mocha.Context): Promise<void> {
-    // Until it is this file's turn.
+    // Waits for this file's turn.
     this.timeout(0)
     if (isInherited) return
     if (sharedUrl !== undefined) {
@@ -48,14 +52,14 @@ export const mochaHooks = {
   },
   async afterAll(): Promise<void> {
     await turn?.end()
-    // A worker has more files to run; its server ends with it.
+    // A worker runs more files. Its server ends with it.
     if (process.env["MOCHA_WORKER_ID"] !== undefined) return
     await server?.stop()
     server = undefined
   },
 }
 
-/** A shell that npm has started does not pass SIGTERM on: ends this process when the one that started it is gone. */
+/** Ends this process when its parent is gone, because a shell started by npm does not forward SIGTERM. */
 function endWithStarter(): void {
   const starter = process.ppid
   setInterval(() => process.ppid === starter || process.exit(143), 500).unref()

@@ -1,17 +1,18 @@
-// A process of its own that holds a window until a signal comes, or it is told to end, and tells how far it has come.
+// A separate process that holds a window until a signal arrives or it is told to end, and reports its
+// progress.
 import "reflect-metadata"
 import { type EnterOptions, installMaintenance, type Mode } from "../../src"
 import { newDataSource } from "./data-source"
 
-/** What a script does. */
+/** The parameters of the script. */
 export interface Plan {
   readonly call: "enter" | "during"
   readonly mode: Mode
   readonly options: EnterOptions
-  /** Whether it listens to signals itself, once, as an application that shuts down in its own way. */
+  /** Whether it listens to signals itself, once, like an application with its own shutdown. */
   readonly listens?: boolean
 }
-/** That it is ready, holds the window, has heard a signal itself, or what the call came to. */
+/** A report: ready, holding the window, signal received, or the outcome of the call. */
 export type FromScript = "ready" | "held" | "heard" | { readonly outcome: string }
 
 const send = (message: FromScript) => process.send?.(message)

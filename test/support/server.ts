@@ -1,25 +1,25 @@
 import { connect } from "node:net"
 import { embeddedDescription, postgresVersion, settings, startEmbeddedServer } from "./embedded-server"
 
-/** A PostgreSQL server to make databases on. */
+/** A PostgreSQL server on which tests create databases. */
 export interface Server {
-  /** Of a superuser, or a role that may create databases and roles. */
+  /** The URL for a superuser, or a role that may create databases and roles. */
   readonly url: string
   readonly description: string
   stop(): Promise<void>
 }
 
-/** The URL of the server that is named for all tests, if one is. */
+/** The URL of the shared server, if one is configured. */
 export const sharedUrl = process.env["MAINTENANCE_TEST_URL"]
 
-/** The server that the tests run on: the one that is named, else a container, else an embedded one. */
+/** Starts the server for the tests: the configured one, else a container, else an embedded one. */
 export async function startServer(): Promise<Server> {
   if (sharedUrl) return { url: sharedUrl, description: await describeServer(), stop: async () => undefined }
   if (await containerEngineAnswers()) return startContainer()
   return startEmbeddedServer()
 }
 
-/** What `startServer` starts, in words. */
+/** A description of the server that `startServer()` starts. */
 export async function describeServer(): Promise<string> {
   if (sharedUrl) return "MAINTENANCE_TEST_URL"
   if (await containerEngineAnswers()) return `PostgreSQL ${postgresVersion()} in a container`
@@ -38,7 +38,9 @@ async function startContainer(): Promise<Server> {
   }
 }
 
-/** Whether there is more of a container engine than its client: something accepts a connection. */
+/**
+ * Whether a container engine is running, and not only its client installed: something accepts a connection.
+ */
 function containerEngineAnswers(): Promise<boolean> {
   const host = process.env["DOCKER_HOST"]
   if (host && !host.startsWith("unix://")) return Promise.resolve(true)

@@ -2,17 +2,17 @@ import type { DataSource } from "typeorm"
 import { Item } from "./entities"
 import { newDataSource } from "./data-source"
 
-/** Who looks at a database, or changes it. */
+/** A connection that inspects or changes a database without the plugin. */
 export interface Outsider {
   sql<Row extends object = Record<string, unknown>>(text: string, values?: unknown[]): Promise<Row[]>
 }
 
-/** A shop to open: its own schema of a database, and a number for what is in no schema. */
+/** The location of a shop: its own schema in a database. */
 export interface Premises extends Outsider {
   readonly url: string
 }
 
-/** Functions and views through which data can be changed. Names are found by the search path of who calls them. */
+/** Functions and views through which data can be changed. They resolve names by the caller's search path. */
 const objects = `
   create table audit (id serial primary key, note text);
   create function write_audit(note text) returns text language plpgsql as
@@ -43,7 +43,7 @@ const objects = `
   create unique index total_id on total (id);
 `
 
-/** Undoes what doors do to the schema, and everything that they do to the rows. */
+/** Reverts the doors' changes to the schema and to the rows. */
 const seed = `
   drop table if exists extra cascade;
   drop index if exists extra_index;
@@ -75,7 +75,9 @@ const seed = `
   refresh materialized view total;
 `
 
-/** What a shop calls its own outside its schema: databases and prepared transactions by name, large objects by number. */
+/**
+ * A shop's objects outside its schema: databases and prepared transactions by name, large objects by number.
+ */
 export class Estate {
   readonly number: number
 
@@ -83,7 +85,7 @@ export class Estate {
     this.number = number
   }
 
-  /** A name that no other shop uses on the server; `owner` is the database. */
+  /** A name that no other shop on the server uses. `owner` is the database. */
   name(owner: string): string {
     return `${owner}_${this.number}`
   }
@@ -94,7 +96,7 @@ export class Estate {
   }
 }
 
-/** Makes the tables of the shop in a database (in the schema that the URL's search path begins with), and fills them. */
+/** Creates and fills the shop's tables in a database, in the first schema of the URL's search path. */
 export async function openShop(premises: Premises): Promise<void> {
   const dataSource = newDataSource(premises.url, { synchronize: true })
   await dataSource.initialize()
@@ -106,7 +108,10 @@ export async function openShop(premises: Premises): Promise<void> {
   await restock(premises)
 }
 
-/** Puts the shop back to how every test finds it: item 1 "anvil" with a tag and a review, item 2 "broom" deleted. */
+/**
+ * Resets the shop to the state that every test expects: item 1 "anvil" with a tag and a review, item 2
+ * "broom" deleted.
+ */
 export async function restock(outsider: Outsider, { number, largeObject } = new Estate()): Promise<void> {
   const leftovers = await outsider.sql<{ text: string }>(
     `select 'rollback prepared ' || quote_literal(gid) as text from pg_prepared_xacts

@@ -1,37 +1,41 @@
 import { Socket } from "node:net"
 import type { DataSource } from "typeorm"
 
-/** Those that a proxy has opened for somebody else. */
+/** Sockets that a proxy has opened for other processes. */
 const forOthers = new WeakSet<Socket>()
-/** Every DataSource that tests have made, and not lost. */
+/** Every DataSource that tests have created and that is still alive. */
 const dataSources = new Set<WeakRef<DataSource>>()
 
-/** The connections that keep this process alive. Node has no documented way to ask; nothing is patched for this one. */
+/**
+ * The connections that keep this process alive. Node has no documented API for them, and this one requires no
+ * patch.
+ */
 function open(): Socket[] {
   const { _getActiveHandles: handles } = process as unknown as { _getActiveHandles: () => unknown[] }
   return handles().filter((handle) => handle instanceof Socket)
 }
 
-/** Takes note of a socket that is not of a client in this process. */
+/** Marks a socket that does not belong to a client in this process. */
 export function isForOthers(socket: Socket): Socket {
   forOthers.add(socket)
   return socket
 }
 
-/** Takes note of a DataSource, whose pool may open connections for as long as it is initialized. */
+/** Registers a DataSource, whose pool may open connections while it is initialized. */
 export function isKnown(dataSource: DataSource): DataSource {
   dataSources.add(new WeakRef(dataSource))
   return dataSource
 }
 
-/** What is open at a moment. */
+/** The open resources at a moment. */
 export interface Moment {
-  /** As `performance.now()` tells it. */
+  /** Time by `performance.now()`. */
   readonly at: number
   readonly sockets: ReadonlySet<Socket>
   readonly dataSources: readonly DataSource[]
 }
 
+/** The open resources at this moment. */
 export function now(): Moment {
   const initialized = [...dataSources].flatMap((reference) => {
     const dataSource = reference.deref()
@@ -41,7 +45,7 @@ export function now(): Moment {
   return { at: performance.now(), sockets: new Set(open()), dataSources: initialized }
 }
 
-/** The sockets that were opened since, are open still, and belong to no pool that there was before. */
+/** The sockets opened since a moment that are still open and belong to no earlier pool. */
 export function openedSince({ sockets, dataSources: before }: Moment): Socket[] {
   const pooled = new Set(before.flatMap(socketsOf))
   return open().filter(
@@ -49,7 +53,7 @@ export function openedSince({ sockets, dataSources: before }: Moment): Socket[] 
   )
 }
 
-/** As much of pg's pool as is looked at. */
+/** The part of pg's pool that is inspected. */
 interface Pool {
   readonly _clients: readonly { readonly connection: { readonly stream: Socket } }[]
 }

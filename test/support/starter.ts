@@ -1,4 +1,4 @@
-// A process of its own that installs the plugin, tells the mode that it found, and has nothing more to do.
+// A separate process that installs the plugin, reports the mode, and then has nothing left to do.
 import "reflect-metadata"
 import { DataSource } from "typeorm"
 import { installMaintenance } from "../../src"

@@ -1,5 +1,5 @@
-// A process of its own that puts the decorators of this package and of typeorm-transactional on methods, in both orders, and tells
-// what becomes of what they write. That library patches TypeORM for the whole process.
+// A separate process that combines the decorators of this package and of typeorm-transactional in both
+// orders, and reports the outcome of the writes. That library patches TypeORM for the whole process.
 import "reflect-metadata"
 import {
   addTransactionalDataSource,
@@ -9,7 +9,7 @@ import {
 import { AsMaintainer, installMaintenance, WriteVetoedError } from "../../src"
 import { newDataSource } from "./data-source"
 
-/** What became of a write: that it was stored, or the refusal. */
+/** The outcome of a write: that it was stored, or the refusal. */
 export type Written = "stored" | Pick<WriteVetoedError, "detailedMessage" | "actedFor">
 
 async function main(url: string): Promise<void> {

@@ -1,10 +1,13 @@
 import { setTimeout as pause } from "node:timers/promises"
 import type { Maintenance, MaintenanceReport } from "../../src"
 
-/** Between two looks, so that what is waited for has the processor. */
+/** Pause between looks, in milliseconds, which leaves the processor to the awaited work. */
 const betweenMs = 5
 
-/** Looks until there is something (not false, null, or undefined), and returns it. The time limit of the test ends it. */
+/**
+ * Polls until the result is not false, null or undefined, and returns it. The test's time limit ends the
+ * wait.
+ */
 export async function until<T>(look: () => T | Promise<T>): Promise<Exclude<T, false | undefined | null>> {
   for (;;) {
     const found = await look()
@@ -13,7 +16,7 @@ export async function until<T>(look: () => T | Promise<T>): Promise<Exclude<T, f
   }
 }
 
-/** The first status() that is right. One that fails, as while the server is away, is passed over. */
+/** The first status that meets a condition. Failures, such as during an outage of the server, are ignored. */
 export function statusThat(
   maintenance: Maintenance,
   isRight: (report: MaintenanceReport) => boolean,

@@ -1,4 +1,4 @@
-/** The next process warning that reads so. */
+/** The next process warning that matches. */
 export function warning(text: RegExp): Promise<string> {
   return new Promise((resolve) => {
     const listen = ({ message }: Error) => {
@@ -12,10 +12,13 @@ export function warning(text: RegExp): Promise<string> {
 
 const ownType = "MaintenanceWarning"
 const disabling = ` --disable-warning=${ownType}`
-/** Of pg, about several calls at once on one client, which tests make on purpose. */
+/** A warning of pg about concurrent calls on one client, which tests make on purpose. */
 const ofSeveralCalls = /^Calling client\.query\(\) when the client is already executing a query is deprecated/
 
-/** Keeps the warnings that tests provoke, by the hundred, out of the output; of the processes started, the package's own. */
+/**
+ * Keeps the hundreds of warnings that tests provoke out of the output. In child processes, this applies to
+ * the package's own.
+ */
 export function silenceProvokedWarnings(): void {
   process.env["NODE_OPTIONS"] = `${process.env["NODE_OPTIONS"] ?? ""}${disabling}`
   const printers = process.listeners("warning")
@@ -26,7 +29,7 @@ export function silenceProvokedWarnings(): void {
   })
 }
 
-/** The environment for a process that is to print the package's own warnings. */
+/** The environment for a child process that prints the package's own warnings. */
 export function warningEnvironment(): NodeJS.ProcessEnv {
   return { ...process.env, NODE_OPTIONS: process.env["NODE_OPTIONS"]?.replaceAll(disabling, "") }
 }

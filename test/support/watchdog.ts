@@ -4,12 +4,13 @@ import type { Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
-/** The file of a watched folder that holds the process id of what runs there. */
+/** File in a watched folder with the id of the process that runs there. */
 const pidFile = "watched.pid"
 
 /**
- * Waits for the end of its input, which is the end of the process that started it, whatever ended that. Then it stops what
- * runs in the folder, whose data nobody needs, and removes the folder, again while something is still made there.
+ * Waits for the end of its input, which comes with any end of the parent process. Then it stops the process
+ * that runs in the folder, whose data is disposable. It removes the folder, repeatedly while files are still
+ * created there.
  */
 const script = `
 cat > /dev/null
@@ -20,7 +21,7 @@ for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
   sleep 0.2
 done`
 
-/** What must not outlive this process: a folder, and a server that runs in it. */
+/** A folder, and a server that runs in it, which must not outlive this process. */
 export class Watched {
   readonly #folder: string
   readonly #release: () => void
@@ -30,9 +31,9 @@ export class Watched {
     this.#release = release
   }
 
-  /** Has a process of its own remove the folder when this process ends, also by Ctrl-C or SIGKILL. */
+  /** Starts a watchdog process that removes the folder when this process ends, even by Ctrl-C or SIGKILL. */
   static folder(folder: string): Watched {
-    // Detached, so that Ctrl-C does not reach it. Nobody but this process has the other end of its input.
+    // Detached, so that Ctrl-C does not reach it. Only this process holds the other end of its input.
     const watchdog = spawn("/bin/sh", ["-c", script, "watchdog", folder], {
       detached: true,
       stdio: ["pipe", "ignore", "ignore"],
@@ -43,7 +44,7 @@ export class Watched {
     return new Watched(folder, () => input.end())
   }
 
-  /** Names the process that runs in the folder, and is to be stopped first; none, when that has ended. */
+  /** Records the process that runs in the folder and must be stopped first, or that it has ended. */
   runs(pid: number | undefined): void {
     const file = join(this.#folder, pidFile)
     if (pid === undefined) rmSync(file, { force: true })
@@ -57,7 +58,7 @@ export class Watched {
   }
 }
 
-/** A new folder for temporary files, which does not outlive this process. */
+/** Creates a temporary folder that does not outlive this process. */
 export function temporaryFolder(prefix: string): string {
   const folder = mkdtempSync(join(tmpdir(), prefix))
   Watched.folder(folder)

@@ -1,9 +1,9 @@
 import type { MaintenanceStatus } from "../../src"
 
-/** What of a status is about the window, and the same whoever tells it. */
+/** The part of a status that concerns the window, and is equal in all processes. */
 export function windowOf({ mode, maintainer, reason, since, epoch }: MaintenanceStatus): object {
   return { mode, maintainer, reason, since, epoch }
 }
 
-/** What others have running when exclusive mode begins is not waited for, but refused. */
+/** Options for exclusive mode that refuse in-flight transactions instead of waiting for them. */
 export const notWaiting = { withinMs: 0, then: "proceed" } as const

@@ -1,7 +1,7 @@
 import { type Arbitrary, array, constant, constantFrom, nat, oneof, record } from "fast-check"
 import type { Mode } from "./window"
 
-/** Something that a user, a process or the clock does. Numbers choose among what there is by then. */
+/** An action of a user, a process or the clock. Numbers select among whatever exists at that time. */
 export type Action =
   | ({ readonly kind: "enter" | "during" } & Opens)
   | ({
@@ -14,7 +14,7 @@ export type Action =
   | {
       readonly kind: "begin"
       readonly which: number
-      /** How many hours pass before. */
+      /** Number of hours that pass before. */
       readonly passes: number
       readonly process: string | null
       readonly then: "end" | "wait"
@@ -33,28 +33,30 @@ export type Action =
 
 interface By {
   readonly user: string
-  /** The process that asks; null for an outsider, by hand. */
+  /** The process that calls. Null: an outsider, by hand. */
   readonly process: string | null
 }
 
-/** How a window is opened. */
+/** The parameters for opening a window. */
 export interface Opens extends By {
   readonly mode: Mode
   readonly within: number | null
   readonly reason: string | null
-  /** Whether nothing is waited for then, so that it stands. */
+  /** Whether the entering ends without waiting, so that the window stands. */
   readonly then: "end" | "wait"
   readonly hours: number | null
-  /** Whether the window is tied to the process, or untied from any. */
+  /** Whether the window is tied to the process, untied from any, or neither. */
   readonly tie: "tied" | "untied" | null
 }
 
+/** The users of the stories. */
 export const users = ["alice", "bob", "root", "chief"]
-/** The emergency users. */
+/** Whether a user is an emergency user. */
 export const isEmergency = (user: string): boolean => user === "root" || user === "chief"
+/** The processes of the stories. */
 export const processes = ["a", "b"]
 
-/** One of these; the first and the last are chosen most. */
+/** One of these values. The first and the last are chosen most often. */
 const some = <T>(...values: T[]) => constantFrom(...values)
 const which = nat({ max: 9 })
 const recent = some(0, 0, 1, 2, 0)
@@ -90,7 +92,7 @@ const beginning = { which: recent, process: by.process, passes, then: opening.th
 const act = <T extends object>(model: { [Key in keyof T]: Arbitrary<T[Key]> }) => record<T>(model)
 const kind = <K extends Action["kind"]>(name: K) => constant(name)
 
-/** What can happen, and how often it does: in any story, and in one of what is announced. */
+/** The possible actions and their weights: in any story, and in a story about announcements. */
 const happenings: [number, number, Arbitrary<Action>][] = [
   [5, 3, act({ kind: kind("enter"), ...opening })],
   [6, 1, act({ kind: kind("during"), ...opening })],
@@ -123,7 +125,7 @@ const story = (column: 0 | 1): Arbitrary<Action[]> =>
     size: "max",
   })
 
-/** A story: what happens, one after the other. */
+/** A story: a sequence of actions. */
 export const stories: Arbitrary<Action[]> = oneof(
   { weight: 2, arbitrary: story(0) },
   { weight: 1, arbitrary: story(1) },

@@ -4,17 +4,17 @@ import type { Actor, Announcing, Opening } from "./window"
 
 const yearInHours = 365 * 24
 
-/** A window that is announced; times in hours since the beginning. */
+/** An announced window. Times are in hours since the beginning. */
 export interface Announced {
   readonly asked: Opening
   readonly starts: number
   readonly expires: number | null
-  /** When it will be over, as far as the maintainer has said. */
+  /** Its expected end, according to the maintainer. */
   readonly ends: number
   instance: number | null
 }
 
-/** The rules of what is announced. */
+/** The rules of announcements. */
 export class Announcements {
   readonly #model: Model
   readonly #known = new Set<string>()
@@ -24,7 +24,7 @@ export class Announcements {
     this.#model = model
   }
 
-  /** What is announced, the next first. */
+  /** The announced windows, the next one first. */
   windows(): Announced[] {
     return this.#announced.toSorted((one, other) => one.starts - other.starts)
   }
@@ -49,7 +49,7 @@ export class Announcements {
     made.add(announcementOf(id))
   }
 
-  /** Begins a window in its maintainer's name, for an instance; a task is begun by its own process alone. */
+  /** Begins a window in its maintainer's name, for an instance. Only its own process begins a task. */
   begin(id: string, name: string, instance: number | null): void {
     const { now, made } = this.#model
     const one = this.#find(id)
@@ -61,7 +61,7 @@ export class Announcements {
     if (isMissed || one.asked.task === null) made.add(name)
   }
 
-  /** What is to be opened now of what was announced; a window that begins late ends as it was announced. */
+  /** The window to open now, as it was announced. A late start does not move its end. */
   due(asked: Opening): Opening {
     const one = this.#find(asked.id)
     const { now } = this.#model
@@ -69,7 +69,7 @@ export class Announcements {
     return { ...asked, hours: one.expires === null ? asked.hours : one.expires - now }
   }
 
-  /** Says that a window has begun. */
+  /** Records that a window has begun. */
   begun(id: string): void {
     this.#announced = this.#announced.filter(({ asked }) => asked.id !== id)
   }
@@ -83,7 +83,7 @@ export class Announcements {
     this.#model.made.add(name)
   }
 
-  /** Takes back all of one's own; an emergency user who has none takes back all. */
+  /** Takes back all of the user's announcements. An emergency user without any takes back all. */
   takeBack(actor: Actor, name: string): void {
     if (this.#model.made.has(name)) return
     const own = this.#announced.filter(({ asked }) => asked.user === actor.user)
@@ -100,7 +100,7 @@ export class Announcements {
     )
   }
 
-  /** A call is given up: what it has announced is taken back, and it is not made any more. */
+  /** Voids a call: its announcement is taken back, and the call has no effect if it arrives later. */
   void(name: string): void {
     this.#model.made.add(name)
     this.lapse(name, "cancelled")
@@ -128,7 +128,7 @@ export class Announcements {
     return instance !== null && !this.#model.live.has(instance)
   }
 
-  /** Whether nothing will begin: the process of the task is gone. */
+  /** Whether the window will never begin, because the process of its task is gone. */
   #isForsaken(one: Announced): boolean {
     return one.asked.task !== null && this.#isGone(one)
   }

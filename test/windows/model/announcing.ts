@@ -5,7 +5,7 @@ import type { Asked, Openings } from "./openings"
 import { outsider, type Script } from "./script"
 import { actorOf, literal, msOf, requestOf, sqlOf } from "./texts"
 
-/** The part of a story that is about what is announced. */
+/** The part of a story that concerns announcements. */
 export class Announcing {
   readonly #script: Script
   readonly #openings: Openings
@@ -30,7 +30,7 @@ export class Announcing {
     await this.#script.call(asked.session, { text, name: announcementOf(id), apply })
   }
 
-  /** Its own process opens the window, as the call does that waits for that, or any process begins it. */
+  /** Begins a window, either by its own process, as the waiting call does, or by any other. */
   async begin(action: Action & { kind: "begin" }, count: number): Promise<void> {
     const asked = this.#which(action.which)
     if (!asked) return
@@ -78,11 +78,11 @@ export class Announcing {
     await this.#script.call(asked.session, { text, apply })
   }
 
-  /** Has a call be given up, the so manieth from the last. */
+  /** Voids a call, counted from the last one. */
   async voidCall(which: number): Promise<void> {
     const { calls } = this.#script
     const name = calls.at(-1 - (which % Math.max(calls.length, 1)))?.name
-    // The end of a task is never given up.
+    // The end of a task is never voided.
     if (name === undefined || name.startsWith("end of")) return
     await this.void(name.replace(announcementOf(""), ""))
   }
@@ -92,7 +92,7 @@ export class Announcing {
     await this.#script.call(null, { text, apply: (model) => model.announcements.void(name) })
   }
 
-  /** Who begins a window: it names it when it comes again. */
+  /** Records that a process begins a window, so that it names the window when it registers again. */
   async #begins(name: string | null, id: string): Promise<{ instance: number | null }> {
     if (name === null || name === outsider) return { instance: null }
     const process = await this.#script.processOf(name)

@@ -1,4 +1,4 @@
-/** A mistake in the SQL: a line of a function's text, and what it is replaced with. */
+/** A mistake in the SQL: a line of a function, and its replacement. */
 export interface Variant {
   readonly name: string
   readonly function: string
@@ -6,7 +6,7 @@ export interface Variant {
   readonly instead: string
 }
 
-/** Mistakes that a comparison with the rules is to find. */
+/** Mistakes that a comparison with the rules must find. */
 export const variants: readonly Variant[] = [
   {
     name: "finish() that ends all windows",
@@ -60,7 +60,9 @@ export const variants: readonly Variant[] = [
   },
 ]
 
-/** The SQL that makes the mistake; throws if there is no such line in the function, which is given as it is. */
+/**
+ * The SQL that introduces the mistake into a function's definition. Throws if the definition lacks the line.
+ */
 export function mistaken(definition: string, { line, instead, name }: Variant): string {
   const quoted = definition.replaceAll('"maintenance".', "maintenance.")
   if (!quoted.includes(line)) throw new Error(`There is no line to replace for ${name}.`)

@@ -4,7 +4,10 @@ import type { Model } from "./model"
 import type { Row, Snapshot } from "./snapshot"
 import type { Window } from "./window"
 
-/** How what the database says differs from the rules; undefined if it does not. `before` is what it said before a call. */
+/**
+ * Describes the difference between the database and the rules, or returns undefined. `before` is the snapshot
+ * before a call.
+ */
 export function difference(model: Model, after: Snapshot, before: Snapshot | undefined): string | undefined {
   const current = model.inForce()
   const begun = model.windows().map((window) => rowOf(window, model.now))
@@ -49,7 +52,7 @@ function announcedRowOf({ asked, starts, expires, instance }: Announced, now: nu
   }
 }
 
-/** What has ended stays so, and says why; what has only expired may not have been written yet. */
+/** Checks that ended windows stay ended, with the right reason. An expiry may not have been written yet. */
 function overDifference(model: Model, { over: found }: Snapshot): string | undefined {
   const over = new Map(Object.entries(found ?? {}))
   for (const [id, because] of over)
@@ -61,7 +64,10 @@ function overDifference(model: Model, { over: found }: Snapshot): string | undef
   return undefined
 }
 
-/** The epoch counts what is in force, the stamp names the state: it stays if the window is merely to stand for longer. */
+/**
+ * Checks the epoch and the stamp. The epoch counts changes of what is in force. The stamp identifies the
+ * state, and stays if a window is merely extended.
+ */
 function changeDifference({ state: old, hasStamp }: Snapshot, { state }: Snapshot): string | undefined {
   const isOther = old.window_id !== state.window_id
   if (isOther !== state.epoch > old.epoch || state.epoch < old.epoch)

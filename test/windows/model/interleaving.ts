@@ -11,7 +11,7 @@ import { rules } from "./rules"
 import { type Snapshot, snapshot } from "./snapshot"
 import { Refusal } from "./refusals"
 
-/** A plan that is under way: it runs, or waits for its turn to call a function of the database. */
+/** A plan under way. It runs, or waits for its turn to call a function of the database. */
 interface Run {
   readonly plan: Plan
   isWaiting: boolean
@@ -26,7 +26,7 @@ interface Call {
   isRefused: boolean
 }
 
-/** Several users' plans in one process, whose calls of the database come in an order that a scheduler chooses. */
+/** The plans of several users in one process, whose database calls a scheduler puts in order. */
 export class Interleaving {
   readonly model = new Model()
   readonly #scheduler: Scheduler
@@ -38,20 +38,20 @@ export class Interleaving {
   #before: Snapshot | undefined
   #failure: Error | undefined
 
-  /** The client is of an outsider, who looks on. */
+  /** `client` is an outsider's connection, for observation. */
   constructor(scheduler: Scheduler, maintenances: readonly Maintenance[], client: Client) {
     this.#scheduler = scheduler
     this.#maintenances = maintenances
     this.#client = client
   }
 
-  /** Runs the plans to their ends; throws where the outcome of a call, or the state, is not that of the rules. */
+  /** Runs the plans to their ends. Throws if the outcome of a call, or the state, differs from the rules. */
   async run(plans: readonly Plan[]): Promise<void> {
     this.#script.push(...plans.map(scriptOf), "// The functions of the database were called in this order:")
     const { rows } = await this.#client.query<{ id: number }>("select maintenance.live() as id")
     for (const { id } of rows) this.model.live.add(id)
     this.#before = await snapshot(this.#client)
-    // oxlint-disable-next-line typescript/unbound-method -- put back below
+    // oxlint-disable-next-line typescript/unbound-method -- restored below
     const { rows: original } = StateFunctions.prototype
     const asked = (name: string, values: readonly unknown[], work: () => Promise<object[]>) =>
       this.#asked(name, values, work)
@@ -97,7 +97,7 @@ export class Interleaving {
     }
   }
 
-  /** Calls a function of the database when the scheduler says so, and has the model do the same. */
+  /** Calls a function of the database when the scheduler permits, and applies the same to the model. */
   async #asked(name: string, values: readonly unknown[], work: () => Promise<object[]>): Promise<object[]> {
     const call = this.#calls.getStore()
     const rule = rules[name]
@@ -130,7 +130,7 @@ export class Interleaving {
     }
   }
 
-  /** Resolves when all that go on wait for their turn. */
+  /** Resolves when all unfinished plans wait for their turn. */
   async #quiet(): Promise<void> {
     do await setImmediate()
     while (this.#runs.some(({ isWaiting, isDone }) => !isWaiting && !isDone))

@@ -26,7 +26,7 @@ describe("Users who change the mode at once", () => {
     database.current.beforeDrop(() => client.end())
   })
 
-  /** Compares what each DataSource tells, and refuses, with the rules. */
+  /** Compares the status and the refusals of each DataSource with the rules. */
   const compare = async (maintenance: Maintenance, model: Model) => {
     const { mode, maintainer } = model.inForce() ?? { mode: "normal", maintainer: undefined }
     const status = await maintenance.status()

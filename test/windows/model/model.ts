@@ -4,23 +4,23 @@ import { busy, lost, normal, Refusal, stranger } from "./refusals"
 import { termsOf } from "./terms"
 import { type Actor, type Opening, replacedBy, type Window } from "./window"
 
-/** The rules of the windows: what each call does, and how it is refused. Nothing is changed by what is refused. */
+/** The rules of the windows: the effect of each call, and its refusals. A refused call changes nothing. */
 export class Model {
   now = 0
   /** The instances whose watch is connected. */
   readonly live = new Set<number>()
-  /** Why the windows ended that are over. */
+  /** The reasons for which past windows ended. */
   readonly over = new Map<string, string>()
   /** The names of changes that are not made again. */
   readonly made = new Set<string>()
   readonly announcements = new Announcements(this)
-  /** The change that put in force what is in force, if it has a name. */
+  /** The change that put the current window in force, if it has a name. */
   #last: string | null = null
   #stack: Window[] = []
   /** The tasks that have had a window. */
   readonly #tasks = new Set<string>()
 
-  /** The windows that lie over one another; the last is in force. */
+  /** The windows on top of one another. The last is in force. */
   windows(): Window[] {
     const isOver = ({ expires }: Window) => expires !== null && expires <= this.now
     for (const { id, lease, expires, latest } of this.#stack.filter(isOver)) {
@@ -35,7 +35,7 @@ export class Model {
     return this.windows().at(-1)
   }
 
-  /** Whether a window is in force, and nothing has changed which since a change of this name. */
+  /** Whether a window is in force that was last changed by the change of this name. */
   stands(name: string): boolean {
     return this.inForce() !== undefined && this.#last === name
   }
@@ -56,7 +56,7 @@ export class Model {
     const gone = goneOf(stack)
     const rest = stack.slice(0, stack.length - gone.length)
     const covered = rest.at(-1)
-    // What is being entered yields to another window: then a task that it lies over goes on.
+    // A window that is entering yields to another one. Then the task below it continues.
     const isYielding = covered !== undefined && isWaitedFor(covered, this.live)
     if (isYielding && isNewTask) gone.push(...goneOf(rest.slice(0, -1)))
     const under = isYielding ? rest.slice(0, -1).findLast((window) => !gone.includes(window)) : undefined
@@ -73,8 +73,9 @@ export class Model {
     if (isYielding) this.#close([covered], replacedBy({ maintainer: user }, covered))
     else if (covered?.isEntering) covered.isAwaited = false
     const left = this.windows()
-    // A task lies over all, and so does what is entered within one whose windows are over; what is entered within one that stands
-    // replaces its windows and those that lie over them; anything else replaces all.
+    // A task lies over all windows, and so does a window entered within a task whose windows are over. A
+    // window entered within a task that stands replaces that task's windows and those above them. Any other
+    // window replaces all.
     const isOfTask = within !== null && !this.made.has(endOf(within)) && this.#tasks.has(within)
     const first = left.findIndex((window) => within !== null && window.task === within)
     const replaced = isNewTask || (isOfTask && first < 0) ? [] : left.slice(Math.max(first, 0))
@@ -114,12 +115,12 @@ export class Model {
     for (const window of this.windows()) if (window.id === id) window.isAwaited = false
   }
 
-  /** Returns whether a window of the task was in force; undefined if it was asked before. */
+  /** Returns whether a window of the task was in force, or undefined for a repeated call. */
   finish(task: string): boolean | undefined {
     if (this.made.has(endOf(task))) return undefined
     const last = this.inForce()
     const isInForce = last?.task === task
-    // What lies under another window has been replaced by that, and is not put back.
+    // A window under another one has been replaced by it, and is not restored.
     for (const window of this.windows().filter((one) => one.task === task))
       this.#close([window], isInForce ? "left" : replacedBy(last, window))
     this.made.add(endOf(task))
@@ -161,7 +162,7 @@ export class Model {
         window.expires = Math.min(window.latest ?? Infinity, this.now + (window.grace as number))
   }
 
-  /** An instance comes again, under another id; it says which calls and tasks are its own. */
+  /** Registers an instance again under another id, with the calls and tasks that belong to it. */
   comeBack(instance: number, entries: readonly string[]): void {
     this.live.add(instance)
     this.announcements.comeBack(instance, entries)

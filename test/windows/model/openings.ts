@@ -3,23 +3,23 @@ import { outsider, type Script } from "./script"
 import { actorOf, literal, requestOf } from "./texts"
 import type { Opening } from "./window"
 
-/** A window that was opened by a call, in the session of a process. */
+/** A window opened by a call, in the session of a process. */
 export interface Opened {
   readonly id: string
   readonly epoch: number
   readonly session: string
 }
 
-/** A window to open, and the session whose call it is. */
+/** A window to open, and the session of its call. */
 export interface Asked {
   readonly opening: Opening
   readonly session: string
 }
 
-/** How long a window goes on without the process that it is tied to, in hours. */
+/** Grace time of windows that are tied to a process, in hours. */
 const tiedHours = 2
 
-/** Opens the windows of a story, and knows what was opened, last what was opened last. */
+/** Opens the windows of a story, and records them in order. */
 export class Openings {
   readonly opened: Opened[] = []
   readonly tasks: { task: string; user: string; session: string }[] = []
@@ -29,7 +29,7 @@ export class Openings {
     this.#script = script
   }
 
-  /** What an action asks for, the so manieth of the story. */
+  /** The window that an action asks for. `count` numbers the openings of the story. */
   async asked(action: Opens, as: "enter" | "during", count: number): Promise<Asked> {
     const { user, mode, reason, hours, tie } = action
     const id = `${as} ${count}`
@@ -49,7 +49,7 @@ export class Openings {
     return { opening, session }
   }
 
-  /** Opens a window; `then` says whether nothing is waited for. */
+  /** Opens a window. `then` says whether the entering ends at once. */
   async open({ opening, session }: Asked, then: "end" | "wait"): Promise<void> {
     const { id, user, task, within } = opening
     if (task !== null && task !== within) this.tasks.push({ task, user, session })
@@ -58,7 +58,7 @@ export class Openings {
     await this.add(id, id, session, then)
   }
 
-  /** Goes on with a window, if the change of this name has begun it. */
+  /** Continues with a window, if the change of this name has begun it. */
   async add(id: string, change: string, session: string, then: "end" | "wait"): Promise<void> {
     const epoch = this.#script.epochOf(change)
     if (epoch === undefined) return
@@ -67,7 +67,7 @@ export class Openings {
     if (then === "end") await this.end(opened)
   }
 
-  /** Says that nothing is waited for any more. */
+  /** Ends the entering of a window. */
   end({ id, epoch, session }: Opened): Promise<void> {
     const text = `maintenance.end_entering(${epoch}, ${literal(id)})`
     return this.#script.call(session, { text, apply: (model) => model.end(id) })

@@ -3,7 +3,7 @@ import type { Maintenance } from "../../../src"
 import { users } from "./actions"
 import type { Mode } from "./window"
 
-/** A call of a user; what is within a task is called one after the other. */
+/** A call of a user. Calls within a task run in succession. */
 export type Step =
   | { readonly call: "enter"; readonly mode: Mode; readonly hours: number | undefined }
   | {
@@ -16,7 +16,7 @@ export type Step =
   | { readonly call: "extend"; readonly hours: number | undefined }
   | { readonly call: "transfer"; readonly to: string }
 
-/** What a user calls, one after the other, in one DataSource. */
+/** The calls that a user makes in succession, in one DataSource. */
 export interface Plan {
   readonly user: string
   readonly dataSource: number
@@ -34,7 +34,7 @@ const rest: Arbitrary<Step>[] = [
 const inner = array(oneof<Arbitrary<Step>[]>(enter, ...rest), { maxLength: 2 })
 const during = record({ call: constant("during" as const), mode, hours, work: inner })
 
-/** A few users at once, in two DataSources. */
+/** The concurrent plans of a few users, in two DataSources. */
 export const plans: Arbitrary<Plan[]> = array(
   record({
     user: constantFrom("alice", "alice", "bob", "root"),
@@ -44,13 +44,13 @@ export const plans: Arbitrary<Plan[]> = array(
   { minLength: 2, maxLength: 3 },
 )
 
-/** The options of a call, as they are given and as they are printed. */
+/** The options of a call, for the call itself and for printing. */
 const optionsOf = (step: Step, as: string) => ({
   as,
   ...("hours" in step && step.hours !== undefined ? { expiresInMs: step.hours * 3_600_000 } : {}),
 })
 
-/** Makes a call; `each` makes those within a task. */
+/** Makes a call. `each` makes the calls within a task. */
 export function make(
   step: Step,
   {

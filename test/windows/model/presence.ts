@@ -3,11 +3,14 @@ import type { Opening, Window } from "./window"
 /** The instances whose watch is connected. */
 type Live = ReadonlySet<number>
 
-/** Whether the process is there that enters a window, and waits for what was running. */
+/** Whether the process that enters a window is live and waits for in-flight transactions. */
 export const isWaitedFor = ({ isEntering, isAwaited, instance }: Window, live: Live): boolean =>
   isEntering && isAwaited && instance !== null && live.has(instance)
 
-/** Whether a window is of a task of the same user that does not come back, as far as what is to be opened is concerned. */
+/**
+ * Whether a window belongs to a task of the same user whose process will not come back, with regard to the
+ * window to open.
+ */
 export function isGone(
   { task, maintainer, isGivenUp, instance }: Window,
   asked: Opening,

@@ -1,4 +1,4 @@
-/** A refusal, by its SQLSTATE. */
+/** Thrown when a call is refused. Its message is the SQLSTATE. */
 export class Refusal extends Error {
   constructor(readonly code: string) {
     super(code)

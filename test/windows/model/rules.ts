@@ -2,7 +2,7 @@ import type { Model } from "./model"
 import { lost, Refusal } from "./refusals"
 import type { Mode } from "./window"
 
-/** What start_entering() is asked for, by the plugin. */
+/** The request that the plugin passes to `start_entering()`. */
 interface Request {
   readonly id: string
   readonly mode: Mode
@@ -23,7 +23,7 @@ const actorOf = ([user, isEmergency]: readonly unknown[]) => ({
   isEmergency: isEmergency as boolean,
 })
 
-/** What the rules make of the functions of the database that the plugin calls. */
+/** The rules for the database functions that the plugin calls. */
 export const rules: Readonly<Record<string, Rule>> = {
   start_entering: (model, [given]) => {
     const request = given as Request

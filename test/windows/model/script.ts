@@ -5,7 +5,7 @@ import { emptied, type Snapshot, snapshot } from "./snapshot"
 import { literal } from "./texts"
 import { Refusal } from "./refusals"
 
-/** A call that can be made again: its text, and what the rules make of it. */
+/** A call that can be repeated: its text, and its effect on the model. */
 export interface Call {
   readonly text: string
   readonly session: string
@@ -13,10 +13,12 @@ export interface Call {
   readonly apply: (model: Model) => unknown
 }
 
-/** What a function of the schema answers. */
+/** The result of a function of the schema. */
 type Answer = string | number | boolean | null
 
-/** A process: its watch, its id as an instance, and its calls and tasks, which it names when it comes again. */
+/**
+ * A process: its watch, its id as an instance, and the calls and tasks that it names when it registers again.
+ */
 export interface Process {
   watch: Client | undefined
   id: number
@@ -26,10 +28,10 @@ export interface Process {
 /** The session of an outsider, who calls by hand. */
 export const outsider = "outsider"
 
-/** Has the database and the model do the same; throws where they differ, with the script of all that was done. */
+/** Applies calls to the database and the model. Throws if they differ, with the script of everything done. */
 export class Script {
   readonly processes = new Map<string, Process>()
-  /** The calls that have a name, so that they can be made again. */
+  /** The calls with a name, so that they can be repeated. */
   readonly calls: Call[] = []
   readonly #url: string
   readonly #client: Client
@@ -39,13 +41,13 @@ export class Script {
   #session = outsider
   #before: Snapshot | undefined
 
-  /** The client is of an outsider. */
+  /** `client` is an outsider's connection. */
   constructor(url: string, client: Client) {
     this.#url = url
     this.#client = client
   }
 
-  /** Runs a story; the database has no windows before, nor afterwards. */
+  /** Runs a story. The database has no windows before it and afterwards. */
   async run(story: () => Promise<void>): Promise<void> {
     await this.#client.query(emptied)
     this.#before = await snapshot(this.#client)
@@ -57,25 +59,25 @@ export class Script {
     }
   }
 
-  /** The epoch that a call of this name has returned last; undefined if it has returned none. */
+  /** The epoch that the call of this name last returned, or undefined. */
   epochOf(name: string): number | undefined {
     const answer = this.#answers.get(name)
     return typeof answer === "number" ? answer : undefined
   }
 
-  /** Has the time pass. */
+  /** Lets time pass. */
   pass(hours: number): Promise<void> {
     const apply = (model: Model) => void (model.now += hours)
     return this.call(null, { text: `story.pass(${hours})`, apply })
   }
 
-  /** Throws if the state has not the stamp that transactions see. */
+  /** Throws if the stamp of the state is not the one that transactions see. */
   checkStamp(): void {
-    // A call that is refused may have set one.
+    // A refused call may have set one.
     if (!this.#before?.hasStamp) this.#differs("the state has not the stamp that transactions see")
   }
 
-  /** Makes a call, in the session of a process (null: of an outsider). */
+  /** Makes a call, in the session of a process. Null: an outsider. */
   async call(
     session: string | null,
     call: Omit<Call, "session" | "name"> & { name?: string | undefined },
@@ -85,7 +87,7 @@ export class Script {
     await this.make(made)
   }
 
-  /** Has a call made by the database and by the model, and compares what becomes of it. */
+  /** Makes a call in the database and the model, and compares the results. */
   async make({ text, session, name, apply }: Call): Promise<void> {
     const client = this.processes.get(session)?.watch ?? this.#client
     this.#say(client === this.#client ? outsider : session, `select ${text};`)
@@ -119,7 +121,7 @@ export class Script {
     return after
   }
 
-  /** The process of this name, which comes (again) if it is not there. */
+  /** The process of this name. It is started if it is missing, or if `isNew` is set. */
   async processOf(name: string, isNew = false): Promise<Process> {
     const known = this.processes.get(name)
     if (known && !isNew) return known
@@ -138,7 +140,7 @@ export class Script {
     return process
   }
 
-  /** Ends a process, as by SIGKILL. */
+  /** Ends a process, as SIGKILL does. */
   async kill(name: string): Promise<void> {
     const process = this.processes.get(name)
     if (!process?.watch) return

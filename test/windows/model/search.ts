@@ -1,10 +1,11 @@
 import { type Arbitrary, asyncProperty, check, type Parameters } from "fast-check"
 
-/** `MODEL_SEED` and `MODEL_RUNS` ask for other cases, and more. */
+/** The seed of the cases. `MODEL_SEED` selects another. */
 export const seed = Number(process.env["MODEL_SEED"] ?? 1)
+/** The number of cases. `MODEL_RUNS` overrides the usual one. */
 export const runs = (usual: number): number => Number(process.env["MODEL_RUNS"] ?? usual)
 
-/** Searches for a case that fails, and makes it as small as it can; resolves with what its failure says, or undefined. */
+/** Searches for a failing case and shrinks it. Resolves with its failure message, or undefined. */
 export async function counterexample<T>(
   cases: Arbitrary<T>,
   run: (one: T) => Promise<void>,
@@ -14,7 +15,7 @@ export async function counterexample<T>(
   return details.failed ? (details.errorInstance as Error).message : undefined
 }
 
-/** As `counterexample`, and throws if there is one, with the seed. */
+/** Throws if `counterexample()` finds a failing case, and names the seed. */
 export async function expectNone<T>(
   cases: Arbitrary<T>,
   run: (one: T) => Promise<void>,

@@ -1,7 +1,7 @@
 import type { Client } from "pg"
 import { isEmergency, users } from "./actions"
 
-/** What the database says of the windows, for a comparison with the model. */
+/** The database's view of the windows, for comparison with the model. */
 export interface Snapshot {
   readonly state: Record<string, unknown> & {
     window_id: string | null
@@ -9,20 +9,20 @@ export interface Snapshot {
     stamp: number
     expires_at: string | null
   }
-  /** Whether the state is the projection of the window that is in force, if it has not expired. */
+  /** Whether the state is the projection of the window in force, or has expired. */
   readonly isProjected: boolean
   readonly hasStamp: boolean
-  /** By `status()`. */
+  /** The result of `status()`. */
   readonly status: { mode: string; maintainer: string | null; reason: string | null }
-  /** By `windows()`, in order. */
+  /** The result of `windows()`, in order. */
   readonly windows: Row[] | null
-  /** Why those ended that are over. */
+  /** The reasons for which past windows ended. */
   readonly over: Record<string, string> | null
-  /** The refusal of each user by the fence, after a write; null: it commits. */
+  /** The refusal of each user by the fence, after a write. Null: the write commits. */
   readonly fence: Record<string, string | null>
 }
 
-/** A window that stands, its times in hours from now. */
+/** A window that is not over. Times are in hours from now. */
 export interface Row {
   readonly id: string
   readonly position: string
@@ -30,7 +30,7 @@ export interface Row {
   readonly maintainer: string
   readonly reason: string | null
   readonly task: string | null
-  /** When it began, or is to begin. */
+  /** The time at which it began or will begin. */
   readonly since: number
   readonly expires: number | null
   readonly latest: number | null
@@ -39,7 +39,7 @@ export interface Row {
   readonly instance: number | null
 }
 
-/** What a story needs in the database; `pass` has the effect of waiting, but for the stamp. */
+/** The database objects that a story needs. `pass` has the effect of waiting, except on the stamp. */
 export const helpers = `create schema story;
 create table story.beginning (at timestamptz);
 insert into story.beginning values (clock_timestamp());
@@ -64,7 +64,7 @@ end $$;
 create function story.hours(at timestamptz) returns integer language sql
   return round(extract(epoch from at - clock_timestamp()) / 3600)::integer;`
 
-/** Has there be no windows. */
+/** Removes all windows. */
 export const emptied = `delete from maintenance.window;
 delete from maintenance.change;
 delete from maintenance.instance;
@@ -91,7 +91,7 @@ const look = `select json_build_object(
   'fence', json_build_object(${fences})
 ) as found from maintenance.state s`
 
-/** Looks at everything. */
+/** Takes a snapshot. */
 export async function snapshot(client: Client): Promise<Snapshot> {
   const { rows } = await client.query<{ found: Snapshot }>(look)
   return (rows[0] as { found: Snapshot }).found

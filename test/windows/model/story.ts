@@ -6,21 +6,24 @@ import { type Opened, Openings } from "./openings"
 import { Script } from "./script"
 import { actorOf, literal, msOf, sqlOf } from "./texts"
 
-/** One story, told to the model and to the database; throws where they differ, with the script of all that was done. */
+/**
+ * One story, applied to the model and the database. Throws if they differ, with the script of everything
+ * done.
+ */
 export class Story {
   readonly #script: Script
   readonly #openings: Openings
   readonly #announcing: Announcing
   #count = 0
 
-  /** The client is of an outsider. */
+  /** `client` is an outsider's connection. */
   constructor(url: string, client: Client) {
     this.#script = new Script(url, client)
     this.#openings = new Openings(this.#script)
     this.#announcing = new Announcing(this.#script, this.#openings)
   }
 
-  /** Runs it; the database has no windows before, nor afterwards. */
+  /** Runs the story. The database has no windows before it and afterwards. */
   async tell(actions: readonly Action[]): Promise<void> {
     await this.#script.run(async () => {
       for (const action of actions) await this.#act(action)

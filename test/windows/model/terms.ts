@@ -1,8 +1,8 @@
 import type { Opening, Terms, Window } from "./window"
 
 /**
- * The terms of a window that begins now, over one's own or (undefined) none: a task has terms of its own, if it has any; else what is not
- * said is as before.
+ * The terms of a window that begins now. `own` is the user's window beneath it, if any. A task that states
+ * terms has only those; otherwise, omitted terms stay as they were.
  */
 export function termsOf(
   asked: Opening,

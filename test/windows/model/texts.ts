@@ -1,19 +1,19 @@
 import { isEmergency } from "./actions"
 import type { Actor, Opening } from "./window"
 
-/** A user, as what the story's users are. */
+/** An actor for a user of the story. */
 export const actorOf = (user: string): Actor => ({ user, isEmergency: isEmergency(user) })
 
-/** A text in SQL. */
+/** A text as an SQL literal. */
 export const literal = (text: string): string => `'${text}'`
 
-/** An actor as two arguments in SQL. */
+/** An actor as two SQL arguments. */
 export const sqlOf = ({ user, isEmergency: isOne }: Actor): string => `${literal(user)}, ${isOne}`
 
-/** Hours in milliseconds. */
+/** Converts hours to milliseconds. */
 export const msOf = (hours: number | null): number | null => (hours === null ? null : hours * 3_600_000)
 
-/** What start_entering() and announce() take, in SQL. */
+/** The argument of `start_entering()` and `announce()`, in SQL. */
 export function requestOf(opening: Opening, more: object = {}): string {
   const { user, isEmergency: isOne, within, hours, grace, isAnnounced, ...rest } = opening
   const request = {

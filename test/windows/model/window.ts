@@ -1,4 +1,4 @@
-/** A window that is not over; times in hours since the beginning. */
+/** A window that is not over. Times are in hours since the beginning. */
 export interface Window extends Terms {
   readonly id: string
   readonly mode: Mode
@@ -13,7 +13,7 @@ export interface Window extends Terms {
   isGivenUp: boolean
 }
 
-/** How long a window stands: windows of the same terms are extended together. */
+/** The terms of a window, which determine its end. Windows with the same terms are extended together. */
 export interface Terms {
   readonly terms: string
   expires: number | null
@@ -22,15 +22,16 @@ export interface Terms {
   grace: number | null
 }
 
+/** A mode that a window can have. */
 export type Mode = "concurrent" | "exclusive"
 
-/** Whom a call is made for. */
+/** The user that a call is made for. */
 export interface Actor {
   readonly user: string
   readonly isEmergency: boolean
 }
 
-/** What start_entering() is asked for. */
+/** The parameters of `start_entering()`. */
 export interface Opening extends Actor {
   readonly id: string
   readonly mode: Mode
@@ -42,16 +43,16 @@ export interface Opening extends Actor {
   readonly lease: string | null
   readonly grace: number | null
   readonly unties: boolean
-  /** Whether announce() was called for it. */
+  /** Whether it was announced. */
   readonly isAnnounced?: boolean
 }
 
-/** What announce() is asked for: when the window is to begin, and for how long it is planned, in hours. */
+/** The parameters of `announce()`. The start and the planned duration are in hours. */
 export interface Announcing extends Opening {
   readonly startsIn: number
   readonly planned: number | null
 }
 
-/** Why a window is over that another replaces. */
+/** The reason for the end of a window that another one replaces. */
 export const replacedBy = (other: Pick<Window, "maintainer"> | undefined, window: Window): string =>
   window.maintainer === other?.maintainer ? "switched" : "taken over"

@@ -60,7 +60,10 @@ describe("The windows, by the rules and by the database", () => {
   })
 })
 
-/** Runs what a counterexample prints, each session as one of its own; resolves with the refusal of the last line. */
+/**
+ * Runs a printed counterexample, with a connection for each session. Resolves with the refusal of the last
+ * line.
+ */
 async function refusalIn(url: string, script: string): Promise<string | undefined> {
   const sessions = new Map<string, Client>()
   let session = "outsider"
