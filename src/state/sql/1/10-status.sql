@@ -1,5 +1,19 @@
 -- May be run again to recreate missing objects. Reports on the state, and on the windows that are not over.
 
+create or replace view {schema}.state_now as
+  select n.mode, n.maintainer, n.reason, n.message, n.since, n.epoch, n.planned_at, n.window_id, n.grace_ms, n.readers,
+    {schema}.latest_end_of(n) as expires_at,
+    {schema}.retry_after_ms(n) as retry_after_ms,
+    extract(epoch from n.expires_at - clock_timestamp())::double precision * 1000 as ends_in_ms,
+    floor(extract(epoch from n.expires_at)::double precision * 1000) as ends_at_ms,
+    case
+      when s.stamp = pg_sequence_last_value('{schema}.stamp') and not coalesce(s.expires_at <= clock_timestamp(), false)
+      then s.stamp::text
+    end as stamp
+  from {schema}.state s, {schema}.as_of_now(s) n;
+comment on view {schema}.state_now is
+  'The state as of now, with the times that depend on the clock. The columns are described at status().';
+
 create or replace function {schema}.status()
   returns table (
     mode text, maintainer text, reason text, since timestamptz, epoch integer, expires_at timestamptz,
@@ -9,15 +23,9 @@ create or replace function {schema}.status()
   language sql stable security definer
   set search_path = pg_catalog, pg_temp
   begin atomic
-    select n.mode, n.maintainer, n.reason, n.since, n.epoch, {schema}.latest_end_of(n), {schema}.retry_after_ms(n), n.grace_ms, n.readers,
-      extract(epoch from n.expires_at - clock_timestamp())::double precision * 1000,
-      floor(extract(epoch from n.expires_at)::double precision * 1000),
-      case
-        when s.stamp = pg_sequence_last_value('{schema}.stamp') and not coalesce(s.expires_at <= clock_timestamp(), false)
-        then s.stamp::text
-      end,
-      n.message, n.planned_at, n.window_id
-    from {schema}.state s, {schema}.as_of_now(s) n;
+    select n.mode, n.maintainer, n.reason, n.since, n.epoch, n.expires_at, n.retry_after_ms, n.grace_ms, n.readers,
+      n.ends_in_ms, n.ends_at_ms, n.stamp, n.message, n.planned_at, n.window_id
+    from {schema}.state_now n;
   end;
 comment on function {schema}.status is
   'Returns the state. expires_at is when the window ends, however long its process lives. grace_ms is how long it outlasts the last sign of life of its process. ends_in_ms is when it ends without a further sign of life; ends_at_ms is the same since 1970. planned_at is when the maintainer expects to be done. stamp is null if transactions see another state, as after a switch that was rolled back, and if the window has expired: call mend() then.';
@@ -47,17 +55,6 @@ create or replace function {schema}.windows()
 comment on function {schema}.windows is
   'Returns the windows that are not over. First come the begun windows, the last of which is in force, then the announced ones. is_interrupted tells that the process that enters the window no longer waits, or that the process of its task is gone. For an announced window, it tells that the process that waits for it is gone: other instances begin it then, unless it is for a task.';
 
-create or replace function {schema}.is_announced() returns boolean
-  language sql stable
-  set search_path = pg_catalog, pg_temp
-  -- Forces the index of windows that are not over. Without statistics, as on a new table, PostgreSQL would
-  -- scan the whole table.
-  set enable_seqscan = off
-  begin atomic
-    select exists (select from {schema}.window w where w.position = 'announced');
-  end;
-comment on function {schema}.is_announced is 'Whether a window is announced.';
-
 create or replace function {schema}.read_state(with_open boolean)
   returns table (
     mode text, maintainer text, reason text, message text, since_ms bigint, epoch integer, planned_at_ms bigint,
@@ -65,12 +62,20 @@ create or replace function {schema}.read_state(with_open boolean)
     retry_after_ms double precision, grace_ms double precision, readers integer, ends_in_ms double precision,
     ends_at_ms double precision, stamp text, window_id text, windows text
   )
-  language sql stable security definer
+  language plpgsql stable security definer
   set search_path = pg_catalog, pg_temp
-  begin atomic
+  -- Use the index of the windows that are not over; without statistics, as on a new table, PostgreSQL would scan
+  -- all windows. One plan serves every call: with a plan for each, planning would cost more than reading.
+  set enable_seqscan = off
+  set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+begin
+  return query
     select s.mode, s.maintainer, s.reason, s.message, {schema}.unix_ms(s.since), s.epoch, {schema}.unix_ms(s.planned_at),
-      extract(epoch from s.planned_at - clock_timestamp())::double precision * 1000, {schema}.unix_ms(s.expires_at), s.retry_after_ms, s.grace_ms, s.readers, s.ends_in_ms, s.ends_at_ms, s.stamp, s.window_id,
-      case when with_open or {schema}.is_announced() then (
+      extract(epoch from s.planned_at - clock_timestamp())::double precision * 1000, {schema}.unix_ms(s.expires_at),
+      s.retry_after_ms, s.grace_ms, s.readers, s.ends_in_ms, s.ends_at_ms, s.stamp, s.window_id,
+      case when with_open or exists (select from {schema}.window w where w.position = 'announced') then (
         select jsonb_agg(jsonb_build_object(
           'id', w.id, 'position', w.position, 'mode', w.mode, 'maintainer', w.maintainer, 'reason', w.reason, 'message', w.message,
           'starts_at_ms', {schema}.unix_ms(w.starts_at), 'starts_in_ms', extract(epoch from w.starts_at - clock_timestamp()) * 1000,
@@ -81,8 +86,8 @@ create or replace function {schema}.read_state(with_open boolean)
         ))::text
         from {schema}.windows() w
       ) end
-    from {schema}.status() s;
-  end;
+    from {schema}.state_now s;
+end $$;
 comment on function {schema}.read_state is
   'Returns what an instance needs to know: status() and, as JSON, windows(). Unless the begun windows are requested as well, windows may be null when none is announced. Times are in milliseconds since 1970, because the notation of a timestamp depends on the session.';
 
