@@ -3,37 +3,8 @@ import { TypeORMError } from "typeorm"
 import type { Blocker } from "./mode/blocker"
 import type { EndedBecause, Ending } from "./mode/ending"
 import type { Mode } from "./mode/mode"
+import type { ActedFor, RefusalFacts } from "./mode/refusal-facts"
 import type { RefusedChange } from "./mode/refused-change"
-
-/**
- * The users for whom the code of one transaction acted, where they differ; undefined stands for no known
- * user.
- */
-export interface ActedFor {
-  /** The user when the transaction began. */
-  readonly first: string | undefined
-  /** The user when it was refused: the user at the commit counts. */
-  readonly last: string | undefined
-}
-
-/** Known facts about the window that refused. */
-export interface RefusalFacts {
-  readonly windowId?: string | undefined
-  readonly mode?: Mode | undefined
-  readonly maintainer?: string | undefined
-  readonly reason?: string | undefined
-  /** The maintainer's message for the public. */
-  readonly publicMessage?: string | undefined
-  readonly since?: Date | undefined
-  /** Time at which the window ends by itself, on the database's clock. */
-  readonly expiresAt?: Date | undefined
-  /** Milliseconds from the refusal until `expiresAt`, or else until the planned end. */
-  readonly retryAfterMs?: number | undefined
-  /** The users for whom the code acted, if they changed within the transaction. */
-  readonly actedFor?: ActedFor | undefined
-  /** The underlying error, usually the one that PostgreSQL raised. */
-  readonly cause?: unknown
-}
 
 /** Base class of all errors of this package, for `catch` clauses that treat them alike. */
 export abstract class MaintenanceError extends TypeORMError {

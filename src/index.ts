@@ -16,8 +16,12 @@ export {
   WindowEndedError,
   WriteVetoedError,
 } from "./errors"
-export type { ActedFor, RefusalFacts, RunningTask } from "./errors"
+export type { RunningTask } from "./errors"
+export type { ActedFor, RefusalFacts } from "./mode/refusal-facts"
 export type { RefusedChange } from "./mode/refused-change"
+export { connectMaintenance } from "./connected-control"
+export type { ConnectedControl, ConnectOptions, CreateClient } from "./connected-control"
+export type { MaintenanceControl } from "./maintenance-control"
 export { installMaintenance, Maintenance, maintenanceOf } from "./maintenance"
 export type {
   Announced,

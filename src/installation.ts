@@ -19,7 +19,7 @@ import { currentActor, currentPolicy, currentVetoAt } from "./identity/current-a
 import type { Actor } from "./mode/actor"
 import type { PastWindow } from "./mode/journal"
 import { restrictionOf } from "./mode/restriction"
-import type { MaintenanceReport, MaintenanceStatus, StampedState } from "./mode/status"
+import type { MaintenanceReport, MaintenanceStatus } from "./mode/status"
 import { logWarnings } from "./notices"
 import type { ResolvedOptions } from "./options"
 import { shared } from "./shared"
@@ -30,22 +30,9 @@ import { ReaderSlots } from "./waiting/reader-slots"
 import { WaitingRoom } from "./waiting/waiting-room"
 import { StateAccess } from "./watch/state-access"
 import { Watch } from "./watch/watch"
-import type { WindowHost } from "./window/host"
+import type { HostEvents, WindowHost } from "./window/host"
 import { pipelinedQueryClass } from "./wire/pipelined-query"
 import type { WireClient } from "./wire/protocol"
-
-/** What an installation reports to its owner. */
-export interface InstallationEvents {
-  changed(status: MaintenanceStatus): void
-  /** Called with every state that is read, new or not. */
-  read(state: StampedState): void
-  /** Whether all windows of a state are to be read, for what `read` is to find out. */
-  needsWindows(status: MaintenanceStatus): boolean
-  overdue(status: MaintenanceStatus): void
-  refused(error: WriteVetoedError | AccessRefusedError): void
-  /** The DataSource is being destroyed, or the plugin uninstalled. */
-  stopped(): void
-}
 
 /** The plugin in one DataSource: wires its parts, changes the host, and undoes that. */
 export class Installation implements WindowHost {
@@ -53,7 +40,7 @@ export class Installation implements WindowHost {
   readonly options: ResolvedOptions
   readonly watch: Watch
   readonly #driver: HostDriver
-  readonly #events: InstallationEvents
+  readonly #events: HostEvents
   /** The context of the code that has installed the plugin: connections are opened in it. */
   readonly #context = shared.context.exit(() => new AsyncResource("MaintenanceConnections"))
   readonly #connections: Connections
@@ -71,7 +58,7 @@ export class Installation implements WindowHost {
   #isUninstalled = false
 
   /** Throws MaintenanceSetupError if the DataSource cannot have the plugin, or has it already. */
-  constructor(dataSource: DataSource, options: ResolvedOptions, events: InstallationEvents) {
+  constructor(dataSource: DataSource, options: ResolvedOptions, events: HostEvents) {
     this.#driver = hostDriver(dataSource)
     if (hasPlugin(this.#driver)) {
       throw new MaintenanceSetupError(

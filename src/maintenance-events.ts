@@ -31,9 +31,10 @@ export class MaintenanceListeners {
     draining: new Set(),
     refused: new Set(),
   }
-  readonly #dataSource: object
+  readonly #dataSource: object | undefined
 
-  constructor(dataSource: object) {
+  /** `dataSource` is part of each notice, if there is one. */
+  constructor(dataSource: object | undefined) {
     this.#dataSource = dataSource
   }
 
@@ -62,7 +63,8 @@ export class MaintenanceListeners {
     event: Event,
     ...args: Parameters<MaintenanceEvents[Event]>
   ): void {
-    publish(event, { dataSource: this.#dataSource, [payloadOf[event]]: args[0] })
+    const source = this.#dataSource && { dataSource: this.#dataSource }
+    publish(event, { ...source, [payloadOf[event]]: args[0] })
     for (const listener of this.#listeners[event]) {
       const report = (error: unknown) => warn(`A listener of "${event}" threw: ${String(error)}`)
       try {

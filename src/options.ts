@@ -88,108 +88,63 @@ export interface ResolvedOptions {
 /** Maximum number of days for which the journal is kept: a century. */
 const maxJournalDays = 36_500
 
-const refusalPolicies: readonly unknown[] = ["throw", "wait"] satisfies RefusalPolicy[]
-
-/** Checks a policy given by a caller. Throws MaintenanceInputError. */
-export function checkPolicy(policy: unknown): RefusalPolicy {
-  if (refusalPolicies.includes(policy)) return policy as RefusalPolicy
-  throw new MaintenanceInputError(`The policy is "throw" or "wait"; this one is ${inspect(policy)}.`)
+/** The default of an option, and the check of a given value: it returns the resolved value, or throws. */
+interface Rule<Value> {
+  readonly fallback: unknown
+  check(value: unknown, name: string): Value
 }
 
-const vetoMoments: readonly unknown[] = ["commit", "write"] satisfies VetoAt[]
+/** Each option, with its default and its check. */
+const rules = {
+  currentUser: { fallback: () => undefined, check: checkCurrentUser },
+  emergencyUsers: { fallback: [], check: checkUsers },
+  schema: { fallback: "maintenance", check: checkSchemaName },
+  migrate: flag(true),
+  preparedStatements: flag(true),
+  onRefused: oneOf(["throw", "wait"], "throw"),
+  vetoAt: oneOf(["commit", "write"], "commit"),
+  maxWaitMs: wholeNumber(300_000, { min: 0, max: maxDurationMs }),
+  maxWaiting: wholeNumber(1000, { min: 0, max: maxDurationMs }),
+  showsQueries: flag(false),
+  journalDays: wholeNumber(400, { min: 1, max: maxJournalDays }),
+} satisfies { readonly [Name in keyof ResolvedOptions]: Rule<ResolvedOptions[Name]> }
 
-/** A moment as given by a caller; throws MaintenanceInputError. */
-export function checkVetoAt(vetoAt: unknown): VetoAt {
-  if (vetoMoments.includes(vetoAt)) return vetoAt as VetoAt
-  throw new MaintenanceInputError(`vetoAt is "commit" or "write"; this one is ${inspect(vetoAt)}.`)
+const optionNames = Object.keys(rules) as (keyof ResolvedOptions)[]
+
+/** The options that a caller may give, and defaults of its own. */
+export interface OptionScope {
+  readonly names?: readonly (keyof ResolvedOptions)[]
+  readonly fallbacks?: MaintenanceOptions
 }
-
-const known = new Set([
-  "currentUser",
-  "emergencyUsers",
-  "schema",
-  "migrate",
-  "preparedStatements",
-  "onRefused",
-  "vetoAt",
-  "maxWaitMs",
-  "maxWaiting",
-  "showsQueries",
-  "journalDays",
-])
 
 /** Checks the options and fills in the defaults. Throws MaintenanceSetupError. */
-export function resolveOptions(options: MaintenanceOptions): ResolvedOptions {
+export function resolveOptions(
+  options: MaintenanceOptions,
+  { names = optionNames, fallbacks = {} }: OptionScope = {},
+): ResolvedOptions {
   if (typeof options !== "object" || options === null) {
     throw new MaintenanceSetupError(`The options must be an object, not ${inspect(options)}.`)
   }
-  for (const name of Object.keys(options)) {
-    if (!known.has(name)) {
-      throw new MaintenanceSetupError(`Unknown option "${name}"; known are ${[...known].join(", ")}.`)
-    }
+  const unknown = Object.keys(options).find((name) => !(names as readonly string[]).includes(name))
+  if (unknown !== undefined) {
+    throw new MaintenanceSetupError(`Unknown option "${unknown}"; known are ${names.join(", ")}.`)
   }
-  const {
-    currentUser = () => undefined,
-    emergencyUsers = [],
-    schema,
-    migrate = true,
-    preparedStatements = true,
-    onRefused = "throw",
-    vetoAt = "commit",
-    maxWaitMs = 300_000,
-    maxWaiting = 1000,
-    showsQueries = false,
-    journalDays = 400,
-  } = options
-  if (typeof currentUser !== "function") {
-    throw new MaintenanceSetupError(
-      "The option currentUser must be a function that returns a user or undefined.",
-    )
-  }
-  if (!Array.isArray(emergencyUsers)) {
-    throw new MaintenanceSetupError("The option emergencyUsers must be an array of users.")
-  }
-  for (const user of emergencyUsers) {
-    const fault = faultOfUser(user)
-    if (fault) throw new MaintenanceSetupError(`The option emergencyUsers holds a user that ${fault}.`)
-  }
-  for (const [name, value] of Object.entries({ migrate, preparedStatements, showsQueries })) {
-    if (typeof value !== "boolean")
-      throw new MaintenanceSetupError(`The option ${name} must be true or false.`)
-  }
-  if (!refusalPolicies.includes(onRefused)) {
-    throw new MaintenanceSetupError(
-      `The option onRefused is "throw" or "wait"; this one is ${inspect(onRefused)}.`,
-    )
-  }
-  if (!vetoMoments.includes(vetoAt)) {
-    throw new MaintenanceSetupError(
-      `The option vetoAt is "commit" or "write"; this one is ${inspect(vetoAt)}.`,
-    )
-  }
-  for (const [name, value, min, max] of [
-    ["maxWaitMs", maxWaitMs, 0, maxDurationMs],
-    ["maxWaiting", maxWaiting, 0, maxDurationMs],
-    ["journalDays", journalDays, 1, maxJournalDays],
-  ] as const) {
-    if (!Number.isInteger(value) || value < min || value > max)
-      throw new MaintenanceSetupError(
-        `The option ${name} is a whole number from ${min} to ${max}; this one is ${inspect(value)}.`,
-      )
-  }
-  return Object.freeze({
-    currentUser,
-    emergencyUsers: new Set<string>(emergencyUsers),
-    schema: checkSchemaName(schema),
-    migrate,
-    preparedStatements,
-    onRefused,
-    vetoAt,
-    maxWaitMs,
-    maxWaiting,
-    showsQueries,
-    journalDays,
+  const resolved = optionNames.map((name) => {
+    const { fallback, check } = rules[name]
+    const value: unknown = [options[name], fallbacks[name]].find((one) => one !== undefined)
+    return [name, check(value === undefined ? fallback : value, name)]
   })
+  return Object.freeze(Object.fromEntries(resolved) as ResolvedOptions)
+}
+
+/** Checks a policy given by a caller. Throws MaintenanceInputError. */
+export function checkPolicy(policy: unknown): RefusalPolicy {
+  return given("The policy", policy, rules.onRefused)
+}
+
+/** Checks a moment given by a caller. Throws MaintenanceInputError. */
+export function checkVetoAt(vetoAt: unknown): VetoAt {
+  return given("vetoAt", vetoAt, rules.vetoAt)
 }
 
 /** Checks the name of the schema, or returns its default. Throws MaintenanceSetupError. */
@@ -206,4 +161,72 @@ export function checkSchemaName(schema: unknown = "maintenance"): string {
     )
   }
   return schema
+}
+
+function checkCurrentUser(value: unknown): ResolvedOptions["currentUser"] {
+  if (typeof value === "function") return value as ResolvedOptions["currentUser"]
+  throw new MaintenanceSetupError(
+    "The option currentUser must be a function that returns a user or undefined.",
+  )
+}
+
+function checkUsers(users: unknown): ReadonlySet<string> {
+  if (!Array.isArray(users))
+    throw new MaintenanceSetupError("The option emergencyUsers must be an array of users.")
+  for (const user of users) {
+    const fault = faultOfUser(user)
+    if (fault) throw new MaintenanceSetupError(`The option emergencyUsers holds a user that ${fault}.`)
+  }
+  return new Set<string>(users)
+}
+
+function flag(fallback: boolean): Rule<boolean> {
+  return {
+    fallback,
+    check(value, name) {
+      if (typeof value === "boolean") return value
+      throw new MaintenanceSetupError(`The option ${name} must be true or false.`)
+    },
+  }
+}
+
+interface Choice<Value> extends Rule<Value> {
+  readonly values: readonly unknown[]
+}
+
+function oneOf<Value extends string>(values: readonly Value[], fallback: Value): Choice<Value> {
+  return {
+    fallback,
+    values,
+    check(value, name) {
+      const fault = faultOfChoice(value, values)
+      if (fault) throw new MaintenanceSetupError(`The option ${name} ${fault}`)
+      return value as Value
+    },
+  }
+}
+
+/** Checks a value of a choice that is given to a method. Throws MaintenanceInputError. */
+function given<Value>(what: string, value: unknown, { values }: Choice<Value>): Value {
+  const fault = faultOfChoice(value, values)
+  if (fault) throw new MaintenanceInputError(`${what} ${fault}`)
+  return value as Value
+}
+
+function faultOfChoice(value: unknown, values: readonly unknown[]): string | undefined {
+  if (values.includes(value)) return undefined
+  return `is ${values.map((one) => JSON.stringify(one)).join(" or ")}; this one is ${inspect(value)}.`
+}
+
+function wholeNumber(fallback: number, { min, max }: { min: number; max: number }): Rule<number> {
+  return {
+    fallback,
+    check(value, name) {
+      if (Number.isInteger(value) && (value as number) >= min && (value as number) <= max)
+        return value as number
+      throw new MaintenanceSetupError(
+        `The option ${name} is a whole number from ${min} to ${max}; this one is ${inspect(value)}.`,
+      )
+    },
+  }
 }

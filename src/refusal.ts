@@ -1,11 +1,5 @@
-import {
-  AccessRefusedError,
-  type ActedFor,
-  MaintenanceError,
-  type RefusalError,
-  type RefusalFacts,
-  WriteVetoedError,
-} from "./errors"
+import { AccessRefusedError, MaintenanceError, type RefusalError, WriteVetoedError } from "./errors"
+import type { ActedFor, RefusalFacts } from "./mode/refusal-facts"
 import type { RefusedChange } from "./mode/refused-change"
 
 /** Describes a window by its known facts: "since 2026-01-31T02:00:00.000Z by alice (rebuild the catalog)". */

@@ -1,5 +1,5 @@
 import type { Actor } from "../mode/actor"
-import type { Escort } from "../wire/accompanied-query"
+import type { Escort } from "../wire/escort"
 import type { ForeignQuery } from "../wire/protocol"
 import type { Checkpoint } from "./checkpoint"
 import { exitOf, runExit } from "./failed-block"

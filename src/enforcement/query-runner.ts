@@ -152,7 +152,7 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
     }
 
     #queried(): void {
-      this.#record.forgetAnnounced()
+      if (!this.isTransactionActive) this.#record.forgetAnnounced()
     }
 
     #committed(): Promise<void> | undefined {

@@ -1,6 +1,6 @@
 import { MaintenanceSetupError } from "../errors"
 import { mayLackValues, noCompany, type Companions } from "../wire/pipelined-query"
-import type { Escort } from "../wire/accompanied-query"
+import type { Escort } from "../wire/escort"
 import type { ForeignQuery, Result } from "../wire/protocol"
 import type { Actor } from "../mode/actor"
 import { Checkpoint, type CheckpointOwner } from "./checkpoint"

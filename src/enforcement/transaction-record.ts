@@ -1,7 +1,13 @@
 import type { RefusedChange } from "../mode/refused-change"
 
-/** Changes of the ORM, each kind once. */
-type Changes = Map<string, RefusedChange>
+/** A change of the ORM, and whether it has been made. */
+interface Recorded {
+  readonly change: RefusedChange
+  readonly isMade: boolean
+}
+
+/** Changes of the ORM, each kind once, in the order in which they were announced or made. */
+type Changes = ReadonlyMap<string, Recorded>
 
 /** Work to be done when a transaction has been committed. */
 export type AfterCommit = () => Promise<void>
@@ -14,29 +20,28 @@ interface Savepoint {
 /** Remembers what the ORM does in the running transaction of a query runner, and what follows its commit. */
 export class TransactionRecord {
   #changes: Changes = new Map()
-  /** The changes whose statements are not sent yet, or under way. */
-  #announced: Changes = new Map()
   #afterCommit: readonly AfterCommit[] = []
   /** The innermost savepoint comes last. */
   readonly #savepoints: Savepoint[] = []
 
   /** The changes that a veto undoes now. */
   get changes(): RefusedChange[] {
-    return [...new Map([...this.#changes, ...this.#announced]).values()]
+    return [...this.#changes.values()].map(({ change }) => change)
   }
 
   changed(change: RefusedChange): void {
-    this.#changes.set(keyOf(change), change)
+    this.#record({ change, isMade: true })
   }
 
   /** Records a change that is about to be sent. */
   announce(change: RefusedChange): void {
-    this.#announced.set(keyOf(change), change)
+    if (!this.#changes.get(keyOf(change))?.isMade) this.#record({ change, isMade: false })
   }
 
-  /** Forgets what was announced: its statement was run, or is not sent. */
+  /** Forgets the announced changes that were not made: their statements were refused, or are over. */
   forgetAnnounced(): void {
-    if (this.#announced.size > 0) this.#announced = new Map()
+    if (this.#changes.size === 0) return
+    this.#changes = new Map([...this.#changes].filter(([, { isMade }]) => isMade))
   }
 
   afterCommit(work: AfterCommit): void {
@@ -44,7 +49,7 @@ export class TransactionRecord {
   }
 
   savepoint(): void {
-    this.#savepoints.push({ changes: new Map(this.#changes), afterCommit: this.#afterCommit })
+    this.#savepoints.push({ changes: this.#changes, afterCommit: this.#afterCommit })
   }
 
   releaseSavepoint(): void {
@@ -64,10 +69,13 @@ export class TransactionRecord {
   end(): readonly AfterCommit[] {
     const work = this.#afterCommit
     if (this.#changes.size > 0) this.#changes = new Map()
-    this.forgetAnnounced()
     this.#afterCommit = []
     this.#savepoints.length = 0
     return work
+  }
+
+  #record(recorded: Recorded): void {
+    this.#changes = new Map(this.#changes).set(keyOf(recorded.change), recorded)
   }
 }
 

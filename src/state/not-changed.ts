@@ -3,10 +3,10 @@ import {
   MaintenanceInputError,
   NotMaintainerError,
   OutcomeUnknownError,
-  type RefusalFacts,
   type RunningTask,
   StateUnavailableError,
 } from "../errors"
+import type { RefusalFacts } from "../mode/refusal-facts"
 import type { Ending } from "../mode/ending"
 import { capitalized, describeAnnounced, describeWindow, factsOf } from "../refusal"
 import { isPassingCode } from "./sqlstate"

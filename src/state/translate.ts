@@ -2,10 +2,10 @@ import {
   MaintenanceError,
   MaintenanceInputError,
   MaintenanceSetupError,
-  type RefusalFacts,
   type RunningTask,
   WindowEndedError,
 } from "../errors"
+import type { RefusalFacts } from "../mode/refusal-facts"
 import {
   anotherTask,
   announcedByOthers,

@@ -1,29 +1,47 @@
 import type { Draining } from "../drain/drain"
-import type { MaintenanceReport, MaintenanceStatus } from "../mode/status"
+import type { AccessRefusedError, WriteVetoedError } from "../errors"
+import type { PastWindow } from "../mode/journal"
+import type { MaintenanceReport, MaintenanceStatus, StampedState } from "../mode/status"
 import type { ResolvedOptions } from "../options"
 import type { Backend } from "../state/fleet"
+import type { JournalRange } from "../state/journal"
 import type { StateStore } from "../state/state-store"
 import type { Watch } from "../watch/watch"
 
-/** The part of the installation that opening and ending windows needs. */
+/** The parts of an installation that are needed to open and end windows. */
 export interface WindowHost {
   readonly options: ResolvedOptions
   readonly watch: Watch
   /**
-   * Resolves with the state in the database. Rejects with MaintenanceSetupError or StateUnavailableError if
-   * it is not ready.
+   * Returns the state in the database. Rejects with MaintenanceSetupError or StateUnavailableError if it is not
+   * ready.
    */
   store(): Promise<StateStore>
-  /** Reads the state again, for all DataSources of this process. */
+  /** Reads the state again, also for the other DataSources of this process. */
   refresh(): Promise<MaintenanceStatus>
   report(): Promise<MaintenanceReport>
-  /** The backends of this DataSource's pools whose user the window does not restrict. */
+  /** The windows that are over. */
+  journal(range: JournalRange): Promise<PastWindow[]>
+  /** The backends of this DataSource's pools that act for users whom the window does not restrict. */
   unrestrictedBackends(window: Pick<MaintenanceStatus, "mode" | "maintainer">): readonly Backend[]
 }
 
-/** Receives the events of windows, and tells of changes of the mode. */
+/** The events that a host reports to its owner. */
+export interface HostEvents {
+  changed(status: MaintenanceStatus): void
+  /** Called with every state that is read, new or not. */
+  read(state: StampedState): void
+  /** Whether `read` needs all windows of this state. */
+  needsWindows(status: MaintenanceStatus): boolean
+  overdue(status: MaintenanceStatus): void
+  refused(error: WriteVetoedError | AccessRefusedError): void
+  /** The host is being closed: the DataSource destroyed, or the plugin uninstalled. */
+  stopped(): void
+}
+
+/** The owner of the windows, as far as it is informed about them. */
 export interface WindowEvents {
   draining(draining: Draining): void
-  /** Registers a listener for changes of the mode. Returns its undo. */
+  /** Adds a listener for changes of the mode; returns the undo. */
   onChange(listener: () => void): () => void
 }

@@ -2,6 +2,7 @@ import { AsyncResource } from "node:async_hooks"
 import type { EventEmitter } from "node:events"
 import type { Readable } from "node:stream"
 import { allowCopies, type Copyable, handlers, isCommented, rewritten } from "./copies"
+import type { Escort } from "./escort"
 import { holdEnd } from "./held-end"
 import { Packet } from "./packet"
 import type { ForeignQuery, ProtocolConnection, Step } from "./protocol"
@@ -15,26 +16,6 @@ type Listen = (event: string | symbol, listener: (...args: unknown[]) => void) =
  * `query_timeout` and puts the client's value parsers into `_result`. Tracing ends a span.
  */
 const shown = ["text", "name", "values", "cursor", "read", "binary", "_result", "callback"] as const
-
-/** Work that accompanies a caller's submittable. */
-export interface Escort {
-  /** A step that is sent before the submittable's Sync. */
-  readonly step?: Step | undefined
-  /**
-   * Returns the error to report to the submittable in place of the given one. `isOfStep` tells whether that
-   * is the step's.
-   */
-  translate?(error: Error, isOfStep: boolean): Error
-  /** Whether to send everything by the extended protocol, which takes only one statement. */
-  readonly isExtended?: boolean
-  /** Called before each portion of rows. An error that it returns ends the submittable. */
-  refuse?(): Error | undefined
-  /**
-   * Called when the server has finished the submittable, before that is reported to it. A rejection becomes
-   * the submittable's error.
-   */
-  conclude?(): Promise<unknown>
-}
 
 /**
  * A caller's submittable with a step of ours at the end of its messages.

@@ -1,4 +1,5 @@
-import { AccompaniedQuery, type Escort } from "./accompanied-query"
+import { AccompaniedQuery } from "./accompanied-query"
+import type { Escort } from "./escort"
 import type { Passage } from "./seal"
 import type { ForeignQuery, WireClient } from "./protocol"
 

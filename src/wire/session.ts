@@ -1,4 +1,5 @@
-import type { Escort } from "./accompanied-query"
+import { atCaller } from "./at-caller"
+import type { Escort } from "./escort"
 import { notOurs, notSent } from "./copies"
 import { ForeignRuns } from "./foreign-runs"
 import { Packet } from "./packet"
@@ -293,10 +294,4 @@ function resolved(result: Result): Result | Promise<Result> {
 
 function rethrow(error: unknown): Promise<never> {
   return Promise.reject(error)
-}
-
-/** Returns the error of the server or of pg, with a stack that leads to the caller, as pg makes it. */
-function atCaller(error: unknown): unknown {
-  if (error instanceof Error) Error.captureStackTrace(error)
-  return error
 }

@@ -196,7 +196,10 @@ describe("The reference", () => {
   it("names every method of Maintenance, and no other", () => {
     const section = reference.slice(reference.indexOf("## Maintenance"), reference.indexOf("## Decorators"))
     const documented = [...section.matchAll(/^\| `(\w+)\(/gm)].map(([, name]) => name)
-    const descriptors = Object.entries(Object.getOwnPropertyDescriptors(publicFace.Maintenance.prototype))
+    const { prototype } = publicFace.Maintenance
+    const descriptors = [Object.getPrototypeOf(prototype) as object, prototype].flatMap((one) =>
+      Object.entries(Object.getOwnPropertyDescriptors(one)),
+    )
     const methods = descriptors
       .filter(([name, { value }]) => name !== "constructor" && typeof value === "function")
       .map(([name]) => name)
@@ -207,7 +210,8 @@ describe("The reference", () => {
     const section = reference.slice(0, reference.indexOf("## Maintenance"))
     const documented = [...section.matchAll(/^\| `(\w+)`/gm)].map(([, name]) => name)
     const source = readFileSync(join(root, "src/options.ts"), "utf8")
-    const known = /const known = new Set\(\[(.*?)\]\)/s.exec(source)?.[1]?.match(/\w+/g) ?? []
+    const rules = /const rules = \{\n(.*?)\n\}/s.exec(source)?.[1] ?? ""
+    const known = [...rules.matchAll(/^  (\w+):/gm)].map(([, name]) => name)
     expect(new Set(documented)).to.deep.equal(new Set(known))
   })
 })

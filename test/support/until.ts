@@ -1,5 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises"
-import type { Maintenance, MaintenanceReport } from "../../src"
+import type { MaintenanceControl, MaintenanceReport } from "../../src"
 
 /** Pause between looks, in milliseconds, which leaves the processor to the awaited work. */
 const betweenMs = 5
@@ -18,7 +18,7 @@ export async function until<T>(look: () => T | Promise<T>): Promise<Exclude<T, f
 
 /** The first status that meets a condition. Failures, such as during an outage of the server, are ignored. */
 export function statusThat(
-  maintenance: Maintenance,
+  maintenance: Pick<MaintenanceControl, "status">,
   isRight: (report: MaintenanceReport) => boolean,
 ): Promise<MaintenanceReport> {
   return until(async () => {

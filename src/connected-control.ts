@@ -1,0 +1,163 @@
+import { MaintenanceSetupError } from "./errors"
+import { MaintenanceControl } from "./maintenance-control"
+import type { PastWindow } from "./mode/journal"
+import type { MaintenanceReport, MaintenanceStatus } from "./mode/status"
+import { type MaintenanceOptions, type ResolvedOptions, resolveOptions } from "./options"
+import type { ClientFactory } from "./state/control-connection"
+import type { Backend } from "./state/fleet"
+import type { JournalRange } from "./state/journal"
+import type { StateStore } from "./state/state-store"
+import { StateAccess } from "./watch/state-access"
+import { Watch } from "./watch/watch"
+import type { HostEvents, WindowHost } from "./window/host"
+
+/** Returns a client of `pg` that is not connected, with these settings in addition to its own. */
+export type CreateClient = (settings: object) => object
+
+/** Options for `connectMaintenance()`; their meaning is that of the same options of `installMaintenance()`. */
+export interface ConnectOptions extends Pick<
+  MaintenanceOptions,
+  "currentUser" | "emergencyUsers" | "schema" | "showsQueries" | "journalDays"
+> {
+  /** Whether to create or upgrade the schema. Default: `false`. */
+  migrate?: boolean | undefined
+}
+
+const optionNames = [
+  "currentUser",
+  "emergencyUsers",
+  "schema",
+  "showsQueries",
+  "journalDays",
+  "migrate",
+] as const satisfies (keyof ConnectOptions)[]
+
+/** The state behind a connection of its own, without a DataSource. */
+class ConnectedState implements WindowHost {
+  readonly options: ResolvedOptions
+  readonly watch: Watch
+  readonly #events: HostEvents
+  readonly #access: StateAccess
+  #ready: Promise<void> | undefined
+
+  constructor(createClient: ClientFactory, options: ResolvedOptions, events: HostEvents) {
+    this.options = options
+    this.#events = events
+    this.watch = new Watch(createClient, options.schema, {
+      isPrepared: false,
+      journalDays: options.journalDays,
+      changed: (status) => events.changed(status),
+      read: (state) => events.read(state),
+      needsWindows: (status) => events.needsWindows(status),
+      overdue: (status) => events.overdue(status),
+      backends: () => [],
+    })
+    this.#access = new StateAccess(this.watch, () => this.store())
+  }
+
+  async store(): Promise<StateStore> {
+    await this.ready()
+    return this.watch.store
+  }
+
+  refresh(): Promise<MaintenanceStatus> {
+    return this.#access.refresh()
+  }
+
+  report(): Promise<MaintenanceReport> {
+    return this.#access.report()
+  }
+
+  journal(range: JournalRange): Promise<PastWindow[]> {
+    return this.#access.journal(range)
+  }
+
+  unrestrictedBackends(): readonly Backend[] {
+    return []
+  }
+
+  /** Resolves when the watch listens; a failed attempt is repeated by the next call. */
+  ready(): Promise<void> {
+    this.#ready ??= this.#start().catch((error: unknown) => {
+      this.#ready = undefined
+      throw error
+    })
+    return this.#ready
+  }
+
+  async close(): Promise<void> {
+    this.#ready = Promise.reject(new MaintenanceSetupError("This control was closed: connect again."))
+    this.#ready.catch(() => undefined)
+    this.#events.stopped()
+    await this.watch.stop()
+  }
+
+  async #start(): Promise<void> {
+    const { store } = this.watch
+    if (!(await store.prepare(this.options.migrate))) throw store.missingSchema()
+    await this.watch.start()
+  }
+}
+
+/** Changes the mode and reports the state over a connection of its own. Made by `connectMaintenance()`. */
+export class ConnectedControl extends MaintenanceControl {
+  readonly #state: ConnectedState
+
+  /** Use `connectMaintenance()`. */
+  constructor(createClient: CreateClient, options: ConnectOptions) {
+    const factory = checkedFactory(createClient)
+    const resolved = resolveOptions(options, { names: optionNames, fallbacks: { migrate: false } })
+    let state: ConnectedState | undefined
+    super((events) => (state = new ConnectedState(factory, resolved, events)))
+    this.#state = state as unknown as ConnectedState
+  }
+
+  /** Resolves when the state can be read; rejects with MaintenanceSetupError or StateUnavailableError. */
+  ready(): Promise<void> {
+    return this.#state.ready()
+  }
+
+  /** Closes the connection. A window that was entered stays. */
+  close(): Promise<void> {
+    return this.#state.close()
+  }
+}
+
+/**
+ * Connects to the state of a database without a DataSource, for command lines, control panels and scripts that
+ * only change the mode. `createClient` returns a client of `pg` that is not connected yet, with the settings that
+ * it is given in addition to its own:
+ * `(settings) => new Client({ connectionString: process.env.DATABASE_URL, ...settings })`.
+ *
+ * The control is an instance: while it is connected, `status()` lists it. Close it with `close()`. Statements of
+ * other connections are not fenced by it.
+ *
+ * Throws MaintenanceSetupError for invalid options, if the factory returns no client, and if the schema is not in
+ * the database; StateUnavailableError if the database does not answer.
+ */
+export async function connectMaintenance(
+  createClient: CreateClient,
+  options: ConnectOptions = {},
+): Promise<ConnectedControl> {
+  const control = new ConnectedControl(createClient, options)
+  try {
+    await control.ready()
+    return control
+  } catch (error) {
+    await control.close()
+    throw error
+  }
+}
+
+function checkedFactory(createClient: CreateClient): ClientFactory {
+  if (typeof createClient !== "function")
+    throw new MaintenanceSetupError("connectMaintenance() needs a function that returns a client of pg.")
+  return (settings) => {
+    const client = createClient(settings) as ReturnType<ClientFactory> | undefined
+    if (client?.connection?.stream && typeof client.query === "function") return client
+    throw new MaintenanceSetupError(
+      "The function given to connectMaintenance() returned no client of pg. It must return a new Client that is not " +
+        "connected, of the JavaScript implementation: (settings) => new Client({ connectionString, ...settings }).",
+    )
+  }
+}
