@@ -1,7 +1,7 @@
 export { AsMaintainer, DuringMaintenance } from "./decorators"
 export type { DuringMaintenanceOptions, MaintenanceDecorator, UserOf } from "./decorators"
 export type { Blocker } from "./mode/blocker"
-export type { Draining, DrainOutcome } from "./drain/drain"
+export type { Draining, DrainOutcome } from "./drain/drain-plan"
 export type { AnnounceOptions, DrainOptions, EnterOptions } from "./window/enter-options"
 export {
   AccessRefusedError,

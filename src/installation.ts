@@ -49,7 +49,7 @@ export class Installation implements WindowHost {
   readonly #subscribers: Subscribers
   readonly #enforcement: Enforcement
   readonly #waitingRoom: WaitingRoom
-  readonly #places: ReaderSlots
+  readonly #slots: ReaderSlots
   readonly #startUp: StartUp
   readonly #lending: Lending
   readonly #access: StateAccess
@@ -70,11 +70,12 @@ export class Installation implements WindowHost {
     this.#events = events
     this.#connections = new Connections(this.#driver)
     this.watch = this.#makeWatch()
-    this.#waitingRoom = new WaitingRoom(options, () => this.watch.expected, {
+    this.#waitingRoom = new WaitingRoom(options, {
+      known: () => this.watch.expected,
       refused: (error) => this.refused(error),
       refuse: (error) => this.#refuse(error),
     })
-    this.#places = new ReaderSlots({
+    this.#slots = new ReaderSlots({
       // Not only what is known to be current: where that is in doubt for a moment, not all are to come in at once.
       latest: () => this.watch.latest,
       lent: () => this.#connections.lentTo(),
@@ -172,7 +173,7 @@ export class Installation implements WindowHost {
       journalDays,
       changed: (status) => {
         this.#waitingRoom.changed()
-        this.#places.letIn()
+        this.#slots.letIn()
         this.#subscribers.changed()
         events.changed(status)
       },
@@ -219,7 +220,7 @@ export class Installation implements WindowHost {
     return new Lending({
       startUp: this.#startUp,
       waitingRoom: this.#waitingRoom,
-      places: this.#places,
+      slots: this.#slots,
       actor: this.#enforcement.actor,
       policy: () => currentPolicy(this.options),
       fenceOff: (client) => this.#fenceOff(client),
@@ -284,7 +285,7 @@ export class Installation implements WindowHost {
 
   #closeWaiting(): void {
     this.#waitingRoom.close()
-    this.#places.close()
+    this.#slots.close()
   }
 
   #mayWrite(): boolean {

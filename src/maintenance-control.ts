@@ -1,4 +1,4 @@
-import type { Draining } from "./drain/drain"
+import type { Draining } from "./drain/drain-plan"
 import { checkCount, checkOptions, checkTime } from "./input"
 import { type MaintenanceEvents, MaintenanceListeners } from "./maintenance-events"
 import type { JournalOptions, PastWindow } from "./mode/journal"

@@ -1,5 +1,5 @@
 import { AsyncResource } from "node:async_hooks"
-import type { Draining } from "./drain/drain"
+import type { Draining } from "./drain/drain-plan"
 import { type AccessRefusedError, MaintenanceInputError, type WriteVetoedError } from "./errors"
 import type { MaintenanceStatus } from "./mode/status"
 import { publish, warn } from "./notices"

@@ -123,7 +123,7 @@ export function notLetIn(facts: RefusalFacts, why: string): AccessRefusedError {
 }
 
 /** Makes the refusal of a connection for a window that limits the connections of other users. */
-export function noPlace(
+export function noSlot(
   { readers, ...facts }: RefusalFacts & { readers?: number | undefined },
   waitedMs: number,
 ): AccessRefusedError {

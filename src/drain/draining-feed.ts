@@ -1,4 +1,4 @@
-import type { Draining } from "./drain"
+import type { Draining } from "./drain-plan"
 
 /** Reports the progress of a drain. */
 export type Tell = (draining: Draining) => void

@@ -11,7 +11,7 @@ import type { StartUp } from "./start-up"
 export interface LendingParts {
   readonly startUp: StartUp
   readonly waitingRoom: WaitingRoom
-  readonly places: ReaderSlots
+  readonly slots: ReaderSlots
   /** The user of the running code; throws MaintenanceSetupError. */
   actor(): Actor
   /** The policy of the running code. */
@@ -39,7 +39,7 @@ export class Lending {
       isStartingUp || startUp.isReady
         ? this.#admission(isStartingUp)
         : startUp.ready().then(() => this.#admission(false))
-    const take = () => this.#inPlace(obtain, isStartingUp)
+    const take = () => this.#withSlot(obtain, isStartingUp)
     return (ready ? ready.then(take) : take()).then(([client, release]) => {
       const connection = fenceOff(client)
       connection.isStartingUp = isStartingUp
@@ -67,19 +67,19 @@ export class Lending {
   }
 
   /** Takes a connection, within what a window leaves to others. */
-  #inPlace(obtain: () => Promise<Obtained>, isStartingUp: boolean): Promise<Obtained> {
-    return isStartingUp || !this.#parts.places.isBounded ? obtain() : this.#inBoundedPlace(obtain)
+  #withSlot(obtain: () => Promise<Obtained>, isStartingUp: boolean): Promise<Obtained> {
+    return isStartingUp || !this.#parts.slots.isLimited ? obtain() : this.#inSlot(obtain)
   }
 
-  async #inBoundedPlace(obtain: () => Promise<Obtained>): Promise<Obtained> {
-    const { places, fenceOff, refused, refuse } = this.#parts
+  async #inSlot(obtain: () => Promise<Obtained>): Promise<Obtained> {
+    const { slots, fenceOff, refused, refuse } = this.#parts
     let actor: Actor
     try {
       actor = this.#parts.actor()
     } catch (error) {
       return refuse(error)
     }
-    const taken = await places.place(actor).catch((error: unknown) => {
+    const taken = await slots.slot(actor).catch((error: unknown) => {
       throw refused(error)
     })
     try {
@@ -90,7 +90,7 @@ export class Lending {
       return obtained
     } finally {
       taken()
-      places.letIn()
+      slots.letIn()
     }
   }
 
@@ -102,7 +102,7 @@ export class Lending {
     const giveBack = (fault?: Error) => {
       connection.givenBack()
       release(fault)
-      this.#parts.places.letIn()
+      this.#parts.slots.letIn()
     }
     if (error || session.isEnded) return giveBack(error ?? new Error("The connection was given up."))
     const cleaning = connection.clean()

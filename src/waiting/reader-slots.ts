@@ -1,99 +1,82 @@
 import type { Actor } from "../mode/actor"
 import { restrictionOf } from "../mode/restriction"
 import type { MaintenanceStatus } from "../mode/status"
+import { describeWindow, noSlot } from "../refusal"
 import { destroyed } from "../state/destroyed"
-import { describeWindow, noPlace } from "../refusal"
-import { type Said, WaitingNotice } from "./waiting-notice"
+import { WaitQueue } from "./wait-queue"
+import type { Said } from "./waiting-notice"
 
-/** What it asks. */
-export interface PlacesOwner {
+/** The facts that reader slots need of their owner. */
+export interface ReaderSlotsOwner {
   /** The state, as it was read last. */
   latest(): MaintenanceStatus | undefined
-  /** The actors that have a connection now, each as often as it has one; undefined for who has run nothing yet. */
+  /** The users of the lent connections, one entry a connection; undefined for one that has run nothing yet. */
   lent(): Iterable<Actor | undefined>
-  /** How many milliseconds one waits for a connection at most; 0 for as long as it takes. */
+  /** Maximum wait for a connection in milliseconds; 0 means no limit. */
   timeoutMs(): number
 }
 
-interface Waiting {
-  readonly actor: Actor
-  letIn(): void
-  giveUp(error: Error): void
-}
-
 /**
- * Bounds how many connections others than the maintainer use, where a window says so (`readers`): who asks for one more waits, and
- * gets it in the order of asking.
+ * Limits the number of connections that other users have at a time, where a window says so (`readers`). Further
+ * calls wait, and get a connection in the order in which they came.
  */
 export class ReaderSlots {
-  readonly #owner: PlacesOwner
-  /** In the order of asking. */
-  readonly #waiting = new Set<Waiting>()
-  /** Who was let in, and has no connection yet. */
+  readonly #owner: ReaderSlotsOwner
+  readonly #queue = new WaitQueue<{ readonly actor: Actor }>(() => this.#said())
+  /** The users of admitted calls that have no connection yet. */
   readonly #comingIn = new Set<Actor>()
-  readonly #notice = new WaitingNotice<Waiting>(() => this.#said())
 
-  constructor(owner: PlacesOwner) {
+  constructor(owner: ReaderSlotsOwner) {
     this.#owner = owner
   }
 
-  /** Whether there is a bound at all. */
-  get isBounded(): boolean {
+  /** Whether there is a limit. */
+  get isLimited(): boolean {
     return this.#owner.latest()?.readers !== undefined
   }
 
   /**
-   * Resolves when the actor may take a connection, with what is to be called when it has one, or got none. Rejects with an
-   * AccessRefusedError after the time in which the pool must give a connection.
+   * Resolves when the actor may take a connection. The caller calls the result when it has the connection, or
+   * failed to get one. Rejects with an AccessRefusedError after the time in which the pool must lend a
+   * connection.
    */
-  place(actor: Actor): Promise<() => void> {
-    return new Promise((resolve, reject) => {
-      let timer: NodeJS.Timeout | undefined
-      const waiting: Waiting = {
-        actor,
-        letIn: () => {
-          leave()
-          const comingIn = { ...actor }
-          this.#comingIn.add(comingIn)
-          resolve(() => void this.#comingIn.delete(comingIn))
-        },
-        giveUp: (error) => {
-          leave()
-          reject(error)
-        },
-      }
-      const leave = () => {
-        clearTimeout(timer)
-        this.#waiting.delete(waiting)
-        this.#notice.end(waiting)
-      }
-      const timeoutMs = this.#owner.timeoutMs()
-      if (timeoutMs > 0) {
-        timer = setTimeout(() => waiting.giveUp(noPlace(this.#owner.latest() ?? {}, timeoutMs)), timeoutMs)
-      }
-      this.#waiting.add(waiting)
-      this.#notice.begin(waiting)
-      this.letIn()
-    })
+  slot(actor: Actor): Promise<() => void> {
+    const timeoutMs = this.#owner.timeoutMs()
+    const admitted = this.#queue.wait(
+      { actor },
+      {
+        timeoutMs: timeoutMs > 0 ? timeoutMs : undefined,
+        expired: () => noSlot(this.#owner.latest() ?? {}, timeoutMs),
+        admitted: () => this.#comeIn(actor),
+      },
+    )
+    this.letIn()
+    return admitted
   }
 
-  /** A connection was given back, or the state has changed: lets in whoever may. */
+  /** Admits the calls for which there are slots, after a connection was given back or the state has changed. */
   letIn(): void {
-    if (this.#waiting.size === 0) return
+    if (this.#queue.size === 0) return
     const status = this.#owner.latest()
-    let free = this.#freePlaces(status)
-    for (const waiting of this.#waiting) {
-      const isOther = status !== undefined && restrictionOf(status, waiting.actor) !== "none"
-      if (isOther && free <= 0) continue
-      if (isOther) free--
-      waiting.letIn()
+    let free = this.#freeSlots(status)
+    for (const call of this.#queue) {
+      const needsSlot = status !== undefined && restrictionOf(status, call.actor) !== "none"
+      if (needsSlot && free <= 0) continue
+      if (needsSlot) free--
+      this.#queue.admit(call)
     }
   }
 
-  /** Ends the waiting of all. */
+  /** Rejects all waiting calls. */
   close(): void {
     const error = destroyed(" while this waited for a connection")
-    for (const { giveUp } of this.#waiting) giveUp(error)
+    for (const call of this.#queue) this.#queue.reject(call, error)
+  }
+
+  #comeIn(actor: Actor): () => void {
+    const comingIn = { ...actor }
+    this.#comingIn.add(comingIn)
+    return () => void this.#comingIn.delete(comingIn)
   }
 
   #said(): Said | undefined {
@@ -109,10 +92,10 @@ export class ReaderSlots {
     }
   }
 
-  /** How many connections others may have besides those that they have. */
-  #freePlaces(status: MaintenanceStatus | undefined): number {
+  #freeSlots(status: MaintenanceStatus | undefined): number {
     if (status?.readers === undefined) return Number.POSITIVE_INFINITY
     const users = [...this.#owner.lent(), ...this.#comingIn]
-    return status.readers - users.filter((user) => user && restrictionOf(status, user) !== "none").length
+    const taken = users.filter((user) => user && restrictionOf(status, user) !== "none").length
+    return status.readers - taken
   }
 }

@@ -1,51 +1,49 @@
-import { onAborted } from "../state/abort-listeners"
 import type { AccessRefusedError, WriteVetoedError } from "../errors"
 import { maxDurationMs } from "../input"
 import { isFinal } from "../state/persistence"
 import { failureFor, isRefusal } from "./waiting-failure"
 
-/** How often to look whether one may write, if nothing is heard. */
+/** Time between two looks if nothing is heard, in milliseconds. */
 const lookAgainMs = 5000
-/** How often to ask again while the database cannot be reached. */
+/** Time between two looks while the database cannot be reached, in milliseconds. */
 const askAgainMs = 1000
-/** How long the database may take to answer, though the time is over. */
+/** Minimum time for which the database may take to answer, in milliseconds, also at the end of the wait. */
 const answerWithinMs = 1000
-/** Within what time after a change the calls look, so that they do not all at once. */
+/** Time within which all calls look after a change, in milliseconds, so that they do not look at once. */
 const spreadMs = 250
 
-/** What a call that waits needs. */
-export interface WaitingCallOptions {
-  /** The refusal, if the call may not write now. */
+/** The parts of a polling call. */
+export interface WaitingCallParts {
+  /** Returns the refusal if the call may not write now. */
   readonly ask: () => Promise<WriteVetoedError | AccessRefusedError | undefined>
   readonly timeoutMs: number
-  readonly signal: AbortSignal | undefined
-  /** Told with what the call has ended: an error, or nothing. */
+  /** Called once, when the call may write, or with the error with which it ends. */
   readonly ended: (error: unknown) => void
 }
 
-/** One call that waits until it may write. There may be thousands, so it costs a timer, and no AbortController. */
+/**
+ * One call of `whenWritable()`, which reads the state again and again until the call may write. There may be
+ * thousands, so it costs one timer.
+ */
 export class WaitingCall {
-  /** What keeps it from writing: a refusal, or why the database cannot be asked. */
+  /** The reason why the call may not write: a refusal, or why the state cannot be read. */
   obstacle: Error | undefined
-  readonly #options: WaitingCallOptions
+  readonly #parts: WaitingCallParts
   readonly #deadline: number
-  readonly #stopListening: (() => void) | undefined
   #timer: NodeJS.Timeout | undefined
   #isLooking = false
   /** Whether it looks soon, because something has changed. */
   #isDue = false
   #isOver = false
 
-  constructor(options: WaitingCallOptions) {
-    const { timeoutMs, signal } = options
-    this.#options = options
-    this.#deadline = performance.now() + timeoutMs
-    this.#stopListening = signal && onAborted(signal, () => this.end(signal.reason))
+  constructor(parts: WaitingCallParts) {
+    this.#parts = parts
+    this.#deadline = performance.now() + parts.timeoutMs
   }
 
   /** Looks now, and then again and again. */
   look(): void {
-    const { ask, timeoutMs } = this.#options
+    const { ask, timeoutMs } = this.#parts
     this.#isLooking = true
     this.#isDue = false
     if (timeoutMs <= maxDurationMs) {
@@ -55,38 +53,41 @@ export class WaitingCall {
     }
     ask().then(
       (refusal) => this.#answered(refusal),
-      // What this package says does not pass by itself.
-      (error: Error) => (isFinal(error) ? this.end(error) : this.#answered(error)),
+      // An error of this package does not pass by itself.
+      (error: Error) => (isFinal(error) ? this.#end(error) : this.#answered(error)),
     )
   }
 
-  /** Something has changed: it looks soon. */
+  /** Has it look soon, because the state has changed. */
   changed(): void {
     if (this.#isDue) return
     this.#isDue = true
     if (!this.#isLooking) this.#lookIn(Math.random() * spreadMs)
   }
 
-  /** Ends the waiting: with an error, or because it may write. */
-  end(error?: unknown): void {
-    if (this.#isOver) return
+  /** Stops looking. */
+  stop(): void {
     this.#isOver = true
     clearTimeout(this.#timer)
-    this.#stopListening?.()
-    this.#options.ended(error)
   }
 
   get #leftMs(): number {
     return Math.max(0, this.#deadline - performance.now())
   }
 
+  #end(error?: unknown): void {
+    if (this.#isOver) return
+    this.stop()
+    this.#parts.ended(error)
+  }
+
   #answered(obstacle: Error | undefined): void {
     if (this.#isOver) return
     this.#isLooking = false
     this.obstacle = obstacle
-    if (!obstacle) return this.end()
-    if (this.#leftMs === 0) return this.end(failureFor(obstacle, this.#options.timeoutMs))
-    // Not for ever: while the watch is cut off nothing is heard.
+    if (!obstacle) return this.#end()
+    if (this.#leftMs === 0) return this.#end(failureFor(obstacle, this.#parts.timeoutMs))
+    // Without a change, too: nothing is heard while the watch is disconnected.
     const laterMs = isRefusal(obstacle) ? lookAgainMs : askAgainMs * (0.5 + Math.random())
     this.#lookIn(this.#isDue ? Math.random() * spreadMs : laterMs)
   }

@@ -1,36 +1,36 @@
 import { warn } from "../notices"
 
-/** What is said of those who wait. */
+/** What a warning about waiting calls says. */
 export interface Said {
-  /** What they wait for: it is said once of each window. */
+  /** Identifies what they wait for: there is one warning for each. */
   readonly of: string
-  /** What follows "2 calls wait", as the rest of the sentence. */
+  /** The rest of the sentence after "2 calls wait". */
   readonly text: string
 }
 
-/** How long somebody waits before it is said that there are such. */
+/** Delay before the warning about waiting calls, in milliseconds. */
 const sayAfterMs = 5000
 
-/** Says in a process warning that somebody has waited for a while, and for what: the log would be silent else. */
+/** Warns about calls that have waited for a while, which the log would not show otherwise. */
 export class WaitingNotice<Waiting> {
   readonly #describe: (longest: Waiting) => Said | undefined
-  /** Since when each of them waits; who has waited longest comes first. */
+  /** The beginning of each wait, the longest one first. */
   readonly #since = new Map<Waiting, number>()
   #next: NodeJS.Timeout | undefined
   #saidOf: string | undefined
 
-  /** `describe` says what the one who has waited longest waits for; undefined if that is over. */
+  /** `describe` returns what the longest waiting call waits for; undefined if that is over. */
   constructor(describe: (longest: Waiting) => Said | undefined) {
     this.#describe = describe
   }
 
-  /** Somebody begins to wait. */
+  /** A call begins to wait. */
   begin(waiting: Waiting): void {
     this.#since.set(waiting, performance.now())
     this.#next ??= this.#sayIn(sayAfterMs)
   }
 
-  /** He waits no more. */
+  /** A call no longer waits. */
   end(waiting: Waiting): void {
     this.#since.delete(waiting)
     if (this.#since.size > 0) return
@@ -45,7 +45,7 @@ export class WaitingNotice<Waiting> {
       const [waiting, since] = longest
       const leftMs = since + sayAfterMs - performance.now()
       if (leftMs <= 0) this.#say(waiting)
-      // There may be another window by then, or somebody who waits for another reason.
+      // By then there may be another window, or a call that waits for another reason.
       this.#next = this.#sayIn(leftMs > 0 ? leftMs : sayAfterMs)
     }, ms).unref()
   }

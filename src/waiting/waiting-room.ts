@@ -2,116 +2,88 @@ import type { Actor } from "../mode/actor"
 import { restrictionOf } from "../mode/restriction"
 import type { MaintenanceStatus } from "../mode/status"
 import { accessRefused, describeWindow, factsOf, notLetIn } from "../refusal"
-import { type Said, WaitingNotice } from "./waiting-notice"
+import { WaitQueue } from "./wait-queue"
+import type { Said } from "./waiting-notice"
 
-/** How long, and how many, may wait. */
+/** Limits of the waiting room. */
 export interface WaitingRoomOptions {
   readonly maxWaitMs: number
   readonly maxWaiting: number
 }
 
-/** Whom it tells of refusals. */
-export interface RefusalTeller {
-  /** Returns the error, to be thrown. */
+/** The facts that a waiting room needs of its owner. */
+export interface WaitingRoomOwner {
+  /** The state, as far as it is known. */
+  known(): MaintenanceStatus | undefined
+  /** Reports a refusal; returns it. */
   refused(error: unknown): unknown
-  /** Rejects with the error of who did not wait. */
+  /** Reports a refusal, and rejects with it, for a call that did not wait. */
   refuse(error: unknown): Promise<never>
 }
 
-interface Waiting {
-  readonly actor: Actor
-  /** Lets it in, if it is admitted by now; returns whether it does not wait any more. */
-  release(): boolean
-  giveUp(error: Error): void
-  timer?: NodeJS.Timeout
-}
-
-/** How fast those who wait are let in after a window: one after the other, and not all at once. */
+/** Time between two admitted calls after a window, in milliseconds, so that not all begin at once. */
 const betweenMs = 5
+/** Time within which all calls are admitted after a window, in milliseconds. */
 const releaseWithinMs = 1000
 
 /**
- * Where they wait who hold instead of failing, before they take a connection. Who may come in is told by what is known in
- * memory, which may be late: whoever is let in is checked like everybody.
+ * Calls that wait for the end of a window before they take a connection (`onRefused: "wait"`). It admits calls by
+ * the known state, which may be late: the fence checks an admitted call like any other.
  */
 export class WaitingRoom {
   readonly #options: WaitingRoomOptions
-  readonly #known: () => MaintenanceStatus | undefined
-  readonly #teller: RefusalTeller
-  #waiting: Waiting[] = []
+  readonly #owner: WaitingRoomOwner
+  readonly #queue = new WaitQueue<{ readonly actor: Actor }>(({ actor }) => this.#said(actor))
   #next: NodeJS.Timeout | undefined
-  readonly #notice = new WaitingNotice<Waiting>(({ actor }) => this.#said(actor))
 
-  constructor(
-    options: WaitingRoomOptions,
-    known: () => MaintenanceStatus | undefined,
-    teller: RefusalTeller,
-  ) {
+  constructor(options: WaitingRoomOptions, owner: WaitingRoomOwner) {
     this.#options = options
-    this.#known = known
-    this.#teller = teller
+    this.#owner = owner
   }
 
-  /** Resolves when the actor is admitted; undefined if it is, or if it is not known. Rejects with the refusal. */
+  /**
+   * Resolves when no window restricts the actor; returns undefined if none does, or if the state is not known.
+   * Rejects with the refusal.
+   */
   admission(actor: Actor): Promise<void> | undefined {
-    const restricted = this.#restriction(actor)
-    if (!restricted) return undefined
+    const restricting = this.#restricting(actor)
+    if (!restricting) return undefined
     const { maxWaiting, maxWaitMs } = this.#options
-    if (this.#waiting.length >= maxWaiting) {
-      return this.#teller.refuse(
-        refusalOf(restricted, `as many wait for its end already as may (maxWaiting: ${maxWaiting})`),
+    if (this.#queue.size >= maxWaiting) {
+      return this.#owner.refuse(
+        refusalOf(restricting, `as many wait for its end already as may (maxWaiting: ${maxWaiting})`),
       )
     }
-    return new Promise<void>((resolve, reject) => {
-      const waiting: Waiting = {
-        actor,
-        release: () => {
-          if (this.#restriction(actor)) return false
-          leave()
-          resolve()
-          return true
-        },
-        giveUp: (error) => {
-          leave()
-          reject(error)
-        },
-      }
-      const leave = () => {
-        clearTimeout(waiting.timer)
-        this.#notice.end(waiting)
-      }
-      waiting.timer = setTimeout(() => {
-        this.#waiting = this.#waiting.filter((one) => one !== waiting)
-        leave()
-        const status = this.#restriction(actor)
-        if (status) reject(this.#refusal(status, `waited ${maxWaitMs} ms for its end (maxWaitMs)`))
-        else resolve()
-      }, maxWaitMs)
-      this.#waiting.push(waiting)
-      this.#notice.begin(waiting)
-    })
+    return this.#queue.wait(
+      { actor },
+      {
+        timeoutMs: maxWaitMs,
+        expired: () => this.#refusal(actor, `waited ${maxWaitMs} ms for its end (maxWaitMs)`),
+        admitted: () => undefined,
+      },
+    )
   }
 
-  /** The state has changed, or is not known any more: lets in whom it does not restrict, in the order in which they came. */
+  /** Admits the calls that no window restricts, in their order, when the state has changed or is not known. */
   changed(): void {
     clearTimeout(this.#next)
-    const admitted = this.#waiting.filter(({ actor }) => !this.#restriction(actor)).length
-    if (admitted > 0) this.#letIn(Math.ceil((admitted * betweenMs) / releaseWithinMs))
+    const free = [...this.#queue].filter(({ actor }) => !this.#restricting(actor)).length
+    if (free > 0) this.#letIn(Math.ceil((free * betweenMs) / releaseWithinMs))
   }
 
-  /** Ends the waiting of all. */
+  /** Ends all waits. */
   close(): void {
     clearTimeout(this.#next)
     const why = "the DataSource was destroyed, or maintenance mode uninstalled, while this waited for its end"
-    for (const { actor, release, giveUp } of this.#waiting.splice(0)) {
-      const status = this.#restriction(actor)
-      if (status) giveUp(this.#refusal(status, why))
-      else release()
+    for (const call of this.#queue) {
+      const refusal = this.#refusal(call.actor, why)
+      if (refusal) this.#queue.reject(call, refusal)
+      else this.#queue.admit(call)
     }
   }
 
   #said(actor: Actor): Said | undefined {
-    const status = this.#restriction(actor)
+    const status = this.#restricting(actor)
     return (
       status && {
         of: String(status.since?.getTime()),
@@ -123,22 +95,21 @@ export class WaitingRoom {
   }
 
   #letIn(atOnce: number): void {
-    for (let count = 0; count < atOnce; count++) {
-      const index = this.#waiting.findIndex((waiting) => waiting.release())
-      if (index === -1) return
-      this.#waiting.splice(index, 1)
-    }
-    this.#next = setTimeout(() => this.#letIn(atOnce), betweenMs)
+    const free = [...this.#queue].filter(({ actor }) => !this.#restricting(actor))
+    for (const call of free.slice(0, atOnce)) this.#queue.admit(call)
+    if (free.length > 0) this.#next = setTimeout(() => this.#letIn(atOnce), betweenMs)
   }
 
   /** The state that restricts the actor, if it does. */
-  #restriction(actor: Actor): MaintenanceStatus | undefined {
-    const status = this.#known()
+  #restricting(actor: Actor): MaintenanceStatus | undefined {
+    const status = this.#owner.known()
     return status && restrictionOf(status, actor) !== "none" ? status : undefined
   }
 
-  #refusal(status: MaintenanceStatus, why: string): Error {
-    return this.#teller.refused(refusalOf(status, why)) as Error
+  /** Makes and reports the refusal of an actor whom a window restricts. */
+  #refusal(actor: Actor, why: string): Error | undefined {
+    const status = this.#restricting(actor)
+    return status && (this.#owner.refused(refusalOf(status, why)) as Error)
   }
 }
 

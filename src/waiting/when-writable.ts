@@ -1,36 +1,36 @@
 import { onAborted } from "../state/abort-listeners"
-import { type Said, WaitingNotice } from "./waiting-notice"
+import { WaitQueue } from "./wait-queue"
+import type { Said } from "./waiting-notice"
 import type { AccessRefusedError, WriteVetoedError } from "../errors"
 import type { Actor } from "../mode/actor"
 import { describeWindow } from "../refusal"
 import { WaitingCall } from "./waiting-call"
-import { destroyedMeanwhile, isRefusal, whyNotTold } from "./waiting-failure"
+import { destroyedMeanwhile, isRefusal, whyUnknown } from "./waiting-failure"
 
 /** Options for `whenWritable()`. */
 export interface WaitOptions {
-  /** After how many milliseconds to give up. Default: never. */
+  /** Maximum wait in milliseconds. Default: no limit. */
   timeoutMs?: number | undefined
-  /** Gives up with the signal's reason. */
+  /** Ends the wait with the signal's reason. */
   signal?: AbortSignal | undefined
 }
 
-/** What it asks. */
+/** Decides whether an actor may write. */
 export interface Gatekeeper {
-  /** The refusal of who may not write now; undefined for who may. Rejects if the state cannot be read. */
+  /** Returns the refusal of an actor who may not write now. Rejects if the state cannot be read. */
   refusal(actor: Actor): Promise<WriteVetoedError | AccessRefusedError | undefined>
-  /** Listens to changes of the mode; returns the undo. */
+  /** Adds a listener for changes of the mode; returns the undo. */
   onChange(listener: () => void): () => void
-  /** Aborted when nothing is heard any more: the DataSource is destroyed. */
+  /** Aborted when the DataSource is destroyed, and no change is heard any longer. */
   stopped(): AbortSignal
 }
 
-/** Where they wait who are to write later. */
+/** Calls of `whenWritable()`, each of which looks at the state until it may write. */
 export class WritableWait {
   readonly #gatekeeper: Gatekeeper
-  readonly #calls = new Set<WaitingCall>()
-  readonly #notice = new WaitingNotice<WaitingCall>(({ obstacle }) => said(obstacle))
+  readonly #queue = new WaitQueue<WaitingCall>(({ obstacle }) => said(obstacle))
   #stopListening: (() => void) | undefined
-  /** What ends the waiting, and the undo of listening to it. */
+  /** The signal that ends all waits, and the undo of listening to it. */
   #stopped: { readonly signal: AbortSignal; readonly stopListening: () => void } | undefined
 
   constructor(gatekeeper: Gatekeeper) {
@@ -38,27 +38,30 @@ export class WritableWait {
   }
 
   /**
-   * Resolves when the actor may write. Throws the refusal when the time is over, or StateUnavailableError if the database cannot be
-   * reached then; the reason of the signal; and StateUnavailableError if the DataSource is destroyed.
+   * Resolves when the actor may write. At the end of the time, throws the refusal, or StateUnavailableError if
+   * the database cannot be reached. Throws the reason of the signal, and StateUnavailableError if the DataSource
+   * is destroyed.
    */
   async wait(
     actor: Actor,
     { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal | undefined },
   ): Promise<void> {
     signal?.throwIfAborted()
-    await new Promise<void>((resolve, reject: (error: unknown) => void) => {
-      const call = new WaitingCall({
-        ask: () => this.#ask(actor),
-        timeoutMs,
-        signal,
-        ended: (error) => {
-          this.#end(call)
-          if (error === undefined) resolve()
-          else reject(error)
-        },
-      })
-      this.#begin(call)
+    const call = new WaitingCall({
+      ask: () => this.#ask(actor),
+      timeoutMs,
+      ended: (error) => (error === undefined ? this.#queue.admit(call) : this.#queue.reject(call, error)),
     })
+    const waited = this.#queue.wait(call, {
+      signal,
+      admitted: () => undefined,
+      left: () => this.#left(call),
+    })
+    this.#stopListening ??= this.#gatekeeper.onChange(() => {
+      for (const each of this.#queue) each.changed()
+    })
+    call.look()
+    await waited
   }
 
   #ask(actor: Actor): Promise<WriteVetoedError | AccessRefusedError | undefined> {
@@ -66,37 +69,27 @@ export class WritableWait {
     return this.#gatekeeper.refusal(actor)
   }
 
-  #begin(call: WaitingCall): void {
-    this.#calls.add(call)
-    this.#notice.begin(call)
-    this.#stopListening ??= this.#gatekeeper.onChange(() => {
-      for (const each of this.#calls) each.changed()
-    })
-    call.look()
-  }
-
-  #end(call: WaitingCall): void {
-    this.#calls.delete(call)
-    this.#notice.end(call)
-    if (this.#calls.size > 0) return
+  #left(call: WaitingCall): void {
+    call.stop()
+    if (this.#queue.size > 0) return
     this.#stopListening?.()
     this.#stopped?.stopListening()
     this.#stopListening = this.#stopped = undefined
   }
 
-  /** Of a DataSource that was destroyed before, what is asked begins anew, with another signal. */
+  /** A DataSource that is initialized again has another signal. */
   #listenToStop(): void {
     const signal = this.#gatekeeper.stopped()
     if (signal.aborted || signal === this.#stopped?.signal) return
     this.#stopped?.stopListening()
     const stopListening = onAborted(signal, () => {
-      for (const call of this.#calls) call.end(destroyedMeanwhile())
+      for (const call of this.#queue) this.#queue.reject(call, destroyedMeanwhile())
     })
     this.#stopped = { signal, stopListening }
   }
 }
 
-/** What is said of those who wait. */
+/** What a warning about waiting calls says. */
 function said(obstacle: Error | undefined): Said | undefined {
   if (!obstacle) return undefined
   return isRefusal(obstacle)
@@ -106,6 +99,6 @@ function said(obstacle: Error | undefined): Said | undefined {
       }
     : {
         of: "the database",
-        text: `in whenWritable(), but ${whyNotTold(obstacle)}.`,
+        text: `in whenWritable(), but ${whyUnknown(obstacle)}.`,
       }
 }

@@ -1,4 +1,4 @@
-import type { Draining } from "../drain/drain"
+import type { Draining } from "../drain/drain-plan"
 import { DrainingFeed, type Tell } from "../drain/draining-feed"
 import { MaintenanceInputError } from "../errors"
 import { currentTask, namedActor } from "../identity/current-actor"

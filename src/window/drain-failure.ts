@@ -1,4 +1,5 @@
-import { type Draining, type DrainOutcome, type DrainPlan, graceMs } from "../drain/drain"
+import type { Draining, DrainOutcome, DrainPlan } from "../drain/drain-plan"
+import { graceMs } from "../drain/drain-stages"
 import type { Tell } from "../drain/draining-feed"
 import { DrainTimeoutError } from "../errors"
 import { type Blocker, describeBlocker } from "../mode/blocker"

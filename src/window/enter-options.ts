@@ -1,4 +1,4 @@
-import type { DrainOutcome } from "../drain/drain"
+import type { DrainOutcome } from "../drain/drain-plan"
 
 /** Options for draining in-flight transactions when a window begins. */
 export interface DrainOptions {

@@ -16,7 +16,7 @@ import {
   minExpiryMs,
 } from "../input"
 import type { AnnouncedRequest, Opening, Start } from "../state/opening"
-import { drainOutcomes, type DrainPlan } from "../drain/drain"
+import { drainOutcomes, type DrainPlan } from "../drain/drain-plan"
 import { type DrainOptions, type EnterOptions, enterOptionNames } from "./enter-options"
 
 /** The checked parameters of `enter()`. */

@@ -1,4 +1,4 @@
-import type { Draining } from "../drain/drain"
+import type { Draining } from "../drain/drain-plan"
 import type { AccessRefusedError, WriteVetoedError } from "../errors"
 import type { PastWindow } from "../mode/journal"
 import type { MaintenanceReport, MaintenanceStatus, StampedState } from "../mode/status"

@@ -1,4 +1,4 @@
-import type { DrainPlan } from "../drain/drain"
+import type { DrainPlan } from "../drain/drain-plan"
 import type { Tell } from "../drain/draining-feed"
 import { DrainTimeoutError, WindowEndedError } from "../errors"
 import type { MaintenanceStatus } from "../mode/status"

@@ -1,5 +1,6 @@
 import { Blockers } from "../drain/blockers"
-import { drain, type DrainPlan } from "../drain/drain"
+import { drain } from "../drain/drain"
+import type { DrainPlan } from "../drain/drain-plan"
 import type { Blocker } from "../mode/blocker"
 import { lockKeys } from "../state/schema"
 import type { Opened } from "../state/opening"

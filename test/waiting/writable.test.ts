@@ -196,8 +196,8 @@ describe("Whether one may write", () => {
         const error = await errorOf(maintenance.whenWritable({ timeoutMs: 20 }))
         expect(error).to.be.instanceOf(StateUnavailableError)
         expect((error as Error).message).to.equal(
-          "It is not known whether the current user may write: the database cannot be reached (Error: it has not answered for 1000 ms). " +
-            "Waited 20 ms (timeoutMs). Retry later.",
+          "Could not determine whether the current user may write: the database cannot be reached (Error: it has not answered for 1000 ms). " +
+            "The call waited for 20 ms (timeoutMs). Retry later.",
         )
         controller.abort(reason)
         expect(await broken).to.equal(reason)

@@ -1,0 +1,126 @@
+import type { Blocker, Sight } from "../mode/blocker"
+import type { Drained, DrainOutcome, DrainPlan } from "./drain-plan"
+
+/** Time for cancelled and terminated transactions to end, in milliseconds. */
+export const graceMs = 5000
+/**
+ * Time for which a commit under way is not reported, in milliseconds, because looking up its blocker costs
+ * more.
+ */
+const briefMs = 100
+
+/** A stage of a drain: the transactions that it waits for, until when, and what comes after that. */
+export interface Stage {
+  /** End of the stage in milliseconds after the beginning of the drain; Infinity for none. */
+  readonly endsAtMs: number
+  /** The stage that follows as soon as this one is over, whatever is left. */
+  readonly next?: Stage | undefined
+  /** Finds the transactions that this stage waits for. */
+  look(holders: readonly number[], waitedMs: number): Promise<Sight>
+  /**
+   * Called if blockers are left when a stage without a next one is over. Returns the stage to go on with, or the
+   * blockers for which the window must be abandoned.
+   */
+  end(blockers: readonly Blocker[], elapsed: () => number): Promise<Stage | readonly Blocker[]>
+}
+
+/** Returns the stage with which a drain begins. */
+export function firstStage(drained: Drained, plan: DrainPlan): Stage {
+  const { withinMs, outcome } = plan
+  if (outcome !== "proceed") return new AllTransactions(drained, withinMs, outcomes[outcome])
+  const commits = new CommitsOnly(drained, plan)
+  return new AllTransactions(drained, withinMs, async () => commits, commits)
+}
+
+/** Decides what becomes of the blockers that are left at the end of a stage. */
+type EndOfStage = (
+  stage: Stage,
+  drained: Drained,
+  blockers: readonly Blocker[],
+  elapsed: () => number,
+) => ReturnType<Stage["end"]>
+
+const outcomes: Record<Exclude<DrainOutcome, "proceed">, EndOfStage> = {
+  abandon: async (stage, drained) => {
+    const left = await lookAgain(drained)
+    return left.length > 0 ? left : stage
+  },
+  cancel: endThem("cancel"),
+  terminate: endThem("terminate"),
+}
+
+/** Ends the blockers, and waits for a while until they are gone. */
+function endThem(how: "cancel" | "terminate"): EndOfStage {
+  return async (_stage, drained, _blockers, elapsed) => {
+    const left = await lookAgain(drained)
+    const endsAtMs = elapsed() + graceMs
+    for (const blocker of left) await drained.end(blocker, how)
+    return new AllTransactions(drained, endsAtMs, async (_last, _drained, blockers) => blockers)
+  }
+}
+
+/** Waits for all in-flight transactions. */
+class AllTransactions implements Stage {
+  readonly endsAtMs: number
+  readonly #drained: Drained
+  readonly next: Stage | undefined
+  readonly #end: EndOfStage
+
+  constructor(drained: Drained, endsAtMs: number, end: EndOfStage, next?: Stage) {
+    this.#drained = drained
+    this.endsAtMs = endsAtMs
+    this.#end = end
+    this.next = next
+  }
+
+  look(holders: readonly number[]): Promise<Sight> {
+    return this.#drained.look(holders)
+  }
+
+  end(blockers: readonly Blocker[], elapsed: () => number): Promise<Stage | readonly Blocker[]> {
+    return this.#end(this, this.#drained, blockers, elapsed)
+  }
+}
+
+/** Waits only for commits under way, which can no longer be refused; the fence refuses all other transactions. */
+class CommitsOnly implements Stage {
+  readonly endsAtMs: number
+  readonly #drained: Drained
+  readonly #sinceMs: number
+
+  constructor(drained: Drained, { withinMs, commitsWithinMs }: DrainPlan) {
+    this.#drained = drained
+    this.#sinceMs = withinMs
+    this.endsAtMs = Math.max(withinMs, commitsWithinMs)
+  }
+
+  async look(holders: readonly number[], waitedMs: number): Promise<Sight> {
+    const isBrief = holders.length === 0 || waitedMs < this.#sinceMs + briefMs
+    if (isBrief) return { blockers: [], ownHolders: [] }
+    const { blockers, ownHolders } = await this.#drained.look(holders)
+    return { blockers: ofHolders(blockers, holders), ownHolders }
+  }
+
+  async end(): Promise<Stage | readonly Blocker[]> {
+    await this.#drained.inform()
+    const holders = await this.#drained.holders()
+    const { blockers } = await this.#drained.look(holders)
+    const left = ofHolders(blockers, holders)
+    return left.length > 0 ? left : this
+  }
+}
+
+/** Looks once more, when the instances have reported which backends act for the maintainer. */
+async function lookAgain(drained: Drained): Promise<readonly Blocker[]> {
+  await drained.inform()
+  const { blockers } = await drained.look(await drained.holders())
+  return blockers
+}
+
+/**
+ * Returns the blockers that can no longer be refused. Prepared transactions count if there is any holder among
+ * them: they cannot be told apart.
+ */
+function ofHolders(blockers: readonly Blocker[], holders: readonly number[]): Blocker[] {
+  return blockers.filter(({ pid = 0 }) => holders.includes(pid))
+}
