@@ -6,7 +6,8 @@ import type { Result, Step } from "../wire/protocol"
 import type { Session } from "../wire/session"
 import type { Fence } from "./fence"
 import type { FencePolicy } from "./fence-policy"
-import { codeOf, endsSession, isAnswer, isReadOnly, noPortal } from "./request"
+import { codeOf, endsSession, sqlState } from "../sqlstate"
+import { isAnswer } from "./request"
 
 /** The parts of a connection that checking its statements needs. */
 export interface CheckpointOwner {
@@ -22,11 +23,6 @@ export interface CheckpointOwner {
   refused(error: unknown): unknown
 }
 
-/**
- * PostgreSQL's code for a statement that receives fewer values than it has parameters, in the extended
- * protocol.
- */
-const noValues = "08P01"
 const cannotHold =
   "This statement may commit by itself, or is one of several in a text, so a session must hold a lock for it; behind a pooler " +
   "that gives every transaction another connection, none can. Run it in a transaction, send the statements one by one, or " +
@@ -59,9 +55,10 @@ export class Checkpoint {
     const check = this.#owner.policy.check(actor)
     const companions = { after: [check] }
     return session.sendLast(query, companions, (cause) => {
-      if (codeOf(cause) === noValues && mayLackValues(query)) return this.#sendSimply(query, actor, cause)
+      if (codeOf(cause) === sqlState.protocolViolation && mayLackValues(query))
+        return this.#sendSimply(query, actor, cause)
       // The statement, or a function in it, has closed all portals, among them that of the check.
-      if (codeOf(cause) === noPortal && query.failure === check)
+      if (codeOf(cause) === sqlState.noSuchPortal && query.failure === check)
         return this.send(query.renew(), { ...companions, bindsLate: true }, actor)
       return this.#failed(query, companions, actor, cause)
     })
@@ -95,7 +92,7 @@ export class Checkpoint {
       this.#isInBlock = false
       if (query.failure === "statement") return failed(error)
       // A function in it has closed all portals, among them those of the following statements.
-      if (codeOf(error) === noPortal) return failed(error)
+      if (codeOf(error) === sqlState.noSuchPortal) return failed(error)
       if (query.failure === check) throw this.refuse(error, actor)
       return this.#endFailed(actor, error)
     })
@@ -141,7 +138,7 @@ export class Checkpoint {
         this.#heldEpoch = null
         await session.ready()
         // The state changed while it was read, and the default isolation level is above READ COMMITTED.
-        const isStale = codeOf(error) === "40001" && !session.is("E")
+        const isStale = codeOf(error) === sqlState.serializationFailure && !session.is("E")
         if (!isStale || attempt === maxHoldAttempts) throw this.refuse(error, actor)
       }
     }
@@ -218,7 +215,7 @@ export class Checkpoint {
    * is the refusal.
    */
   async #endFailed(actor: Actor, error: unknown): Promise<never> {
-    if (codeOf(error) === isReadOnly) {
+    if (codeOf(error) === sqlState.readOnly) {
       await this.#owner.session.rollBack()
       await this.#run(this.#owner.fence.admit(actor), actor)
     }

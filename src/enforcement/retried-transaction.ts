@@ -4,6 +4,7 @@ import { MaintenanceInputError } from "../errors"
 import { runInQueryRunner } from "../identity/current-actor"
 import { checkOptions, checkWork } from "../input"
 import type { RefusalPolicy } from "../shared"
+import { isRetryable } from "../sqlstate"
 
 /** Options for `maintenance.transaction()`. */
 export interface TransactionOptions {
@@ -18,8 +19,6 @@ export interface TransactionOptions {
   onRefused?: RefusalPolicy | undefined
 }
 
-/** PostgreSQL's codes for a transaction that may succeed when it is retried. */
-const retryable = new Set(["40001", "40P01"])
 const firstRetryMs = 5
 const lastRetryMs = 500
 
@@ -35,7 +34,7 @@ export async function retriedTransaction<T>(
     try {
       return await (isolation ? dataSource.transaction(isolation, run) : dataSource.transaction(run))
     } catch (error) {
-      if (attempt >= retries || !isRetryable(error)) throw error
+      if (attempt >= retries || !mayBeRetried(error)) throw error
       await pause(Math.random() * Math.min(firstRetryMs * 2 ** attempt, lastRetryMs))
     }
   }
@@ -51,7 +50,7 @@ export function checkTransaction(work: unknown, options: TransactionOptions): vo
   }
 }
 
-function isRetryable(error: unknown): boolean {
-  const { code, driverError } = error as { code?: string; driverError?: { code?: string } }
-  return retryable.has(driverError?.code ?? code ?? "")
+/** TypeORM wraps the errors of the server. */
+function mayBeRetried(error: unknown): boolean {
+  return isRetryable((error as { driverError?: unknown }).driverError ?? error)
 }

@@ -4,19 +4,12 @@ import type { Escort } from "../wire/escort"
 import type { ForeignQuery, Result } from "../wire/protocol"
 import type { Actor } from "../mode/actor"
 import { Checkpoint, type CheckpointOwner } from "./checkpoint"
-import {
-  codeOf,
-  isAnswer,
-  isOfSeveral,
-  isReadOnly,
-  noPortal,
-  startsTransaction,
-  type Request,
-} from "./request"
+import { isAnswer, isOfSeveral, startsTransaction, type Request } from "./request"
+import { codeOf, sqlState } from "../sqlstate"
 import type { Classified } from "./statement-kind"
 
-/** PostgreSQL's codes for a statement that does not run inside a transaction block. */
-const needsNoBlock = new Set(["25001", "2D000"])
+/** SQLSTATEs for a statement that does not run inside a transaction block. */
+const needsNoBlock = new Set<string>([sqlState.activeTransaction, sqlState.invalidTermination])
 /** Texts that may end a transaction and start the next at once. */
 const chains = /\band\s+chain\b/i
 const severalStatements =
@@ -43,7 +36,8 @@ export class SelfCommitting {
       return Promise.reject(new MaintenanceSetupError(preparesUnseen))
     if (!looksAtomic || !this.#owner.session.is("I") || mayLackValues(query)) return this.#hold(request)
     return this.#checkpoint.sendInBlock(query, actor, (error) => {
-      const isToHold = query.failure === "statement" ? isOfSeveral(error) : codeOf(error) === noPortal
+      const isToHold =
+        query.failure === "statement" ? isOfSeveral(error) : codeOf(error) === sqlState.noSuchPortal
       if (!isToHold) throw error
       return this.#hold({ ...request, query: query.renew() })
     })
@@ -161,5 +155,5 @@ function mayPrepareTransaction(text: string): boolean {
 
 /** Whether PostgreSQL has refused a statement because it runs in a block, or in a read-only one. */
 function isRefusedInBlock(error: unknown): boolean {
-  return codeOf(error) === isReadOnly || needsNoBlock.has(codeOf(error))
+  return codeOf(error) === sqlState.readOnly || needsNoBlock.has(codeOf(error))
 }

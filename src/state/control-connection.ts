@@ -3,7 +3,7 @@ import type { Client, ClientConfig, Notification, QueryResult, QueryResultRow } 
 import { StateUnavailableError } from "../errors"
 import { ownParameters, ownSettings, patienceMs, sessionSettings, setUp } from "./control-settings"
 import { destroyed } from "./destroyed"
-import { isRefusedByServer } from "./sqlstate"
+import { isRefusedByServer } from "../sqlstate"
 import { type Priority, Turns } from "./turns"
 
 /** Events that a control connection reports to its owner. */

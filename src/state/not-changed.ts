@@ -9,7 +9,7 @@ import {
 import type { RefusalFacts } from "../mode/refusal-facts"
 import type { Ending } from "../mode/ending"
 import { capitalized, describeAnnounced, describeWindow, factsOf } from "../refusal"
-import { isPassingCode } from "./sqlstate"
+import { isPassingCode } from "../sqlstate"
 
 /** Makes the error for changing a window that another user holds. */
 export function notMaintainer(facts: RefusalFacts): NotMaintainerError {

@@ -3,7 +3,7 @@ import { onAborted } from "./abort-listeners"
 import { MaintenanceError, StateUnavailableError } from "../errors"
 import { isDestroyed } from "./destroyed"
 import { capitalized } from "../refusal"
-import { isPassingCode } from "./sqlstate"
+import { isPassingCode } from "../sqlstate"
 import { warn } from "../notices"
 
 /** Milliseconds for which an unavailable server is retried, before the state is left as it stands. */

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto"
 import { MaintenanceSetupError } from "../errors"
 import { checkSchemaName } from "../options"
+import { ownSqlState, sqlState } from "../sqlstate"
 import { schemaSteps } from "./schema-steps"
 import { translateStateError } from "./translate"
 
@@ -51,8 +52,6 @@ function renderStep(schema: string, { version, sql }: SchemaStep): string {
 
 /** End of the comment that marks a schema as this package's. */
 const ownership = "belongs to typeorm-maintenance-mode."
-/** SQLSTATE for a schema that belongs to something else. */
-const isForeign = "MM010"
 const oidOf = (schema: string) => `(select oid from pg_catalog.pg_namespace where nspname = '${schema}')`
 
 /**
@@ -79,7 +78,7 @@ begin
     -- Whatever is in a schema depends on it.
     and exists (select from pg_catalog.pg_depend where refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass and refobjid = found and deptype = 'n')
   then
-    raise exception using errcode = '${isForeign}', message = 'the schema "${schema}" holds objects of something else';
+    raise exception using errcode = '${ownSqlState.foreignSchema}', message = 'the schema "${schema}" holds objects of something else';
   end if;
   if note is null and pg_catalog.pg_has_role((select nspowner from pg_catalog.pg_namespace where nspname = '${schema}'), 'usage') then
     comment on schema "${schema}" is 'The maintenance mode of this database; ${ownership}';
@@ -279,7 +278,7 @@ export function isUpToDate({ version, isComplete }: SchemaSight): boolean {
  */
 export function installationFault(error: unknown, schema: string): unknown {
   const { code, message } = error as { code?: string; message: string }
-  if (code === isForeign) {
+  if (code === ownSqlState.foreignSchema) {
     return new MaintenanceSetupError(
       `The schema "${schema}" is not of typeorm-maintenance-mode: it holds other objects, so nothing was put into it. ` +
         "Name a schema that does not exist yet, or is empty, in the option schema.",
@@ -289,7 +288,7 @@ export function installationFault(error: unknown, schema: string): unknown {
   if (error instanceof MaintenanceSetupError || code === undefined || !/^(?:42|2B|3F)/.test(code))
     return error
   return new MaintenanceSetupError(
-    code === "42501"
+    code === sqlState.insufficientPrivilege
       ? `The role may not create the schema "${schema}" (${message}). Grant it CREATE on the database, or ` +
           `set migrate: false and have a DBA run the SQL of maintenanceSchemaSql({ schema: "${schema}", role }).`
       : `The schema "${schema}" could not be installed (${message}). If it belongs to something else, name another one ` +

@@ -18,7 +18,7 @@ import {
   type Start,
 } from "./opening"
 import { briefMs, isFinal, outageMs, type Persistence, persistently } from "./persistence"
-import { isLocked } from "./sqlstate"
+import { isLocked } from "../sqlstate"
 import { standbyAwaited } from "./standby"
 import type { StateFunctions } from "./state-functions"
 

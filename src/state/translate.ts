@@ -15,7 +15,7 @@ import {
   notYoursToCancel,
 } from "./not-changed"
 import { accessRefused, writeVetoed } from "../refusal"
-import { codeOf, isUnreadable, untranslatable } from "./sqlstate"
+import { codeOf, isUnreadable, ownSqlState, sqlState } from "../sqlstate"
 
 /** An error of the server, as `pg` delivers it. */
 interface ServerError extends Error {
@@ -94,35 +94,35 @@ export function translateStateError(error: unknown, schema: string, called = "le
   if (!(error instanceof Error) || error instanceof MaintenanceError) return error
   const serverError: ServerError = error
   switch (codeOf(error)) {
-    case "MM001":
+    case ownSqlState.writeVetoed:
       return writeVetoed(factsIn(serverError))
-    case "MM002":
+    case ownSqlState.accessRefused:
       return accessRefused(factsIn(serverError))
-    case "MM003":
+    case ownSqlState.notMaintainer:
       return notMaintainer(factsIn(serverError))
-    case "MM004":
+    case ownSqlState.noWindow:
       if (called === "cancel") return notAnnounced(endingIn(serverError), error)
       return new MaintenanceInputError(`There is no maintenance to ${nothingTo[called]}`, {
         mode: "normal",
         cause: error,
       })
-    case "MM005":
+    case ownSqlState.taskRunning:
       return anotherTask(taskIn(serverError), factsIn(serverError))
-    case "MM006":
+    case ownSqlState.windowOver:
       return new WindowEndedError(
         "The maintenance is over, or another window lies over it. Look at status().",
         factsIn(serverError),
       )
-    case "MM007":
+    case ownSqlState.invalidStart:
       return new MaintenanceInputError(
         `A window cannot begin at that time: ${error.message}, by the database's clock.`,
         { cause: error },
       )
-    case "MM008":
+    case ownSqlState.windowAnnounced:
       return called === "announce"
         ? announcedByOthers(factsIn(serverError), detailOf(serverError).is_bounded !== false)
         : notYoursToCancel(factsIn(serverError))
-    case untranslatable:
+    case sqlState.untranslatableCharacter:
       return new MaintenanceInputError(
         `This database cannot hold the name of the user, or the reason (${error.message}), so nothing is committed for it: ` +
           "use characters that its encoding has.",

@@ -1,7 +1,7 @@
 import { AccessRefusedError, StateUnavailableError, WriteVetoedError } from "../errors"
 import { destroyed } from "../state/destroyed"
 import { notWritable } from "../refusal"
-import { isLocked } from "../state/sqlstate"
+import { isLocked } from "../sqlstate"
 
 /** Whether a refusal keeps a call from writing, and not a database that cannot be reached. */
 export function isRefusal(obstacle: Error): obstacle is WriteVetoedError | AccessRefusedError {

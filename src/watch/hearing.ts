@@ -1,5 +1,5 @@
 import type { ControlConnection } from "../state/control-connection"
-import { isLocked } from "../state/sqlstate"
+import { codeOf, isLocked, sqlState } from "../sqlstate"
 
 /**
  * The result of a LISTEN: notifications arrive, or they do not, or the server is a replica, which does not
@@ -12,8 +12,6 @@ export type Heard = "all" | "nothing" | "standby"
  * to deliver.
  */
 const echoWithinMs = 2000
-/** PostgreSQL's code for a statement that a replica does not run. */
-const notOnStandby = "25006"
 
 /** Sends a notification, or fails if locks prevent that for the moment. Returns the sending backend. */
 const notify = "select pg_backend_pid() as pid, set_config('lock_timeout', '250', true), pg_notify($1, $2)"
@@ -34,7 +32,7 @@ export class Hearing {
     try {
       await this.#control.query(`listen "${this.#channel}"`)
     } catch (error) {
-      if ((error as { code?: string }).code === notOnStandby) return "standby"
+      if (codeOf(error) === sqlState.readOnly) return "standby"
       throw error
     }
     return (await this.#hearsItself()) ? "all" : "nothing"

@@ -8,7 +8,7 @@ import { accessRefused, factsOf, notWritable, writeVetoed } from "../refusal"
 import type { JournalRange } from "../state/journal"
 import { briefMs, isPassing, persistently } from "../state/persistence"
 import { SharedQuestion } from "../state/shared-question"
-import { isLocked } from "../state/sqlstate"
+import { isLocked } from "../sqlstate"
 import type { StateStore } from "../state/state-store"
 import type { Watch } from "./watch"
 

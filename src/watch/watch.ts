@@ -7,7 +7,7 @@ import { ControlConnection, type ClientFactory } from "../state/control-connecti
 import type { JournalRange } from "../state/journal"
 import { RefusalCounts } from "../state/refusal-counts"
 import { channelOf } from "../state/schema"
-import { isLocked } from "../state/sqlstate"
+import { isLocked } from "../sqlstate"
 import { StateStore } from "../state/state-store"
 import { AwaitedWindows } from "./awaited-windows"
 import { Delivery, pollMs } from "./delivery"

@@ -1,11 +1,9 @@
+import { codeOf, sqlState } from "../sqlstate"
 import { notSent } from "./copies"
 import type { Companions, PipelinedQuery } from "./pipelined-query"
 import type { PostponedStart } from "./postponed-start"
 import type { PreparedStatements, Result, WireClient } from "./protocol"
 import type { ServerStatus } from "./server-status"
-
-/** SQLSTATE for a prepared statement that does not exist. */
-const forgotten = "26000"
 
 /** The parts needed to submit a statement. */
 export interface SubmissionParts {
@@ -99,5 +97,5 @@ export class Submissions {
 }
 
 function isForgotten({ failure }: PipelinedQuery, error: Error): boolean {
-  return typeof failure === "object" && (error as { code?: string }).code === forgotten
+  return typeof failure === "object" && codeOf(error) === sqlState.noSuchStatement
 }

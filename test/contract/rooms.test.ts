@@ -19,7 +19,7 @@ const rooms = [
   "top",
 ]
 /** The files of no folder that the rooms stand on; the others of no folder are the top. */
-const base = new Set(["errors", "input", "notices", "options", "refusal", "shared"])
+const base = new Set(["errors", "input", "notices", "options", "refusal", "shared", "sqlstate"])
 
 function roomOf(file: string): string {
   const [room, ...rest] = file.split("/")
