@@ -2,6 +2,7 @@
 import "reflect-metadata"
 import { startServer } from "../test/support/server"
 import { alone, calls, unprepared } from "./calls"
+import { cpu } from "./cpu"
 import { fleet } from "./fleet"
 import { growth } from "./growth"
 import { journal } from "./journal"
@@ -13,6 +14,7 @@ import { switching } from "./switching"
 const sections: Record<string, (url: string) => Promise<void>> = {
   alone,
   calls,
+  cpu,
   unprepared,
   growth,
   journal,
