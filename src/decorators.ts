@@ -77,8 +77,9 @@ function onlyInstalled(): Maintenance {
   if (maintenance && !another) return maintenance
   throw new MaintenanceSetupError(
     maintenance
-      ? "Several DataSources have maintenance mode: name one, @DuringMaintenance(mode, { maintenance: () => ... })."
-      : "Maintenance mode is not installed in this process: call installMaintenance(dataSource) first.",
+      ? "@DuringMaintenance cannot choose a DataSource, because several have maintenance mode. " +
+          "Name one: @DuringMaintenance(mode, { maintenance: () => ... })."
+      : "Maintenance mode is not installed in this process. Call installMaintenance(dataSource) first.",
   )
 }
 
@@ -119,7 +120,7 @@ function checkMethod(decoratorName: string, method: unknown, key: unknown): Meth
   if (typeof method !== "function") throw noMethod(decoratorName, key)
   if (/Generator/.test(Object.getPrototypeOf(method)?.constructor?.name ?? "")) {
     throw new MaintenanceSetupError(
-      `${decoratorName} cannot be put on the generator ${String(key)}: it would run outside the context. ` +
+      `${decoratorName} cannot be applied to the generator ${String(key)}, which would run outside the context. ` +
         `Call runAs() or during() around the loop instead.`,
     )
   }
@@ -128,7 +129,7 @@ function checkMethod(decoratorName: string, method: unknown, key: unknown): Meth
 
 function noMethod(decoratorName: string, key: unknown): MaintenanceSetupError {
   return new MaintenanceSetupError(
-    `${decoratorName} is for methods and classes; ${String(key)} is no method.`,
+    `${decoratorName} is for methods and classes, but ${String(key)} is not a method.`,
   )
 }
 

@@ -13,11 +13,11 @@ export const maxReasonLength = 1000
  * none.
  */
 function faultOfText(text: unknown, maxLength: number): string | undefined {
-  if (typeof text !== "string") return `is no string (${text === null ? "null" : typeof text})`
+  if (typeof text !== "string") return `is not a string (${text === null ? "null" : typeof text})`
   if (text.trim() === "") return "is empty"
   if (text.length > maxLength) return `is longer than ${maxLength} characters`
   if (text.includes("\0")) return "contains a null character"
-  if (/\p{Surrogate}/u.test(text)) return "is no valid Unicode (half of a surrogate pair)"
+  if (/\p{Surrogate}/u.test(text)) return "is not valid Unicode (half of a surrogate pair)"
   return undefined
 }
 
@@ -30,8 +30,10 @@ export function faultOfUser(user: unknown): string | undefined {
 export function checkUser(user: unknown, option?: string): string {
   const fault = faultOfUser(user)
   if (fault) {
-    const what = option === undefined ? "A user is a string" : `The option ${option} is a user: a string`
-    throw new MaintenanceInputError(`${what} of 1 to ${maxUserLength} characters; this one ${fault}.`)
+    const what = option === undefined ? "A user" : `The user in the option ${option}`
+    throw new MaintenanceInputError(
+      `${what} must be a string of 1 to ${maxUserLength} characters, but this one ${fault}.`,
+    )
   }
   return user as string
 }
@@ -45,7 +47,7 @@ function checkText(name: string, text: unknown, maxLength: number): string | und
   const fault = faultOfText(text, maxLength)
   if (fault)
     throw new MaintenanceInputError(
-      `A ${name} is a string of 1 to ${maxLength} characters; this one ${fault}.`,
+      `The option ${name} must be a string of 1 to ${maxLength} characters, but this one ${fault}.`,
     )
   return text as string
 }
@@ -67,7 +69,7 @@ export function checkMessage(message: unknown): string | undefined {
 export function checkMode(mode: unknown): Mode {
   if (!modes.includes(mode as Mode)) {
     throw new MaintenanceInputError(
-      `Unknown mode ${typeof mode === "string" ? JSON.stringify(mode) : inspect(mode)}; use one of ${modes.join(", ")}.`,
+      `Unknown mode ${typeof mode === "string" ? JSON.stringify(mode) : inspect(mode)}. Use one of ${modes.join(", ")}.`,
     )
   }
   return mode as Mode
@@ -83,7 +85,7 @@ export function durationOf(name: string, value: unknown, defaultMs: number): num
   if (value === undefined) return defaultMs
   if (typeof value === "number" && value >= 0 && value <= maxDurationMs) return value
   throw new MaintenanceInputError(
-    `The option ${name} is a number of milliseconds from 0 to ${maxDurationMs}; this one is ${inspect(value)}.`,
+    `The option ${name} must be a number of milliseconds from 0 to ${maxDurationMs}, not ${inspect(value)}.`,
   )
 }
 
@@ -98,14 +100,14 @@ export function checkExpiry(value: unknown, name = "expiresInMs"): number | unde
   if (value === undefined) return undefined
   if (typeof value === "number" && value >= minExpiryMs && value <= maxDurationMs) return value
   throw new MaintenanceInputError(
-    `The option ${name} is a number of milliseconds from ${minExpiryMs} to ${maxDurationMs}; this one is ${inspect(value)}.`,
+    `The option ${name} must be a number of milliseconds from ${minExpiryMs} to ${maxDurationMs}, not ${inspect(value)}.`,
   )
 }
 
 /** Checks an optional time given by a caller. Throws MaintenanceInputError. */
 export function checkTime(name: string, value: unknown): Date | undefined {
   if (value === undefined || (isDate(value) && !Number.isNaN(value.getTime()))) return value
-  throw new MaintenanceInputError(`The option ${name} is a valid Date; this one is ${inspect(value)}.`)
+  throw new MaintenanceInputError(`The option ${name} must be a valid Date, not ${inspect(value)}.`)
 }
 
 /** Checks a count given by a caller, or returns its default. Throws MaintenanceInputError. */
@@ -117,20 +119,20 @@ export function checkCount(
   if (value === undefined) return fallback
   if (Number.isInteger(value) && (value as number) >= 1 && (value as number) <= max) return value as number
   throw new MaintenanceInputError(
-    `The option ${name} is a whole number from 1 to ${max}; this one is ${inspect(value)}.`,
+    `The option ${name} must be a whole number from 1 to ${max}, not ${inspect(value)}.`,
   )
 }
 
 /** Checks an optional AbortSignal given by a caller. Throws MaintenanceInputError. */
 export function checkSignal(signal: unknown): AbortSignal | undefined {
   if (signal === undefined || signal instanceof AbortSignal) return signal
-  throw new MaintenanceInputError(`The option signal is an AbortSignal; this one is ${inspect(signal)}.`)
+  throw new MaintenanceInputError(`The option signal must be an AbortSignal, not ${inspect(signal)}.`)
 }
 
 /** Checks a boolean given by a caller; the default is false. Throws MaintenanceInputError. */
 export function checkFlag(name: string, value: unknown): boolean {
   if (value === undefined || typeof value === "boolean") return value === true
-  throw new MaintenanceInputError(`The option ${name} is true or false; this one is ${inspect(value)}.`)
+  throw new MaintenanceInputError(`The option ${name} must be true or false, not ${inspect(value)}.`)
 }
 
 /**
@@ -147,7 +149,7 @@ export function checkOptions(options: unknown, names: readonly string[], option?
   const unknown = Object.keys(options).find((name) => !names.includes(name))
   if (unknown) {
     const name = option === undefined ? unknown : `${option}.${unknown}`
-    throw new MaintenanceInputError(`Unknown option "${name}"; known are ${names.join(", ")}.`)
+    throw new MaintenanceInputError(`Unknown option "${name}". Known options are ${names.join(", ")}.`)
   }
 }
 

@@ -42,7 +42,7 @@ export class MaintenanceListeners {
   add<Event extends keyof MaintenanceEvents>(event: Event, listener: MaintenanceEvents[Event]): () => void {
     if (!Object.hasOwn(this.#listeners, event)) {
       throw new MaintenanceInputError(
-        `Unknown event "${event}"; there are ${Object.keys(this.#listeners).join(", ")}.`,
+        `Unknown event "${event}". The events are ${Object.keys(this.#listeners).join(", ")}.`,
       )
     }
     if (typeof listener !== "function") {

@@ -127,7 +127,7 @@ export function resolveOptions(
   }
   const unknown = Object.keys(options).find((name) => !(names as readonly string[]).includes(name))
   if (unknown !== undefined) {
-    throw new MaintenanceSetupError(`Unknown option "${unknown}"; known are ${names.join(", ")}.`)
+    throw new MaintenanceSetupError(`Unknown option "${unknown}". Known options are ${names.join(", ")}.`)
   }
   const resolved = optionNames.map((name) => {
     const { fallback, check } = rules[name]
@@ -144,20 +144,20 @@ export function checkPolicy(policy: unknown): RefusalPolicy {
 
 /** Checks a moment given by a caller. Throws MaintenanceInputError. */
 export function checkVetoAt(vetoAt: unknown): VetoAt {
-  return given("vetoAt", vetoAt, rules.vetoAt)
+  return given("The option vetoAt", vetoAt, rules.vetoAt)
 }
 
 /** Checks the name of the schema, or returns its default. Throws MaintenanceSetupError. */
 export function checkSchemaName(schema: unknown = "maintenance"): string {
   if (typeof schema !== "string" || !/^[a-z_][a-z0-9_]{0,39}$/.test(schema)) {
     throw new MaintenanceSetupError(
-      `Invalid schema name ${JSON.stringify(schema)}: use lower-case letters, digits and underscores, ` +
-        `beginning with a letter or an underscore, at most 40.`,
+      `Invalid schema name ${JSON.stringify(schema)}. Use at most 40 lower-case letters, digits and underscores, ` +
+        "beginning with a letter or an underscore.",
     )
   }
   if (schema === "public" || schema === "information_schema" || schema.startsWith("pg_")) {
     throw new MaintenanceSetupError(
-      `The schema "${schema}" cannot hold the state: it must be a schema of its own, like "maintenance".`,
+      `The schema "${schema}" cannot hold the maintenance state. Name a schema that holds nothing else, such as "maintenance".`,
     )
   }
   return schema
@@ -175,7 +175,7 @@ function checkUsers(users: unknown): ReadonlySet<string> {
     throw new MaintenanceSetupError("The option emergencyUsers must be an array of users.")
   for (const user of users) {
     const fault = faultOfUser(user)
-    if (fault) throw new MaintenanceSetupError(`The option emergencyUsers holds a user that ${fault}.`)
+    if (fault) throw new MaintenanceSetupError(`The option emergencyUsers contains a user that ${fault}.`)
   }
   return new Set<string>(users)
 }
@@ -215,7 +215,7 @@ function given<Value>(what: string, value: unknown, { values }: Choice<Value>): 
 
 function faultOfChoice(value: unknown, values: readonly unknown[]): string | undefined {
   if (values.includes(value)) return undefined
-  return `is ${values.map((one) => JSON.stringify(one)).join(" or ")}; this one is ${inspect(value)}.`
+  return `must be ${values.map((one) => JSON.stringify(one)).join(" or ")}, not ${inspect(value)}.`
 }
 
 function wholeNumber(fallback: number, { min, max }: { min: number; max: number }): Rule<number> {
@@ -225,7 +225,7 @@ function wholeNumber(fallback: number, { min, max }: { min: number; max: number 
       if (Number.isInteger(value) && (value as number) >= min && (value as number) <= max)
         return value as number
       throw new MaintenanceSetupError(
-        `The option ${name} is a whole number from ${min} to ${max}; this one is ${inspect(value)}.`,
+        `The option ${name} must be a whole number from ${min} to ${max}, not ${inspect(value)}.`,
       )
     },
   }

@@ -2,13 +2,13 @@ import { AccessRefusedError, MaintenanceError, type RefusalError, WriteVetoedErr
 import type { ActedFor, RefusalFacts } from "./mode/refusal-facts"
 import type { RefusedChange } from "./mode/refused-change"
 
-/** Describes a window by its known facts: "since 2026-01-31T02:00:00.000Z by alice (rebuild the catalog)". */
+/** Describes a window by its known facts: "by alice (rebuild the catalog) since 2026-01-31T02:00:00.000Z". */
 export function describeWindow({ maintainer, reason, since, expiresAt }: RefusalFacts): string {
   return [
-    since && `since ${since.toISOString()}`,
-    expiresAt && `until ${expiresAt.toISOString()}`,
     maintainer && `by ${maintainer}`,
     reason && `(${reason})`,
+    since && `since ${since.toISOString()}`,
+    expiresAt && `(expires at ${expiresAt.toISOString()})`,
   ]
     .filter(Boolean)
     .join(" ")
@@ -18,7 +18,7 @@ export function describeWindow({ maintainer, reason, since, expiresAt }: Refusal
  * Makes a refusal in two wordings.
  *
  * The message may reach anyone, so it contains neither the maintainer nor the reason. The detailed message is
- * for those who run the system. `say` receives "the system is in concurrent maintenance since ...".
+ * for those who run the system. `say` receives "the system has been in concurrent maintenance since ...".
  */
 function inTwoWordings<E extends RefusalError, Facts extends RefusalFacts>(
   Refusal: new (message: string, facts: Facts & { detailedMessage: string }) => E,
@@ -27,7 +27,7 @@ function inTwoWordings<E extends RefusalError, Facts extends RefusalFacts>(
 ): E {
   const { mode, since, expiresAt } = facts
   const system = (window: string) =>
-    ["the system is in", mode, "maintenance", window].filter(Boolean).join(" ")
+    ["the system", since ? "has been" : "is", "in", mode, "maintenance", window].filter(Boolean).join(" ")
   const detailedMessage = say(system(describeWindow(facts)), true)
   const anonymous = say(system(describeWindow({ since, expiresAt })), false)
   const message = [anonymous, facts.publicMessage].filter(Boolean).join(" ")
@@ -71,7 +71,7 @@ export function writeVetoed(
     WriteVetoedError,
     { ...facts, changes },
     (system, isDetailed) =>
-      `Write vetoed${isDetailed && names ? ` (${names})` : ""}: ${system}; others may only read. ` +
+      `Write vetoed${isDetailed && names ? ` (${names})` : ""}: ${system}; other users may only read. ` +
       `${why ? `${why} ` : ""}Nothing was stored. Try again when the maintenance is over.`,
   )
 }
@@ -92,10 +92,10 @@ export function accessRefused(facts: RefusalFacts, why?: string): AccessRefusedE
  * commit was refused.
  */
 export function withActors(refusal: unknown, actedFor: ActedFor, isCommit: boolean): unknown {
-  const { first = "nobody", last = "nobody" } = actedFor
+  const { first = "no user", last = "no user" } = actedFor
   const sentence =
-    `The code acted for ${first} when the transaction began, and for ${last} ` +
-    (isCommit ? "when it committed: the user at the commit counts." : "when this was refused.")
+    `The code acted for ${first} when the transaction began and for ${last} when it ` +
+    (isCommit ? "committed. The user at the commit counts." : "was refused.")
   const told = (error: RefusalError) => ({
     ...factsOf(error),
     actedFor,
@@ -117,8 +117,8 @@ export function notLetIn(facts: RefusalFacts, why: string): AccessRefusedError {
     AccessRefusedError,
     facts,
     (system) =>
-      `Not let in: ${system}; ${why}. Nothing was sent. ` +
-      'Try again when the maintenance is over; for what only reads, onRefused: "throw" does not wait.',
+      `Access refused: ${system}; ${why}. Nothing was sent. Try again when the maintenance is over. ` +
+      'To read during the maintenance, use onRefused: "throw", which does not wait.',
   )
 }
 
@@ -131,8 +131,8 @@ export function noSlot(
     AccessRefusedError,
     factsOf(facts),
     (system) =>
-      `No connection: ${system}, in which others may use ${readers} connection${readers === 1 ? "" : "s"} of a process, ` +
-      `and none was given back for ${waitedMs} ms. Try again.`,
+      `No connection available: ${system}. Other users may use ${readers} connection${readers === 1 ? "" : "s"} ` +
+      `of each process (readers), and none became free within ${waitedMs} ms. Try again.`,
   )
 }
 
@@ -143,12 +143,12 @@ export function noSlot(
 export function notWritable(window: RefusalFacts, timeoutMs?: number): WriteVetoedError | AccessRefusedError {
   const Refusal = window.mode === "exclusive" ? AccessRefusedError : WriteVetoedError
   const others =
-    window.mode === "exclusive" ? "only the maintainer gets a connection" : "others may only read"
-  const waited = timeoutMs === undefined ? "" : `Waited ${timeoutMs} ms (timeoutMs). `
+    window.mode === "exclusive" ? "only the maintainer gets a connection" : "other users may only read"
+  const waited = timeoutMs === undefined ? "" : `The call waited ${timeoutMs} ms (timeoutMs). `
   return inTwoWordings<WriteVetoedError | AccessRefusedError, RefusalFacts>(
     Refusal,
     factsOf(window),
-    (system) => `Not writable: ${system}; ${others}. ${waited}Try again when the maintenance is over.`,
+    (system) => `Writes refused: ${system}; ${others}. ${waited}Try again when the maintenance is over.`,
   )
 }
 

@@ -40,7 +40,7 @@ async function playWindow(
   stage: Stage,
 ): Promise<{ concurrent: Phase; exclusive: Phase; window: WindowRecord }> {
   const { shop, branches, screen } = stage
-  screen.headline(`2  CONCURRENT · maintenance.enter("concurrent"): others may only read`, "cyan")
+  screen.headline(`2  CONCURRENT · maintenance.enter("concurrent"): other users may only read`, "cyan")
   await enter(stage, "concurrent")
   const salesAtBegin = await asMaintainer(shop, () => salesIn(shop))
   await branches.next()

@@ -152,10 +152,7 @@ export class Blockers {
   async end({ pid, transaction }: Blocker, how: "cancel" | "terminate"): Promise<void> {
     const key = keyOf({ pid: pid ?? null, transaction })
     if (pid === undefined) {
-      this.#cannotEnd.set(
-        key,
-        "a prepared transaction is ended by COMMIT PREPARED or ROLLBACK PREPARED alone",
-      )
+      this.#cannotEnd.set(key, "only COMMIT PREPARED or ROLLBACK PREPARED ends a prepared transaction")
       return
     }
     try {

@@ -29,7 +29,7 @@ function runnerOf(
   if (runner === undefined && manager.connection === dataSource) return undefined
   if (isFencedQueryRunner(runner) && runner.connection === dataSource) return runner
   throw new MaintenanceInputError(
-    "afterCommit() needs an entity manager or a query runner of this DataSource; this one is not.",
+    "The second argument of afterCommit() must be an entity manager or a query runner of this DataSource.",
   )
 }
 
@@ -40,7 +40,7 @@ function runnerOfContext(dataSource: DataSource): FencedQueryRunner {
       return runner
   }
   throw new MaintenanceInputError(
-    "It is not known which transaction is meant. Pass its manager: afterCommit(work, manager). " +
+    "afterCommit() cannot determine which transaction is meant. Pass its manager: afterCommit(work, manager). " +
       "Without a manager, call afterCommit() within maintenance.transaction().",
   )
 }
@@ -50,6 +50,6 @@ async function reported(work: () => unknown): Promise<void> {
   try {
     await work()
   } catch (error) {
-    warn(`What was to follow a commit has failed: ${String(error)}. The transaction is committed.`)
+    warn(`The work of an afterCommit() call failed: ${String(error)}. Its transaction is committed.`)
   }
 }

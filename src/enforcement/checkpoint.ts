@@ -24,9 +24,9 @@ export interface CheckpointOwner {
 }
 
 const cannotHold =
-  "This statement may commit by itself, or is one of several in a text, so a session must hold a lock for it; behind a pooler " +
-  "that gives every transaction another connection, none can. Run it in a transaction, send the statements one by one, or " +
-  "run it by a DataSource that connects past the pooler."
+  "The statement was not sent. It may commit by itself, or is one of several in a text, so its session must hold a lock. " +
+  "Behind a pooler that gives every transaction another connection, no session can. Run the statement in a transaction, " +
+  "send the statements one by one, or use a DataSource that connects past the pooler."
 /** Maximum number of attempts to take the gate while the state keeps changing. */
 const maxHoldAttempts = 10
 
@@ -173,7 +173,10 @@ export class Checkpoint {
     } finally {
       await session.ready()
     }
-    return new StateUnavailableError("The maintenance ended while this was refused: run it again.", { cause })
+    return new StateUnavailableError(
+      "The maintenance ended while this statement was being refused. Run the statement again.",
+      { cause },
+    )
   }
 
   /** Translates the server's answer to a check for an actor, and reports it if it is a refusal. */

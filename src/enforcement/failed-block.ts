@@ -6,8 +6,8 @@ import { isOfSeveral } from "./request"
 import { leadingEnd, type TransactionEnd } from "./transaction-end"
 
 const unclear =
-  "The transaction has failed, and this text of several statements may go on after its end, which cannot be told for certain: " +
-  "so it was not run. Send the ROLLBACK by itself, and then the rest."
+  "The text of several statements was not run, because the transaction has failed, and it is uncertain whether the text " +
+  "ends it and then goes on. Send the ROLLBACK by itself, and then the other statements."
 
 /**
  * The transaction end with which a text of several statements may begin, so that the rest runs outside the

@@ -36,7 +36,7 @@ export function hostDriver(dataSource: DataSource): HostDriver {
   }
   if (type !== "postgres") {
     throw new MaintenanceSetupError(
-      `The DataSource is of type "${type}"; maintenance mode works on "postgres" only.`,
+      `Maintenance mode supports only "postgres", but the DataSource is of type "${type}".`,
     )
   }
   checkTypeormVersion(typeormVersion())
@@ -52,12 +52,12 @@ export function hostDriver(dataSource: DataSource): HostDriver {
   const missing = methods.find((name) => typeof driver[name] !== "function")
   if (missing)
     throw unknownHost(
-      `the PostgreSQL driver of ${typeormVersion() ?? "this unknown version"} has no ${missing}()`,
+      `the PostgreSQL driver of ${typeormVersion() ?? "an unknown version"} has no ${missing}()`,
     )
   const prototype = driver.postgres?.Query?.prototype as { prepare?: unknown; _getRows?: unknown } | undefined
   if (!prototype?.prepare || !prototype._getRows) {
     throw new MaintenanceSetupError(
-      "The DataSource does not use the JavaScript client of pg 8.11 or later (pg-native is not supported).",
+      "The DataSource does not use the JavaScript client of pg 8.11 or later. Install it; pg-native is not supported.",
     )
   }
   return driver
@@ -72,7 +72,7 @@ export function checkTypeormVersion(version: string | undefined): void {
 
 function unknownHost(what: string): MaintenanceSetupError {
   return new MaintenanceSetupError(
-    `This TypeORM cannot be supported: ${what}. Supported is TypeORM ${supportedTypeorm}.`,
+    `This TypeORM is not supported: ${what}. Install TypeORM ${supportedTypeorm}.`,
   )
 }
 
@@ -100,7 +100,7 @@ export function clientsOf(pool: Pool): readonly WireClient[] {
 export function clientFactory(driver: HostDriver): ClientFactory {
   return (settings) => {
     if (!driver.master)
-      throw new MaintenanceSetupError("The DataSource is not initialized: call initialize() first.")
+      throw new MaintenanceSetupError("The DataSource is not initialized. Call initialize() first.")
     // Copied by descriptors, because the pool hides its password from enumeration.
     const config = Object.defineProperties({}, Object.getOwnPropertyDescriptors(driver.master.options))
     return new driver.postgres.Client(Object.assign(config, settings)) as ReturnType<ClientFactory>

@@ -47,8 +47,8 @@ export class MaintenanceMigration implements MigrationInterface {
     const client = (await queryRunner.connect()) as { [rawClientKey]?: SqlRunner }
     if (client[rawClientKey]) {
       throw new MaintenanceSetupError(
-        "The schema is in use by this DataSource: revert MaintenanceMigration with a DataSource that does not have " +
-          "the plugin, or after uninstall().",
+        "The schema was not dropped, because this DataSource uses it. Revert MaintenanceMigration with a DataSource " +
+          "without the plugin, or after uninstall().",
       )
     }
     await queryRunner.query(`drop schema "${checkSchemaName(this.schema)}" cascade`)

@@ -35,7 +35,7 @@ function keepCacheFromWriting(dataSource: DataSource, mayWrite: () => boolean): 
     if (isFencedQueryRunner(queryRunner) && queryRunner.isTransactionActive) {
       queryRunner.afterCommit(() =>
         store(queryRunner).catch((error) =>
-          dataSource.logger.log("warn", `A result was not cached. ${error}`),
+          dataSource.logger.log("warn", `A query result was not cached: ${error}`),
         ),
       )
       return

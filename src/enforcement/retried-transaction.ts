@@ -46,7 +46,7 @@ export function checkTransaction(work: unknown, options: TransactionOptions): vo
   checkWork("transaction()", work)
   const { retries = 5 } = options
   if (!Number.isInteger(retries) || retries < 0) {
-    throw new MaintenanceInputError(`The option retries is a whole number from 0 up; this one is ${retries}.`)
+    throw new MaintenanceInputError(`The option retries must be a whole number of 0 or more, not ${retries}.`)
   }
 }
 

@@ -13,11 +13,11 @@ const needsNoBlock = new Set<string>([sqlState.activeTransaction, sqlState.inval
 /** Texts that may end a transaction and start the next at once. */
 const chains = /\band\s+chain\b/i
 const severalStatements =
-  "A text of several statements that may end a transaction cannot be checked: send them one by one."
+  "A text of several statements that may end a transaction cannot be checked. Send the statements one by one."
 const preparesUnseen =
-  "PREPARE TRANSACTION as one of several statements in a text is not run: what it prepares would be in nobody's sight, and " +
-  "could be committed in a window. Send it by itself."
-const commitsItself = "This statement commits by itself, so it could not be undone."
+  "The text was not run, because PREPARE TRANSACTION is one of several statements in it. No drain would wait for " +
+  "the prepared transaction, and it could be committed in a window. Send PREPARE TRANSACTION by itself."
+const commitsItself = "This statement commits by itself, so it could not be rolled back."
 
 /** Runs statements that may commit by themselves, and so bypass a check at their end. */
 export class SelfCommitting {

@@ -53,7 +53,7 @@ export class StartUp {
    */
   ready(): Promise<void> {
     if (this.#isClosing) {
-      return Promise.reject(destroyed(", so its maintenance is not at hand"))
+      return Promise.reject(destroyed(", so its maintenance mode is not available"))
     }
     if (!this.#ready || this.#parts.fence.isAwaitingSchema) {
       const ready = this.#prepare()

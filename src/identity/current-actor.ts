@@ -94,7 +94,8 @@ export function namedActor(options: ResolvedOptions, as: string | undefined): Ac
 export function knownUser({ user }: Actor): string {
   if (user !== undefined) return user
   throw new MaintenanceInputError(
-    "It is not known who changes the mode: pass `as`, call within runAs(), or set the option currentUser.",
+    "The mode was not changed, because no user is known for this call. " +
+      "Pass `as`, call within runAs(), or set the option currentUser.",
   )
 }
 
@@ -104,8 +105,8 @@ function askApplication({ currentUser }: ResolvedOptions): string | undefined {
     user = currentUser()
   } catch (cause) {
     throw new MaintenanceSetupError(
-      `The option currentUser threw (${messageOf(cause)}), so it is not known who is asking, and the statement was not sent. ` +
-        "Have it return undefined where there is no user.",
+      `The option currentUser threw an error (${messageOf(cause)}), so the current user is not known, and nothing was sent. ` +
+        "Make it return undefined where there is no user.",
       { cause },
     )
   }
@@ -131,18 +132,18 @@ function noUser(user: unknown, fault: string): MaintenanceSetupError {
     // Nothing else handles its rejection.
     Promise.resolve(user).catch(() => undefined)
     return new MaintenanceSetupError(
-      "The option currentUser returned a promise, but it is called for every statement and must return the user at once. " +
-        "Look the user up when the request begins, and keep it in an AsyncLocalStorage, or run the request by runAs().",
+      "The option currentUser returned a promise, but it is called for every statement and must return the user synchronously. " +
+        "Look up the user when the request begins and keep it in an AsyncLocalStorage, or run the request within runAs().",
     )
   }
   const what = typeof user === "string" ? `a user that ${fault}` : describeValue(user)
   return new MaintenanceSetupError(
-    `The option currentUser returned ${what}; a user is a string of 1 to ${maxUserLength} characters, or an integer.`,
+    `The option currentUser returned ${what}. A user must be a string of 1 to ${maxUserLength} characters or an integer.`,
   )
 }
 
 function describeValue(value: unknown): string {
-  if (typeof value === "number") return `a number that is no safe integer (${value})`
+  if (typeof value === "number") return `a number that is not a safe integer (${value})`
   return typeof value === "object" ? "an object" : `a ${typeof value}`
 }
 

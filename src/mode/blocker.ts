@@ -60,7 +60,7 @@ export function describeBlocker(blocker: Blocker, showsQueries: boolean): string
     ageMs !== undefined && `open for ${(ageMs / 1000).toFixed(1)} s`,
     pid !== undefined && state,
     hasWritten ? "has written" : undefined,
-    blocker.isHidden && "hidden: this role is no member of pg_read_all_stats",
+    blocker.isHidden && "hidden: this role is not a member of pg_read_all_stats",
     blocker.cannotEnd && `not ended: ${blocker.cannotEnd}`,
   ].filter(Boolean)
   return `${who} (${facts.join(", ")})${showsQueries && blocker.query ? `: ${blocker.query}` : ""}`

@@ -221,8 +221,8 @@ const unsent = new WeakSet<Error>()
 
 function notSent(): StateUnavailableError {
   const error = new StateUnavailableError(
-    "The maintenance state was neither read nor changed: the database has not answered what was asked before, so this was " +
-      "not sent to it. Retry later.",
+    "The maintenance state was neither read nor changed: the database did not answer an earlier request, " +
+      "so this one was not sent. Retry later.",
   )
   unsent.add(error)
   return error
@@ -238,8 +238,8 @@ export function mayHaveRun(error: unknown): boolean {
 
 function unanswered(withinMs: number, cause: unknown): StateUnavailableError {
   return new StateUnavailableError(
-    `The database has not answered for ${withinMs} ms, so its connection was given up. Whether it has done what it was asked ` +
-      "to is not known. Try again.",
+    `The database did not answer within ${withinMs} ms, so its connection was closed. ` +
+      "The request may or may not have been carried out. Try again.",
     { cause },
   )
 }
@@ -277,7 +277,7 @@ async function end(client: ControlClient): Promise<void> {
 }
 
 function closed(): StateUnavailableError {
-  const error = destroyed(", so its maintenance cannot be read or changed")
+  const error = destroyed(", so its maintenance state cannot be read or changed")
   unsent.add(error)
   return error
 }

@@ -6,7 +6,7 @@ import { StateUnavailableError } from "../errors"
  */
 export function destroyed(then: string, cause?: unknown): StateUnavailableError {
   return new StateUnavailableError(
-    `The DataSource was destroyed, or maintenance mode uninstalled from it${then}. Call initialize(), and try again.`,
+    `The DataSource was destroyed, or maintenance mode was uninstalled from it${then}. Call initialize() and try again.`,
     { isDestroyed: true, cause },
   )
 }

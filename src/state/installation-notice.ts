@@ -14,8 +14,8 @@ export async function installAloud<T>(
 ): Promise<T> {
   const report = (event?: string) =>
     warn(
-      `The schema "${schema}" is being installed for ${sayAfterMs / 1000} s already, and the DataSource is not initialized ` +
-        `before. ${reasons.get(event) ?? `PostgreSQL has it wait for: ${event ?? "nothing that is known"}.`}`,
+      `The installation of the schema "${schema}" has taken ${sayAfterMs / 1000} s so far, and the DataSource is not ` +
+        `initialized until it is complete. ${reasons.get(event) ?? otherReason(event)}`,
     )
   const saying = setTimeout(() => void waitsFor().then(report, () => report()), sayAfterMs).unref()
   try {
@@ -25,12 +25,18 @@ export async function installAloud<T>(
   }
 }
 
+function otherReason(event: string | undefined): string {
+  return event === undefined
+    ? "The reason could not be determined."
+    : `In pg_stat_activity, the wait_event of its session is ${event}.`
+}
+
 const reasons: ReadonlyMap<string | undefined, string> = new Map([
   [
     "SyncRep",
-    "Its commit waits for a synchronous standby that does not answer: start the standby, or take it out of " +
-      "synchronous_standby_names and reload.",
+    "Its commit waits for a synchronous standby that does not answer. Start the standby, or remove it from " +
+      "synchronous_standby_names and reload the configuration.",
   ],
-  ["advisory", "Another process is installing it: wait for that, or look at that one's warnings."],
-  ["relation", "Somebody holds a lock on one of its tables: see pg_locks."],
+  ["advisory", "Another process is installing the schema. Wait for that process, or look at its warnings."],
+  ["relation", "Another session holds a lock on one of the tables. Find the session in pg_locks."],
 ])

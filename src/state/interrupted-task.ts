@@ -45,5 +45,5 @@ export async function awaitingTask<T>(begin: () => Promise<T>, { giveUp, signal 
 }
 
 function warnOf(task: string): void {
-  warn(`The task of ${task}, was interrupted, for that process is gone. Its window is taken over.`)
+  warn(`A task was interrupted, because its process is gone: ${task}. Its window was taken over.`)
 }

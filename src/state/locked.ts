@@ -33,8 +33,8 @@ export async function stateLocked(functions: StateFunctions, what: string, cause
     return `\n- ${name}${facts && ` (${facts})`}`
   })
   return new StateUnavailableError(
-    `${what}: others have locked the state in "${schema}".state, which nothing but this package should do.` +
-      `${named.join("")}\nEnd ${named.length === 1 ? "it" : "them"} (pg_terminate_backend, ROLLBACK PREPARED), and try again.`,
+    `${what}: other sessions have locked the table "${schema}".state, which only this package should lock.` +
+      `${named.join("")}\nEnd ${named.length === 1 ? "it" : "them"} (pg_terminate_backend, ROLLBACK PREPARED) and try again.`,
     { cause },
   )
 }

@@ -14,8 +14,8 @@ import { isPassingCode } from "../sqlstate"
 /** Makes the error for changing a window that another user holds. */
 export function notMaintainer(facts: RefusalFacts): NotMaintainerError {
   return new NotMaintainerError(
-    `Mode not changed: ${facts.mode} maintenance is held ${describeWindow(facts)}; ` +
-      `only ${facts.maintainer} or an emergency user may change it.`,
+    `Mode not changed: ${facts.mode} maintenance ${describeWindow(facts)} is in force. Only ${facts.maintainer} or an ` +
+      `emergency user may change it. Ask ${facts.maintainer} to leave, or wait until the window ends.`,
     facts,
   )
 }
@@ -26,9 +26,11 @@ export function notMaintainer(facts: RefusalFacts): NotMaintainerError {
  */
 export function announcedByOthers(facts: RefusalFacts, isBounded: boolean): NotMaintainerError {
   return new NotMaintainerError(
-    `Mode not announced: ${describeAnnounced(facts)}, and the two would overlap; only ${facts.maintainer} or an emergency user may ` +
-      "replace it. Announce another time." +
-      (isBounded ? "" : " A window without expiresInMs or plannedForMs overlaps all that begin after it."),
+    `The window was not announced, because it would overlap another one: ${describeAnnounced(facts)}. ` +
+      `Only ${facts.maintainer} or an emergency user may replace that one. Choose another time.` +
+      (isBounded
+        ? ""
+        : " A window without expiresInMs or plannedForMs overlaps every window that begins after it."),
     facts,
   )
 }
@@ -36,7 +38,7 @@ export function announcedByOthers(facts: RefusalFacts, isBounded: boolean): NotM
 /** Makes the error for cancelling a window that another user has announced. */
 export function notYoursToCancel(facts: RefusalFacts): NotMaintainerError {
   return new NotMaintainerError(
-    `Not taken back: ${describeAnnounced(facts)}; only ${facts.maintainer} or an emergency user may take it back.`,
+    `The window was not cancelled: ${describeAnnounced(facts)}. Only ${facts.maintainer} or an emergency user may cancel it.`,
     facts,
   )
 }
@@ -57,8 +59,8 @@ export function notAnnounced(
   const by = endedBy === undefined ? "" : ` by ${endedBy}`
   const begun =
     position === "over"
-      ? `the window is over${at(endedAt)}: ${endedBecause}${by}.`
-      : `the window has begun${at(begunAt)}: leave() ends it.`
+      ? `the window ended${at(endedAt)} (${endedBecause}${by}).`
+      : `the window began${at(begunAt)}. Call leave() to end it.`
   const now = position === undefined ? "no window has this id. Look at status().windows." : begun
   return new MaintenanceInputError(`There is nothing to cancel: ${now}`, { cause })
 }
@@ -69,8 +71,8 @@ export function notAnnounced(
  */
 export function notTakenBack(refusal: NotMaintainerError): NotMaintainerError {
   return new NotMaintainerError(
-    `Nothing to leave: the mode is normal, and what is announced is not yours. ${capitalized(describeAnnounced(refusal))}; ` +
-      `only ${refusal.maintainer} or an emergency user may take it back.`,
+    `There is nothing to leave: the mode is normal, and only other users have announced windows. ` +
+      `${capitalized(describeAnnounced(refusal))}. Only ${refusal.maintainer} or an emergency user may cancel it.`,
     { ...factsOf(refusal), cause: refusal.cause },
   )
 }
@@ -96,10 +98,10 @@ export function anotherTask(task: RunningTask, facts: RefusalFacts): NotMaintain
   const which = `task of ${facts.maintainer} (${describeTask(task)})`
   return new NotMaintainerError(
     task.isGone
-      ? `Mode not changed: a ${which} was interrupted, for its process is gone; its window stands, ` +
-          `${describeWindow(facts)}. Enter, or leave(), as ${facts.maintainer} or an emergency user.`
-      : `Mode not changed: another ${which} is running, ${describeWindow(facts)}; two at once would end each ` +
-          "other's maintenance. Wait for it, or run this as another user.",
+      ? `Mode not changed: a ${which} was interrupted, because its process is gone. Its window still stands: ` +
+          `${facts.mode} maintenance ${describeWindow(facts)}. Call enter() or leave() as ${facts.maintainer} or an emergency user.`
+      : `Mode not changed: another ${which} is running in ${facts.mode} maintenance ${describeWindow(facts)}. ` +
+          "Two tasks of one user at once would end each other's windows. Wait for that task, or run this one as another user.",
     { ...facts, task },
   )
 }
@@ -111,16 +113,22 @@ export function anotherTask(task: RunningTask, facts: RefusalFacts): NotMaintain
 export function perhapsChanged(cause: unknown, awaited: string | undefined): OutcomeUnknownError {
   if (awaited !== undefined) {
     return new OutcomeUnknownError(
-      `The mode is not changed yet: ${awaited} This call waits no more: look at status() then, and ask again; if a mode was ` +
-        "entered, nobody waits for what others had running.",
+      `The mode is not changed yet: ${awaited} This call no longer waits. ${checkStatus("a standby has answered")}`,
       { cause },
     )
   }
   return new OutcomeUnknownError(
-    "It is not known whether the mode was changed: the connection to the database was lost, or the database did not answer, " +
-      `when it had been asked to (${String(cause)}). Look at status() when it is there again, and ask again; if a mode was ` +
-      "entered, nobody waits for what others had running.",
+    "Could not determine whether the mode was changed: the connection to the database was lost, or the database did " +
+      `not answer (${String(cause)}). ${checkStatus("the database answers again")}`,
     { cause },
+  )
+}
+
+/** Advice for a change that may have been made. */
+function checkStatus(when: string): string {
+  return (
+    `When ${when}, look at status(), and repeat the call if the change was not made. ` +
+    "If a mode was entered, no call is waiting for in-flight transactions."
   )
 }
 
@@ -131,14 +139,17 @@ export function perhapsChanged(cause: unknown, awaited: string | undefined): Out
 export function notChanged(error: unknown): unknown {
   if (error instanceof MaintenanceError || !isPassingCode(error)) return error
   return new StateUnavailableError(
-    `Mode not changed: the database cannot be reached, or refuses for now (${String(error)}). Retry later.`,
+    `Mode not changed: the database cannot be reached, or temporarily refuses the change (${String(error)}). Retry later.`,
     { cause: error },
   )
 }
 
 /** Makes the error for a window that was opened, was not entered completely, and may have been abandoned. */
 export function perhapsAbandoned({ cause, message }: OutcomeUnknownError): OutcomeUnknownError {
-  return new OutcomeUnknownError(`The mode was entered, and was to be what it was before again. ${message}`, {
-    cause,
-  })
+  return new OutcomeUnknownError(
+    `The mode was entered, and the call then tried to restore the previous one. ${message}`,
+    {
+      cause,
+    },
+  )
 }

@@ -96,8 +96,8 @@ async function tryAgain<T>(
         watched.isSaid = true
         const leftS = Math.ceil((withinMs - waitedMs) / 1000)
         warn(
-          `The maintenance state cannot be read or changed; it is tried for ${leftS} s more, and a mode that was entered ` +
-            `stands meanwhile. ${String(explain ? await explain(error) : error)}`,
+          `The maintenance state cannot be read or changed. This process retries for another ${leftS} s. ` +
+            `A mode that was entered stays in force meanwhile. ${String(explain ? await explain(error) : error)}`,
         )
       }
     }

@@ -72,20 +72,20 @@ declare
   note text := pg_catalog.obj_description(found, 'pg_namespace');
 begin
   if found is null then
-    -- Not "if not exists": that takes the right to create schemas, also where there is one.
+    -- Without "if not exists", which requires the privilege to create schemas even where the schema exists.
     create schema "${schema}";
   elsif not coalesce(note like '%${ownership}', false) and not ${hasVersions(schema)}
-    -- Whatever is in a schema depends on it.
+    -- Every object in a schema depends on it.
     and exists (select from pg_catalog.pg_depend where refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass and refobjid = found and deptype = 'n')
   then
-    raise exception using errcode = '${ownSqlState.foreignSchema}', message = 'the schema "${schema}" holds objects of something else';
+    raise exception using errcode = '${ownSqlState.foreignSchema}', message = 'the schema "${schema}" holds objects that do not belong to typeorm-maintenance-mode';
   end if;
   if note is null and pg_catalog.pg_has_role((select nspowner from pg_catalog.pg_namespace where nspname = '${schema}'), 'usage') then
     comment on schema "${schema}" is 'The maintenance mode of this database; ${ownership}';
   end if;
 end $foundation$;
 create table if not exists "${schema}".schema_version (version integer primary key, is_breaking boolean not null, installed_at timestamptz not null default now());
-comment on table "${schema}".schema_version is 'The steps that were run, and whether older versions can live with each.';
+comment on table "${schema}".schema_version is 'The schema versions that were installed. is_breaking tells whether older versions of the package cannot work with it.';
 `
 }
 
@@ -129,7 +129,7 @@ end $closing$;
 export function maintenanceSchemaSql(options: { schema?: string; role?: string } = {}): string {
   for (const name of Object.keys(options ?? {})) {
     if (name !== "schema" && name !== "role") {
-      throw new MaintenanceSetupError(`Unknown option "${name}"; known are schema, role.`)
+      throw new MaintenanceSetupError(`Unknown option "${name}". Known options are schema, role.`)
     }
   }
   const { role } = options ?? {}
@@ -187,8 +187,8 @@ export async function lookAtSchema(
   const version = contents.version ?? 0
   if (version > steps.length && contents.is_breaking) {
     throw new MaintenanceSetupError(
-      `The schema "${schema}" is at version ${version}, and this version of typeorm-maintenance-mode ` +
-        `understands ${steps.length}: upgrade the package in this application.`,
+      `The schema "${schema}" is at version ${version}, but this version of typeorm-maintenance-mode supports only ` +
+        `versions up to ${steps.length}. Upgrade the package in this application.`,
     )
   }
   return { serverVersion, version, isComplete: hasFunctions && contents.is_sound && !isOpen }
@@ -280,8 +280,8 @@ export function installationFault(error: unknown, schema: string): unknown {
   const { code, message } = error as { code?: string; message: string }
   if (code === ownSqlState.foreignSchema) {
     return new MaintenanceSetupError(
-      `The schema "${schema}" is not of typeorm-maintenance-mode: it holds other objects, so nothing was put into it. ` +
-        "Name a schema that does not exist yet, or is empty, in the option schema.",
+      `The schema "${schema}" was not installed, because it holds objects that do not belong to typeorm-maintenance-mode. ` +
+        "In the option schema, name a schema that does not exist yet or is empty.",
       { cause: error },
     )
   }
@@ -289,10 +289,10 @@ export function installationFault(error: unknown, schema: string): unknown {
     return error
   return new MaintenanceSetupError(
     code === sqlState.insufficientPrivilege
-      ? `The role may not create the schema "${schema}" (${message}). Grant it CREATE on the database, or ` +
-          `set migrate: false and have a DBA run the SQL of maintenanceSchemaSql({ schema: "${schema}", role }).`
-      : `The schema "${schema}" could not be installed (${message}). If it belongs to something else, name another one ` +
-          `in the option schema.`,
+      ? `The schema "${schema}" was not installed: this role may not create it (${message}). Grant the role CREATE on ` +
+          `the database, or set migrate: false and have a DBA run the SQL of maintenanceSchemaSql({ schema: "${schema}", role }).`
+      : `The schema "${schema}" could not be installed (${message}). If the schema belongs to another application, ` +
+          "name a different one in the option schema.",
     { cause: error },
   )
 }

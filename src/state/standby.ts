@@ -21,7 +21,7 @@ export async function standbyAwaited(read: Read): Promise<string | undefined> {
   if (!row) return undefined
   return (
     "a change of the mode is committed on this server, but waits for a synchronous standby that does not answer " +
-    `(${row.backends}; synchronous_standby_names is '${row.names}'). It cannot be taken back, and holds as soon as a standby ` +
-    "answers. Bring the standby back, or take it out of synchronous_standby_names (ALTER SYSTEM SET ..., SELECT pg_reload_conf())."
+    `(${row.backends}; synchronous_standby_names is '${row.names}'). It cannot be undone, and takes effect as soon as a standby ` +
+    "answers. Start the standby, or remove it from synchronous_standby_names (ALTER SYSTEM SET ..., SELECT pg_reload_conf())."
   )
 }

@@ -65,9 +65,9 @@ export class StateStore {
   /** Makes the error for a schema that does not exist and may not be created. */
   missingSchema(): MaintenanceSetupError {
     return new MaintenanceSetupError(
-      `The schema "${this.#schema}" of this package is not in this database, and migrate is false. Add MaintenanceMigration to the ` +
-        "DataSource's migrations and run them as a role that may create objects, or have such a role run what this prints, " +
-        "with the role of the application:\n" +
+      `The schema "${this.#schema}" is not installed in this database, and migrate is false. Add MaintenanceMigration to ` +
+        "the DataSource's migrations, and run them as a role that may create objects. Or run this command as such a role, " +
+        "with the role of the application as role:\n" +
         `  node -p 'require("typeorm-maintenance-mode").maintenanceSchemaSql({ schema: "${this.#schema}", role: "..." })' | psql -v ON_ERROR_STOP=1`,
     )
   }
@@ -89,7 +89,7 @@ export class StateStore {
     const [row] = await this.#functions.rows<StateRow>("read_state", [withWindows], { priority })
     if (!row)
       throw new MaintenanceSetupError(
-        `The table "${this.#schema}".state has no row: install the schema anew.`,
+        `The table "${this.#schema}".state has no row. Install the schema again.`,
       )
     return stateIn(row, readAt)
   }
@@ -129,6 +129,6 @@ export function checkServerVersion(versionNumber: number): void {
   const major = Math.floor(versionNumber / 10_000)
   if (major >= 14) return
   throw new MaintenanceSetupError(
-    `PostgreSQL ${major} is too old: typeorm-maintenance-mode needs 14 or later.`,
+    `PostgreSQL ${major} is not supported: typeorm-maintenance-mode needs PostgreSQL 14 or later.`,
   )
 }

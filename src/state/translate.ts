@@ -74,11 +74,11 @@ function dateIn(unixMs: unknown): Date | undefined {
   return typeof unixMs === "number" ? new Date(unixMs) : undefined
 }
 
-/** Ends of the sentences that tell which change had no window, and what helps. */
+/** Ends of the sentences that name the change that had no window, and the remedy. */
 const nothingTo: Readonly<Record<string, string>> = {
-  leave: "leave: the mode is normal already. Where that is no error, pass ifHeld: true.",
-  extend: "extend: the mode is normal already.",
-  transfer: "hand over: the mode is normal already.",
+  leave: "leave: the mode is already normal. If that is expected, pass ifHeld: true.",
+  extend: "extend: the mode is already normal.",
+  transfer: "hand over: the mode is already normal.",
 }
 
 /**
@@ -110,12 +110,12 @@ export function translateStateError(error: unknown, schema: string, called = "le
       return anotherTask(taskIn(serverError), factsIn(serverError))
     case ownSqlState.windowOver:
       return new WindowEndedError(
-        "The maintenance is over, or another window lies over it. Look at status().",
+        "The window is not in force: it has ended, or a later window is in force. Look at status().",
         factsIn(serverError),
       )
     case ownSqlState.invalidStart:
       return new MaintenanceInputError(
-        `A window cannot begin at that time: ${error.message}, by the database's clock.`,
+        `The window was not announced: ${error.message}. ${serverError.hint}`,
         { cause: error },
       )
     case ownSqlState.windowAnnounced:
@@ -124,8 +124,8 @@ export function translateStateError(error: unknown, schema: string, called = "le
         : notYoursToCancel(factsIn(serverError))
     case sqlState.untranslatableCharacter:
       return new MaintenanceInputError(
-        `This database cannot hold the name of the user, or the reason (${error.message}), so nothing is committed for it: ` +
-          "use characters that its encoding has.",
+        `The user or the reason contains a character that the encoding of this database lacks (${error.message}), ` +
+          "so nothing is committed. Use characters that the encoding has.",
         { cause: error },
       )
   }
@@ -134,9 +134,9 @@ export function translateStateError(error: unknown, schema: string, called = "le
 
 function unreadableState(error: Error, schema: string): MaintenanceSetupError {
   return new MaintenanceSetupError(
-    `The state of the maintenance cannot be read (${error.message}), so nothing is committed. ` +
-      `Is the schema "${schema}" installed in this database, and may this role use it? Restart an application whose ` +
-      `role may create objects (migrate: true), or have a DBA run the SQL of maintenanceSchemaSql({ schema: ` +
+    `The maintenance state cannot be read (${error.message}), so nothing is committed. ` +
+      `Check that the schema "${schema}" is installed in this database and that this role may use it. To install it, ` +
+      `restart an application whose role may create objects (migrate: true), or have a DBA run the SQL of maintenanceSchemaSql({ schema: ` +
       `"${schema}", role }).`,
     { cause: error },
   )

@@ -68,13 +68,13 @@ export class Delivery {
     this.#isPooled = heard === "nothing" && !isDirect()
     if (heard === "all") return true
     if (this.#isStandby) {
-      this.#warn("This server is a read replica, on which nobody can listen.")
+      this.#warn("This server is a read replica, which does not support LISTEN.")
       return false
     }
     if (this.#isPooled && isPrepared) throw mixedUp()
     this.#warn(
-      "LISTEN does not deliver, as behind a pooler that gives every transaction another connection (pgbouncer in " +
-        "transaction mode).",
+      "LISTEN does not deliver, usually because a pooler gives every transaction another connection (such as pgbouncer " +
+        "in transaction mode).",
     )
     return false
   }
@@ -84,16 +84,16 @@ export class Delivery {
     if (this.#warned.has(why)) return
     this.#warned.add(why)
     warn(
-      `${why} So the maintenance mode is read every ${pollMs} ms instead, and refusals may be that late; ` +
-        "what commits is decided by the database as ever.",
+      `${why} The maintenance mode is read every ${pollMs} ms instead, so a refusal may be that late. ` +
+        "The database still decides what commits.",
     )
   }
 }
 
 function mixedUp(): MaintenanceSetupError {
   return new MaintenanceSetupError(
-    "Between this application and PostgreSQL is a pooler that gives every transaction another connection (as pgbouncer in " +
-      "transaction mode), and mixes up what sessions keep prepared: set preparedStatements: false in installMaintenance(), " +
-      "or have the DataSource connect past the pooler.",
+    "A pooler between this application and PostgreSQL gives every transaction another connection (such as pgbouncer in " +
+      "transaction mode), so prepared statements get mixed up. Set preparedStatements: false in installMaintenance(), " +
+      "or let the DataSource connect past the pooler.",
   )
 }

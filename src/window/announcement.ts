@@ -59,11 +59,11 @@ export async function awaitStart(
 
 /** The options that `announce()` does not take, each with the reason for its error message. */
 const notAnnounced: Partial<Record<keyof EnterOptions, string>> = {
-  signal: "announce() returns at once: cancel() takes the window back",
-  leaveOnSignal: "the window begins and stands whatever becomes of this process",
-  heldWhile: "any instance begins the window, so that it is tied to no process; expiresInMs bounds it",
-  graceMs: "any instance begins the window, so that it is tied to no process; expiresInMs bounds it",
-  then: "any instance begins the window, so that it is tied to no process; expiresInMs bounds it",
+  signal: "announce() returns immediately, and cancel() cancels the window",
+  leaveOnSignal: "the window begins and stands independently of this process",
+  heldWhile: "any instance may begin the window, so it is tied to no process; use expiresInMs to limit it",
+  graceMs: "any instance may begin the window, so it is tied to no process; use expiresInMs to limit it",
+  then: "any instance may begin the window, so it is tied to no process; use expiresInMs to limit it",
 }
 
 /** The names of the options of `announce()`. */
@@ -72,13 +72,17 @@ const announceOptionNames = enterOptionNames.filter((name) => !(name in notAnnou
 /** Throws MaintenanceInputError for a mode or an option that `announce()` does not support. */
 export function checkAnnounceable(mode: Mode, options: EnterOptions): void {
   if (mode === "normal")
-    throw new MaintenanceInputError("Normal mode cannot be announced: name another, or leave at once.")
+    throw new MaintenanceInputError(
+      "Normal mode cannot be announced. Announce another mode, or call leave() now.",
+    )
   for (const [name, why] of Object.entries(notAnnounced)) {
     if (options?.[name as keyof EnterOptions] !== undefined)
       throw new MaintenanceInputError(
-        `announce() does not take the option ${name}: ${why}. It takes ${announceOptionNames.join(", ")}.`,
+        `announce() does not support the option ${name}: ${why}. Supported options are ${announceOptionNames.join(", ")}.`,
       )
   }
   if (typeof options === "object" && options !== null && !startOf(options))
-    throw new MaintenanceInputError("announce() needs startsInMs or startsAt; enter() begins at once.")
+    throw new MaintenanceInputError(
+      "announce() needs startsInMs or startsAt. To begin a window now, call enter().",
+    )
 }

@@ -94,7 +94,7 @@ export class Control {
     checkOptions(options, ["as"])
     if (typeof id !== "string" || id === "" || id.includes("\0"))
       throw new MaintenanceInputError(
-        "cancel() needs the id of a window, as announce() or status() tells it.",
+        "cancel() needs the id of a window, as returned by announce() or status().",
       )
     const actor = this.#actor(options.as)
     const store = await this.#host.store()
@@ -141,7 +141,9 @@ export class Control {
   async #enterNormal(options: EnterOptions): Promise<Entered> {
     checkOptions(options, enterOptionNames)
     if (startOf(options))
-      throw new MaintenanceInputError("Normal mode cannot be announced: name another, or leave at once.")
+      throw new MaintenanceInputError(
+        "Normal mode cannot be announced. Announce another mode, or call leave() now.",
+      )
     return { ...(await this.leave({ as: options.as })), unacknowledged: [] }
   }
 

@@ -28,32 +28,26 @@ export function stillWaiting(draining: Draining, waited: Waited, plan: Told): st
   const { mode, actor, reason, call } = waited
   const who = `${actor.user}${reason ? `: ${reason}` : ""}`
   return (
-    `${capitalized(mode)} mode (${who}) holds; ${call} has waited ${howLong(draining, plan)}, for:` +
-    linesOf(draining.blockers, plan.showsQueries)
+    `${capitalized(mode)} mode (${who}) is in force, and ${call} has waited ${inWords(draining.waitedMs)} ` +
+    `for these transactions.${whatNext(draining, plan)}${linesOf(draining.blockers, plan.showsQueries)}`
   )
 }
 
-/** States the time waited, the limit, and what happens then. A limit too long to matter is left out. */
-function howLong({ waitedMs }: Draining, { withinMs, outcome, commitsWithinMs }: DrainPlan): string {
-  const waited = inWords(waitedMs)
-  if (outcome === "proceed" && waitedMs >= withinMs && commitsWithinMs <= longestToldMs) {
-    return `${waited} of ${inWords(commitsWithinMs)}, then ${consequences.abandon}, as these can be refused no more`
+/** States the limit of the wait, and what happens then. A limit too long to matter is left out. */
+function whatNext({ waitedMs }: Draining, { withinMs, outcome, commitsWithinMs }: DrainPlan): string {
+  if (outcome !== "proceed" || waitedMs < withinMs) {
+    return withinMs > longestToldMs ? "" : ` After ${inWords(withinMs)} it ${consequences[outcome]}.`
   }
-  if (waitedMs < withinMs) {
-    return withinMs > longestToldMs
-      ? waited
-      : `${waited} of ${inWords(withinMs)}, then ${consequences[outcome]}`
-  }
-  return outcome === "proceed"
-    ? `${waited}, and goes on, as these can be refused no more`
-    : `${waited}: after ${inWords(withinMs)} it ${consequences[outcome]}`
+  return commitsWithinMs > longestToldMs
+    ? " They can no longer be refused, so it goes on waiting."
+    : ` They can no longer be refused, so after ${inWords(commitsWithinMs)} it ${consequences.abandon}.`
 }
 
 const consequences: Readonly<Record<DrainOutcome, string>> = {
-  proceed: "proceeds",
-  cancel: `cancels them, and abandons ${graceMs / 1000} s later`,
-  terminate: `terminates them, and abandons ${graceMs / 1000} s later`,
-  abandon: "abandons",
+  proceed: "proceeds without them",
+  cancel: `cancels them, and ${graceMs / 1000} s later it abandons the window`,
+  terminate: `terminates them, and ${graceMs / 1000} s later it abandons the window`,
+  abandon: "abandons the window",
 }
 
 /** Longest limit that messages mention, in milliseconds. A longer one counts as no limit. */
@@ -72,8 +66,8 @@ export function drainTimedOut(
   { mode, actor, reason }: Wanted,
 ): DrainTimeoutError {
   return new DrainTimeoutError(
-    `Mode not changed: ${actor.user} was entering ${mode} mode${reason ? ` (${reason})` : ""}, but ${whoIsLeft(blockers, plan)}; ` +
-      `the mode is what it was before.${linesOf(blockers, plan.showsQueries)}\n${adviceOn(blockers, plan.outcome)}`,
+    `Mode not changed: ${actor.user} was entering ${mode} mode${reason ? ` (${reason})` : ""}, but ${whoIsLeft(blockers, plan)}. ` +
+      `The previous mode is in force again.${linesOf(blockers, plan.showsQueries)}\n${adviceOn(blockers, plan.outcome)}`,
     { mode, maintainer: actor.user, reason, blockers },
   )
 }
@@ -85,8 +79,8 @@ export function stillCommitting(
   { mode, actor, reason }: Wanted,
 ): DrainTimeoutError {
   return new DrainTimeoutError(
-    `${actor.user} holds the ${mode} maintenance now${reason ? ` (${reason})` : ""}, but ${whoIsLeft(blockers, plan)}.` +
-      `${linesOf(blockers, plan.showsQueries)}\nEnd ${them(blockers)}, or enter ${mode} mode again as ${actor.user}, which waits for ${them(blockers)}.`,
+    `${capitalized(mode)} mode${reason ? ` (${reason})` : ""} was handed over to ${actor.user}, but ${whoIsLeft(blockers, plan)}.` +
+      `${linesOf(blockers, plan.showsQueries)}\nEnd ${them(blockers)}, or enter ${mode} mode again as ${actor.user} to wait for ${them(blockers)}.`,
     { mode, maintainer: actor.user, reason, blockers },
   )
 }
@@ -102,25 +96,28 @@ export function stillOpen(
 ): DrainTimeoutError {
   return new DrainTimeoutError(
     `The task is done, and ${mode} mode of ${actor.user}${reason ? ` (${reason})` : ""} is in force again, but ` +
-      `${whoIsLeft(blockers, plan)}. What the task has committed is stored.${linesOf(blockers, plan.showsQueries)}\n` +
-      `End ${them(blockers)}, or enter ${mode} mode again as ${actor.user}, with drain.then: "terminate", or "proceed", ` +
-      `which leaves ${them(blockers)} to be refused.`,
+      `${whoIsLeft(blockers, plan)}. The changes that the task committed are stored.${linesOf(blockers, plan.showsQueries)}\n` +
+      `End ${them(blockers)}, or enter ${mode} mode again as ${actor.user}: with drain.then: "terminate", or with ` +
+      `"proceed" to let ${them(blockers)} be refused.`,
     { mode, maintainer: actor.user, reason, blockers },
   )
 }
 
 /** A clause that counts the transactions still open when the time is over. */
 function whoIsLeft(blockers: readonly Blocker[], { withinMs, outcome, commitsWithinMs }: DrainPlan): string {
-  const count = `${blockers.length} transaction${blockers.length === 1 ? "" : "s"} of others`
-  const [were, they] = blockers.length === 1 ? ["was", "it was"] : ["were", "they were"]
-  const toBe = blockers.some(({ cannotEnd }) => cannotEnd) ? "to be " : ""
+  const count = `${blockers.length} transaction${blockers.length === 1 ? "" : "s"} of other users`
+  const [were, they, their] = blockers.length === 1 ? ["was", "it", "its"] : ["were", "they", "their"]
+  const cancelled = outcome === "cancel" ? "cancelled" : "terminated"
+  const toEnd = blockers.some(({ cannotEnd }) => cannotEnd)
+    ? `an attempt to ${outcome} ${them(blockers)}`
+    : `${they} ${were} ${cancelled}`
   switch (outcome) {
     case "proceed":
-      return `after ${inWords(commitsWithinMs)} ${count}, whose check had passed before, ${were} still open`
+      return `${count} that had already passed ${their} check ${were} still open after ${inWords(commitsWithinMs)}`
     case "abandon":
-      return `after ${inWords(withinMs)} ${count} ${were} still open`
+      return `${count} ${were} still open after ${inWords(withinMs)}`
     default:
-      return `${count} ${were} still open ${graceMs / 1000} s after ${they} ${toBe}${outcome === "cancel" ? "cancelled" : "terminated"}`
+      return `${count} ${were} still open ${graceMs / 1000} s after ${toEnd}`
   }
 }
 
@@ -139,15 +136,14 @@ function adviceOn(blockers: readonly Blocker[], outcome: DrainOutcome): string {
   const sentences = [
     outcome === "cancel" &&
       isIdle &&
-      'A cancel does not end a session that is idle in a transaction: use drain.then: "terminate", or end it by hand.',
+      'Cancelling does not end a session that is idle in a transaction, but drain.then: "terminate" does.',
     isForbidden &&
-      `To ${outcome} ${it}, enter as a role that is a member of pg_signal_backend, or as a superuser, if it is one's session.`,
-    blockers.some(isPrepared) &&
-      "A prepared transaction is ended by COMMIT PREPARED or ROLLBACK PREPARED alone.",
+      `To ${outcome} ${it}, enter with a role that is a member of pg_signal_backend. Sessions of superusers need a superuser.`,
+    blockers.some(isPrepared) && "Only COMMIT PREPARED or ROLLBACK PREPARED ends a prepared transaction.",
     isEnding(outcome)
-      ? `End ${it} by hand, or leave ${it} to be refused (drain.then: "proceed").`
-      : `End ${it}, wait longer (drain.withinMs), or say what to do with what is left (drain.then: ${terminate}` +
-        `"proceed", which leaves ${it} to be refused).`,
+      ? `End ${it} by hand, or let ${it} be refused (drain.then: "proceed").`
+      : `End ${it}, wait longer (drain.withinMs), or choose another outcome (drain.then: ${terminate}` +
+        `"proceed" to let ${it} be refused).`,
     ...exceptionsTo(blockers),
   ]
   return sentences.filter(Boolean).join(" ")
@@ -157,10 +153,9 @@ function adviceOn(blockers: readonly Blocker[], outcome: DrainOutcome): string {
 function adviceOnCommits(blockers: readonly Blocker[]): string {
   const it = them(blockers)
   const sentences = [
-    blockers.some(isPrepared) &&
-      "A prepared transaction is ended by COMMIT PREPARED or ROLLBACK PREPARED alone.",
-    `Nothing refuses ${it} any more. End ${it} by hand, or by drain.then: "terminate"; wait longer (drain.withinMs), or as long ` +
-      'as it takes (drain.then: "proceed").',
+    blockers.some(isPrepared) && "Only COMMIT PREPARED or ROLLBACK PREPARED ends a prepared transaction.",
+    `${capitalized(blockers.length === 1 ? "it" : "they")} can no longer be refused. End ${it} by hand or with ` +
+      'drain.then: "terminate", wait longer (drain.withinMs), or wait without a limit (drain.then: "proceed").',
   ]
   return sentences.filter(Boolean).join(" ")
 }
@@ -172,8 +167,8 @@ function adviceOnCommits(blockers: readonly Blocker[]): string {
 function exceptionsTo(blockers: readonly Blocker[]): (string | false)[] {
   return [
     blockers.some((blocker) => !blocker.instance && !isPrepared(blocker)) &&
-      "But a session for which no process is named may have no plugin: then it is not refused, and may still commit.",
-    blockers.some(isPrepared) && "But a prepared transaction is not refused: it may still commit.",
+      "However, a session for which no process is named may not have the plugin. It is then not refused, and may still commit.",
+    blockers.some(isPrepared) && "However, a prepared transaction is not refused, and may still commit.",
   ]
 }
 

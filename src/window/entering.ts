@@ -124,14 +124,14 @@ export class Entering {
       if (unacknowledged.length > 0) {
         const names = unacknowledged.map(({ host, pid }) => `process ${pid} on ${host}`).join(", ")
         warn(
-          `Not all know of the maintenance after ${acknowledgeWithinMs} ms: ${names}. They cannot write either.`,
+          `These instances have not acknowledged within ${acknowledgeWithinMs} ms: ${names}. Their writes are still refused.`,
         )
       }
       return { ...status, unacknowledged }
     } catch (error) {
       const failure = await this.#failed(store, opened, settling, error)
       throw failure instanceof WindowEndedError
-        ? await endedError(this.#host, store, opened, { what: "it was entered to its end", cause: failure })
+        ? await endedError(this.#host, store, opened, { what: "entering was complete", cause: failure })
         : failure
     } finally {
       over.abort()

@@ -89,12 +89,14 @@ const firstMs = -2e14
 /** The start of a window, or undefined for at once. Throws MaintenanceInputError. */
 export function startOf({ startsAt, startsInMs }: EnterOptions): Start | undefined {
   if (startsAt !== undefined && startsInMs !== undefined)
-    throw new MaintenanceInputError("The options startsAt and startsInMs say the same: give one of them.")
+    throw new MaintenanceInputError(
+      "The options startsAt and startsInMs exclude each other. Pass only one of them.",
+    )
   const inMs = checkExpiry(startsInMs, "startsInMs")
   if (inMs !== undefined) return { inMs }
   const at = checkTime("startsAt", startsAt)
   if (at && at.getTime() < firstMs)
-    throw new MaintenanceInputError(`The option startsAt is past: ${at.toISOString()}.`)
+    throw new MaintenanceInputError(`The option startsAt is in the past: ${at.toISOString()}.`)
   return at && { at }
 }
 
@@ -103,7 +105,7 @@ function plannedIn(plannedForMs: unknown, expiresInMs: number | undefined): numb
   const ms = checkExpiry(plannedForMs, "plannedForMs")
   if (ms !== undefined && expiresInMs !== undefined && ms > expiresInMs) {
     throw new MaintenanceInputError(
-      `The option plannedForMs (${ms}) is longer than expiresInMs (${expiresInMs}): the window would end before its work is done.`,
+      `The option plannedForMs (${ms}) is longer than expiresInMs (${expiresInMs}), so the window would end before its work is done.`,
     )
   }
   return ms
@@ -132,17 +134,17 @@ function graceOf({
   then?: unknown
 }): number | undefined {
   if (then !== "end" && then !== "stay") {
-    throw new MaintenanceInputError(`The option then is "end" or "stay"; this one is ${inspect(then)}.`)
+    throw new MaintenanceInputError(`The option then must be "end" or "stay", not ${inspect(then)}.`)
   }
   if (heldWhile === undefined) {
     if (graceMs === undefined && then === "end") return undefined
     throw new MaintenanceInputError(
-      'The options graceMs and then make sense with heldWhile: "alive" only; what others have running is drain.then.',
+      'The options graceMs and then require heldWhile: "alive". For in-flight transactions, use drain.then.',
     )
   }
   if (heldWhile !== "alive") {
     throw new MaintenanceInputError(
-      `The option heldWhile is "alive", or not given; this one is ${inspect(heldWhile)}.`,
+      `The option heldWhile must be "alive" if it is given, not ${inspect(heldWhile)}.`,
     )
   }
   const ms = graceMs ?? defaultGraceMs
@@ -150,7 +152,7 @@ function graceOf({
     return then === "end" ? ms : undefined
   }
   throw new MaintenanceInputError(
-    `The option graceMs is a number of milliseconds from ${minExpiryMs} to ${maxDurationMs}; this one is ${inspect(ms)}.`,
+    `The option graceMs must be a number of milliseconds from ${minExpiryMs} to ${maxDurationMs}, not ${inspect(ms)}.`,
   )
 }
 
@@ -159,12 +161,12 @@ function readersOf(mode: Mode, value: unknown): number | undefined {
   if (value === undefined) return undefined
   if (mode !== "concurrent")
     throw new MaintenanceInputError(
-      "The option readers makes sense in concurrent mode only: in exclusive mode nobody else reads.",
+      "The option readers is for concurrent mode only, because other users cannot read in exclusive mode.",
     )
   if (Number.isInteger(value) && (value as number) >= 1 && (value as number) <= maxDurationMs)
     return value as number
   throw new MaintenanceInputError(
-    `The option readers is a whole number from 1 up; this one is ${inspect(value)}.`,
+    `The option readers must be a whole number from 1 to ${maxDurationMs}, not ${inspect(value)}.`,
   )
 }
 
@@ -176,7 +178,7 @@ function drainPlanOf(mode: Mode, drain: DrainOptions | undefined): DrainPlan {
   const { then: outcome = usual.outcome } = drain
   if (!drainOutcomes.includes(outcome)) {
     throw new MaintenanceInputError(
-      `The option drain.then is one of ${drainOutcomes.join(", ")}; this one is ${inspect(outcome)}.`,
+      `The option drain.then must be one of ${drainOutcomes.join(", ")}, not ${inspect(outcome)}.`,
     )
   }
   const withinMs = durationOf("drain.withinMs", drain.withinMs, defaultDrainMs)

@@ -5,7 +5,7 @@ import {
   WindowEndedError,
 } from "../errors"
 import type { MaintenanceStatus } from "../mode/status"
-import { describeAnnounced, factsOf } from "../refusal"
+import { capitalized, describeAnnounced, factsOf } from "../refusal"
 import type { Announcement } from "../state/opening"
 import type { Wanted } from "./drain-failure"
 import { type Fate, insteadOf } from "./fate"
@@ -21,7 +21,7 @@ export function windowEnded(
 ): WindowEndedError {
   const { why } = fate
   const instead = status ? ` ${insteadOf(status)}` : ""
-  return new WindowEndedError(`The maintenance was over before ${what}: ${why}.${instead}`, {
+  return new WindowEndedError(`The window ended before ${what}: ${why}.${instead}`, {
     ...(status && factsOf(status)),
     ...fate,
     cause,
@@ -31,7 +31,7 @@ export function windowEnded(
 /** The error for a task whose window was over before the task was done. */
 export function taskLost(fate: Fate, status: MaintenanceStatus): WindowEndedError {
   return new WindowEndedError(
-    `The maintenance was over before its task was done: ${fate.why}. ${insteadOf(status)} What the task has committed is stored.`,
+    `The window ended before its task was done: ${fate.why}. ${insteadOf(status)} The changes that the task committed are stored.`,
     { ...factsOf(status), ...fate },
   )
 }
@@ -45,7 +45,7 @@ export function interrupted(
 ): EnteringInterruptedError {
   return new EnteringInterruptedError(
     `The mode is in force, but ${call} did not finish waiting: ${why}\n` +
-      "What others had running may be running still. Enter again to have that waited for, or leave().",
+      "In-flight transactions of other users may still be open. Call enter() again to wait for them, or leave().",
     { cause },
   )
 }
@@ -58,8 +58,8 @@ export function interruptedTask({
   cause,
 }: EnteringInterruptedError | OutcomeUnknownError): EnteringInterruptedError {
   return new EnteringInterruptedError(
-    `The task was not begun, for its mode was not entered to its end: ${messageOf(cause)}\n` +
-      "The mode is what it was before.",
+    `The task did not run, because during() did not finish waiting: ${messageOf(cause)}\n` +
+      "The previous mode is in force again.",
     { cause },
   )
 }
@@ -67,7 +67,7 @@ export function interruptedTask({
 /** The reason for aborting the entering when a signal asks the process to end. */
 export function brokenOffBySignal(signal: NodeJS.Signals): DOMException {
   return new DOMException(
-    `The mode was not entered: the process received ${signal} (leaveOnSignal). The mode is what it was before.`,
+    `The mode was not entered: the process received ${signal} (leaveOnSignal). The previous mode is in force.`,
     "AbortError",
   )
 }
@@ -79,8 +79,8 @@ export function taskEndedBySignal(
   status: MaintenanceStatus,
 ): WindowEndedError {
   return new WindowEndedError(
-    `The maintenance was over before its task was done: the process received ${signal} (leaveOnSignal). ` +
-      "What the task has committed is stored.",
+    `The window ended before its task was done: the process received ${signal} (leaveOnSignal). ` +
+      "The changes that the task committed are stored.",
     { ...factsOf(status), ...fate },
   )
 }
@@ -96,21 +96,22 @@ function messageOf(cause: unknown): string {
 export function destroyedBefore(wanted: Wanted, hasLapsed: boolean, cause: unknown): StateUnavailableError {
   const window = `the ${describeWanted(wanted)}`
   return new StateUnavailableError(
-    "The DataSource was destroyed, or maintenance mode uninstalled from it, " +
+    "The DataSource was destroyed, or maintenance mode was uninstalled from it, " +
       (hasLapsed
-        ? `so what was announced is taken back: ${window} does not begin.`
-        : `but what was announced could not be taken back, for the database did not answer: another process begins ${window}, unless it is cancelled.`),
+        ? `so the announcement was cancelled. ${capitalized(window)} does not begin.`
+        : `but the announcement could not be cancelled, because the database did not answer. ` +
+          `Another process begins ${window}, unless it is cancelled.`),
     { isDestroyed: true, cause },
   )
 }
 
 function describeWanted({ mode, actor, reason }: Wanted): string {
-  return `${mode} maintenance of ${actor.user}${reason ? ` (${reason})` : ""}`
+  return `${mode} maintenance by ${actor.user}${reason ? ` (${reason})` : ""}`
 }
 
 /** The warning of a process that has begun an announced window and failed to enter it completely. */
 export function announcedFailed(wanted: Wanted, error: unknown): string {
-  return `This process has begun the announced ${describeWanted(wanted)}, which was not entered to its end. ${messageOf(error)}`
+  return `This process began the announced ${describeWanted(wanted)}, but did not finish entering it. ${messageOf(error)}`
 }
 
 /**
@@ -122,7 +123,7 @@ export function notBegun(
   { announced }: MaintenanceStatus,
 ): WindowEndedError {
   return new WindowEndedError(
-    `The announced maintenance did not begin: ${whyNotBegun(announcement, announced)}.`,
+    `The announced window did not begin: ${whyNotBegun(announcement, announced)}.`,
     {
       endedBecause: announcement?.endedBecause,
       endedBy: announcement?.endedBy,
@@ -140,15 +141,15 @@ function whyNotBegun(
   const by = endedBy === undefined ? "" : ` by ${endedBy}`
   switch (endedBecause) {
     case "cancelled":
-      return `it was taken back${by}`
+      return `it was cancelled${by}`
     case "missed":
-      return "its time was missed, for somebody else held a window then, or no process began it in time"
+      return "its start was missed, because another user held a window at that time, or no process began it in time"
     case "switched":
     case "taken over":
-      return `another was announced instead${by}${other ? `; ${describeAnnounced({ ...other, since: other.startsAt })}` : ""}`
+      return `another window was announced in its place${by}${other ? `; ${describeAnnounced({ ...other, since: other.startsAt })}` : ""}`
     case undefined:
-      return "the database does not know of it any more, as after a restore"
+      return "the database no longer knows it, for example after a restore"
     default:
-      return `another process has begun it, and it is over${by} (${endedBecause})`
+      return `another process began it, and it is over${by} (${endedBecause})`
   }
 }

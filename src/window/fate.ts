@@ -1,6 +1,6 @@
 import type { EndedBecause, Ending } from "../mode/ending"
 import type { MaintenanceStatus } from "../mode/status"
-import { describeWindow } from "../refusal"
+import { capitalized, describeWindow } from "../refusal"
 import type { StateStore } from "../state/state-store"
 import type { WindowEnding } from "../state/window-ending"
 
@@ -25,7 +25,7 @@ export async function fateOf(store: StateStore, call: string): Promise<Fate> {
     const { endedBecause, endedBy, endedAt } = ending
     return { endedBecause, endedBy, endedAt, isOver: endedBecause !== undefined, why: whyOver(ending) }
   } catch (error) {
-    return { isOver: true, why: `how it ended could not be read (${String(error)})` }
+    return { isOver: true, why: `the reason could not be read (${String(error)})` }
   }
 }
 
@@ -33,12 +33,12 @@ export async function fateOf(store: StateStore, call: string): Promise<Fate> {
 export function insteadOf(is: MaintenanceStatus): string {
   return is.mode === "normal"
     ? "The mode is normal."
-    : `Now it is ${is.mode} maintenance ${describeWindow(is)}.`
+    : `${capitalized(is.mode)} maintenance ${describeWindow(is)} is now in force.`
 }
 
 /** The cause when the window no longer exists. */
 const replaced =
-  "the state was replaced from outside, as by a restore, or a failover to a server that had not got its last changes"
+  "the state was replaced from outside, for example by a restore, or by a failover to a server that lacked the last changes"
 
 /** Clauses that say why a window is over. `who` ended it, `at` is when. */
 const reasons: Readonly<
@@ -46,22 +46,23 @@ const reasons: Readonly<
 > = {
   left: ({ who, at }) => `${who} ended it ${at}`,
   expired: ({ at }) => `it expired ${at}`,
-  switched: ({ who, nextMode = "another" }) => `${who} has entered ${nextMode} mode meanwhile`,
+  switched: ({ who, nextMode = "another" }) => `${who} entered ${nextMode} mode in the meantime`,
   "taken over": ({ who, at }) => `${who} took it over ${at}`,
   "handed over": ({ who, at, nextMaintainer = "another user" }) =>
-    `it was handed over to ${nextMaintainer} by ${who} ${at}`,
-  abandoned: ({ at }) => `it was abandoned ${at}, before it was entered to its end`,
+    `${who} handed it over to ${nextMaintainer} ${at}`,
+  abandoned: ({ at }) => `it was abandoned ${at}, before entering was complete`,
   lost: ({ who, at, endedBy, graceMs }) =>
     endedBy === undefined
-      ? `it ended ${at} because nothing was heard of its process for ${graceMs} ms`
-      : `its process was taken to be gone, and ${who} took it over ${at}`,
+      ? `it ended ${at}, because its process gave no sign of life for ${graceMs} ms`
+      : `its process was considered gone, and ${who} took it over ${at}`,
   replaced: () => replaced,
-  cancelled: ({ who, at }) => `${who} took it back ${at}, before it began`,
-  missed: () => "its time was missed, for somebody else held a window then, or no process began it in time",
+  cancelled: ({ who, at }) => `${who} cancelled it ${at}, before it began`,
+  missed: () =>
+    "its start was missed, because another user held a window at that time, or no process began it in time",
 }
 
 function whyOver(ending: WindowEnding): string {
-  const { endedBecause, endedBy: who = "somebody", endedAt } = ending
-  if (endedBecause === undefined) return "another window lay over it meanwhile"
+  const { endedBecause, endedBy: who = "a user", endedAt } = ending
+  if (endedBecause === undefined) return "another window was in force in the meantime"
   return reasons[endedBecause]({ ...ending, who, at: `at ${endedAt?.toISOString()}` })
 }

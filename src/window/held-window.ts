@@ -57,7 +57,9 @@ export class HeldWindow {
     if (endedBecause !== "replaced") return
     const { journal } = this.#host.watch.store
     journal.noteReplaced({ ...was, id }).catch((error: unknown) => {
-      warn(`A window of ${was.maintainer} that is gone could not be noted in the journal: ${String(error)}`)
+      warn(
+        `A window of ${was.maintainer} no longer exists, and its end could not be recorded in the journal: ${String(error)}`,
+      )
     })
   }
 
@@ -73,7 +75,7 @@ export class HeldWindow {
     const why = `${fate.why}. ${insteadOf(status)}`
     if (!successor) warn(`${which} is over: ${why}`)
     // Its maintainer has entered another mode.
-    else if (fate.endedBecause === "replaced") warn(`${which} is not as it was: ${why}`)
+    else if (fate.endedBecause === "replaced") warn(`${which} was replaced: ${why}`)
   }
 }
 

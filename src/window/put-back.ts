@@ -48,7 +48,7 @@ export class PutBack {
       .catch(async (error: unknown) => {
         if (!(error instanceof WindowEndedError)) throw error
         throw await endedError(this.#host, store, opened, {
-          what: "the commits of its former maintainer were",
+          what: "the commits of its former maintainer had ended",
           cause: error,
         })
       })

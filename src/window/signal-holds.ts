@@ -3,7 +3,7 @@ import { shared } from "../shared"
 
 /** Something that this process holds and that a signal ends. */
 export interface Hold {
-  /** Its name in a warning, such as "the exclusive maintenance of alice". */
+  /** Its name in a warning, such as "the exclusive maintenance by alice". */
   readonly name: string
   /** Ends it; rejects if it may still stand. */
   end(signal: NodeJS.Signals): Promise<unknown>
@@ -78,7 +78,7 @@ export class SignalHolds {
 
 function warnNotEnded(signal: NodeJS.Signals, { name }: Hold, why: string): void {
   warn(
-    `${signal} was received, but ${name} was not ended${why} It may still stand: look at status(), and leave() it by hand.`,
+    `${signal} was received, but ${name} was not ended${why} It may still be in force. Look at status(), and call leave() if it is.`,
   )
 }
 

@@ -24,7 +24,7 @@ export class SignalledEntering {
   ): Promise<[Entered, SignalledWindow | undefined]> {
     if (!entry.leaveOnSignal) return [await this.#entering.enter(entry, tell), undefined]
     const { mode, actor } = entry.opening
-    const signalled = new SignalledWindow(`the ${mode} maintenance of ${actor.user}`)
+    const signalled = new SignalledWindow(`the ${mode} maintenance by ${actor.user}`)
     const enter = (signal: AbortSignal) => this.#entering.enter({ ...entry, signal }, tell)
     return [await signalled.enter(enter, { signal: entry.signal, leave }), signalled]
   }

@@ -69,7 +69,9 @@ export class Tasks {
     const { feed, signalled: entering, entryOf } = this.#parts
     return feed.whileUnderWay(async (tell) => {
       if (checkMode(mode) === "normal") {
-        throw new MaintenanceInputError('during("normal") makes no sense: name the mode to enter.')
+        throw new MaintenanceInputError(
+          'during("normal") makes no sense. Name the mode to enter: "concurrent" or "exclusive".',
+        )
       }
       const entry = entryOf(mode, options, task)
       checkWork("during()", work)
@@ -90,7 +92,7 @@ export class Tasks {
     } catch (error) {
       await this.#finish(ran).catch((failure) => {
         const isEnded = failure instanceof DrainTimeoutError
-        warn(isEnded ? failure.message : `The maintenance of ${user} was not ended: ${String(failure)}`)
+        warn(isEnded ? failure.message : `The window of ${user} was not ended: ${String(failure)}`)
       })
       throw error
     }

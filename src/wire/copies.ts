@@ -56,18 +56,18 @@ const comment = /^\s*\/\*(?:(?!\*\/|\/\*)[^;])*\*\/\s*$/
 /** Makes the error for a query object that reached pg with another text than its own. */
 export function rewritten(text: unknown): MaintenanceSetupError {
   return new MaintenanceSetupError(
-    `A statement was not sent, because something between this package and pg has rewritten it to ${quoted(text)}. ` +
-      "Only the statement as it was given has been checked. Have what patches pg's client (tracing, an APM agent, a client " +
-      "class) add comments only, or change the statement before it reaches the connection.",
+    `A statement was not sent, because code between this package and pg has rewritten it to ${quoted(text)}. ` +
+      "Only the original statement was checked. Make the code that patches pg's client (tracing, an APM agent, a client " +
+      "class) add only comments, or change the statement before it reaches the connection.",
   )
 }
 
 /** Makes the error for a query that reached pg past this package. */
 export function notOurs(text: unknown): MaintenanceSetupError {
   return new MaintenanceSetupError(
-    `A statement was not sent, and its connection was closed, because it reached pg past the maintenance mode: ${quoted(text)}. ` +
-      "Something that patches pg's client (tracing, an APM agent, a client class) has made a new query of the query object " +
-      "that it was handed, or sends statements itself. Have it hand on that object, or a copy with all of its properties, " +
+    `A statement was not sent, and its connection was closed, because it reached pg without this package: ${quoted(text)}. ` +
+      "Code that patches pg's client (tracing, an APM agent, a client class) has made a new query of the query object " +
+      "that it received, or sends statements itself. Make it pass on that object, or a copy with all of its properties, " +
       "and nothing else.",
   )
 }
@@ -76,15 +76,15 @@ export function notOurs(text: unknown): MaintenanceSetupError {
 export function notSent(text: unknown): MaintenanceSetupError {
   return new MaintenanceSetupError(
     `A statement was answered without having been sent, and its connection was closed: ${quoted(text)}. ` +
-      "Something that patches pg's client (tracing, an APM agent, a client class) has not handed on the query object that it " +
-      "was handed. Whether the statement has run elsewhere is not known. Have it hand on that object to the same client.",
+      "Code that patches pg's client (tracing, an APM agent, a client class) has not passed on the query object that it " +
+      "received. The statement may have run elsewhere. Make that code pass on the object to the same client.",
   )
 }
 
 const maxQuoted = 100
 
 function quoted(text: unknown): string {
-  if (typeof text !== "string") return "a statement without a text"
+  if (typeof text !== "string") return "a statement without text"
   return JSON.stringify(text.length > maxQuoted ? `${text.slice(0, maxQuoted)}...` : text)
 }
 

@@ -132,14 +132,14 @@ describe("afterCommit()", () => {
 
   it("reports an error of it as a warning: the transaction is committed", async () => {
     const { dataSource, maintenance } = installed.current
-    const warned = warning(/was to follow a commit/)
+    const warned = warning(/The work of an afterCommit\(\) call failed/)
     const made = item()
     await dataSource.transaction(async (manager) => {
       maintenance.afterCommit(() => Promise.reject(new Error("the mail server is down")), manager)
       await manager.insert(Item, made)
     })
     expect(await warned).to.equal(
-      "What was to follow a commit has failed: Error: the mail server is down. The transaction is committed.",
+      "The work of an afterCommit() call failed: Error: the mail server is down. Its transaction is committed.",
     )
     expect(await dataSource.getRepository(Item).countBy({ name: made.name })).to.equal(1)
   })

@@ -60,29 +60,29 @@ const modes: Record<string, BadCall> = {
   },
   "during normal": {
     call: (m) => m.during("normal", aWindow, untouched),
-    says: ['during("normal")', "name the mode to enter"],
+    says: ['during("normal")', "Name the mode to enter"],
   },
   "leave in normal mode": {
     call: (m) => m.leave({ as: "alice" }),
     says: [
-      "There is no maintenance to leave: the mode is normal already. Where that is no error, pass ifHeld: true.",
+      "There is no maintenance to leave: the mode is already normal. If that is expected, pass ifHeld: true.",
     ],
   },
   "enter of normal in normal mode": {
     call: (m) => m.enter("normal", { as: "alice" }),
-    says: ["There is no maintenance to leave: the mode is normal already."],
+    says: ["There is no maintenance to leave: the mode is already normal."],
   },
 }
 
 const noDuration = (name: string) => [
-  `The option ${name} is a number of milliseconds from 0 to 2147483647; this one is `,
+  `The option ${name} must be a number of milliseconds from 0 to 2147483647, not `,
 ]
 const entering = (option: object) => (m: Maintenance) =>
   m.enter("concurrent", { as: "alice", ...(option as EnterOptions) })
-const noExpiry = ["The option expiresInMs is a number of milliseconds from 1000 to 2147483647; this one is "]
-const noStart = ["The option startsInMs is a number of milliseconds from 1000 to 2147483647; this one is "]
-const noDate = ["The option startsAt is a valid Date; this one is "]
-const noReaders = ["The option readers is a whole number from 1 up; this one is "]
+const noExpiry = ["The option expiresInMs must be a number of milliseconds from 1000 to 2147483647, not "]
+const noStart = ["The option startsInMs must be a number of milliseconds from 1000 to 2147483647, not "]
+const noDate = ["The option startsAt must be a valid Date, not "]
+const noReaders = ["The option readers must be a whole number from 1 to 2147483647, not "]
 const entries: Record<string, BadCall> = {
   ...Object.fromEntries(
     [-1, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31, "5s", null].flatMap((value) => [
@@ -123,7 +123,10 @@ const entries: Record<string, BadCall> = {
   ...Object.fromEntries(
     [new Date(0), new Date(-1e14)].map((value) => [
       `enter that begins in ${value.getUTCFullYear()}`,
-      { call: entering({ startsAt: value }), says: ["A window cannot begin at that time: it is "] },
+      {
+        call: entering({ startsAt: value }),
+        says: ["The window was not announced: the start is past, because it is "],
+      },
     ]),
   ),
   "enter that drains by null": {
@@ -132,7 +135,7 @@ const entries: Record<string, BadCall> = {
   },
   "enter that begins twice": {
     call: entering({ startsAt: new Date("2100-01-01"), startsInMs: 5000 }),
-    says: ["The options startsAt and startsInMs say the same: give one of them."],
+    says: ["The options startsAt and startsInMs exclude each other. Pass only one of them."],
   },
   "during that begins too soon": {
     call: (m) => m.during("exclusive", { as: "alice", startsInMs: 1 }, untouched),
@@ -148,15 +151,15 @@ const entries: Record<string, BadCall> = {
   },
   "announce without a start": {
     call: (m) => m.announce("concurrent", { as: "alice" }),
-    says: ["announce() needs startsInMs or startsAt; enter() begins at once."],
+    says: ["announce() needs startsInMs or startsAt. To begin a window now, call enter()."],
   },
   "announce for the past": {
     call: (m) => m.announce("concurrent", { as: "alice", startsAt: new Date(0) }),
-    says: ["A window cannot begin at that time: it is "],
+    says: ["The window was not announced: the start is past, because it is "],
   },
   "announce for a time beyond a year": {
     call: (m) => m.announce("concurrent", { as: "alice", startsAt: new Date("9999-01-01") }),
-    says: ["A window cannot begin at that time: it is only ", "a window begins within a year"],
+    says: ["The window was not announced: the start is more than a year away, because it is only "],
   },
   ...Object.fromEntries(
     [
@@ -169,7 +172,10 @@ const entries: Record<string, BadCall> = {
       `announce with ${Object.keys(option)[0]}`,
       {
         call: (m: Maintenance) => m.announce("concurrent", { as: "alice", startsInMs: 5000, ...option }),
-        says: [`announce() does not take the option ${Object.keys(option)[0]}: `, "It takes as, reason, "],
+        says: [
+          `announce() does not support the option ${Object.keys(option)[0]}: `,
+          "Supported options are as, reason, ",
+        ],
       },
     ]),
   ),
@@ -178,7 +184,7 @@ const entries: Record<string, BadCall> = {
       `cancel of ${JSON.stringify(id)}`,
       {
         call: (m: Maintenance) => m.cancel(id as never, { as: "alice" }),
-        says: ["cancel() needs the id of a window, as announce() or status() tells it."],
+        says: ["cancel() needs the id of a window, as returned by announce() or status()."],
       },
     ]),
   ),
@@ -198,15 +204,15 @@ const entries: Record<string, BadCall> = {
   ),
   "enter of exclusive mode with readers": {
     call: (m) => m.enter("exclusive", { as: "alice", readers: 2 }),
-    says: ["The option readers makes sense in concurrent mode only"],
+    says: ["The option readers is for concurrent mode only"],
   },
   "enter with an unknown outcome of the drain": {
     call: entering({ drain: { then: "kill" } }),
-    says: ["The option drain.then is one of proceed, cancel, terminate, abandon; this one is 'kill'."],
+    says: ["The option drain.then must be one of proceed, cancel, terminate, abandon, not 'kill'."],
   },
   "enter with an unknown option of the drain": {
     call: entering({ drain: { within: 5 } }),
-    says: ['Unknown option "drain.within"; known are withinMs, then.'],
+    says: ['Unknown option "drain.within". Known options are withinMs, then.'],
   },
   "enter with a number to drain for": {
     call: entering({ drain: 5 }),
@@ -214,58 +220,60 @@ const entries: Record<string, BadCall> = {
   },
   "enter with a signal that is none": {
     call: entering({ signal: "SIGINT" }),
-    says: ["The option signal is an AbortSignal; this one is 'SIGINT'."],
+    says: ["The option signal must be an AbortSignal, not 'SIGINT'."],
   },
   "enter that is held in an unknown way": {
     call: entering({ heldWhile: "connected" }),
-    says: ["The option heldWhile is \"alive\", or not given; this one is 'connected'."],
+    says: ["The option heldWhile must be \"alive\" if it is given, not 'connected'."],
   },
   "enter with a grace of less than a second": {
     call: entering({ heldWhile: "alive", graceMs: 999 }),
-    says: ["The option graceMs is a number of milliseconds from 1000 to 2147483647; this one is 999."],
+    says: ["The option graceMs must be a number of milliseconds from 1000 to 2147483647, not 999."],
   },
   "enter with a grace for nothing": {
     call: entering({ graceMs: 5000 }),
-    says: ['The options graceMs and then make sense with heldWhile: "alive" only'],
+    says: ['The options graceMs and then require heldWhile: "alive"'],
   },
   "enter with an outcome for nothing": {
     call: entering({ then: "stay" }),
     says: [
-      'The options graceMs and then make sense with heldWhile: "alive" only; what others have running is drain.then.',
+      'The options graceMs and then require heldWhile: "alive". For in-flight transactions, use drain.then.',
     ],
   },
   "enter with an unknown outcome": {
     call: entering({ heldWhile: "alive", then: "terminate" }),
-    says: ['The option then is "end" or "stay"; this one is \'terminate\'.'],
+    says: ['The option then must be "end" or "stay", not \'terminate\'.'],
   },
   "leave with a condition that is no yes or no": {
     call: (m) => m.leave({ as: "alice", ifHeld: "yes" as never }),
-    says: ["The option ifHeld is true or false; this one is 'yes'."],
+    says: ["The option ifHeld must be true or false, not 'yes'."],
   },
   "enter with an end by signals that is no yes or no": {
     call: entering({ leaveOnSignal: 1 }),
-    says: ["The option leaveOnSignal is true or false; this one is 1."],
+    says: ["The option leaveOnSignal must be true or false, not 1."],
   },
   "extend in normal mode": {
     call: (m) => m.extend({ as: "alice", expiresInMs: 5000 }),
-    says: ["There is no maintenance to extend: the mode is normal already."],
+    says: ["There is no maintenance to extend: the mode is already normal."],
   },
   "transfer in normal mode": {
     call: (m) => m.transfer({ as: "alice", to: "bob" }),
-    says: ["There is no maintenance to hand over: the mode is normal already."],
+    says: ["There is no maintenance to hand over: the mode is already normal."],
   },
   "transfer to nobody": {
     call: (m) => m.transfer({ as: "alice" } as never),
-    says: ["The option to is a user: a string of 1 to 200 characters; this one is no string (undefined)."],
+    says: [
+      "The user in the option to must be a string of 1 to 200 characters, but this one is not a string (undefined).",
+    ],
   },
   "transfer to an empty user": {
     call: (m) => m.transfer({ as: "alice", to: "" }),
-    says: ["The option to is a user: a string of 1 to 200 characters; this one is empty."],
+    says: ["The user in the option to must be a string of 1 to 200 characters, but this one is empty."],
   },
 }
 
-const nobody = ["It is not known who changes the mode", "`as`", "runAs()", "currentUser"]
-const noUser = (fault: string) => ["A user is a string of 1 to 200 characters", `this one ${fault}.`]
+const nobody = ["no user is known for this call", "`as`", "runAs()", "currentUser"]
+const noUser = (fault: string) => ["A user must be a string of 1 to 200 characters", `this one ${fault}.`]
 const users: Record<string, BadCall> = {
   "enter for nobody": { call: (m) => m.enter("concurrent"), says: nobody },
   "enter of normal for nobody": { call: (m) => m.enter("normal"), says: nobody },
@@ -285,18 +293,18 @@ const users: Record<string, BadCall> = {
   },
   "enter as a number": {
     call: (m) => m.enter("concurrent", { as: 7 as never }),
-    says: noUser("is no string (number)"),
+    says: noUser("is not a string (number)"),
   },
   "enter as null": {
     call: (m) => m.enter("concurrent", { as: null as never }),
-    says: noUser("is no string (null)"),
+    says: noUser("is not a string (null)"),
   },
   "enter as an object": {
     call: (m) => m.enter("concurrent", { as: { name: "alice" } as never }),
-    says: noUser("is no string (object)"),
+    says: noUser("is not a string (object)"),
   },
   "leave as an empty user": { call: (m) => m.leave({ as: "" }), says: noUser("is empty") },
-  "leave as a number": { call: (m) => m.leave({ as: 7 as never }), says: noUser("is no string (number)") },
+  "leave as a number": { call: (m) => m.leave({ as: 7 as never }), says: noUser("is not a string (number)") },
   "during as a user of 201 characters": {
     call: (m) => m.during("exclusive", { as: "a".repeat(201) }, untouched),
     says: noUser("is longer than 200 characters"),
@@ -312,11 +320,14 @@ const users: Record<string, BadCall> = {
   },
   "runAs undefined": {
     call: (m) => m.runAs(undefined as never, untouched),
-    says: noUser("is no string (undefined)"),
+    says: noUser("is not a string (undefined)"),
   },
 }
 
-const noReason = (fault: string) => ["A reason is a string of 1 to 1000 characters", `this one ${fault}.`]
+const noReason = (fault: string) => [
+  "The option reason must be a string of 1 to 1000 characters",
+  `this one ${fault}.`,
+]
 const reasons: Record<string, BadCall> = {
   "an empty reason": {
     call: (m) => m.enter("concurrent", { as: "alice", reason: "" }),
@@ -336,23 +347,26 @@ const reasons: Record<string, BadCall> = {
   },
   "a reason that is a number": {
     call: (m) => m.enter("concurrent", { as: "alice", reason: 42 as never }),
-    says: noReason("is no string (number)"),
+    says: noReason("is not a string (number)"),
   },
   "a reason that is null": {
     call: (m) => m.enter("concurrent", { as: "alice", reason: null as never }),
-    says: noReason("is no string (null)"),
+    says: noReason("is not a string (null)"),
   },
   "a start before all that PostgreSQL knows": {
     call: (m) => m.enter("concurrent", { as: "alice", startsAt: new Date(-8.64e15) }),
-    says: ["The option startsAt is past: -271821-04-20T00:00:00.000Z."],
+    says: ["The option startsAt is in the past: -271821-04-20T00:00:00.000Z."],
   },
   "a message of 2001 characters": {
     call: (m) => m.enter("concurrent", { as: "alice", message: "m".repeat(2001) }),
-    says: ["A message is a string of 1 to 2000 characters", "this one is longer than 2000 characters."],
+    says: [
+      "The option message must be a string of 1 to 2000 characters",
+      "this one is longer than 2000 characters.",
+    ],
   },
   "an empty message": {
     call: (m) => m.enter("concurrent", { as: "alice", message: "" }),
-    says: ["A message is a string of 1 to 2000 characters", "this one is empty."],
+    says: ["The option message must be a string of 1 to 2000 characters", "this one is empty."],
   },
   "a plan beyond the expiry": {
     call: (m) => m.enter("concurrent", { as: "alice", plannedForMs: 5000, expiresInMs: 4000 }),
@@ -360,7 +374,7 @@ const reasons: Record<string, BadCall> = {
   },
   "a plan of no time": {
     call: (m) => m.enter("concurrent", { as: "alice", plannedForMs: 0 }),
-    says: ["The option plannedForMs is a number of milliseconds from 1000 to"],
+    says: ["The option plannedForMs must be a number of milliseconds from 1000 to"],
   },
   "a reason of 1001 characters in during": {
     call: (m) => m.during("concurrent", { as: "alice", reason: "r".repeat(1001) }, untouched),
@@ -368,7 +382,7 @@ const reasons: Record<string, BadCall> = {
   },
 }
 
-const noRetries = (shown: string) => ["retries", "a whole number from 0 up", `this one is ${shown}.`]
+const noRetries = (shown: string) => ["retries must be a whole number of 0 or more", `not ${shown}.`]
 const noEvent = (shown: string) => [`Unknown event "${shown}"`, "change, overdue, draining, refused"]
 const others: Record<string, BadCall> = {
   "negative retries": {
@@ -426,8 +440,8 @@ const strangers: Record<string, (maintenance: Maintenance) => unknown> = {
   during: (m) => m.during("exclusive", { as: "alice" }, untouched),
 }
 
-const unknownSchema = ["Invalid schema name", "lower-case letters, digits and underscores", "at most 40"]
-const foreignSchema = ["cannot hold the state", "a schema of its own"]
+const unknownSchema = ["Invalid schema name", "at most 40 lower-case letters, digits and underscores"]
+const foreignSchema = ["cannot hold the maintenance state", "a schema that holds nothing else"]
 const options: Record<string, { given: unknown; says: string[] }> = {
   "an unknown option": {
     given: { emergencyUser: ["root"] },
@@ -449,7 +463,7 @@ const options: Record<string, { given: unknown; says: string[] }> = {
   },
   "an emergency user that is a number": {
     given: { emergencyUsers: ["root", 1] },
-    says: ["emergencyUsers", "is no string (number)"],
+    says: ["emergencyUsers", "is not a string (number)"],
   },
   "an empty emergency user": { given: { emergencyUsers: [""] }, says: ["emergencyUsers", "is empty"] },
   "an emergency user of 201 characters": {
@@ -463,7 +477,7 @@ const options: Record<string, { given: unknown; says: string[] }> = {
   "migrate that is a word": { given: { migrate: "no" }, says: ["migrate", "true or false"] },
   "a journal that is kept for no day": {
     given: { journalDays: 0 },
-    says: ["journalDays", "from 1 to 36500", "this one is 0"],
+    says: ["journalDays", "from 1 to 36500", "not 0"],
   },
   "a journal that is kept for half a day": {
     given: { journalDays: 0.5 },
@@ -475,7 +489,7 @@ const options: Record<string, { given: unknown; says: string[] }> = {
   },
   "a journal that is kept for ever": {
     given: { journalDays: Number.POSITIVE_INFINITY },
-    says: ["journalDays", "this one is Infinity"],
+    says: ["journalDays", "not Infinity"],
   },
   "a schema in capitals": { given: { schema: "Maintenance" }, says: ['"Maintenance"', ...unknownSchema] },
   "a schema with a quote": {
@@ -511,7 +525,7 @@ const options: Record<string, { given: unknown; says: string[] }> = {
 
 const noDataSource = "needs a TypeORM DataSource as its first argument"
 const wrongType = (type: string) =>
-  `The DataSource is of type "${type}"; maintenance mode works on "postgres" only.`
+  `Maintenance mode supports only "postgres", but the DataSource is of type "${type}".`
 const dataSources: Record<string, { given: () => unknown; says: string }> = {
   "no DataSource": { given: () => undefined, says: noDataSource },
   "null for a DataSource": { given: () => null, says: noDataSource },
@@ -590,8 +604,8 @@ describe("Bad input", () => {
         const error = await thrown(NotMaintainerError, () => call(maintenance))
         const { since } = before
         expect(error.message).to.equal(
-          `Mode not changed: exclusive maintenance is held since ${since?.toISOString()} by bob (move the catalog); ` +
-            `only bob or an emergency user may change it.`,
+          `Mode not changed: exclusive maintenance by bob (move the catalog) since ${since?.toISOString()} is in force. ` +
+            "Only bob or an emergency user may change it. Ask bob to leave, or wait until the window ends.",
         )
         expect(error).to.deep.include({
           mode: "exclusive",
@@ -690,20 +704,23 @@ describe("Bad input", () => {
         currentUser: () => {
           throw outage
         },
-        says: ["The option currentUser threw (", "it is not known who is asking"],
+        says: ["The option currentUser threw an error (", "the current user is not known"],
         cause: outage,
       },
       "returns a number beyond 2^53": {
         currentUser: () => 2 ** 53,
-        says: ["currentUser returned a number that is no safe integer (9007199254740992)", "or an integer"],
+        says: [
+          "currentUser returned a number that is not a safe integer (9007199254740992)",
+          "or an integer",
+        ],
       },
       "returns no number": {
         currentUser: () => Number.NaN,
-        says: ["currentUser returned a number that is no safe integer (NaN)", "or an integer"],
+        says: ["currentUser returned a number that is not a safe integer (NaN)", "or an integer"],
       },
       "returns an object": {
         currentUser: () => ({ id: 7 }),
-        says: ["The option currentUser returned an object", "a user is a string"],
+        says: ["The option currentUser returned an object", "A user must be a string"],
       },
       "returns a promise": {
         currentUser: async () => "alice",
@@ -855,7 +872,7 @@ describe("A version of PostgreSQL", () => {
   it("before 14 is refused", () => {
     expect(() => checkServerVersion(130_021)).to.throw(
       MaintenanceSetupError,
-      "PostgreSQL 13 is too old: typeorm-maintenance-mode needs 14 or later.",
+      "PostgreSQL 13 is not supported: typeorm-maintenance-mode needs PostgreSQL 14 or later.",
     )
   })
 
@@ -928,7 +945,7 @@ describe("Options that are none", () => {
         const error = await errorOf(maintenance.runAs("Łukasz", work))
         expect(error).to.be.instanceOf(MaintenanceInputError)
         expect((error as Error).message).to.match(
-          /^This database cannot hold the name of the user, .*"LATIN1"/,
+          /^The user or the reason contains a character that the encoding of this database lacks .*"LATIN1"/,
         )
       }
       expect(await dataSource.query("select from item")).to.deep.equal([])

@@ -18,9 +18,9 @@ import { temporaryFolder } from "../support/watchdog"
 
 type Services = typeof import("./standard-decorators/services")
 
-const noMethod = " is for methods and classes; rows is no method."
+const noMethod = " is for methods and classes, but rows is not a method."
 const generator =
-  " cannot be put on the generator rows: it would run outside the context. " +
+  " cannot be applied to the generator rows, which would run outside the context. " +
   "Call runAs() or during() around the loop instead."
 /** Where a decorator cannot be, and what its error says. */
 const refusals: Record<keyof ReturnType<Services["misplaced"]>, string> = {
@@ -261,7 +261,7 @@ describe("Decorators", () => {
               )
               expect(error).to.be.instanceOf(MaintenanceSetupError)
               expect(error.message)
-                .to.include("Several DataSources have maintenance mode")
+                .to.include("cannot choose a DataSource, because several have maintenance mode")
                 .and.include("@DuringMaintenance(mode, { maintenance: () => ... })")
               expect(await maintenance.status()).to.deep.equal(before)
             }),
@@ -449,7 +449,7 @@ describe("Decorators", () => {
         const error = caught(() => asMaintainer(undefined, context(kind, Symbol("total"))))
         expect(error).to.be.instanceOf(MaintenanceSetupError)
         expect(error.message).to.equal(
-          "@AsMaintainer is for methods and classes; Symbol(total) is no method.",
+          "@AsMaintainer is for methods and classes, but Symbol(total) is not a method.",
         )
       })
     }

@@ -386,14 +386,14 @@ describe("Errors", () => {
       it(`a veto is a WriteVetoedError with all facts through ${layer}`, async () => {
         const { error, since } = await refused("concurrent", write, "rebuild the catalog")
         expectExactly(error, WriteVetoedError)
-        const detailed = /^Write vetoed( \([^)]+\))?: the system is in concurrent maintenance /
+        const detailed = /^Write vetoed( \([^)]+\))?: the system has been in concurrent maintenance /
         expect(error.detailedMessage).to.match(detailed)
         expect(error.message).to.equal(
-          `Write vetoed: the system is in concurrent maintenance since ${since?.toISOString()}; others may only read. ` +
+          `Write vetoed: the system has been in concurrent maintenance since ${since?.toISOString()}; other users may only read. ` +
             "Nothing was stored. Try again when the maintenance is over.",
         )
         expect(error.detailedMessage).to.include(
-          ` since ${since?.toISOString()} by alice (rebuild the catalog); others may only read.`,
+          ` by alice (rebuild the catalog) since ${since?.toISOString()}; other users may only read.`,
         )
         expect(error).to.deep.include({
           name: "WriteVetoedError",
@@ -425,7 +425,7 @@ describe("Errors", () => {
       expectExactly(error, WriteVetoedError)
       expect(error.reason).to.equal(undefined)
       expect(error.detailedMessage).to.include(
-        ` since ${since?.toISOString()} by alice; others may only read.`,
+        ` by alice since ${since?.toISOString()}; other users may only read.`,
       )
     })
 
@@ -525,12 +525,12 @@ function expectExactly<E extends Error>(
 function expectRefusal(error: unknown, since: Date | undefined): void {
   expectExactly(error, AccessRefusedError)
   expect(error.message).to.equal(
-    `Access refused: the system is in exclusive maintenance since ${since?.toISOString()}; ` +
+    `Access refused: the system has been in exclusive maintenance since ${since?.toISOString()}; ` +
       "only the maintainer gets a connection. Try again when the maintenance is over.",
   )
   expect(error.detailedMessage).to.equal(
-    `Access refused: the system is in exclusive maintenance since ${since?.toISOString()} by alice ` +
-      `(rebuild the catalog); only the maintainer gets a connection. Try again when the maintenance is over.`,
+    `Access refused: the system has been in exclusive maintenance by alice (rebuild the catalog) ` +
+      `since ${since?.toISOString()}; only the maintainer gets a connection. Try again when the maintenance is over.`,
   )
   expect(error).to.deep.include({
     name: "AccessRefusedError",

@@ -156,10 +156,12 @@ describe("A schema of the name that is to be taken", () => {
       for (const [who, install] of Object.entries(installs)) {
         const error = await errorOf(install(database))
         expect(error, who).to.be.instanceOf(MaintenanceSetupError)
-        expect((error as Error).message).to.include("Name a schema that does not exist yet")
+        expect((error as Error).message).to.include("name a schema that does not exist yet")
       }
       const script = await errorOf(database.sql(maintenanceSchemaSql()))
-      expect((script as Error).message).to.equal('the schema "maintenance" holds objects of something else')
+      expect((script as Error).message).to.equal(
+        'the schema "maintenance" holds objects that do not belong to typeorm-maintenance-mode',
+      )
       expect(await comment()).to.equal("garden")
       expect(await objects()).to.have.length(1)
     })

@@ -341,7 +341,7 @@ describe('vetoAt: "write"', () => {
       maintenance.runAs("bob", () => undefined, { vetoAt } as Parameters<Maintenance["runAs"]>[2] & object)
     expect(given("later")).to.throw(
       MaintenanceInputError,
-      'vetoAt is "commit" or "write"; this one is \'later\'.',
+      'The option vetoAt must be "commit" or "write", not \'later\'.',
     )
   })
 })

@@ -33,7 +33,7 @@ describe("Who commits", () => {
     expect(written.committedByAlice).to.equal("stored")
     expect(written.committedByNobody.actedFor).to.deep.equal({ first: "alice" })
     expect(written.committedByNobody.detailedMessage).to.match(
-      /The code acted for alice when the transaction began, and for nobody when it committed: the user at the commit counts\.$/,
+      /The code acted for alice when the transaction began and for no user when it committed\. The user at the commit counts\.$/,
     )
     expect(await database.current.sql("select note from audit")).to.deep.equal([{ note: "committedByAlice" }])
   })
@@ -55,7 +55,7 @@ describe("Who commits", () => {
         expect(refusal).to.be.instanceOf(RefusalError)
         expect(refusal).to.have.deep.property("actedFor", { first: "alice", last: "bob" })
         expect((refusal as WriteVetoedError).detailedMessage).to.include(
-          "The code acted for alice when the transaction began, and for bob when it committed: the user at the commit counts.",
+          "The code acted for alice when the transaction began and for bob when it committed. The user at the commit counts.",
         )
         await runner.rollbackTransaction().catch(() => undefined)
       })
@@ -74,7 +74,7 @@ describe("Who commits", () => {
       const refusal = await errorOf(runner.query("select 1"))
       expect(refusal).to.have.deep.property("actedFor", { first: "alice", last: undefined })
       expect((refusal as WriteVetoedError).detailedMessage).to.match(
-        /The code acted for alice when the transaction began, and for nobody when this was refused\.$/,
+        /The code acted for alice when the transaction began and for no user when it was refused\.$/,
       )
       await runner.rollbackTransaction()
     })

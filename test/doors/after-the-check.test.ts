@@ -179,7 +179,7 @@ describe("What is done after the check, or passes READ ONLY", () => {
       await runner.query(cursor("name from loot"))
       const refusal = (await errorOf(runner.commitTransaction())) as WriteVetoedError
       expect(refusal).to.be.instanceOf(WriteVetoedError)
-      expect(refusal.message).to.include("A cursor WITH HOLD is run by the COMMIT")
+      expect(refusal.message).to.include("COMMIT runs a cursor WITH HOLD after the last check")
       await runner.release()
       await maintenance.leave({ as: "alice" })
     })

@@ -75,8 +75,8 @@ describe("A change of mode", () => {
       expect(refusal).to.have.deep.property("since", held.since)
       expect(refusal).to.have.property(
         "message",
-        `Mode not changed: concurrent maintenance is held since ${held.since?.toISOString()} by alice (rebuild); ` +
-          "only alice or an emergency user may change it.",
+        `Mode not changed: concurrent maintenance by alice (rebuild) since ${held.since?.toISOString()} is in force. ` +
+          "Only alice or an emergency user may change it. Ask alice to leave, or wait until the window ends.",
       )
     }
     expect(windowOf(await maintenance.status())).to.deep.equal(windowOf(held))

@@ -90,7 +90,7 @@ describe("Exclusive mode", () => {
     expect(refusal).to.include({ mode: "exclusive", maintainer: "alice", reason: "failover" })
     expect(refusal.since).to.deep.equal(since)
     expect(refusal.detailedMessage).to.equal(
-      `Access refused: the system is in exclusive maintenance since ${since?.toISOString()} by alice (failover); ` +
+      `Access refused: the system has been in exclusive maintenance by alice (failover) since ${since?.toISOString()}; ` +
         "only the maintainer gets a connection. Try again when the maintenance is over.",
     )
   })

@@ -32,7 +32,7 @@ describe("The connection for the state", () => {
       expect(await first).to.be.instanceOf(Error)
       for (const error of await Promise.all(waiting)) {
         expect(error).to.be.instanceOf(StateUnavailableError)
-        expect((error as Error).message).to.match(/the database has not answered what was asked before/)
+        expect((error as Error).message).to.match(/the database did not answer an earlier request/)
         expect(mayHaveRun(error)).to.equal(false)
       }
       expect((await control.query("select 4 as four")).rows).to.deep.equal([{ four: 4 }])

@@ -364,7 +364,7 @@ describe("An entering that is disturbed", () => {
       const error = (await errorOf(maintenance.during("concurrent", { as: "alice" }, task))) as Error
       expect(error).to.be.instanceOf(EnteringInterruptedError)
       expect(error.message).to.match(
-        /^The task was not begun, for its mode was not entered to its end: .*waited_for.*\nThe mode is what it was before\.$/,
+        /^The task did not run, because during\(\) did not finish waiting: .*waited_for.*\nThe previous mode is in force again\.$/,
       )
       expect(await state()).to.include({ mode: "normal", isInterrupted: false })
       const left = (await errorOf(maintenance.enter("concurrent", { as: "alice" }))) as Error
@@ -399,7 +399,7 @@ describe("An entering that is disturbed", () => {
       })
       expect(await error).to.be.instanceOf(EnteringInterruptedError)
       expect(((await error) as Error).message).to.match(
-        /^The mode is in force, but enter\(\) did not finish waiting: another window lay over it meanwhile\./,
+        /^The mode is in force, but enter\(\) did not finish waiting: another window was in force in the meantime\./,
       )
       expect(await state()).to.deep.equal({ mode: "exclusive", state: "exclusive", isInterrupted: true })
     })
@@ -432,7 +432,7 @@ describe("An entering that is disturbed", () => {
       })
       expect(await error).to.be.instanceOf(WindowEndedError)
       expect(((await error) as Error).message).to.match(
-        / Now it is concurrent maintenance since .* by bob\.$/,
+        / Concurrent maintenance by bob since .* is now in force\.$/,
       )
       expect(await state()).to.deep.equal({ mode: "concurrent", state: "entering", isInterrupted: false })
     })

@@ -59,7 +59,7 @@ describe("A during() whose process is gone", () => {
       state: "concurrent",
       isInterrupted: true,
     })
-    const warned = warning(/is taken over\.$/)
+    const warned = warning(/was taken over\.$/)
     await maintenance.during("concurrent", { as: "alice" }, async () => {
       expect(await maintenance.status()).to.include({
         mode: "concurrent",
@@ -69,7 +69,7 @@ describe("A during() whose process is gone", () => {
     })
     expect(await warned).to.match(
       new RegExp(
-        `^The task of process ${pid} on ${hostname()}, since .*Z, was interrupted, for that process is gone\\.`,
+        `^A task was interrupted, because its process is gone: process ${pid} on ${hostname()}, since .*Z\\.`,
       ),
     )
     expect(await maintenance.status()).to.include({
@@ -105,7 +105,7 @@ describe("A during() whose process is gone", () => {
   it("is not another that runs, which is named, also when its watch was cut off meanwhile", async () => {
     const { maintenance } = installed.current
     const refused = new RegExp(
-      `^Mode not changed: another task of alice \\(process ${process.pid} on ${hostname()}, since .*Z\\) is running, since `,
+      `^Mode not changed: another task of alice \\(process ${process.pid} on ${hostname()}, since .*Z\\) is running in concurrent maintenance by alice since `,
     )
     await withMaintenance(database.current.url, {}, async (other) => {
       const secondOne = beside()

@@ -34,7 +34,7 @@ describe("While somebody has locked the state", () => {
       expect(error).to.be.instanceOf(StateUnavailableError)
       expect((error as Error).message).to.match(
         new RegExp(
-          '^Mode not changed: others have locked the state in "maintenance"\\.state, which nothing but this package should do\\.\n' +
+          '^Mode not changed: other sessions have locked the table "maintenance"\\.state, which only this package should lock\\.\n' +
             `- backend ${pid} \\(idle in transaction\\)\nEnd it`,
         ),
       )
@@ -49,7 +49,7 @@ describe("While somebody has locked the state", () => {
     const { dataSource, maintenance } = installed.current
     await withLock("lock table maintenance.state in access exclusive mode", async (pid, client) => {
       const says = new RegExp(
-        '^The maintenance state cannot be read, and commits wait: others have locked the state in "maintenance"\\.state, .*\\.\n' +
+        '^The maintenance state cannot be read, and commits wait: other sessions have locked the table "maintenance"\\.state, .*\\.\n' +
           `- backend ${pid} \\(`,
       )
       const warned = warning(says)
@@ -68,7 +68,12 @@ describe("While somebody has locked the state", () => {
     const { maintenance } = installed.current
     const said = new Promise<string>((resolve) => {
       const listen = ({ message }: Error) => {
-        if (!message.startsWith("The maintenance state cannot be read or changed; it is tried for 29")) return
+        if (
+          !message.startsWith(
+            "The maintenance state cannot be read or changed. This process retries for another 29",
+          )
+        )
+          return
         process.removeListener("warning", listen)
         resolve(message)
       }

@@ -7,6 +7,7 @@ import {
   maintenanceSchemaSql,
   WindowEndedError,
 } from "../../src"
+import { capitalized } from "../../src/refusal"
 import { useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
 import { firstDraining } from "../support/draining"
@@ -16,7 +17,7 @@ import { warning } from "../support/warning"
 const iso = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`
 
 const replaced =
-  "the state was replaced from outside, as by a restore, or a failover to a server that had not got its last changes"
+  "the state was replaced from outside, for example by a restore, or by a failover to a server that lacked the last changes"
 
 /** Puts the state back to one without a window, as pg_restore --clean does. */
 const restore = (url: string) =>
@@ -89,21 +90,21 @@ const losses: Loss[] = [
       await statusOf(maintenance)
       await over
     },
-    says: `it ended at ${iso} because nothing was heard of its process for 30000 ms\\. The mode is normal\\.`,
+    says: `it ended at ${iso}, because its process gave no sign of life for 30000 ms\\. The mode is normal\\.`,
   },
   {
     name: "was taken over",
     because: "taken over",
     by: "break-glass",
     lose: (maintenance) => maintenance.enter("concurrent", { as: "break-glass", reason: "urgent" }),
-    says: `break-glass took it over at ${iso}\\. Now it is concurrent maintenance since ${iso} by break-glass \\(urgent\\)\\.`,
+    says: `break-glass took it over at ${iso}\\. Concurrent maintenance by break-glass \\(urgent\\) since ${iso} is now in force\\.`,
   },
   {
     name: "was handed over",
     because: "handed over",
     by: "alice",
     lose: (maintenance) => maintenance.transfer({ as: "alice", to: "bob" }),
-    says: `it was handed over to bob by alice at ${iso}\\. Now it is concurrent maintenance since ${iso} by bob( \\(rebuild\\))?\\.`,
+    says: `alice handed it over to bob at ${iso}\\. Concurrent maintenance by bob( \\(rebuild\\))? since ${iso} is now in force\\.`,
   },
   {
     name: "was in what a restore has replaced",
@@ -139,15 +140,11 @@ describe("A window that is gone", () => {
       const task = maintenance.during("concurrent", { as: "alice", ...options }, () =>
         lose(maintenance, database.current.url),
       )
-      const stored = " What the task has committed is stored\\."
-      expectToSay(
-        await errorOf(task),
-        `The maintenance was over before its task was done: ${says}${stored}`,
-        {
-          because,
-          by,
-        },
-      )
+      const stored = " The changes that the task committed are stored\\."
+      expectToSay(await errorOf(task), `The window ended before its task was done: ${says}${stored}`, {
+        because,
+        by,
+      })
     })
 
     // The one is abandoned before; in the middle of the other the state cannot be read.
@@ -161,7 +158,7 @@ describe("A window that is gone", () => {
         const error = errorOf(maintenance.enter("concurrent", { as: "alice", drain, ...options }))
         await told
         await lose(maintenance, database.current.url)
-        expectToSay(await error, `The maintenance was over before it was entered to its end: ${says}`, {
+        expectToSay(await error, `The window ended before entering was complete: ${says}`, {
           because,
           by,
         })
@@ -213,17 +210,17 @@ describe("A window that is gone", () => {
   ] as const) {
     it(`is said to be replaced from outside, by ${name}`, async () => {
       const { maintenance } = installed.current
-      const warned = warning(/^The maintenance by alice \(rebuild\) is /)
+      const warned = warning(/^The maintenance by alice \(rebuild\) (is over|was replaced)/)
       await maintenance.enter("exclusive", { as: "alice", reason: "rebuild" })
       await database.current.sql(
         `with former as (update maintenance.window set id = '${is}', ${changes} where position = 'standing')
         update maintenance.state set window_id = '${is}', ${epoch}, ${changes}`,
       )
       const { mode } = await statusOf(maintenance)
-      const what = is === "alice" ? "is not as it was" : "is over"
+      const what = is === "alice" ? "was replaced" : "is over"
       expect(await warned).to.match(
         new RegExp(
-          `^The maintenance by alice \\(rebuild\\) ${what}: ${replaced}\\. Now it is ${mode} maintenance since ${iso} by ${is} \\(rebuild\\)\\.$`,
+          `^The maintenance by alice \\(rebuild\\) ${what}: ${replaced}\\. ${capitalized(mode)} maintenance by ${is} \\(rebuild\\) since ${iso} is now in force\\.$`,
         ),
       )
     })
@@ -240,8 +237,8 @@ describe("A window that is gone", () => {
       await maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 0, then: "proceed" } })
       expectToSay(
         await error,
-        "The maintenance was over before it was entered to its end: alice has entered exclusive mode meanwhile\\. " +
-          `Now it is exclusive maintenance since ${iso} by alice\\.`,
+        "The window ended before entering was complete: alice entered exclusive mode in the meantime\\. " +
+          `Exclusive maintenance by alice since ${iso} is now in force\\.`,
         { because: "switched", by: "alice" },
       )
     })

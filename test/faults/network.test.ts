@@ -120,7 +120,7 @@ describe("A network", () => {
       proxy.silence()
       const error = await errorOf(maintenance.leave({ as }))
       expect(error).to.be.instanceOf(OutcomeUnknownError)
-      expect((error as Error).message).to.match(/^It is not known whether the mode was changed: /)
+      expect((error as Error).message).to.match(/^Could not determine whether the mode was changed: /)
       await maintenance.leave({ as })
       const { epoch, unacknowledged } = await maintenance.enter("concurrent", { as })
       expect(unacknowledged).to.deep.equal([])

@@ -129,7 +129,7 @@ describe("While a synchronous standby is missing", () => {
   it("it is said that the schema waits for that, where it is not there", async () => {
     await observer.query("drop schema maintenance cascade")
     await standbyIs("missing")
-    const said = warning(/is being installed for/)
+    const said = warning(/^The installation of the schema "maintenance" has taken /)
     const installed = withMaintenance(server.url, {}, ({ maintenance }) => maintenance.status())
     expect(await said).to.include("waits for a synchronous standby")
     await standbyIs("there")

@@ -32,8 +32,8 @@ describe("While a synchronous standby does not answer, a change of the mode", ()
     )
   const why = (pid: number | undefined) =>
     `a change of the mode is committed on this server, but waits for a synchronous standby that does not answer \\(.*backend ${pid}.*; ` +
-    "synchronous_standby_names is 'nobody'\\)\\. It cannot be taken back, and holds as soon as a standby answers\\. " +
-    "Bring the standby back, or take it out of synchronous_standby_names \\(ALTER SYSTEM SET \\.\\.\\., SELECT pg_reload_conf\\(\\)\\)\\."
+    "synchronous_standby_names is 'nobody'\\)\\. It cannot be undone, and takes effect as soon as a standby answers\\. " +
+    "Start the standby, or remove it from synchronous_standby_names \\(ALTER SYSTEM SET \\.\\.\\., SELECT pg_reload_conf\\(\\)\\)\\."
 
   it("is said to be committed and to wait for it, in a warning, in its error, and to who would change the mode, too", async () => {
     await withMaintenance(server.url, {}, async ({ maintenance }) => {
@@ -54,7 +54,7 @@ describe("While a synchronous standby does not answer, a change of the mode", ()
           expect(error).to.be.instanceOf(OutcomeUnknownError)
           expect((error as Error).message).to.match(
             new RegExp(
-              `^The mode is not changed yet: ${why(pid)} This call waits no more: look at status\\(\\) then`,
+              `^The mode is not changed yet: ${why(pid)} This call no longer waits\\. When a standby has answered, look at status\\(\\), and repeat the call if the change was not made\\.`,
             ),
           )
           expect(await sql("select mode from maintenance.state")).to.deep.equal([{ mode: "normal" }])

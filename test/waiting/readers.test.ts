@@ -97,7 +97,7 @@ describe("Readers that are bounded", () => {
     const { since } = await enter(1)
     const all = strangers(3)
     expect(await warned).to.equal(
-      `2 calls wait for one of the connections, of which the concurrent maintenance since ${since?.toISOString()} by alice ` +
+      `2 calls wait for one of the connections, of which the concurrent maintenance by alice since ${since?.toISOString()} ` +
         "leaves 1 of each process to others (readers), and later ones will, too.",
     )
     await releaseAll(all)
@@ -261,8 +261,12 @@ describe("Readers that are bounded", () => {
       const error = (await errorOf(other.dataSource.query("select 1"))) as AccessRefusedError
       expect(error).to.be.instanceOf(AccessRefusedError)
       expect(error.detailedMessage)
-        .to.match(/^No connection: the system is in concurrent maintenance since .* by alice \(rebuild\), /)
-        .and.include("others may use 1 connection of a process, and none was given back for 500 ms.")
+        .to.match(
+          /^No connection available: the system has been in concurrent maintenance by alice \(rebuild\) since .*Z\. /,
+        )
+        .and.include(
+          "Other users may use 1 connection of each process (readers), and none became free within 500 ms.",
+        )
       expect(error).to.include({ mode: "concurrent", maintainer: "alice", reason: "rebuild" })
       expect(told).to.equal(error)
       await first.runner.release()

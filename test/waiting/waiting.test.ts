@@ -100,7 +100,7 @@ describe("Whoever is restricted, and waits", () => {
       const read = await errorOf(dataSource.query("select 1"))
       expect(read).to.be.instanceOf(AccessRefusedError).and.to.include({ mode: "concurrent" })
       expect((read as AccessRefusedError).detailedMessage).to.match(
-        /^Not let in: the system is in concurrent maintenance since \S+ by alice; waited 20 ms for its end \(maxWaitMs\)\. Nothing was sent\. /,
+        /^Access refused: the system has been in concurrent maintenance by alice since \S+; waited 20 ms for its end \(maxWaitMs\)\. Nothing was sent\. /,
       )
       const written = maintenance.whenRefused("throw", () => write(dataSource))
       expect(await errorOf(written)).to.be.instanceOf(WriteVetoedError)
@@ -164,7 +164,7 @@ describe("Whoever is restricted, and waits", () => {
       await maintenance.leave({ as: "alice" })
       await Promise.all(waiting)
       expect(warnings).to.deep.equal([
-        `2 calls wait for the end of the exclusive maintenance since ${since?.toISOString()} by alice (rebuild), ` +
+        `2 calls wait for the end of the exclusive maintenance by alice (rebuild) since ${since?.toISOString()}, ` +
           'for 300000 ms each at most, and later ones will, too (onRefused: "wait").',
       ])
     } finally {
@@ -207,7 +207,7 @@ describe("Whoever is restricted, and waits", () => {
           withMaintenance(database.current.url, { plugin: plugin as never }, () => Promise.resolve()))(),
       )
       expect(error).to.be.instanceOf(MaintenanceSetupError)
-      expect((error as Error).message).to.include(`The option ${Object.keys(plugin)[0]} is `)
+      expect((error as Error).message).to.include(`The option ${Object.keys(plugin)[0]} must be `)
     }
   })
 })

@@ -96,12 +96,12 @@ describe("Whether one may write", () => {
   it("is answered with what restricts, and how long it was waited, for nothing was tried", async () => {
     const { maintenance } = installed.current
     const told = [
-      ["concurrent", "others may only read"],
+      ["concurrent", "other users may only read"],
       ["exclusive", "only the maintainer gets a connection"],
     ] as const
     for (const [mode, others] of told) {
       const { since } = await maintenance.enter(mode, { as: "alice", reason: "rebuild" })
-      const window = `Not writable: the system is in ${mode} maintenance since ${since?.toISOString()} by alice (rebuild); ${others}.`
+      const window = `Writes refused: the system has been in ${mode} maintenance by alice (rebuild) since ${since?.toISOString()}; ${others}.`
       const [asked, waited] = [maintenance.assertWritable(), maintenance.whenWritable({ timeoutMs: 20 })]
       expect(await errorOf(asked)).to.have.property(
         "detailedMessage",
@@ -109,7 +109,7 @@ describe("Whether one may write", () => {
       )
       expect(await errorOf(waited)).to.have.property(
         "detailedMessage",
-        `${window} Waited 20 ms (timeoutMs). Try again when the maintenance is over.`,
+        `${window} The call waited 20 ms (timeoutMs). Try again when the maintenance is over.`,
       )
     }
   })
@@ -120,7 +120,7 @@ describe("Whether one may write", () => {
     const { since } = await maintenance.enter("exclusive", { as: "alice", reason: "rebuild" })
     const waiting = [maintenance.whenWritable(), maintenance.whenWritable()]
     expect(await warned).to.equal(
-      `2 calls wait for the end of the exclusive maintenance since ${since?.toISOString()} by alice (rebuild) (whenWritable()).`,
+      `2 calls wait for the end of the exclusive maintenance by alice (rebuild) since ${since?.toISOString()} (whenWritable()).`,
     )
     await maintenance.leave({ as: "alice" })
     await Promise.all(waiting)

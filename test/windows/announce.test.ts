@@ -165,11 +165,9 @@ describe("announce()", () => {
     )
     await withClient(database.current.url, async (client) => {
       await client.query("begin; insert into audit (note) values ('open')")
-      const warned = warning(
-        /^This process has begun the announced exclusive maintenance of alice \(rebuild\), /,
-      )
+      const warned = warning(/^This process began the announced exclusive maintenance by alice \(rebuild\), /)
       await database.current.sql(hasCome())
-      expect(await warned).to.include("after 50 ms 1 transaction of others was still open")
+      expect(await warned).to.include("1 transaction of other users was still open after 50 ms")
       await client.query("rollback")
     })
     expect(await row(id)).to.include({ position: "over", ended_because: "abandoned" })
@@ -349,14 +347,14 @@ describe("announce()", () => {
         const refusal = (await errorOf(announce({ ...overlapping, as: "bob" }))) as NotMaintainerError
         expect(refusal).to.be.instanceOf(NotMaintainerError)
         expect(refusal.message).to.equal(
-          `Mode not announced: concurrent maintenance by alice (rebuild) is announced for ${startsAt.toISOString()} until ` +
-            `${new Date(Number(startsAt) + hourMs).toISOString()}, and the two would overlap; only alice or an emergency user may ` +
-            "replace it. Announce another time.",
+          "The window was not announced, because it would overlap another one: concurrent maintenance by alice (rebuild) is " +
+            `announced for ${startsAt.toISOString()} until ${new Date(Number(startsAt) + hourMs).toISOString()}. ` +
+            "Only alice or an emergency user may replace that one. Choose another time.",
         )
       }
       const unbounded = (await errorOf(announce({ ...at(1), as: "bob" }))) as Error
       expect(unbounded.message).to.match(
-        / A window without expiresInMs or plannedForMs overlaps all that begin after it\.$/,
+        / A window without expiresInMs or plannedForMs overlaps every window that begins after it\.$/,
       )
       expect((await announced()).map((window) => window.id)).to.deep.equal([id])
     })
@@ -432,8 +430,8 @@ describe("announce()", () => {
       )) as NotMaintainerError
       expect(refusal).to.be.instanceOf(NotMaintainerError)
       expect(refusal.message).to.equal(
-        `Not taken back: concurrent maintenance by alice (rebuild) is announced for ${startsAt.toISOString()}; only alice or an ` +
-          "emergency user may take it back.",
+        `The window was not cancelled: concurrent maintenance by alice (rebuild) is announced for ${startsAt.toISOString()}. ` +
+          "Only alice or an emergency user may cancel it.",
       )
       expect(refusal).to.include({ maintainer: "alice", mode: "concurrent" })
       expect(await announced()).to.have.length(1)
@@ -449,13 +447,13 @@ describe("announce()", () => {
       const cancelled = async () => (await errorOf(maintenance.cancel(id, { as: "alice" }))) as Error
       expect(await cancelled()).to.be.instanceOf(MaintenanceInputError)
       expect((await cancelled()).message).to.match(
-        /^There is nothing to cancel: the window has begun at [^ ]+Z: leave\(\) ends it\.$/,
+        /^There is nothing to cancel: the window began at [^ ]+Z\. Call leave\(\) to end it\.$/,
       )
       expect(await maintenance.status()).to.include({ mode: "concurrent" })
       await maintenance.leave({ as: "alice" })
       expect(await cancelled()).to.be.instanceOf(MaintenanceInputError)
       expect((await cancelled()).message).to.match(
-        /^There is nothing to cancel: the window is over at [^ ]+Z: left by alice\.$/,
+        /^There is nothing to cancel: the window ended at [^ ]+Z \(left by alice\)\.$/,
       )
     })
   })

@@ -72,12 +72,11 @@ describe("A window that is announced", () => {
     expect(await error).to.be.instanceOf(WindowEndedError)
     expect(((await error) as Error).message).to.match(why)
   }
-  const takenBack =
-    /^The announced maintenance did not begin: it was taken back by (alice|bob|break-glass)\.$/
+  const takenBack = /^The announced window did not begin: it was cancelled by (alice|bob|break-glass)\.$/
   const missed =
-    /^The announced maintenance did not begin: its time was missed, for somebody else held a window then, or no process began it in time\.$/
+    /^The announced window did not begin: its start was missed, because another user held a window at that time, or no process began it in time\.$/
   const replaced =
-    /^The announced maintenance did not begin: another was announced instead by [a-z-]+; \w+ maintenance by [a-z-]+ /
+    /^The announced window did not begin: another window was announced in its place by [a-z-]+; \w+ maintenance by [a-z-]+ /
   /** Resolves when a window that is entered by another process stands. */
   const stands = async (id: string) => {
     const isStanding = "select from maintenance.window where id = $1 and position = 'standing'"
@@ -191,12 +190,12 @@ describe("A window that is announced", () => {
       const refusal = (await errorOf(withdraw("bob"))) as NotMaintainerError
       expect(refusal).to.be.instanceOf(NotMaintainerError)
       expect(refusal.message).to.equal(
-        "Nothing to leave: the mode is normal, and what is announced is not yours. Concurrent maintenance by alice is " +
-          `announced for ${announced?.startsAt.toISOString()}; only alice or an emergency user may take it back.`,
+        "There is nothing to leave: the mode is normal, and only other users have announced windows. Concurrent maintenance by " +
+          `alice is announced for ${announced?.startsAt.toISOString()}. Only alice or an emergency user may cancel it.`,
       )
       expect(refusal).to.include({ mode: "concurrent", maintainer: "alice" })
       await maintenance.enter("concurrent", { as: "carol" })
-      expect(((await errorOf(withdraw("bob"))) as Error).message).to.include("held since")
+      expect(((await errorOf(withdraw("bob"))) as Error).message).to.include("maintenance by carol since")
       await withdraw("carol")
       expect((await maintenance.status()).announced?.startsAt).to.deep.equal(announced?.startsAt)
       await withdraw()
@@ -297,9 +296,9 @@ describe("A window that is announced", () => {
       )) as NotMaintainerError
       expect(refusal).to.be.instanceOf(NotMaintainerError)
       expect(refusal.message).to.equal(
-        `Mode not announced: exclusive maintenance by alice (rebuild) is announced for ${startsAt.toISOString()}, and the ` +
-          "two would overlap; only alice or an emergency user may replace it. Announce another time. A window without expiresInMs or " +
-          "plannedForMs overlaps all that begin after it.",
+        "The window was not announced, because it would overlap another one: exclusive maintenance by alice (rebuild) is " +
+          `announced for ${startsAt.toISOString()}. Only alice or an emergency user may replace that one. Choose another time. ` +
+          "A window without expiresInMs or plannedForMs overlaps every window that begins after it.",
       )
       expect(refusal).to.include({ mode: "exclusive", maintainer: "alice", reason: "rebuild" })
       expect(refusal.cause).to.include({ code: "MM008" })
@@ -334,7 +333,7 @@ describe("A window that is announced", () => {
       const error = (await errorOf(maintenance.enter("concurrent", { as: "alice", startsAt }))) as Error
       expect(error).to.be.instanceOf(MaintenanceInputError)
       expect(error.message).to.match(
-        /^A window cannot begin at that time: it is .* already, by the database's clock\.$/,
+        /^The window was not announced: the start is past, because it is .* on the clock of the database\. Choose a later time\.$/,
       )
       expect(await maintenance.status()).not.to.have.property("announced")
     })
@@ -345,7 +344,7 @@ describe("A window that is announced", () => {
         const error = await errorOf(maintenance.enter("concurrent", { as: "alice", startsAt }))
         expect(error).to.be.instanceOf(MaintenanceInputError)
         expect((error as Error).message).to.match(
-          /^A window cannot begin at that time: it is only .*, and a window begins within a year, by the database's clock\.$/,
+          /^The window was not announced: the start is more than a year away, because it is only .* on the clock of the database\. Choose an earlier time\.$/,
         )
       }
       expect(await maintenance.status()).not.to.have.property("announced")
@@ -652,8 +651,8 @@ describe("A window that is announced", () => {
         })
         expect(await error).to.be.instanceOf(StateUnavailableError)
         expect(((await error) as Error).message).to.equal(
-          "The DataSource was destroyed, or maintenance mode uninstalled from it, so what was announced is taken back: " +
-            "the concurrent maintenance of alice (rebuild) does not begin.",
+          "The DataSource was destroyed, or maintenance mode was uninstalled from it, so the announcement was cancelled. " +
+            "The concurrent maintenance by alice (rebuild) does not begin.",
         )
         expect(await installed.current.maintenance.status()).not.to.have.property("announced")
       })

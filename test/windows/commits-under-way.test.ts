@@ -48,13 +48,13 @@ describe("A commit of others that has passed its check, and does not end", () =>
         expect(pidsOf((error as DrainTimeoutError).blockers)).to.deep.equal([pid])
         const [first, line, advice] = (error as Error).message.split("\n")
         expect(first).to.equal(
-          "Mode not changed: alice was entering concurrent mode (rebuild), but after 1 s 1 transaction of others, whose check " +
-            "had passed before, was still open; the mode is what it was before.",
+          "Mode not changed: alice was entering concurrent mode (rebuild), but 1 transaction of other users that had already " +
+            "passed its check was still open after 1 s. The previous mode is in force again.",
         )
         expect(line).to.include(`- backend ${pid} (`).and.to.include("idle in transaction")
         expect(advice).to.equal(
-          'Nothing refuses it any more. End it by hand, or by drain.then: "terminate"; wait longer (drain.withinMs), or as ' +
-            'long as it takes (drain.then: "proceed").',
+          'It can no longer be refused. End it by hand or with drain.then: "terminate", wait longer (drain.withinMs), or wait ' +
+            'without a limit (drain.then: "proceed").',
         )
         expect(await maintenance.status()).to.include({ mode: "normal", state: "normal" })
       }),
@@ -112,10 +112,10 @@ describe("A commit of others that has passed its check, and does not end", () =>
       expect(pidsOf((error as DrainTimeoutError).blockers)).to.deep.equal([pid])
       const lines = (error as Error).message.split("\n")
       expect(lines[0]).to.equal(
-        "carol holds the concurrent maintenance now (rebuild), but after 20 ms 1 transaction of others, whose check had passed " +
-          "before, was still open.",
+        "Concurrent mode (rebuild) was handed over to carol, but 1 transaction of other users that had already passed its " +
+          "check was still open after 20 ms.",
       )
-      expect(lines.at(-1)).to.equal("End it, or enter concurrent mode again as carol, which waits for it.")
+      expect(lines.at(-1)).to.equal("End it, or enter concurrent mode again as carol to wait for it.")
       expect(await maintenance.status()).to.include({ mode: "concurrent", maintainer: "carol" })
       const told = firstDraining(maintenance, 1)
       const again = maintenance.enter("concurrent", { as: "carol" })

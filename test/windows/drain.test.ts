@@ -173,12 +173,12 @@ describe("Entering a mode while others have something running", () => {
       expect(pidsOf((error as DrainTimeoutError).blockers)).to.deep.equal([pid])
       expect((error as Error).message).to.match(
         new RegExp(
-          "^Mode not changed: alice was entering exclusive mode, but after 20 ms 1 transaction of others was still open; " +
-            "the mode is what it was before\\.\n" +
+          "^Mode not changed: alice was entering exclusive mode, but 1 transaction of other users was still open after 20 ms\\. " +
+            "The previous mode is in force again\\.\n" +
             `- backend ${pid} \\(user postgres, from 127\\.0\\.0\\.1, process ${process.pid} on .*, open for .* s, ` +
             "idle in transaction, has written\\)\n" +
-            'End it, wait longer \\(drain\\.withinMs\\), or say what to do with what is left \\(drain\\.then: "terminate", ' +
-            'or "proceed", which leaves it to be refused\\)\\.$',
+            'End it, wait longer \\(drain\\.withinMs\\), or choose another outcome \\(drain\\.then: "terminate", ' +
+            'or "proceed" to let it be refused\\)\\.$',
         ),
       )
       expect(error).to.include({ mode: "exclusive", maintainer: "alice" })
@@ -215,9 +215,9 @@ describe("Entering a mode while others have something running", () => {
         await client.query("select 1")
         const error = await errorOf(maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 20 } }))
         expect((error as Error).message.split("\n").at(-1)).to.equal(
-          "End them, wait longer (drain.withinMs), or say what to do with what is left (drain.then: " +
-            '"terminate", or "proceed", which leaves them to be refused). ' +
-            "But a session for which no process is named may have no plugin: then it is not refused, and may still commit.",
+          "End them, wait longer (drain.withinMs), or choose another outcome (drain.then: " +
+            '"terminate", or "proceed" to let them be refused). ' +
+            "However, a session for which no process is named may not have the plugin. It is then not refused, and may still commit.",
         )
         await client.query("rollback")
       }),
@@ -225,8 +225,12 @@ describe("Entering a mode while others have something running", () => {
   })
 
   for (const [which, withinMs, said] of [
-    ["until when, and what then", 30_000, /^\d s of 30 s, then abandons$/],
-    ["nothing of an end that is as good as none", forever.withinMs, /^\d s$/],
+    [
+      "until when, and what then",
+      30_000,
+      /^\d s for these transactions\. After 30 s it abandons the window\.$/,
+    ],
+    ["nothing of an end that is as good as none", forever.withinMs, /^\d s for these transactions\.$/],
   ] as const) {
     it(`says after five seconds which mode is entered, by whom, and ${which}`, async () => {
       const { dataSource, maintenance } = installed.current
@@ -235,7 +239,7 @@ describe("Entering a mode while others have something running", () => {
         const drain = { withinMs }
         const entered = maintenance.enter("exclusive", { as: "alice", reason: "failover", drain })
         const [first = "", line] = (await warned).split("\n")
-        const parts = /^Exclusive mode \(alice: failover\) holds; enter\(\) has waited (.*), for:$/.exec(
+        const parts = /^Exclusive mode \(alice: failover\) is in force, and enter\(\) has waited (.*)$/.exec(
           first,
         )
         expect(parts?.[1]).to.match(said)
@@ -317,15 +321,15 @@ describe("Entering a mode while others have something running", () => {
       expect(pidsOf((error as DrainTimeoutError).blockers)).to.deep.equal([pid])
       const [first, , advice] = (error as Error).message.split("\n")
       expect(first).to.equal(
-        "Mode not changed: alice was entering concurrent mode (move), but 1 transaction of others was still open " +
-          "5 s after it was cancelled; the mode is what it was before.",
+        "Mode not changed: alice was entering concurrent mode (move), but 1 transaction of other users was still open " +
+          "5 s after it was cancelled. The previous mode is in force again.",
       )
       expect(advice).to.equal(
-        'A cancel does not end a session that is idle in a transaction: use drain.then: "terminate", or end it by hand. ' +
-          'End it by hand, or leave it to be refused (drain.then: "proceed").',
+        'Cancelling does not end a session that is idle in a transaction, but drain.then: "terminate" does. ' +
+          'End it by hand, or let it be refused (drain.then: "proceed").',
       )
       expect(await warned).to.match(
-        /^Concurrent mode \(alice: move\) holds; enter\(\) has waited \d s: after 1 s it cancels them, and abandons 5 s later, for:\n- /,
+        /^Concurrent mode \(alice: move\) is in force, and enter\(\) has waited \d s for these transactions\. After 1 s it cancels them, and 5 s later it abandons the window\.\n- /,
       )
     })
     expect(await maintenance.status()).to.include({ mode: "normal" })
@@ -417,11 +421,13 @@ describe("Entering a mode while others have something running", () => {
     expect(blocker).to.include({ pid: undefined, transaction: name, state: "prepared", hasWritten: true })
     expect(blocker.cannotEnd).to.include("ROLLBACK PREPARED")
     const [first, , advice] = (error as Error).message.split("\n")
-    expect(first).to.include("1 transaction of others was still open 5 s after it was to be terminated; ")
+    expect(first).to.include(
+      "1 transaction of other users was still open 5 s after an attempt to terminate it. ",
+    )
     expect(advice).to.equal(
-      "A prepared transaction is ended by COMMIT PREPARED or ROLLBACK PREPARED alone. " +
-        'End it by hand, or leave it to be refused (drain.then: "proceed"). ' +
-        "But a prepared transaction is not refused: it may still commit.",
+      "Only COMMIT PREPARED or ROLLBACK PREPARED ends a prepared transaction. " +
+        'End it by hand, or let it be refused (drain.then: "proceed"). ' +
+        "However, a prepared transaction is not refused, and may still commit.",
     )
   })
 
@@ -440,7 +446,7 @@ describe("Entering a mode while others have something running", () => {
         expect(error).to.be.instanceOf(WindowEndedError)
         expect(error).to.include({ endedBecause: "left", endedBy: as })
         expect((error as WindowEndedError).message).to.equal(
-          `The maintenance was over before it was entered to its end: ${as} ended it at ` +
+          `The window ended before entering was complete: ${as} ended it at ` +
             `${(error as WindowEndedError).endedAt?.toISOString()}. The mode is normal.`,
         )
       })
@@ -536,10 +542,12 @@ describe("Entering a mode while others have something running", () => {
           expect(blocker.cannotEnd).to.match(
             /^(?:permission denied to terminate process|must be a superuser to terminate superuser process)$/,
           )
-          expect((error as Error).message).to.include("hidden: this role is no member of pg_read_all_stats")
+          expect((error as Error).message).to.include(
+            "hidden: this role is not a member of pg_read_all_stats",
+          )
           expect((error as Error).message.split("\n").at(-1)).to.equal(
-            "To terminate it, enter as a role that is a member of pg_signal_backend, or as a superuser, if it is one's session. " +
-              'End it by hand, or leave it to be refused (drain.then: "proceed").',
+            "To terminate it, enter with a role that is a member of pg_signal_backend. Sessions of superusers need a superuser. " +
+              'End it by hand, or let it be refused (drain.then: "proceed").',
           )
         })
       })

@@ -55,7 +55,7 @@ describe("A window that ends by itself", () => {
     expect(Number(expiresAt) - Number(since)).to.be.within(1000, 1100)
     const veto = (await errorOf(insert)) as WriteVetoedError
     expect(veto).to.be.instanceOf(WriteVetoedError)
-    expect(veto.detailedMessage).to.include(` until ${expiresAt?.toISOString()} by alice`)
+    expect(veto.detailedMessage).to.include(` (expires at ${expiresAt?.toISOString()})`)
     expect(Number(veto.expiresAt)).to.equal(Math.floor(Number(expiresAt)))
     expect(veto.retryAfterMs).to.be.within(0, 1000)
     await withMaintenance(database.current.url, {}, async (other) => {

@@ -65,7 +65,7 @@ describe("The instances", () => {
     expect(unacknowledged.map(({ pid }) => pid)).to.deep.equal([stopped.pid])
     expect(await warning).to.have.property(
       "message",
-      `Not all know of the maintenance after 50 ms: process ${stopped.pid} on ${hostname()}. They cannot write either.`,
+      `These instances have not acknowledged within 50 ms: process ${stopped.pid} on ${hostname()}. Their writes are still refused.`,
     )
     const written = stopped.run("insert into audit (note) values ('late')")
     stopped.signal("SIGCONT")

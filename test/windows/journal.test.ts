@@ -162,15 +162,15 @@ describe("The journal", () => {
   })
 
   for (const [name, options, says] of [
-    ["a limit of 0", { limit: 0 }, "limit is a whole number from 1 to 1000; this one is 0"],
-    ["a limit of 1001", { limit: 1001 }, "this one is 1001"],
-    ["half a limit", { limit: 1.5 }, "this one is 1.5"],
-    ["a limit that is a text", { limit: "10" }, "this one is '10'"],
-    ["an endless limit", { limit: Number.POSITIVE_INFINITY }, "this one is Infinity"],
-    ["no limit", { limit: null }, "this one is null"],
-    ["an invalid date", { since: new Date("never") }, "since is a valid Date; this one is Invalid Date"],
-    ["a text for a date", { since: "2026-01-31" }, "this one is '2026-01-31'"],
-    ["an unknown option", { until: new Date() }, 'Unknown option "until"; known are since, limit'],
+    ["a limit of 0", { limit: 0 }, "limit must be a whole number from 1 to 1000, not 0"],
+    ["a limit of 1001", { limit: 1001 }, "not 1001"],
+    ["half a limit", { limit: 1.5 }, "not 1.5"],
+    ["a limit that is a text", { limit: "10" }, "not '10'"],
+    ["an endless limit", { limit: Number.POSITIVE_INFINITY }, "not Infinity"],
+    ["no limit", { limit: null }, "not null"],
+    ["an invalid date", { since: new Date("never") }, "since must be a valid Date, not Invalid Date"],
+    ["a text for a date", { since: "2026-01-31" }, "not '2026-01-31'"],
+    ["an unknown option", { until: new Date() }, 'Unknown option "until". Known options are since, limit'],
     ["no options", null, "must be an object of since, limit"],
   ] as const) {
     it(`throws a MaintenanceInputError for ${name}`, async () => {

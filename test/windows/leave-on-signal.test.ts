@@ -136,8 +136,8 @@ describe("A signal to a process", () => {
       script.end()
       await script.tells({
         outcome:
-          "The maintenance was over before its task was done: the process received SIGTERM (leaveOnSignal). " +
-          "What the task has committed is stored.",
+          "The window ended before its task was done: the process received SIGTERM (leaveOnSignal). " +
+          "The changes that the task committed are stored.",
       })
       expect(await script.exited).to.deep.equal([0, null])
     })
@@ -177,7 +177,7 @@ describe("A signal to a process", () => {
         expect(await script.exited).to.deep.equal([null, "SIGTERM"])
         await current.sql("alter schema elsewhere rename to maintenance")
         expect(script.stderr).to.match(
-          /SIGTERM was received, but the exclusive maintenance of alice was not ended \(MaintenanceSetupError: /,
+          /SIGTERM was received, but the exclusive maintenance by alice was not ended \(MaintenanceSetupError: /,
         )
       })
     })
@@ -217,8 +217,8 @@ describe("A signal to a process", () => {
           expect(await mode()).to.equal("exclusive")
         })
         expect(script.stderr).to.include(
-          "MaintenanceWarning: SIGINT was received, but the exclusive maintenance of alice was not ended within 5000 ms. " +
-            "It may still stand: look at status(), and leave() it by hand.",
+          "MaintenanceWarning: SIGINT was received, but the exclusive maintenance by alice was not ended within 5000 ms. " +
+            "It may still be in force. Look at status(), and call leave() if it is.",
         )
       })
     })

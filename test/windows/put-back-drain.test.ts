@@ -72,11 +72,11 @@ describe("When exclusive mode is put back after a concurrent during(), what othe
       expect(error).to.include({ mode: "exclusive", maintainer: "alice", reason: "move" })
       const lines = (error as Error).message.split("\n")
       expect(lines[0]).to.equal(
-        "The task is done, and exclusive mode of alice (move) is in force again, but after 20 ms 1 transaction of others " +
-          "was still open. What the task has committed is stored.",
+        "The task is done, and exclusive mode of alice (move) is in force again, but 1 transaction of other users " +
+          "was still open after 20 ms. The changes that the task committed are stored.",
       )
       expect(lines.at(-1)).to.equal(
-        'End it, or enter exclusive mode again as alice, with drain.then: "terminate", or "proceed", which leaves it to be refused.',
+        'End it, or enter exclusive mode again as alice: with drain.then: "terminate", or with "proceed" to let it be refused.',
       )
       expect(await maintenance.status()).to.include({ mode: "exclusive", state: "exclusive" })
     })

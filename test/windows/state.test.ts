@@ -82,8 +82,8 @@ describe("The state", () => {
     expect(error).to.be.instanceOf(MaintenanceSetupError)
     expect(error).to.have.property(
       "message",
-      'The schema "maintenance" is at version 99, and this version of typeorm-maintenance-mode understands 1: ' +
-        "upgrade the package in this application.",
+      'The schema "maintenance" is at version 99, but this version of typeorm-maintenance-mode supports only versions up to 1. ' +
+        "Upgrade the package in this application.",
     )
   })
 
@@ -97,7 +97,7 @@ describe("The state", () => {
     await database.sql("drop role guest")
     expect(error).to.be.instanceOf(MaintenanceSetupError)
     expect((error as Error).message).to.match(
-      /may not create the schema "maintenance".*migrate: false.*maintenanceSchemaSql/s,
+      /The schema "maintenance" was not installed: this role may not create it .*migrate: false.*maintenanceSchemaSql/s,
     )
   })
 

@@ -61,7 +61,7 @@ describe("What the application has set in pg", () => {
     )) as WriteVetoedError
     expect(veto).to.be.instanceOf(WriteVetoedError)
     expect(veto.since).to.deep.equal(entered.since)
-    expect(veto.message).to.include(`since ${entered.since?.toISOString()} until`)
+    expect(veto.message).to.include(`since ${entered.since?.toISOString()} (expires at `)
     expect(await errorOf(dataSource.query("call write_and_commit('x')"))).to.be.instanceOf(WriteVetoedError)
     await maintenance.runAs("alice", () => dataSource.query("call write_and_commit('own')"))
     await dataSource.query("select 1")

@@ -33,7 +33,7 @@ describeUnless(pgbouncerMissing(), "Behind a pgbouncer", () => {
     await behind("transaction", async (url) => {
       const error = await errorOf(withMaintenance(url, {}, () => Promise.resolve()))
       expect(error).to.be.instanceOf(MaintenanceSetupError)
-      expect((error as Error).message).to.include("set preparedStatements: false in installMaintenance()")
+      expect((error as Error).message).to.include("Set preparedStatements: false in installMaintenance()")
     })
   })
 
@@ -79,7 +79,7 @@ describeUnless(pgbouncerMissing(), "Behind a pgbouncer", () => {
         for (const text of ["vacuum", "call write_and_commit('x')", "select 1; select 2"]) {
           const error = await errorOf(dataSource.query(text))
           expect(error, text).to.be.instanceOf(MaintenanceSetupError)
-          expect((error as Error).message).to.include("by a DataSource that connects past the pooler")
+          expect((error as Error).message).to.include("use a DataSource that connects past the pooler")
         }
         await dataSource.query("do $$ begin perform write_audit('done'); end $$")
         await dataSource.transaction((manager) => manager.query("call write_only('done')"))

@@ -96,7 +96,7 @@ create or replace function {schema}.refuse(state {schema}.state, cause text, mor
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  holder text := format('%s maintenance by %s', state.mode, state.maintainer);
+  holder text := format('%s maintenance by %s is in force', state.mode, state.maintainer);
 begin
   raise exception using
     errcode = case cause when 'stranger' then 'MM003' when 'normal' then 'MM004' when 'not announced' then 'MM004' when 'busy' then 'MM005' when 'lost' then 'MM006'
@@ -104,12 +104,12 @@ begin
       else case state.mode when 'exclusive' then 'MM002' else 'MM001' end end,
     message = case cause
       when 'stranger' then format('maintenance is held by %s', state.maintainer)
-      when 'normal' then 'the mode is normal: there is no maintenance'
+      when 'normal' then 'there is no maintenance: the mode is normal'
       when 'not announced' then 'no window is announced under this id'
       when 'busy' then format('a task of %s is running', state.maintainer)
-      when 'lost' then 'the maintenance is over, or another window lies over it'
-      when 'past' then format('it is %s already', clock_timestamp())
-      when 'far' then format('it is only %s, and a window begins within a year', clock_timestamp())
+      when 'lost' then 'the window is not in force: it has ended, or a later window is in force'
+      when 'past' then format('the start is past, because it is %s on the clock of the database', clock_timestamp())
+      when 'far' then format('the start is more than a year away, because it is only %s on the clock of the database', clock_timestamp())
       when 'announced' then format('maintenance by %s is announced for %s', state.maintainer, state.since)
       else holder end,
     detail = (jsonb_build_object('mode', state.mode, 'maintainer', state.maintainer, 'reason', state.reason, 'message', state.message,
@@ -120,13 +120,13 @@ begin
       when 'stranger' then format('Only %s or an emergency user may change the mode.', state.maintainer)
       when 'normal' then 'Look at status().'
       when 'not announced' then 'Look at windows().'
-      when 'busy' then 'Wait for it, or run this as another user.'
+      when 'busy' then 'Wait for the task, or run this one as another user.'
       when 'lost' then 'Look at journal().'
-      when 'past' then 'Name a later time.'
-      when 'far' then 'Name an earlier time.'
-      when 'announced' then format('Only %s or an emergency user may replace it, or take it back.', state.maintainer)
+      when 'past' then 'Choose a later time.'
+      when 'far' then 'Choose an earlier time.'
+      when 'announced' then format('Only %s or an emergency user may replace or cancel it.', state.maintainer)
       when 'cursor' then
-        'A cursor WITH HOLD is run by the COMMIT, when nobody can check any more what it does: read it without HOLD, in a transaction.'
+        'COMMIT runs a cursor WITH HOLD after the last check, so what the cursor does cannot be checked. Declare it without HOLD, and read it in a transaction.'
       else 'Try again when the maintenance is over.' end;
 end $$;
 comment on function {schema}.refuse is

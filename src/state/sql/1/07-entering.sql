@@ -7,7 +7,7 @@ create or replace function {schema}.check_duration(ms double precision) returns 
 as $$
 begin
   if ms not between 1000 and 1e12 then
-    raise exception using errcode = '22023', message = format('a window stands for 1000 ms to some 30 years, not for %s ms', ms);
+    raise exception using errcode = '22023', message = format('a window must last from 1000 ms to about 30 years, not %s ms', ms);
   end if;
 end $$;
 comment on function {schema}.check_duration is

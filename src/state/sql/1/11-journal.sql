@@ -112,7 +112,7 @@ declare
   found_refusals integer;
 begin
   if days not between 1 and 36500 then
-    raise exception using errcode = '22023', message = format('the journal is kept for 1 to 36500 days, not for %s', days);
+    raise exception using errcode = '22023', message = format('the journal must be kept for 1 to 36500 days, not %s', days);
   end if;
   -- Deletions that a failover loses are made again.
   perform {schema}.await_no_standby();
