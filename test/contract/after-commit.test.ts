@@ -16,7 +16,7 @@ describe("afterCommit()", () => {
   let name = 0
   const item = () => ({ name: `after commit ${++name}` })
 
-  it("runs the work when the transaction has committed, before the call that commits resolves", async () => {
+  it("runs the work once the transaction has committed, before the committing call resolves", async () => {
     const { dataSource, maintenance } = installed.current
     const told: string[] = []
     const made = item()
@@ -32,7 +32,7 @@ describe("afterCommit()", () => {
     expect(told).to.deep.equal(["inserted", "stored 1", "resolved"])
   })
 
-  it("runs it after the outermost transaction, in the order of the calls", async () => {
+  it("runs the work after the outermost transaction, in the order of the calls", async () => {
     const { dataSource, maintenance } = installed.current
     const told: string[] = []
     await dataSource.transaction(async (manager) => {
@@ -47,7 +47,7 @@ describe("afterCommit()", () => {
     expect(told).to.deep.equal(["inner transaction is done", "first", "second", "third"])
   })
 
-  it("never runs it after a veto, nor with the next transaction of the query runner", async () => {
+  it("never runs the work after a veto, not even with the next transaction of the query runner", async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     const told: string[] = []
@@ -66,7 +66,7 @@ describe("afterCommit()", () => {
     expect(told).to.deep.equal(["committed"])
   })
 
-  it("never runs it after a rollback; after one to a savepoint, runs what came before that", async () => {
+  it("never runs the work after a rollback; after a rollback to a savepoint, runs only what was registered before it", async () => {
     const { dataSource, maintenance } = installed.current
     const told: string[] = []
     const rolledBack = dataSource.transaction(async (manager) => {
@@ -88,7 +88,7 @@ describe("afterCommit()", () => {
     expect(told).to.deep.equal(["before", "behind"])
   })
 
-  it("needs no manager within maintenance.transaction(), and starts anew with each attempt of it", async () => {
+  it("needs no manager within maintenance.transaction(), and starts afresh with each attempt", async () => {
     const { maintenance } = installed.current
     const told: number[] = []
     let attempt = 0
@@ -101,7 +101,7 @@ describe("afterCommit()", () => {
     expect(told).to.deep.equal([2])
   })
 
-  it("runs it at once with a manager that has no transaction open", async () => {
+  it("runs the work immediately if the manager has no open transaction", async () => {
     const { dataSource, maintenance } = installed.current
     const told: string[] = []
     maintenance.afterCommit(() => told.push("manager"), dataSource.manager)
@@ -111,7 +111,7 @@ describe("afterCommit()", () => {
     expect(told).to.deep.equal(["manager", "runner"])
   })
 
-  it("runs it in the context of the call", async () => {
+  it("runs the work in the context of the call", async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     const written = new Promise<unknown>((resolve) => {
@@ -130,7 +130,7 @@ describe("afterCommit()", () => {
     expect(await written).to.be.instanceOf(WriteVetoedError)
   })
 
-  it("reports an error of it as a warning: the transaction is committed", async () => {
+  it("reports an error of the work as a warning, because the transaction is committed", async () => {
     const { dataSource, maintenance } = installed.current
     const warned = warning(/The work of an afterCommit\(\) call failed/)
     const made = item()
@@ -144,7 +144,7 @@ describe("afterCommit()", () => {
     expect(await dataSource.getRepository(Item).countBy({ name: made.name })).to.equal(1)
   })
 
-  it("refuses what does not say which transaction is meant", async () => {
+  it("rejects a call that does not identify the transaction", async () => {
     const { dataSource, maintenance } = installed.current
     const nothing = () => undefined
     await dataSource.transaction(async () => {

@@ -22,7 +22,7 @@ const noMethod = " is for methods and classes, but rows is not a method."
 const generator =
   " cannot be applied to the generator rows, which would run outside the context. " +
   "Call runAs() or during() around the loop instead."
-/** Where a decorator cannot be, and what its error says. */
+/** Places where a decorator is not allowed, with the resulting error. */
 const refusals: Record<keyof ReturnType<Services["misplaced"]>, string> = {
   property: `@AsMaintainer${noMethod}`,
   arrowFunction: `@AsMaintainer${noMethod}`,
@@ -48,15 +48,15 @@ describe("Decorators", () => {
   }
 
   for (const [kind, { helper, file }] of Object.entries(builds)) {
-    describe(`as ${kind} ones`, () => {
+    describe(`of the ${kind} kind`, () => {
       const services = () => require(file()) as Services
 
-      it("are what the compiler emits", () => {
+      it("are compiled as expected", () => {
         expect(readFileSync(file(), "utf8")).to.include(`${helper}(`)
       })
 
       for (const [place, message] of Object.entries(refusals)) {
-        it(`refuse a wrong place: ${place}`, () => {
+        it(`reject a wrong place: ${place}`, () => {
           const declare = services().misplaced(decorators)[place as keyof typeof refusals]
           const error = caught(declare)
           expect(error).to.be.instanceOf(MaintenanceSetupError)
@@ -68,7 +68,7 @@ describe("Decorators", () => {
         const database = useDatabase()
         const installed = useMaintenance(database)
         before(() => installed.current.dataSource.synchronize())
-        /** Whom the running code acts for, as the database is told. */
+        /** The user that the running code acts for, as the database sees it. */
         const actor = async () => {
           const { maintenance } = installed.current
           const { maintainer } = await maintenance.enter("concurrent")
@@ -81,7 +81,7 @@ describe("Decorators", () => {
         }
         const normal = { mode: "normal", maintainer: undefined, reason: undefined }
 
-        it("@AsMaintainer runs a method as the user that it names, to the end", async () => {
+        it("@AsMaintainer runs a method to its end as the named user", async () => {
           const { Catalog } = services().decorated(decorators)
           expect(await new Catalog("bob").asAlice(actor)).to.equal("alice")
         })
@@ -101,7 +101,7 @@ describe("Decorators", () => {
           expect(await Catalog.ofTheClass(actor)).to.equal("alice")
         })
 
-        it("@AsMaintainer lets the maintainer write, and nobody else", async () => {
+        it("@AsMaintainer lets the maintainer write, but not other users", async () => {
           const { dataSource, maintenance } = installed.current
           const { Catalog } = services().decorated(decorators)
           const catalog = new Catalog("bob")
@@ -112,7 +112,7 @@ describe("Decorators", () => {
           await maintenance.leave({ as: "alice" })
         })
 
-        it("@AsMaintainer leaves the caller's context as it is", async () => {
+        it("@AsMaintainer leaves the caller's context unchanged", async () => {
           const { Catalog } = services().decorated(decorators)
           const { maintenance } = installed.current
           await maintenance.runAs("dora", async () => {
@@ -123,31 +123,31 @@ describe("Decorators", () => {
           })
         })
 
-        it("@AsMaintainer leaves a synchronous method synchronous, with its this and its arguments", () => {
+        it("@AsMaintainer keeps a synchronous method synchronous, with its this and its arguments", () => {
           const { Catalog } = services().decorated(decorators)
           expect(new Catalog("bob").sum(1, 2, 3, 4)).to.equal("bob: 10")
         })
 
-        it("@AsMaintainer passes on what the method throws", async () => {
+        it("@AsMaintainer passes on errors of the method", async () => {
           const { Catalog } = services().decorated(decorators)
           const failure = new RangeError("out of stock")
           expect(caught(() => new Catalog("bob").fail(failure))).to.equal(failure)
           expect(await rejection(() => new Catalog("bob").failLater(failure))).to.equal(failure)
         })
 
-        it("@AsMaintainer refuses a user that is none when the method is called", async () => {
+        it("@AsMaintainer rejects an invalid user when the method is called", async () => {
           const { Catalog } = services().decorated(decorators)
           const error = await rejection(async () => new Catalog("").asOwner(actor))
           expect(error).to.be.instanceOf(MaintenanceInputError)
           expect(error.message).to.include("1 to 200 characters").and.include("is empty")
         })
 
-        it("@AsMaintainer on a class wraps its own methods", async () => {
+        it("@AsMaintainer on a class wraps the class's own methods", async () => {
           const { Clerk } = services().decorated(decorators)
           expect(await new Clerk("bob").own(actor)).to.equal("alice")
         })
 
-        it("@AsMaintainer on a class wraps a method whose key is a symbol", async () => {
+        it("@AsMaintainer on a class wraps methods with symbol keys", async () => {
           const { Clerk } = services().decorated(decorators)
           expect(
             await installed.current.maintenance.runAs("dora", () =>
@@ -156,7 +156,7 @@ describe("Decorators", () => {
           ).to.equal("alice")
         })
 
-        it("@AsMaintainer on a class leaves inherited methods, static ones, getters and fields alone", async () => {
+        it("@AsMaintainer on a class does not wrap inherited methods, static methods, getters and fields", async () => {
           const { Clerk } = services().decorated(decorators)
           const { maintenance } = installed.current
           const clerk = new Clerk("bob")
@@ -192,7 +192,7 @@ describe("Decorators", () => {
           expect(await window()).to.deep.equal(normal)
         })
 
-        it("@DuringMaintenance enters for whoever the running code acts for", async () => {
+        it("@DuringMaintenance enters as the current user by default", async () => {
           const { Catalog } = services().decorated(decorators)
           const rebuild = () => new Catalog("bob").rebuildForWhoeverCalls(window)
           expect(await installed.current.maintenance.runAs("dora", rebuild)).to.deep.equal({
@@ -203,14 +203,14 @@ describe("Decorators", () => {
           expect(await window()).to.deep.equal(normal)
         })
 
-        it("@DuringMaintenance leaves when the method throws, and passes the error on", async () => {
+        it("@DuringMaintenance leaves when the method throws, and passes on the error", async () => {
           const { Catalog } = services().decorated(decorators)
           const failure = new RangeError("out of stock")
           expect(await rejection(() => new Catalog("bob").failInMaintenance(failure))).to.equal(failure)
           expect(await window()).to.deep.equal(normal)
         })
 
-        it("@DuringMaintenance does not run the method while somebody else holds a window", async () => {
+        it("@DuringMaintenance does not run the method while another user holds a window", async () => {
           const { maintenance } = installed.current
           const { Catalog } = services().decorated(decorators)
           await maintenance.enter("concurrent", { as: "bob" })
@@ -228,7 +228,7 @@ describe("Decorators", () => {
           expect(await window()).to.deep.equal(normal)
         })
 
-        it("keep name and length of the methods", () => {
+        it("keep the name and the length of methods", () => {
           const { Catalog, Clerk } = services().decorated(decorators)
           const shape = ({ name, length }: { name: string; length: number }) => ({ name, length })
           expect(shape(Catalog.prototype.asAlice)).to.deep.equal({ name: "asAlice", length: 1 })
@@ -239,7 +239,7 @@ describe("Decorators", () => {
           expect(shape(Clerk.prototype.own)).to.deep.equal({ name: "own", length: 1 })
         })
 
-        it("leave the methods writable, configurable and out of enumeration", () => {
+        it("keep methods writable, configurable and non-enumerable", () => {
           const { Catalog, Clerk } = services().decorated(decorators)
           const flags = { writable: true, configurable: true, enumerable: false }
           expect(Object.getOwnPropertyDescriptor(Catalog.prototype, "asAlice")).to.include(flags)
@@ -251,7 +251,7 @@ describe("Decorators", () => {
         const database = useDatabase()
         const url = () => database.current.url
 
-        it("@DuringMaintenance without maintenance is rejected, and names what to do", async () => {
+        it("@DuringMaintenance without the maintenance option rejects, and the error says what to do", async () => {
           const { Catalog } = services().decorated(decorators)
           await withMaintenance(url(), {}, ({ maintenance }) =>
             withMaintenance(url(), { plugin: { schema: "maintenance_of_another" } }, async () => {
@@ -268,7 +268,7 @@ describe("Decorators", () => {
           )
         })
 
-        it("@AsMaintainer needs to know none of them", async () => {
+        it("@AsMaintainer works without knowing any of them", async () => {
           const { Catalog } = services().decorated(decorators)
           await withMaintenance(url(), {}, ({ maintenance }) =>
             withMaintenance(url(), {}, async () => {
@@ -280,8 +280,8 @@ describe("Decorators", () => {
         })
       })
 
-      describe("on no installed plugin", () => {
-        it("@DuringMaintenance is rejected, and names what to do", async () => {
+      describe("without an installed plugin", () => {
+        it("@DuringMaintenance rejects, and the error says what to do", async () => {
           const { Catalog } = services().decorated(decorators)
           const error = await rejection(() => new Catalog("bob").rebuild(() => expect.fail("the method ran")))
           expect(error).to.be.instanceOf(MaintenanceSetupError)
@@ -290,7 +290,7 @@ describe("Decorators", () => {
             .and.include("installMaintenance(dataSource)")
         })
 
-        it("@AsMaintainer runs the method all the same", () => {
+        it("@AsMaintainer still runs the method", () => {
           const { Catalog } = services().decorated(decorators)
           expect(new Catalog("bob").sum(1, 2)).to.equal("bob: 3")
         })
@@ -301,7 +301,7 @@ describe("Decorators", () => {
   describe("on several installed plugins", () => {
     const database = useDatabase()
 
-    it("@DuringMaintenance enters by the one that it is given, even if that is installed later", async () => {
+    it("@DuringMaintenance uses the given plugin, even if that is installed later", async () => {
       await withMaintenance(database.current.url, {}, ({ maintenance }) =>
         withMaintenance(
           database.current.url,
@@ -321,7 +321,7 @@ describe("Decorators", () => {
       )
     })
 
-    it("@DuringMaintenance finds the only one that is left after an uninstallation", async () => {
+    it("@DuringMaintenance finds the only remaining plugin after an uninstallation", async () => {
       const gone = installMaintenance(newDataSource(database.current.url))
       await gone.uninstall()
       await withMaintenance(database.current.url, {}, async ({ maintenance }) => {
@@ -336,10 +336,10 @@ describe("Decorators", () => {
     })
   })
 
-  describe("beside other decorators", () => {
+  describe("combined with other decorators", () => {
     const database = useDatabase()
 
-    it("keep the metadata that the compiler emits for the method", () => {
+    it("keep the compiler's metadata of the method", () => {
       class Stock {
         @AsMaintainer("alice")
         async move(_item: Item, _count: number): Promise<string> {
@@ -352,7 +352,7 @@ describe("Decorators", () => {
       expect(metadata("design:returntype")).to.equal(Promise)
     })
 
-    it("keep the metadata and the properties that others put on the method, above and below", () => {
+    it("keep the metadata and the properties of other decorators on the method, above and below", () => {
       class Stock {
         @marked("above")
         @AsMaintainer("alice")
@@ -368,7 +368,7 @@ describe("Decorators", () => {
       expect(new Stock().move()).to.equal("moved")
     })
 
-    it("keep the metadata of the methods of a class, and of the class", () => {
+    it("keep the metadata of a class and its methods", () => {
       @DuringMaintenance("concurrent")
       @marked("stock")
       class Stock {
@@ -385,7 +385,7 @@ describe("Decorators", () => {
       expect(Reflect.getOwnMetadata("mark:below", Stock.prototype.move)).to.equal("below")
     })
 
-    it("work on top of each other: the innermost user counts", async () => {
+    it("can be stacked, and the innermost user counts", async () => {
       await withMaintenance(database.current.url, {}, async ({ maintenance }) => {
         class Stock {
           @DuringMaintenance("concurrent", { as: "alice" })
@@ -402,7 +402,7 @@ describe("Decorators", () => {
     })
   })
 
-  describe("called by hand", () => {
+  describe("called as functions", () => {
     type Decorate = (target: unknown, context: unknown, third?: unknown) => unknown
     const asMaintainer = AsMaintainer("alice") as Decorate
     const context = (kind: string, name: string | symbol = "move") => ({
@@ -414,7 +414,7 @@ describe("Decorators", () => {
       addInitializer: () => undefined,
     })
 
-    it("return the replacement of a method, as the standard wants it", () => {
+    it("return the replacement of a method, as the standard requires", () => {
       function move(this: { owner: string }, count: number) {
         return `${this.owner} moved ${count}`
       }
@@ -423,7 +423,7 @@ describe("Decorators", () => {
       expect(replacement.call({ owner: "bob" }, 2)).to.equal("bob moved 2")
     })
 
-    it("keep properties, symbols among them, and metadata of a standard method", () => {
+    it("keep the properties, the symbols and the metadata of a standard method", () => {
       const route = Symbol("route")
       const move = Object.assign(() => "moved", { [route]: "/move", verb: "POST" })
       Reflect.defineMetadata("role", "clerk", move)
@@ -432,7 +432,7 @@ describe("Decorators", () => {
       expect(Reflect.getOwnMetadata("role", replacement)).to.equal("clerk")
     })
 
-    it("return nothing for a class, which stays the class that it is", () => {
+    it("return nothing for a class, which stays the same class", () => {
       class Stock {
         move(): string {
           return "moved"
@@ -445,7 +445,7 @@ describe("Decorators", () => {
     })
 
     for (const kind of ["field", "accessor", "getter", "setter"]) {
-      it(`refuse a standard ${kind}`, () => {
+      it(`reject a standard ${kind}`, () => {
         const error = caught(() => asMaintainer(undefined, context(kind, Symbol("total"))))
         expect(error).to.be.instanceOf(MaintenanceSetupError)
         expect(error.message).to.equal(
@@ -454,7 +454,7 @@ describe("Decorators", () => {
       })
     }
 
-    it("refuse the parameter of a method", () => {
+    it("reject the parameter of a method", () => {
       class Stock {
         move(): void {}
       }
@@ -465,7 +465,7 @@ describe("Decorators", () => {
       }
     })
 
-    it("refuse the parameter of a constructor, and leave the class alone", () => {
+    it("reject the parameter of a constructor, and leave the class unchanged", () => {
       class Stock {
         move(): void {}
       }
@@ -480,7 +480,7 @@ describe("Decorators", () => {
   })
 })
 
-/** Compiles the same services with the standard decorators of ECMAScript; returns where they are. */
+/** Compiles the same services with the standard decorators of ECMAScript. Returns the path of the file. */
 function useStandardBuild(): () => string {
   let folder: string | undefined
   before(() => {
@@ -501,7 +501,7 @@ function useStandardBuild(): () => string {
   }
 }
 
-/** A decorator that leaves its mark on what it finds, as property and as metadata. */
+/** A decorator that marks its target with a property and with metadata. */
 function marked(mark: string) {
   return (target: object, _key?: string | symbol, descriptor?: PropertyDescriptor): void => {
     const decoratee = (descriptor?.value ?? target) as object
@@ -510,7 +510,7 @@ function marked(mark: string) {
   }
 }
 
-/** What a call throws before it returns. */
+/** The error that a call throws before it returns. */
 function caught(work: () => unknown): Error {
   try {
     work()
@@ -520,7 +520,9 @@ function caught(work: () => unknown): Error {
   return expect.fail("nothing was thrown")
 }
 
-/** What a promise rejects with; a call that throws instead of returning one fails the test. */
+/**
+ * The error that a promise rejects with. A call that throws instead of returning a promise fails the test.
+ */
 async function rejection(work: () => unknown): Promise<Error> {
   const promise = work()
   try {

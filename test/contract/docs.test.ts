@@ -13,7 +13,7 @@ const root = resolve(__dirname, "../../..")
 const readme = readFileSync(join(root, "README.md"), "utf8")
 const reference = readFileSync(join(root, "docs/reference.md"), "utf8")
 
-/** The code blocks of a text in a language. */
+/** The code blocks of a text in one language. */
 function blocks(language: string, text = readme): string[] {
   return [...text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, "gms"))].map(
     ([, code]) => code ?? "",
@@ -23,7 +23,7 @@ function blocks(language: string, text = readme): string[] {
 describe("The README's program", () => {
   const database = useDatabase()
 
-  it("prints what the README says", async () => {
+  it("prints the README's output", async () => {
     const project = temporaryFolder("maintenance-readme-")
     try {
       mkdirSync(join(project, "node_modules"))
@@ -44,7 +44,7 @@ describe("The README's program", () => {
   })
 })
 
-describe("The statements for the operator", () => {
+describe("The operator's SQL statements", () => {
   const database = useDatabase()
   const operating = readFileSync(join(root, "docs/operating.md"), "utf8")
   const statements = blocks("sql", operating).flatMap((block) =>
@@ -89,7 +89,7 @@ describe("The guide to draining", () => {
   })
 
   const AsyncFunction = (async () => undefined).constructor as FunctionConstructor
-  /** Runs the loop of the guide; resolves with the process ids that it prints. */
+  /** Runs the loop of the guide. Resolves with the process ids that it prints. */
   const follow = async (text = snippet, printed: (pids: unknown[]) => unknown = () => undefined) => {
     const pids: unknown[] = []
     const log = (blockers: unknown) => {
@@ -101,7 +101,7 @@ describe("The guide to draining", () => {
     return pids
   }
 
-  it("has a loop that shows who is in the way, and ends when the mode is entered", async () => {
+  it("contains a loop that prints the blockers, and ends when the mode is entered", async () => {
     await withClient(database.current.url, async (client) => {
       await client.query("begin")
       const { rows } = await client.query("select pg_backend_pid() as pid")
@@ -112,12 +112,12 @@ describe("The guide to draining", () => {
     expect(await follow()).to.deep.equal([])
   })
 
-  it("has a loop that ends, and throws the refusal, when somebody else holds a window", async () => {
+  it("contains a loop that ends with the refusal if another user holds a window", async () => {
     await installed.current.maintenance.enter("concurrent", { as: "bob" })
     expect(await errorOf(follow())).to.be.instanceOf(publicFace.NotMaintainerError)
   })
 
-  it("has a loop that ends, and throws the error, when what it asks for makes no sense", async () => {
+  it("contains a loop that ends with the error if the request is invalid", async () => {
     for (const text of [snippet.replace('"exclusive"', '"closed"'), snippet.replace('"alice"', '""')]) {
       expect(text).to.not.equal(snippet)
       expect(await errorOf(follow(text))).to.be.instanceOf(publicFace.MaintenanceInputError)
@@ -133,7 +133,7 @@ describe("The guide to the journal", () => {
     installed.current.maintenance.during("exclusive", { as: "alice", reason: "rebuild" }, () => undefined),
   )
 
-  it("has a loop that prints the windows of the last week", async () => {
+  it("contains a loop that prints the windows of the last week", async () => {
     const AsyncFunction = (async () => undefined).constructor as FunctionConstructor
     const printed: Partial<publicFace.PastWindow>[] = []
     const log = (window: Partial<publicFace.PastWindow>) => printed.push(window)
@@ -148,7 +148,7 @@ describe("The guide to the journal", () => {
     })
   })
 
-  it("has every field of a window, and every way to end", async () => {
+  it("lists every field of a window, and every way to end", async () => {
     const [window = {}] = await installed.current.maintenance.journal()
     const rest = ["message", "startsAt"]
     for (const name of [...Object.keys(window), ...rest])
@@ -168,7 +168,7 @@ describe("The guide to the journal", () => {
     block.split(/;$/m).flatMap((text) => text.trim() || []),
   )
   for (const statement of statements) {
-    it(`has a statement that runs: ${statement.split("\n", 1)[0]}`, async () => {
+    it(`contains a statement that runs: ${statement.split("\n", 1)[0]}`, async () => {
       await database.current.sql(statement)
     })
   }
@@ -180,7 +180,7 @@ describe("The reference", () => {
   )
   const codeOf = (error: unknown) => new (error as new (message: string) => { code: string })("").code
 
-  it("names every error with its code, and no other", () => {
+  it("lists every error with its code, and no others", () => {
     const documented = [...reference.matchAll(/^\| `(\w+Error)` *\| `(\w+)`/gm)].map(
       ([, name, code]) => `${name} ${code}`,
     )
@@ -189,11 +189,11 @@ describe("The reference", () => {
     )
   })
 
-  it("names everything that the package exports", () => {
+  it("lists every export of the package", () => {
     for (const name of Object.keys(publicFace)) expect(reference).to.include(name)
   })
 
-  it("names every method of Maintenance, and no other", () => {
+  it("lists every method of Maintenance, and no others", () => {
     const section = reference.slice(reference.indexOf("## Maintenance"), reference.indexOf("## Decorators"))
     const documented = [...section.matchAll(/^\| `(\w+)\(/gm)].map(([, name]) => name)
     const { prototype } = publicFace.Maintenance
@@ -206,7 +206,7 @@ describe("The reference", () => {
     expect(documented.sort((a = "", b = "") => a.localeCompare(b))).to.deep.equal(methods.sort())
   })
 
-  it("names every option, and no other", () => {
+  it("lists every option, and no others", () => {
     const section = reference.slice(0, reference.indexOf("## Maintenance"))
     const documented = [...section.matchAll(/^\| `(\w+)`/gm)].map(([, name]) => name)
     const source = readFileSync(join(root, "src/options.ts"), "utf8")

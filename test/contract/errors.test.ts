@@ -20,7 +20,7 @@ import { Item, Review, Tag } from "../support/entities"
 import { anvil, openShop } from "../support/shop"
 import { notWaiting } from "../support/window"
 
-/** As much of a `pg` client as code uses that works on it directly. */
+/** The part of a pg client that direct users need. */
 interface RawClient {
   query(text: string, values?: unknown[]): Promise<unknown>
   query(text: string, callback: (error: unknown) => void): void
@@ -52,7 +52,7 @@ const byHand = (work: (runner: QueryRunner) => Promise<unknown>): Access =>
     await runner.commitTransaction()
   })
 
-/** One write through every layer of TypeORM down to the client of `pg`. */
+/** The same write through every layer from TypeORM down to the pg client. */
 const writes: Record<string, Access> = {
   "repository.save": (d) => items(d).save({ name: "crate" }),
   "repository.insert": (d) => items(d).insert({ name: "crate" }),
@@ -92,7 +92,7 @@ const writes: Record<string, Access> = {
   }),
 }
 
-/** One read through every layer; in exclusive mode all of them are refused. */
+/** The same read through every layer. Exclusive mode refuses all of them. */
 const reads: Record<string, Access> = {
   "repository.find": (d) => items(d).find(),
   "a query builder": (d) => items(d).createQueryBuilder("item").getMany(),
@@ -105,7 +105,7 @@ const reads: Record<string, Access> = {
   "queryRunner.hasTable": withRunner((runner) => runner.hasTable("item")),
 }
 
-/** What was to be changed, by what the ORM does. */
+/** Operations of the ORM, with the changes that their veto names. */
 const changing: Record<string, { work: Access; changes: RefusedChange[]; says?: string }> = {
   "save of a new entity": {
     work: (d) => items(d).save({ name: "crate" }),
@@ -276,7 +276,7 @@ describe("Errors", () => {
       expect(String(error)).to.equal(`${name}: a message`)
     })
 
-    it(`${name} does without facts`, () => {
+    it(`${name} needs no facts`, () => {
       const error = new Class("a message")
       expect(error).to.include({ code, message: "a message" })
       for (const fact of ["mode", "maintainer", "reason", "since", "cause"] as const) {
@@ -285,7 +285,7 @@ describe("Errors", () => {
     })
   }
 
-  it("are named by literals, whatever a bundler makes of the classes", () => {
+  it("have names that survive minification", () => {
     for (const { Class, name } of Object.values(classes)) {
       const Renamed = { Jg: class extends Class {} }.Jg
       expect(new Renamed("a message")).to.include({ name })
@@ -301,7 +301,7 @@ describe("Errors", () => {
   })
 
   for (const [name, Refusal] of Object.entries(refusals)) {
-    it(`${name} has what frameworks read of an error`, () => {
+    it(`${name} has the properties that frameworks read`, () => {
       expect(new Refusal("a message", { retryAfterMs })).to.deep.include({
         status: 503,
         statusCode: 503,
@@ -312,7 +312,7 @@ describe("Errors", () => {
       expect(new Refusal("a message", { retryAfterMs: 0 }).headers).to.deep.equal({ "retry-after": "1" })
     })
 
-    it(`${name} as JSON is what is known of the window`, () => {
+    it(`${name} serializes to JSON as the known facts of the window`, () => {
       const { since, ...window } = facts
       const error = new Refusal("a message", { ...facts, cause: serverError })
       const changes = error instanceof WriteVetoedError ? { changes: [] } : {}
@@ -329,7 +329,7 @@ describe("Errors", () => {
       )
     })
 
-    it(`${name} is printed in a few lines, with its details, its callers and what is known, and no other`, () => {
+    it(`${name} is printed in a few lines with its details, its callers and only the known facts`, () => {
       const detailedMessage = "a message\nby alice"
       const error = (function aCaller() {
         return new Refusal("a message", {
@@ -351,7 +351,7 @@ describe("Errors", () => {
       expect(inspect(error).split("\n")).to.have.length.below(10)
     })
 
-    it(`${name} tells its details as a string, and not in its message or stack`, () => {
+    it(`${name} includes its details in its string, but not in its message or stack`, () => {
       const error = new Refusal("a message", { ...facts, detailedMessage: "a message by alice" })
       expect(String(error)).to.equal(`${name}: a message by alice`)
       expect(`${error.message} ${error.stack}`).not.to.include("alice")
@@ -359,7 +359,7 @@ describe("Errors", () => {
     })
   }
 
-  it("WriteVetoedError names changes, and none by default", () => {
+  it("WriteVetoedError names changes, by default none", () => {
     const changes = [{ entity: "Item", operation: "insert" }] as const
     expect(new WriteVetoedError("a message", { changes }).changes).to.deep.equal(changes)
     expect(new WriteVetoedError("a message").changes).to.deep.equal([])
@@ -370,7 +370,9 @@ describe("Errors", () => {
     const installed = useMaintenance(database)
     before(() => openShop(database.current))
 
-    /** Runs something as a stranger while alice holds a window; gives back what it throws, and the window. */
+    /**
+     * Runs work as another user while alice holds a window. Returns its error, and the start of the window.
+     */
     async function refused(mode: "concurrent" | "exclusive", work: Access, reason?: string) {
       const { dataSource, maintenance } = installed.current
       const { since } = await maintenance.enter(mode, { as: "alice", reason })
@@ -383,7 +385,7 @@ describe("Errors", () => {
     }
 
     for (const [layer, write] of Object.entries(writes)) {
-      it(`a veto is a WriteVetoedError with all facts through ${layer}`, async () => {
+      it(`a veto is a WriteVetoedError with all facts: ${layer}`, async () => {
         const { error, since } = await refused("concurrent", write, "rebuild the catalog")
         expectExactly(error, WriteVetoedError)
         const detailed = /^Write vetoed( \([^)]+\))?: the system has been in concurrent maintenance /
@@ -407,14 +409,14 @@ describe("Errors", () => {
         expect(await items(installed.current.dataSource).countBy({ name: "crate" })).to.equal(0)
       })
 
-      it(`a refusal is an AccessRefusedError with all facts through ${layer}`, async () => {
+      it(`a refused write is an AccessRefusedError with all facts: ${layer}`, async () => {
         const { error, since } = await refused("exclusive", write, "rebuild the catalog")
         expectRefusal(error, since)
       })
     }
 
     for (const [layer, read] of Object.entries(reads)) {
-      it(`a refused read is an AccessRefusedError with all facts through ${layer}`, async () => {
+      it(`a refused read is an AccessRefusedError with all facts: ${layer}`, async () => {
         const { error, since } = await refused("exclusive", read, "rebuild the catalog")
         expectRefusal(error, since)
       })
@@ -439,7 +441,7 @@ describe("Errors", () => {
       })(dataSource)
     })
 
-    it("a refusal at the commit of what was begun before the window is an AccessRefusedError", async () => {
+    it("a refusal at the COMMIT of a transaction from before the window is an AccessRefusedError", async () => {
       const { dataSource, maintenance } = installed.current
       let since: Date | undefined
       const error = await thrownBy(() =>
@@ -455,7 +457,7 @@ describe("Errors", () => {
     })
 
     for (const [name, { work, changes, says }] of Object.entries(changing)) {
-      it(`changes of ${name}: ${changes.map((change) => Object.values(change).join(" ")).join(", ") || "none"}`, async () => {
+      it(`a veto of ${name} names its changes: ${changes.map((change) => Object.values(change).join(" ")).join(", ") || "none"}`, async () => {
         const { error } = await refused("concurrent", work)
         expectExactly(error, WriteVetoedError)
         expect(error.changes).to.deep.equal(changes)
@@ -471,12 +473,12 @@ describe("Errors", () => {
       "queryRunner.query": withRunner((runner) => runner.query("insert into item (name) values ('anvil')")),
     }
     for (const [layer, duplicate] of Object.entries(duplicates)) {
-      it(`a unique violation is a QueryFailedError as ever through ${layer}`, async () => {
+      it(`a unique violation remains a QueryFailedError: ${layer}`, async () => {
         const { dataSource } = installed.current
         expectViolation(await thrownBy(() => duplicate(dataSource)))
       })
 
-      it(`a unique violation is a QueryFailedError for the maintainer too through ${layer}`, async () => {
+      it(`a unique violation of the maintainer remains a QueryFailedError: ${layer}`, async () => {
         const { dataSource, maintenance } = installed.current
         await maintenance.enter("exclusive", { as: "alice" })
         const error = await thrownBy(() => maintenance.runAs("alice", () => duplicate(dataSource)))
@@ -485,7 +487,7 @@ describe("Errors", () => {
       })
     }
 
-    it("a unique violation on the raw client is the error of pg as ever", async () => {
+    it("a unique violation on the raw client remains pg's own error", async () => {
       const { dataSource } = installed.current
       const violate = withClient((client) => client.query("insert into item (name) values ('anvil')"))
       const error = await thrownBy(() => violate(dataSource))
@@ -493,7 +495,7 @@ describe("Errors", () => {
       expect(error).not.to.be.instanceOf(TypeORMError)
     })
 
-    it("a syntax error is a QueryFailedError with its query and its parameters as ever", async () => {
+    it("a syntax error remains a QueryFailedError with its query and parameters", async () => {
       const { dataSource } = installed.current
       const error = await thrownBy(() => dataSource.query("selec $1", [1]))
       expect(error).to.be.instanceOf(QueryFailedError)
@@ -503,7 +505,7 @@ describe("Errors", () => {
   })
 })
 
-/** The error that a call throws, or its promise rejects with. */
+/** The error that a call throws or rejects with. */
 async function thrownBy(work: () => unknown): Promise<unknown> {
   try {
     await work()

@@ -11,7 +11,7 @@ import { useMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { openShop } from "../support/shop"
 
-/** A server that does the work at `/`, and leaves its errors to the framework. */
+/** Starts a server that does the work at `/`, and leaves errors to the framework. */
 type Framework = (work: () => Promise<unknown>) => Promise<{ url: string; close(): Promise<unknown> }>
 
 type Next = (error?: unknown) => void
@@ -56,7 +56,7 @@ const frameworks: Record<string, Framework> = {
   },
 }
 
-describe("An application without a handler for errors", () => {
+describe("An application without an error handler", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
@@ -72,7 +72,7 @@ describe("An application without a handler for errors", () => {
     if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "alice" })
   })
 
-  /** Every byte of the answer, while alice holds a window. */
+  /** The complete answer while alice holds a window. */
   async function answer(
     framework: Framework,
     environment: string | undefined,
@@ -102,7 +102,7 @@ describe("An application without a handler for errors", () => {
   for (const [name, framework] of Object.entries(frameworks)) {
     for (const environment of [undefined, "production"]) {
       for (const mode of ["concurrent", "exclusive"] as const) {
-        it(`answers 503 in ${mode} mode, and tells neither the maintainer nor the reason: ${name}, NODE_ENV ${environment ?? "unset"}`, async () => {
+        it(`answers 503 in ${mode} mode, without the maintainer or the reason: ${name}, NODE_ENV ${environment ?? "unset"}`, async () => {
           const { status, headers, text } = await answer(framework, environment, mode, {})
           expect(status).to.equal(503)
           expect(text).not.to.match(/alice|rebuild/)
@@ -112,14 +112,14 @@ describe("An application without a handler for errors", () => {
     }
 
     if (name === "Fastify 5")
-      it(`tells what the maintainer has the public be told: ${name}`, async () => {
+      it(`answers with the maintainer's public message: ${name}`, async () => {
         const { text } = await answer(framework, "production", "exclusive", { message: "Back at nine." })
         expect(text)
           .to.include("Back at nine.")
           .and.not.to.match(/alice|rebuild/)
       })
     if (name === "Nest 12") continue
-    it(`says when to try again, where it is known: ${name}`, async () => {
+    it(`answers with the time after which to retry, if known: ${name}`, async () => {
       const { headers } = await answer(framework, "production", "exclusive", { expiresInMs: 60_000 })
       expect(Number(headers["retry-after"])).to.be.within(1, 60)
     })

@@ -9,21 +9,21 @@ import { useDatabase } from "../support/database"
 import { Item } from "../support/entities"
 import { errorOf } from "../support/error-of"
 
-/** As much of a `pg` client as code uses that works on it directly. */
+/** The part of a pg client that direct users need. */
 interface RawClient {
   query(text: string): Promise<unknown>
   query(query: Query): void
   query(text: string, callback: (error: unknown) => void): void
 }
 
-describe("Identity", () => {
+describe("The current user", () => {
   const database = useDatabase()
   const session = new AsyncLocalStorage<string>()
   const plugin = { currentUser: () => session.getStore() }
   const installed = useMaintenance(database, { plugin })
   before(() => installed.current.dataSource.synchronize())
 
-  /** Whom the running code acts for, as the database is told; not while a window is open. */
+  /** The user that the running code acts for, as the database sees it. Not usable while a window is open. */
   const actor = async () => {
     const { maintenance } = installed.current
     const { maintainer } = await maintenance.enter("concurrent")
@@ -32,8 +32,8 @@ describe("Identity", () => {
   }
   const runAs = <T>(user: string, work: () => T) => installed.current.maintenance.runAs(user, work)
 
-  describe("of runAs", () => {
-    it("is that of the innermost, and that of the outer one afterwards", async () => {
+  describe("in runAs()", () => {
+    it("is that of the innermost call, and afterwards that of the outer one", async () => {
       await runAs("alice", async () => {
         expect(await actor()).to.equal("alice")
         await runAs("bob", async () => {
@@ -45,7 +45,7 @@ describe("Identity", () => {
       })
     })
 
-    it("is that of the outer one after the inner work has thrown", async () => {
+    it("is that of the outer call again after the inner work has thrown", async () => {
       await runAs("alice", async () => {
         const failure = new Error("inner")
         const failed = await runAs("bob", () => Promise.reject(failure)).catch((error: unknown) => error)
@@ -54,7 +54,7 @@ describe("Identity", () => {
       })
     })
 
-    it("gives back what the work gives back, or throws what it throws, synchronously", () => {
+    it("does not change the result or the error of synchronous work", () => {
       const failure = new Error("no")
       expect(runAs("alice", () => 42)).to.equal(42)
       expect(() =>
@@ -64,7 +64,7 @@ describe("Identity", () => {
       ).to.throw(failure)
     })
 
-    it("ends with the work, but lasts in what the work has started", async () => {
+    it("ends with the work, but persists in operations that the work has started", async () => {
       const gate = new EventEmitter()
       const started = runAs("alice", () => once(gate, "open").then(actor))
       expect(await session.run("dora", actor)).to.equal("dora")
@@ -80,13 +80,13 @@ describe("Identity", () => {
       "a promise": (work) => Promise.resolve().then(work),
     }
     for (const [name, defer] of Object.entries(deferrals)) {
-      it(`lasts through ${name}`, async () => {
+      it(`persists through ${name}`, async () => {
         const later = runAs("alice", () => new Promise((resolve) => defer(() => resolve(actor()))))
         expect(await later).to.equal("alice")
       })
     }
 
-    it("of each who asked is kept by a queue of the application that binds its jobs", async () => {
+    it("is that of each caller in an application's queue that binds its jobs", async () => {
       const jobs: (() => Promise<unknown>)[] = []
       const enqueue = (user: string) => runAs(user, () => jobs.push(AsyncResource.bind(actor)))
       enqueue("alice")
@@ -99,32 +99,32 @@ describe("Identity", () => {
       expect(seen).to.deep.equal(["alice", "bob", "alice"])
     })
 
-    it("is that of the worker in a queue of the application that binds nothing", async () => {
+    it("is that of the worker in an application's queue that does not bind its jobs", async () => {
       const jobs: (() => Promise<unknown>)[] = []
       runAs("alice", () => jobs.push(actor))
       expect(await runAs("worker", () => Promise.all(jobs.map((job) => job())))).to.deep.equal(["worker"])
     })
 
-    it("is that of the emitter in a listener, however it was registered", async () => {
+    it("is that of the emitter in a listener, wherever it was registered", async () => {
       const bell = new EventEmitter()
       const heard = new Promise((resolve) => runAs("alice", () => bell.once("ring", () => resolve(actor()))))
       runAs("bob", () => bell.emit("ring"))
       expect(await heard).to.equal("bob")
     })
 
-    it("is shared by all that is installed in the process", async () => {
+    it("is shared by all plugins of the process", async () => {
       await withMaintenance(database.current.url, {}, async ({ maintenance: another }) => {
         expect(await another.runAs("alice", actor)).to.equal("alice")
       })
     })
   })
 
-  describe("of the option currentUser", () => {
-    it("is asked where nobody said runAs", async () => {
+  describe("from the option currentUser", () => {
+    it("is used outside of runAs()", async () => {
       expect(await session.run("dora", actor)).to.equal("dora")
     })
 
-    it("may know users by numbers: each is the user of its decimal digits", async () => {
+    it("may be a number, which stands for its decimal digits", async () => {
       const users: [number | bigint, string][] = [
         [7, "7"],
         [0, "0"],
@@ -150,7 +150,7 @@ describe("Identity", () => {
       })
     })
 
-    it("is not even asked within runAs", async () => {
+    it("is not requested within runAs()", async () => {
       let questions = 0
       const counting = {
         currentUser: () => {
@@ -176,14 +176,14 @@ describe("Identity", () => {
       )
     })
 
-    it("gives way to `as`, as does runAs", async () => {
+    it("is overridden by the `as` option, like that of runAs()", async () => {
       const { maintenance } = installed.current
       const enter = () => maintenance.enter("concurrent", { as: "carol" })
       expect(await session.run("dora", () => runAs("alice", enter))).to.include({ maintainer: "carol" })
       expect(await runAs("alice", () => maintenance.leave({ as: "carol" }))).to.include({ mode: "normal" })
     })
 
-    it("is the maintainer's own without any runAs", async () => {
+    it("can be the maintainer without runAs()", async () => {
       const { dataSource, maintenance } = installed.current
       await session.run("dora", async () => {
         await maintenance.enter("exclusive")
@@ -195,11 +195,11 @@ describe("Identity", () => {
     })
   })
 
-  describe("of contexts side by side", () => {
+  describe("in concurrent contexts", () => {
     const contexts = 30
     const users = ["alice", "bob", undefined]
 
-    it("do not mix on a pool that they wait for", async () => {
+    it("does not leak between callers that wait for a pool", async () => {
       await withMaintenance(
         database.current.url,
         { plugin, poolSize: 2 },
@@ -226,7 +226,7 @@ describe("Identity", () => {
       )
     })
 
-    it("do not mix in transactions on one connection that they take in turn", async () => {
+    it("does not leak between transactions that share one connection in turn", async () => {
       await withMaintenance(
         database.current.url,
         { plugin, poolSize: 1 },
@@ -256,7 +256,7 @@ describe("Identity", () => {
       )
     })
 
-    it("do not mix on one query runner whose statements are asked for at once", async () => {
+    it("does not leak between concurrent statements on one query runner", async () => {
       const { dataSource, maintenance } = installed.current
       await maintenance.enter("concurrent", { as: "alice" })
       await withRunner(dataSource, async (runner) => {
@@ -275,8 +275,11 @@ describe("Identity", () => {
     })
   })
 
-  describe("on a connection that somebody else has opened", () => {
-    /** A pool whose connections were all opened by one user, used by another, while alice holds a window. */
+  describe("on a connection that another user has opened", () => {
+    /**
+     * Runs `work` as one user, on a pool whose connections another user has opened, while alice holds a
+     * window.
+     */
     const withPoolOf = (opener: string, reader: string, work: (dataSource: DataSource) => Promise<void>) =>
       runAs(opener, () =>
         withMaintenance(database.current.url, { poolSize: 2 }, async ({ dataSource, maintenance }) => {
@@ -293,7 +296,7 @@ describe("Identity", () => {
     ]
 
     for (const { opener, reader, expected } of pools) {
-      const whose = `${reader}'s in a connection of ${opener}`
+      const whose = `${reader} in a connection of ${opener}`
 
       it(`is ${whose}, in the listeners of a stream`, async () => {
         await withPoolOf(opener, reader, async (dataSource) => {
@@ -348,7 +351,7 @@ describe("Identity", () => {
         })
       })
 
-      it(`is ${whose}, when a query object fails`, async () => {
+      it(`is ${whose}, in the error listeners of a query object`, async () => {
         await withPoolOf(opener, reader, async (dataSource) => {
           const written = await withRunner(dataSource, async (runner) => {
             const client = (await runner.connect()) as RawClient
@@ -363,7 +366,7 @@ describe("Identity", () => {
       })
     }
 
-    it("is nobody's in a listener of change, though the maintainer has initialized the DataSource", async () => {
+    it("is undefined in a change listener, even if the maintainer has initialized the DataSource", async () => {
       const { maintenance: elsewhere } = installed.current
       const dataSource = newDataSource(database.current.url)
       const maintenance = installMaintenance(dataSource)
@@ -389,20 +392,20 @@ describe("Identity", () => {
   describe("at commit", () => {
     const commits: Record<string, { begun: string; committed: string; expected: string }> = {
       "begun and committed by the maintainer": { begun: "alice", committed: "alice", expected: "stored" },
-      "begun by a stranger, committed by the maintainer": {
+      "begun by another user, committed by the maintainer": {
         begun: "bob",
         committed: "alice",
         expected: "stored",
       },
-      "begun by the maintainer, committed by a stranger": {
+      "begun by the maintainer, committed by another user": {
         begun: "alice",
         committed: "bob",
         expected: "WriteVetoedError",
       },
-      "begun and committed by a stranger": { begun: "bob", committed: "bob", expected: "WriteVetoedError" },
+      "begun and committed by another user": { begun: "bob", committed: "bob", expected: "WriteVetoedError" },
     }
     for (const [name, { begun, committed, expected }] of Object.entries(commits)) {
-      it(`is the one that counts: ${name}`, async () => {
+      it(`decides: ${name}`, async () => {
         const { dataSource, maintenance } = installed.current
         await maintenance.enter("concurrent", { as: "alice" })
         await withRunner(dataSource, async (runner) => {
@@ -416,7 +419,7 @@ describe("Identity", () => {
         expect(await count(dataSource, name)).to.equal(expected === "stored" ? 1 : 0)
       })
 
-      it(`is the one that counts on a raw client: ${name}`, async () => {
+      it(`decides on a raw client: ${name}`, async () => {
         const { dataSource, maintenance } = installed.current
         await maintenance.enter("concurrent", { as: "alice" })
         await withRunner(dataSource, async (runner) => {
@@ -432,7 +435,7 @@ describe("Identity", () => {
       })
     }
 
-    it("is the one that counts within dataSource.transaction, whatever ran within", async () => {
+    it("decides within dataSource.transaction, whichever user runs the statements", async () => {
       const { dataSource, maintenance } = installed.current
       await maintenance.enter("concurrent", { as: "alice" })
       const write = (inside: string, name: string) =>
@@ -447,7 +450,7 @@ describe("Identity", () => {
       expect(await count(dataSource, "inside by %")).to.equal(1)
     })
 
-    it("is the one that counts for currentUser too: who logs out meanwhile is nobody", async () => {
+    it("decides with currentUser too: a user who logs out meanwhile is vetoed", async () => {
       let user: string | undefined = "alice"
       await withMaintenance(
         database.current.url,
@@ -468,9 +471,9 @@ describe("Identity", () => {
     })
   })
 
-  describe("of an emergency user", () => {
+  describe("as an emergency user", () => {
     for (const mode of ["concurrent", "exclusive"] as const) {
-      it(`passes as the maintainer in ${mode} mode`, async () => {
+      it(`has the rights of the maintainer in ${mode} mode`, async () => {
         const { dataSource, maintenance } = installed.current
         await maintenance.enter(mode, { as: "alice" })
         await runAs("break-glass", async () => {
@@ -484,7 +487,7 @@ describe("Identity", () => {
         expect(await count(dataSource, `emergency ${mode}%`)).to.equal(2)
       })
 
-      it(`passes as the maintainer in ${mode} mode when currentUser names it`, async () => {
+      it(`has the rights of the maintainer in ${mode} mode through currentUser`, async () => {
         const { dataSource, maintenance } = installed.current
         await maintenance.enter(mode, { as: "alice" })
         const name = `emergency by currentUser ${mode}`
@@ -492,7 +495,7 @@ describe("Identity", () => {
         await maintenance.leave({ as: "alice" })
       })
 
-      it(`takes over and ends what somebody else entered, ${mode}`, async () => {
+      it(`can take over and end the window of another user in ${mode} mode`, async () => {
         const { maintenance } = installed.current
         const entered = await maintenance.enter(mode, { as: "alice", reason: "reindex" })
         const taken = await maintenance.enter("exclusive", { as: "break-glass", reason: "fire" })
@@ -504,7 +507,7 @@ describe("Identity", () => {
       })
     }
 
-    it("is no emergency user in a DataSource that does not name it", async () => {
+    it("has no such rights in a DataSource that does not name the user", async () => {
       const { maintenance } = installed.current
       await maintenance.enter("concurrent", { as: "alice" })
       await withMaintenance(database.current.url, { plugin: { emergencyUsers: [] } }, async (another) => {
@@ -516,7 +519,7 @@ describe("Identity", () => {
       await maintenance.leave({ as: "alice" })
     })
 
-    it("is known by the exact name only", async () => {
+    it("must match the name exactly", async () => {
       const { dataSource, maintenance } = installed.current
       await maintenance.enter("concurrent", { as: "alice" })
       for (const user of ["Break-Glass", "break-glass ", "break"]) {
@@ -527,7 +530,7 @@ describe("Identity", () => {
   })
 })
 
-/** What became of a write: "stored", or the name of its refusal's class. */
+/** The outcome of a write: "stored", or the class name of its refusal. */
 async function outcome(write: Promise<unknown>): Promise<string> {
   try {
     await write
@@ -547,7 +550,7 @@ function refusal(dataSource: DataSource): () => Promise<unknown> {
   return () => dataSource.query("select 1").catch((error: unknown) => error)
 }
 
-/** How many items there are with such a name. */
+/** The number of items with a matching name. */
 async function count(dataSource: DataSource, name: string): Promise<number> {
   const [row] = await dataSource.query<{ count: number }[]>(
     "select count(*)::int as count from item where name like $1",
@@ -556,7 +559,7 @@ async function count(dataSource: DataSource, name: string): Promise<number> {
   return row?.count ?? 0
 }
 
-/** A query runner, released at the end. */
+/** Runs with a query runner, and releases it. */
 async function withRunner<T>(
   dataSource: DataSource,
   work: (runner: ReturnType<DataSource["createQueryRunner"]>) => Promise<T>,

@@ -11,7 +11,7 @@ const insert = "insert into loot (name) values ('gold')"
 /** The pool of a DataSource. */
 const poolOf = (dataSource: DataSource) => (dataSource.driver as unknown as { master: pg.Pool }).master
 
-/** Leaves a transaction open on the one connection of the pool. */
+/** Leaves a transaction open on the single connection of the pool. */
 async function leaveOpen(dataSource: DataSource, ...texts: string[]): Promise<void> {
   const client = await poolOf(dataSource).connect()
   for (const text of ["begin", insert, ...texts]) await client.query(text).catch(() => undefined)
@@ -20,7 +20,7 @@ async function leaveOpen(dataSource: DataSource, ...texts: string[]): Promise<vo
 
 const prototype = pg.Client.prototype as { getTransactionStatus?: unknown }
 
-/** Runs while pg does not tell the status, as older ones do not. */
+/** Runs without pg's transaction status, as with older versions of pg. */
 async function untold<T>(work: () => Promise<T>): Promise<T> {
   const { getTransactionStatus } = prototype
   delete prototype.getTransactionStatus
@@ -31,7 +31,7 @@ async function untold<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** How a stranger ends the transaction that was left open. */
+/** Ways in which another user ends the open transaction. */
 const ends: Record<string, (client: pg.PoolClient) => Promise<unknown>> = {
   "a text": (client) => client.query("commit"),
   "a text with values": (client) => client.query({ text: "commit", queryMode: "extended" } as pg.QueryConfig),
@@ -42,12 +42,12 @@ const ends: Record<string, (client: pg.PoolClient) => Promise<unknown>> = {
     }),
 }
 
-describe("Installed in a DataSource that is in use", () => {
+describe("The plugin, installed in a DataSource in use,", () => {
   const database = useDatabase()
   before(() => database.current.sql("create table loot (name text)"))
   beforeEach(() => database.current.sql("truncate loot"))
 
-  /** Has the plugin installed, and alice enter concurrent mode, in which nothing is stored. */
+  /** Installs the plugin, lets alice enter concurrent mode, and checks that nothing is stored. */
   const inWindow = async (dataSource: DataSource, work: () => Promise<unknown>): Promise<void> => {
     const maintenance = installMaintenance(dataSource)
     try {
@@ -65,9 +65,9 @@ describe("Installed in a DataSource that is in use", () => {
   for (const [name, end] of Object.entries(ends)) {
     for (const [pgIs, within] of [
       ["", (work: () => Promise<void>) => work()],
-      [", where pg does not tell its status", untold],
+      [", without pg's transaction status", untold],
     ] as const) {
-      it(`a transaction that was left open on an idle connection is not committed by ${name}${pgIs}`, () =>
+      it(`does not let an open transaction on an idle connection commit by ${name}${pgIs}`, () =>
         within(() =>
           withOne(async (dataSource) => {
             await leaveOpen(dataSource)
@@ -82,7 +82,7 @@ describe("Installed in a DataSource that is in use", () => {
     }
   }
 
-  it("a failed transaction that was left open is no way out either", () =>
+  it("does not let a failed transaction that was left open store anything", () =>
     withOne(async (dataSource) => {
       await leaveOpen(dataSource, "select 1 / 0")
       await inWindow(dataSource, async () => {
@@ -93,20 +93,20 @@ describe("Installed in a DataSource that is in use", () => {
       })
     }))
 
-  it("a transaction of a query runner that is in use is not committed", () =>
+  it("does not let a transaction of a query runner in use commit", () =>
     withOne(async (dataSource) => {
       const runner = dataSource.createQueryRunner()
       await runner.startTransaction()
       await runner.query(insert)
       await inWindow(dataSource, async () => {
-        // TypeORM's own runner, which it is, wraps what pg throws.
+        // The runner is still TypeORM's own, which wraps pg's errors.
         const error = (await errorOf(runner.commitTransaction())) as { driverError?: unknown }
         expect(error.driverError).to.be.instanceOf(WriteVetoedError)
         await runner.release()
       })
     }))
 
-  it("a transaction whose start is under way is not committed", () =>
+  it("does not let a transaction commit whose BEGIN is still in flight", () =>
     withOne(async (dataSource) => {
       const runner = dataSource.createQueryRunner()
       const client = (await runner.connect()) as pg.PoolClient
@@ -118,7 +118,7 @@ describe("Installed in a DataSource that is in use", () => {
       })
     }))
 
-  it("a new connection costs nothing more where pg does not tell its status", () =>
+  it("needs no additional query on a new connection, even without pg's transaction status", () =>
     untold(async () => {
       const dataSource = newDataSource(database.current.url, { poolSize: 2 })
       const maintenance = installMaintenance(dataSource)

@@ -8,14 +8,14 @@ import { errorOf } from "../support/error-of"
 import { nothingStray, stray } from "../support/pool"
 import { openShop } from "../support/shop"
 
-/** Has every statement wait for a moment before it is sent. */
+/** A subscriber that delays every statement. */
 class Slow implements EntitySubscriberInterface {
   async beforeQuery(): Promise<void> {
     await pause(50)
   }
 }
 
-describe("A DataSource that comes and goes", () => {
+describe("The life cycle of a DataSource", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
@@ -26,8 +26,8 @@ describe("A DataSource that comes and goes", () => {
   }
 
   for (const subscribers of [[], [Slow]]) {
-    const beside = subscribers.length > 0 ? ", with a subscriber that takes its time" : ""
-    it(`gives no connection to what a released query runner has asked for before${beside}`, async () => {
+    const beside = subscribers.length > 0 ? ", with a slow subscriber" : ""
+    it(`gives no connection to a query that was requested on a query runner before its release${beside}`, async () => {
       const options = { poolSize: 1, subscribers }
       await withMaintenance(database.current.url, options, async ({ dataSource, maintenance }) => {
         await maintenance.enter("concurrent", { as: "alice" })
@@ -56,7 +56,7 @@ describe("A DataSource that comes and goes", () => {
     })
   }
 
-  it("has no watch any more when it is destroyed, whatever is asked for just then", async () => {
+  it("leaves no watch after destroy(), whatever is called meanwhile", async () => {
     const asked = ["status", "whenWritable", "assertWritable", "query"] as const
     for (const call of asked) {
       const dataSource = newDataSource(database.current.url)
@@ -71,7 +71,7 @@ describe("A DataSource that comes and goes", () => {
     }
   })
 
-  it("holds nothing of the pools that it had before", async () => {
+  it("leaves no listeners on the pools of earlier lives", async () => {
     const dataSource = newDataSource(database.current.url)
     const maintenance = installMaintenance(dataSource)
     for (let life = 0; life < 3; life++) {

@@ -6,7 +6,7 @@ import { useDatabase } from "../support/database"
 import { errorOf } from "../support/error-of"
 import { openShop } from "../support/shop"
 
-describe("What the README says of limits", () => {
+describe("A limit described in the README", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
@@ -16,7 +16,7 @@ describe("What the README says of limits", () => {
   })
 
   for (const statement of ["analyze audit", "select nextval('untouched')", "select txid_current()"]) {
-    it(`a false alarm is ${statement}`, async () => {
+    it(`includes false alarms: ${statement}`, async () => {
       const { dataSource, maintenance } = installed.current
       await database.current.sql("create sequence if not exists untouched")
       await maintenance.enter("concurrent", { as: "alice" })
@@ -24,7 +24,7 @@ describe("What the README says of limits", () => {
     })
   }
 
-  it("a role that is taken by SET ROLE needs the grants", async () => {
+  it("requires the grants for a role that is assumed by SET ROLE", async () => {
     const { dataSource } = installed.current
     const role = `taken_${process.pid}`
     await database.current.sql(`create role ${role}; grant insert on audit to ${role}`)
@@ -47,7 +47,7 @@ describe("What the README says of limits", () => {
   })
 
   for (const isolation of ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"] as const) {
-    it(`a transaction that is open across a window commits after it, with what it read before: ${isolation}`, async () => {
+    it(`lets a transaction that is open across a window commit after it, with its earlier reads: ${isolation}`, async () => {
       const { dataSource, maintenance } = installed.current
       const runner = dataSource.createQueryRunner()
       try {
@@ -66,7 +66,7 @@ describe("What the README says of limits", () => {
     })
   }
 
-  it("a library with a pool of its own is fenced if it is given the pool of the DataSource", async () => {
+  it("fences a library with its own pool only if it uses the pool of the DataSource", async () => {
     const { dataSource, maintenance } = installed.current
     const pool = (dataSource.driver as unknown as { master: Pool }).master
     await maintenance.enter("concurrent", { as: "alice" })

@@ -3,7 +3,7 @@ import { sep } from "node:path"
 import * as face from "../../src"
 import { newDataSource } from "../support/data-source"
 
-/** The package, loaded once more, as by two bundles of one process. */
+/** The package, loaded a second time, as in a process with two bundles. */
 function anotherCopy(): typeof face {
   const path = require.resolve("../src")
   const root = path.slice(0, path.lastIndexOf(sep) + 1)
@@ -19,7 +19,7 @@ function anotherCopy(): typeof face {
 }
 
 describe("maintenanceOf()", () => {
-  it("returns the Maintenance of each DataSource, also from another copy of the package", async () => {
+  it("returns the Maintenance of each DataSource, even from another copy of the package", async () => {
     const copy = anotherCopy()
     expect(copy.maintenanceOf).to.not.equal(face.maintenanceOf)
     const [one, other] = [newDataSource("postgres://nowhere/"), newDataSource("postgres://nowhere/")]
@@ -32,7 +32,7 @@ describe("maintenanceOf()", () => {
     for (const maintenance of installed) await maintenance.uninstall()
   })
 
-  it("throws for a DataSource in which none is installed, or none any more", async () => {
+  it("throws for a DataSource without the plugin, even if it was installed before", async () => {
     const dataSource = newDataSource("postgres://nowhere/")
     const refused = () =>
       expect(() => face.maintenanceOf(dataSource)).to.throw(

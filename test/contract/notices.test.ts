@@ -13,7 +13,7 @@ describe("A channel of node:diagnostics_channel", () => {
   before(() => openShop(database.current))
   const write = () => errorOf(installed.current.dataSource.query("insert into audit (note) values ('crate')"))
 
-  /** What is published on a channel while the work runs. */
+  /** Runs work, and returns the messages published on a channel meanwhile. */
   const published = async (topic: string, work: () => Promise<unknown>): Promise<object[]> => {
     const notices: object[] = []
     const listener = (notice: unknown) => void notices.push(notice as object)
@@ -37,7 +37,7 @@ describe("A channel of node:diagnostics_channel", () => {
     for (const notice of notices) expect(notice).to.have.property("dataSource", dataSource)
   })
 
-  it("publishes each refusal, as the error that the caller gets", async () => {
+  it("publishes each refusal, with the error that the caller receives", async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     let veto: unknown
@@ -61,7 +61,7 @@ describe("A channel of node:diagnostics_channel", () => {
     expect(notices).to.deep.equal([{ message: await warned }])
   })
 
-  it("publishes the blockers that are waited for", async () => {
+  it("publishes the blockers of a drain", async () => {
     const { dataSource, maintenance } = installed.current
     const runner = dataSource.createQueryRunner()
     await runner.startTransaction()

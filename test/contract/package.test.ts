@@ -6,10 +6,10 @@ import { buildSync } from "esbuild"
 import { temporaryFolder } from "../support/watchdog"
 
 const root = join(__dirname, "../../..")
-/** The folder of the TypeORM that the tests run on; to the project it is "typeorm". */
+/** The folder of the TypeORM version under test. For the project it is "typeorm". */
 const typeorm = dirname(require.resolve("typeorm"))
 
-/** What the project's files print of the package. */
+/** The part of the package that each file of the project prints. */
 interface Printed {
   names: string[]
   codes: string[]
@@ -146,7 +146,7 @@ const compilerOptions = {
   strict: true,
   exactOptionalPropertyTypes: true,
   noEmit: true,
-  // Its declarations are to stand without the types of pg, which an application need not have.
+  // The declarations must compile without the types of pg, which an application need not have.
   skipLibCheck: false,
   types: ["node"],
 }
@@ -197,23 +197,23 @@ describe("The package", () => {
     ) as Printed
 
   for (const file of ["esm.mjs", "cjs.cjs"]) {
-    it(`is used from ${file}`, () => {
+    it(`can be used from ${file}`, () => {
       const { codes, names } = printedBy(file)
       expect(codes).to.deep.equal(["MAINTENANCE_WRITE_VETOED", "MAINTENANCE_SETUP"])
       expect(names).to.include.members(["AsMaintainer", "installMaintenance", "WriteVetoedError"])
     })
   }
 
-  it("exports the same names to import and to require", () => {
+  it("exports the same names for import and require", () => {
     expect(printedBy("esm.mjs").names).to.deep.equal(printedBy("cjs.cjs").names)
   })
 
-  it("is one and the same to import and to require in one process", () => {
+  it("is the same instance for import and require in one process", () => {
     const printed: unknown = JSON.parse(run(process.execPath, ["both.mjs"], project))
     expect(printed).to.deep.equal({ different: [], sameInModules: true, isTypeormError: true })
   })
 
-  it("names its errors in a minified bundle as everywhere", () => {
+  it("keeps the names of its errors in a minified bundle", () => {
     const outfile = join(project, "bundle.cjs")
     const external = ["typeorm", "typeorm/*", "pg", "reflect-metadata"]
     buildSync({
@@ -235,7 +235,7 @@ describe("The package", () => {
     })
   }
 
-  it("holds the files that its exports name, the documents that its README names, and no sources", () => {
+  it("contains the files in its exports, the documents that its README links to, and no sources", () => {
     const folder = join(project, "node_modules", "typeorm-maintenance-mode")
     const { exports: entries } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as {
       exports: { ".": Record<"import" | "require", Record<"types" | "default", string>> }
@@ -245,7 +245,7 @@ describe("The package", () => {
     }
     const text = readFileSync(join(folder, "README.md"), "utf8")
     const links = [...text.matchAll(/\]\(([^)]+)\)/g)].map(([, link]) => link as string)
-    // npm shows the README on a page of its own, where a relative link leads nowhere.
+    // npm shows the README on its own page, where relative links do not work.
     const home = "https://github.com/typeorm-maintenance-mode/typeorm-maintenance-mode/blob/main/"
     const documents = links.map((link) => {
       expect(link.startsWith(home), link).to.equal(true)
@@ -258,7 +258,7 @@ describe("The package", () => {
   })
 })
 
-describe("The package's description", () => {
+describe("The package description", () => {
   const description = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
     homepage: string
     bugs: string
@@ -267,19 +267,19 @@ describe("The package's description", () => {
   }
   const home = "https://github.com/typeorm-maintenance-mode/typeorm-maintenance-mode"
 
-  it("says where its home is, and where to report", () => {
+  it("names the home page and the issue tracker", () => {
     expect(description).to.include({ homepage: `${home}#readme`, bugs: `${home}/issues` })
     expect(description.repository).to.deep.equal({ type: "git", url: `git+${home}.git` })
   })
 
-  it("has the README install every peer, for installers that do not", () => {
+  it("requires the same peers as the README's install command", () => {
     const readme = readFileSync(join(root, "README.md"), "utf8")
     const [, installed = ""] = /^npm install typeorm-maintenance-mode(.*)$/m.exec(readme) ?? []
     expect(installed.trim().split(" ").sort()).to.deep.equal(Object.keys(description.peerDependencies).sort())
   })
 })
 
-/** Runs a program, without what this process loads before its own; gives back what it prints. */
+/** Runs a program without this process's preloaded modules. Returns its output. */
 function run(program: string, args: string[], cwd: string): string {
   try {
     const env = { ...process.env, NODE_OPTIONS: "", npm_config_loglevel: "error" }

@@ -12,7 +12,7 @@ const operating = readFileSync(join(root, "docs/operating.md"), "utf8")
 const blocks = (text: string) => [...text.matchAll(/^```sql\n(.*?)^```/gms)].map(([, sql]) => sql ?? "")
 const nothing = () => Promise.resolve()
 
-/** What a role with no more than USAGE must not do. */
+/** Calls that must fail for a role with only USAGE. */
 const changes = [
   "select maintenance.enter('exclusive', 'mallory', true, null)",
   "select maintenance.leave('mallory', true)",
@@ -43,7 +43,7 @@ describe("The privileges", () => {
     withClient(urlOf(role), async (client) => (await client.query<Row>(sql)).rows)
   const codeOf = async (promise: Promise<unknown>) =>
     (await errorOf(promise)) as { code?: string } | undefined
-  /** What anybody may execute who has USAGE on the schema. */
+  /** Functions that any role with USAGE on the schema may execute. */
   const open = () =>
     database.sql(
       `select proname from pg_proc, aclexplode(coalesce(proacl, acldefault('f', proowner)))
@@ -59,19 +59,19 @@ describe("The privileges", () => {
         { plugin: { migrate: false }, migrations: [MaintenanceMigration] },
         ({ dataSource }) => dataSource.runMigrations(),
       ),
-    "before, with EXECUTE for PUBLIC": async () => {
+    "earlier, with EXECUTE for PUBLIC": async () => {
       await withMaintenance(database.url, {}, nothing)
       await database.sql("grant execute on all functions in schema maintenance to public")
       await withMaintenance(database.url, {}, nothing)
     },
-    "before, with the privileges that PostgreSQL gives": async () => {
+    "earlier, with PostgreSQL's default privileges": async () => {
       await withMaintenance(database.url, {}, nothing)
       await database.sql("update pg_proc set proacl = null where pronamespace = 'maintenance'::regnamespace")
       await withMaintenance(database.url, {}, nothing)
     },
   }
   for (const [when, install] of Object.entries(installed)) {
-    it(`leave a role with USAGE alone nothing to execute, where the schema was installed ${when}`, async () => {
+    it(`let a role with only USAGE execute nothing if the schema was installed ${when}`, async () => {
       await install()
       await database.sql("grant usage on schema maintenance to mallory")
       for (const change of changes) {
@@ -81,7 +81,7 @@ describe("The privileges", () => {
     })
   }
 
-  it("do not keep an application from starting whose role may not revoke what is open", async () => {
+  it("do not prevent an application from starting if its role may not revoke those of PUBLIC", async () => {
     await withMaintenance(database.url, {}, nothing)
     for (const grant of blocks(grants).filter((sql) => sql.includes("to shop"))) await database.sql(grant)
     await database.sql("grant execute on all functions in schema maintenance to public")
@@ -90,7 +90,7 @@ describe("The privileges", () => {
     })
   })
 
-  it("are enough as documented: for the application, for on-call, for reading", async () => {
+  it("are sufficient as documented: for the application, on-call and monitoring", async () => {
     await withMaintenance(database.url, {}, nothing)
     for (const grant of blocks(grants)) await database.sql(grant)
     await withMaintenance(urlOf("shop"), { plugin: { migrate: false } }, async ({ maintenance }) => {
@@ -119,7 +119,7 @@ describe("The privileges", () => {
   })
 })
 
-describe("A schema of the name that is to be taken", () => {
+describe("An existing schema with the chosen name", () => {
   let database: TestDatabase
   beforeEach(async () => {
     database = await TestDatabase.create()
@@ -139,7 +139,7 @@ describe("A schema of the name that is to be taken", () => {
     "a table": "create table maintenance.visit (id int)",
     "a function": "create function maintenance.status() returns int language sql as 'select 1'",
     "a type": "create type maintenance.mood as enum ('fine')",
-    "another's table schema_version": "create table maintenance.schema_version (version text)",
+    "a foreign table schema_version": "create table maintenance.schema_version (version text)",
   }
   const installs: Record<string, (own: TestDatabase) => Promise<unknown>> = {
     "an application": (own) => withMaintenance(own.url, {}, nothing),
@@ -151,7 +151,7 @@ describe("A schema of the name that is to be taken", () => {
       ),
   }
   for (const [what, sql] of Object.entries(foreign)) {
-    it(`is refused, and left as it is, if it holds ${what} of something else`, async () => {
+    it(`is rejected and left unchanged if it contains ${what} of something else`, async () => {
       await database.sql(`create schema maintenance; comment on schema maintenance is 'garden'; ${sql}`)
       for (const [who, install] of Object.entries(installs)) {
         const error = await errorOf(install(database))
@@ -167,7 +167,7 @@ describe("A schema of the name that is to be taken", () => {
     })
   }
 
-  it("is taken if it is empty, and was made for the role, who may make none", async () => {
+  it("is used if it is empty and belongs to the role, which may not create schemas", async () => {
     await database.sql("create role tenant login")
     await database.sql("create schema maintenance authorization tenant")
     const url = new URL(database.url)
@@ -176,7 +176,7 @@ describe("A schema of the name that is to be taken", () => {
       expect(await maintenance.status()).to.include({ mode: "normal" })
     })
     expect(await comment()).to.match(/belongs to typeorm-maintenance-mode\.$/)
-    // A function of somebody else is none of its business.
+    // Foreign functions are ignored.
     await database.sql(
       `create function maintenance.report() returns int language sql as 'select 1';
        revoke execute on function maintenance.report from public; drop function maintenance.untold`,
@@ -186,7 +186,7 @@ describe("A schema of the name that is to be taken", () => {
     await database.sql("drop owned by tenant cascade; drop role tenant")
   })
 
-  it("is taken again if it is ours, whatever of it was lost, and whatever others have put there", async () => {
+  it("is repaired if it belongs to the plugin, whatever was lost or added", async () => {
     await withMaintenance(database.url, {}, nothing)
     await database.sql("create table maintenance.visit (id int); drop table maintenance.schema_version")
     await withMaintenance(database.url, {}, nothing)

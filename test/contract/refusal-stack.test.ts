@@ -10,7 +10,7 @@ import { notWaiting } from "../support/window"
 
 const insert = "insert into audit (note) values ('x')"
 
-/** The code of an application; what is awaited there has this function in its stack. */
+/** A function of the application. It appears in the stack of what it awaits. */
 async function codeOfApplication(work: () => Promise<unknown>): Promise<unknown> {
   return await work()
 }
@@ -27,7 +27,7 @@ describe("The stack of a refusal", () => {
     "a transaction": (d) => d.transaction((manager) => manager.query(insert)),
     "a query builder": (d) => d.createQueryBuilder().insert().into(Tag).values({ label: "x" }).execute(),
   }
-  it("tells nothing of a maintainer whose name has lines that look like frames", async () => {
+  it("contains nothing of the maintainer, even if the name contains lines that look like frames", async () => {
     const { dataSource, maintenance } = installed.current
     const name = "alice\n    at night (secret)"
     await maintenance.enter("concurrent", { as: name, reason: "a\n    at b (secret)" })
@@ -40,7 +40,7 @@ describe("The stack of a refusal", () => {
 
   for (const [name, door] of Object.entries(doors)) {
     for (const mode of ["concurrent", "exclusive"] as const) {
-      it(`leads to the code of the application, in ${mode} mode: ${name}`, async () => {
+      it(`leads to the application's code in ${mode} mode: ${name}`, async () => {
         const { dataSource, maintenance } = installed.current
         await maintenance.enter(mode, { as: "alice", drain: notWaiting })
         const refusal = (await errorOf(codeOfApplication(() => door(dataSource)))) as Error

@@ -4,7 +4,7 @@ import { dirname, join, normalize } from "node:path"
 
 const source = join(process.cwd(), "src")
 
-/** The rooms from the bottom up: a file imports from its own room, and from those below. */
+/** The rooms from the bottom up. A file may import from its own room and from those below. */
 const rooms = [
   "mode",
   "base",
@@ -18,7 +18,7 @@ const rooms = [
   "enforcement",
   "top",
 ]
-/** The files of no folder that the rooms stand on; the others of no folder are the top. */
+/** Files outside of any folder that the rooms depend on. All others outside of any folder are the top. */
 const base = new Set(["errors", "input", "notices", "options", "refusal", "shared", "sqlstate"])
 
 function roomOf(file: string): string {
@@ -27,7 +27,7 @@ function roomOf(file: string): string {
   return base.has(file) ? "base" : "top"
 }
 
-/** What each file imports, types included: files of the source without their extension, and packages. */
+/** The imports of each file, including types: source files without extension, and packages. */
 type Imports = ReadonlyMap<string, readonly string[]>
 
 function importsOf(file: string, text: string): string[] {
@@ -49,7 +49,7 @@ function read(): Imports {
   )
 }
 
-/** The imports from a room above. */
+/** Imports from a higher room. */
 function arrowsUp(imports: Imports): string[] {
   const levelOf = (file: string) => rooms.indexOf(roomOf(file))
   return [...imports].flatMap(([file, imported]) =>
@@ -59,7 +59,7 @@ function arrowsUp(imports: Imports): string[] {
   )
 }
 
-/** A circle of imports; empty if there is none. */
+/** A cycle of imports, or an empty array. */
 function circle(imports: Imports): string[] {
   const done = new Set<string>()
   const visit = (file: string, path: readonly string[]): string[] => {
@@ -82,20 +82,20 @@ function circle(imports: Imports): string[] {
 describe("The rooms of the source", () => {
   const imports = read()
 
-  it("are all known", () => {
+  it("are all listed here", () => {
     expect(imports.size).to.be.greaterThan(50)
     expect([...new Set([...imports.keys()].map(roomOf))]).to.have.members(rooms)
   })
 
-  it("import from below only, types included", () => {
+  it("import only from lower rooms, types included", () => {
     expect(arrowsUp(imports)).to.deep.equal([])
   })
 
-  it("have no circle of files", () => {
+  it("have no cycle of imports", () => {
     expect(circle(imports)).to.deep.equal([])
   })
 
-  it("know TypeORM in enforcement alone; the public types name its DataSource, and the errors extend its own", () => {
+  it("use TypeORM only in enforcement, apart from the DataSource in public types and the base class of errors", () => {
     const knowing = [...imports].filter(([, imported]) =>
       imported.some((name) => /^typeorm(\/|$)/.test(name)),
     )
@@ -103,7 +103,7 @@ describe("The rooms of the source", () => {
     expect(outside).to.have.members(["errors", "installation", "maintenance"])
   })
 
-  it("hold no file of more than 300 lines", () => {
+  it("contain no file of more than 300 lines", () => {
     const long = [...imports.keys()].filter((file) => {
       const text = readFileSync(join(source, `${file}.ts`), "utf8")
       return text.split("\n").length > 301 && !text.startsWith("// Generated")
@@ -111,14 +111,14 @@ describe("The rooms of the source", () => {
     expect(long).to.deep.equal([])
   })
 
-  describe("are read in a way that sees", () => {
-    it("an import of a type, and one at run time", () => {
+  describe("are checked by a function that detects", () => {
+    it("type imports and run-time imports", () => {
       const text =
         'import type { A } from "../window/a"\nconst b = await import("./b")\nexport { c } from "typeorm"\n'
       expect(importsOf("state/x", text)).to.deep.equal(["window/a", "state/b", "typeorm"])
     })
 
-    it("an arrow up", () => {
+    it("an upward import", () => {
       const broken = new Map([
         ["state/a", ["watch/b", "errors"]],
         ["watch/b", ["state/c"]],
@@ -128,7 +128,7 @@ describe("The rooms of the source", () => {
       expect(arrowsUp(broken)).to.deep.equal(["state/a imports watch/b"])
     })
 
-    it("a circle of three", () => {
+    it("a cycle of three files", () => {
       const broken = new Map([
         ["a", ["b"]],
         ["b", ["c", "d"]],

@@ -25,10 +25,10 @@ const allFiles = versions.flatMap(({ version, files }) =>
 const makes =
   /create (?:or replace |unlogged )*(?:function|trigger|table|sequence|view|type)(?: if not exists)? \{schema\}\.(\w+)/g
 const named = /\{schema\}\.(\w+)/g
-/** Texts within texts (the bodies of functions, comments) name what is looked for when they run: comments are prose. */
+/** Comments are prose, and may name anything. Function bodies within literals are included. */
 const withoutComments = (sql: string) => sql.replaceAll(/--.*$/gm, "").replaceAll(/^comment on .*?;$/gms, "")
 
-/** What files name before an earlier one, or the same above, has made it. */
+/** Names used before they are created in an earlier file, or above in the same file. */
 function forwardReferences(files: readonly SqlFile[]): string[] {
   const made = new Set(["schema_version"])
   return files.flatMap(({ name, sql }) =>
@@ -44,7 +44,7 @@ function forwardReferences(files: readonly SqlFile[]): string[] {
   )
 }
 
-/** The functions of a file with the number of their arguments. */
+/** The functions of a file, with the number of their arguments. */
 function functionsOf({ sql }: SqlFile): { name: string; count: number }[] {
   return [...sql.matchAll(/create or replace function \{schema\}\.(\w+)\(/g)].map((match) => {
     const list = argumentsFrom(sql, match.index + match[0].length)
@@ -52,7 +52,7 @@ function functionsOf({ sql }: SqlFile): { name: string; count: number }[] {
   })
 }
 
-/** The text up to the parenthesis that closes, without what is within inner ones and literals. */
+/** The text up to the closing parenthesis, without the content of inner parentheses and literals. */
 function argumentsFrom(sql: string, start: number): string {
   const plain = sql.slice(start).replaceAll(/'[^']*'/g, "''")
   let depth = 1
@@ -66,7 +66,7 @@ function argumentsFrom(sql: string, start: number): string {
   return list
 }
 
-describe("The files of SQL", () => {
+describe("The SQL files", () => {
   it("are numbered without gaps, in every version", () => {
     expect(versions.map(({ version }) => Number(version))).to.deep.equal(versions.map((_, at) => at + 1))
     for (const { files } of versions)
@@ -75,7 +75,7 @@ describe("The files of SQL", () => {
       )
   })
 
-  it("name only what an earlier one, or the same above, makes", () => {
+  it("use only names created in earlier files, or above in the same file", () => {
     expect(forwardReferences(allFiles)).to.deep.equal([])
     const turned = forwardReferences([...allFiles].reverse())
     expect(turned).to.include("1/04-fence.sql names restriction_of")
@@ -84,7 +84,7 @@ describe("The files of SQL", () => {
     expect(forwardReferences([early, ...rest])).to.deep.equal(["1/01-state.sql names leave"])
   })
 
-  it("have a comment on each function, table and sequence", () => {
+  it("comment on each function, table and sequence", () => {
     for (const { name, sql } of allFiles) {
       const objects =
         /create (?:or replace |unlogged )*(?:function|table|sequence)(?: if not exists)? \{schema\}\.(\w+)/g
@@ -99,7 +99,7 @@ describe("The files of SQL", () => {
     }
   })
 
-  it("have no function with more than six arguments", () => {
+  it("define no function with more than six arguments", () => {
     const found = allFiles.flatMap(functionsOf)
     expect(found.find(({ name }) => name === "acknowledge")?.count).to.equal(6)
     expect(found.find(({ name }) => name === "register")?.count).to.equal(6)

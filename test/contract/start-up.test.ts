@@ -31,7 +31,7 @@ describe("TypeORM's start-up", () => {
     ).map(({ name }) => name)
 
   for (const mode of ["concurrent", "exclusive"] as const) {
-    it(`succeeds in ${mode} mode, with extensions to install, and the application is refused when it asks`, async () => {
+    it(`succeeds in ${mode} mode, even with extensions to install, and the application's queries are refused`, async () => {
       await enter(mode)
       const options = { extensions: ["plpgsql"], installExtensions: true } as object
       await withMaintenance(database.url, options, async ({ dataSource, maintenance }) => {
@@ -60,7 +60,7 @@ describe("TypeORM's start-up", () => {
       await maintenance.uninstall()
     })
 
-    it(`refuses synchronize, dropSchema and migrations in ${mode} mode, and allows them to the maintainer`, async () => {
+    it(`refuses synchronize, dropSchema and migrations in ${mode} mode, except to the maintainer`, async () => {
       await withPlainDataSource(database.url, { synchronize: true }, (dataSource) =>
         dataSource.getRepository(Item).save({ name: "anvil" }),
       )
@@ -99,7 +99,7 @@ describe("TypeORM's start-up", () => {
     })
   }
 
-  it("has the schema in place before migrations and synchronize run, on the first start", async () => {
+  it("installs the schema before migrations and synchronize on the first start", async () => {
     const options = {
       migrations: [AddShelf1700000000000],
       migrationsRun: true,
@@ -112,7 +112,7 @@ describe("TypeORM's start-up", () => {
     })
   })
 
-  it("finds the plugin that was installed after it", async () => {
+  it("may precede the installation of the plugin", async () => {
     const dataSource = newDataSource(database.url, { synchronize: true })
     await dataSource.initialize()
     const maintenance = installMaintenance(dataSource)

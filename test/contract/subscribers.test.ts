@@ -83,7 +83,7 @@ describe("The subscribers of the plugin", () => {
   /** The counts of plain TypeORM. */
   const plainly = () => withPlainDataSource(database.current.url, { entities }, counted)
 
-  it("in normal mode have no method before a change, and none computes an entity anew", async () => {
+  it("have no methods before a change in normal mode, and cause no recomputation of entities", async () => {
     const { dataSource } = installed.current
     expect(methods(dataSource)).to.deep.equal(afterMethods)
     const expected = await plainly()
@@ -92,7 +92,7 @@ describe("The subscribers of the plugin", () => {
     expect(await counted(dataSource)).to.deep.equal(expected)
   })
 
-  it("have methods before a change while a window stands, and not a moment longer", async () => {
+  it("have methods before a change only while a window stands", async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     expect(methods(dataSource)).to.deep.equal([...afterMethods, ...beforeMethods])
@@ -100,7 +100,7 @@ describe("The subscribers of the plugin", () => {
     expect(methods(dataSource)).to.deep.equal(afterMethods)
   })
 
-  it("compute nothing anew for the maintainer", async () => {
+  it("cause no recomputation for the maintainer", async () => {
     const { dataSource, maintenance } = installed.current
     const expected = await plainly()
     await database.current.sql(restart)
@@ -108,7 +108,7 @@ describe("The subscribers of the plugin", () => {
     expect(await maintenance.runAs("alice", () => counted(dataSource))).to.deep.equal(expected)
   })
 
-  it("see that a counter would see: with a method before a change TypeORM computes anew", async () => {
+  it("would be detected by the counter: TypeORM recomputes if there is a method before a change", async () => {
     const expected = await plainly()
     await database.current.sql(restart)
     const others = await withPlainDataSource(database.current.url, { entities }, async (plain) => {
@@ -118,7 +118,7 @@ describe("The subscribers of the plugin", () => {
     expect(others["update by save"]).not.to.deep.equal(expected["update by save"])
   })
 
-  it("are there in a DataSource that initializes while a window stands, and go with uninstall()", async () => {
+  it("are complete in a DataSource that initializes while a window stands, and removed by uninstall()", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     await withMaintenance(database.current.url, { entities }, async (other) => {
@@ -128,7 +128,7 @@ describe("The subscribers of the plugin", () => {
     })
   })
 
-  it("are there once after destroy() and initialize()", async () => {
+  it("are present once after destroy() and initialize()", async () => {
     await withMaintenance(database.current.url, { entities }, async ({ dataSource }) => {
       await dataSource.destroy()
       expect(dataSource.subscribers).to.deep.equal([])
@@ -151,7 +151,7 @@ describe("The subscribers of the plugin", () => {
   }
   for (const vetoAt of ["commit", "write"] as const) {
     for (const [name, change] of Object.entries(changes)) {
-      it(`have a veto at the ${vetoAt} name what was to be changed: ${name}`, async () => {
+      it(`name the changes in a veto at the ${vetoAt}: ${name}`, async () => {
         const { dataSource, maintenance } = installed.current
         if (name === "recover")
           await database.current.sql('update priced set "deletedAt" = now() where id = 2')
@@ -163,7 +163,7 @@ describe("The subscribers of the plugin", () => {
     }
   }
 
-  it("have a veto at the commit name what was changed up to the last savepoint, and nothing from the transaction before", async () => {
+  it("name the changes up to the last savepoint in a veto at the commit, and none of an earlier transaction", async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     const runner = dataSource.createQueryRunner()
@@ -248,7 +248,7 @@ describe('vetoAt: "write"', () => {
     })
   }
 
-  it("is seen by that check: a veto at the commit comes after the write was sent", async () => {
+  it("differs from a veto at the commit, which comes after the write was sent", async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     const change = () =>
@@ -258,14 +258,14 @@ describe('vetoAt: "write"', () => {
     expect(await sent(dataSource, change)).to.match(/insert into/i)
   })
 
-  it("lets the maintainer write, and everybody read", async () => {
+  it("lets the maintainer write, and all users read", async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     await maintenance.runAs("alice", () => repository(dataSource).save({ price: 60 }))
     expect(await repository(dataSource).count()).to.equal(6)
   })
 
-  it("refuses several entities that are saved together once", async () => {
+  it("refuses several entities that are saved together only once", async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     const refused: unknown[] = []
@@ -275,7 +275,7 @@ describe('vetoAt: "write"', () => {
     expect(refused).to.deep.equal([veto])
   })
 
-  it("leaves a transaction usable, whose commit names nothing that was refused", async () => {
+  it("leaves a transaction usable, and its commit names no refused change", async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     await dataSource.transaction(async (manager) => {
@@ -284,7 +284,7 @@ describe('vetoAt: "write"', () => {
     })
   })
 
-  it("refuses nothing when the window is over, also if this process has not heard of it", async () => {
+  it("refuses nothing once the window is over, even if this process has not seen its end", async () => {
     const { dataSource, maintenance } = installed.current
     await database.current.sql(silently.enter)
     await maintenance.status()
@@ -295,7 +295,7 @@ describe('vetoAt: "write"', () => {
     expect(await rows()).to.deep.equal([...untouched, 60])
   })
 
-  it("leaves it to the fence when the process has not heard of a window", async () => {
+  it("leaves the refusal to the fence if the process has not seen the window", async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.status()
     await database.current.sql(silently.enter)
@@ -305,7 +305,7 @@ describe('vetoAt: "write"', () => {
     expect(await rows()).to.deep.equal(untouched)
   })
 
-  it("leaves raw SQL to the commit", async () => {
+  it("leaves raw SQL to the veto at the commit", async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     const insert = () => errorOf(dataSource.query("insert into priced (price) values (1)"))
@@ -313,7 +313,7 @@ describe('vetoAt: "write"', () => {
     expect(await rows()).to.deep.equal(untouched)
   })
 
-  it("does not keep a process that retries without a pause from hearing that the window is over", async () => {
+  it("lets a process that retries without a pause learn that the window is over", async () => {
     const { dataSource, maintenance } = installed.current
     await withMaintenance(database.current.url, { entities }, async (other) => {
       await other.maintenance.enter("concurrent", { as: "alice" })
@@ -335,7 +335,7 @@ describe('vetoAt: "write"', () => {
     expect(await maintenance.isWritable()).to.equal(true)
   })
 
-  it('is overridden by runAs(), and by no other value than "commit" and "write"', async () => {
+  it('is overridden by runAs(), which accepts only "commit" and "write"', async () => {
     const { maintenance } = installed.current
     const given = (vetoAt: unknown) => () =>
       maintenance.runAs("bob", () => undefined, { vetoAt } as Parameters<Maintenance["runAs"]>[2] & object)

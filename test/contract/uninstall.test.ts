@@ -6,7 +6,10 @@ import { useDatabase } from "../support/database"
 import { Item } from "../support/entities"
 import { openShop } from "../support/shop"
 
-/** All that the plugin could have touched of a host: the own properties of its parts, listeners counted. */
+/**
+ * Everything in the host that the plugin could have changed: own properties of its parts, and listener
+ * counts.
+ */
 function portrait(dataSource: DataSource): object {
   const { driver } = dataSource
   const { master } = driver as unknown as {
@@ -33,7 +36,7 @@ describe("uninstall()", () => {
   before(() => openShop(database.current))
 
   for (const when of ["before", "after"] as const) {
-    it(`gives the DataSource back as it was, installed ${when} initialize()`, async () => {
+    it(`restores the DataSource to its original state if installed ${when} initialize()`, async () => {
       const options = { cache: true }
       const expected = await withPlainDataSource(database.current.url, options, async (plain) => {
         await plain.query("select 1")
@@ -55,7 +58,7 @@ describe("uninstall()", () => {
     })
   }
 
-  it("ends the enforcement in this process only, and the plugin can be installed again", async () => {
+  it("ends the enforcement in this process only, and permits another installation", async () => {
     await withMaintenance(database.current.url, {}, async ({ maintenance }) => {
       await maintenance.enter("concurrent", { as: "alice" })
       const dataSource = newDataSource(database.current.url)
@@ -84,7 +87,7 @@ describe("Two DataSources in one process", () => {
   const database = useDatabase()
   before(() => openShop(database.current))
 
-  it("do not disturb each other, one with the plugin and one without", async () => {
+  it("do not affect each other if only one has the plugin", async () => {
     await withMaintenance(database.current.url, {}, async ({ maintenance }) => {
       await maintenance.enter("exclusive", { as: "alice" })
       await withPlainDataSource(database.current.url, {}, async (plain) => {
@@ -95,7 +98,7 @@ describe("Two DataSources in one process", () => {
     })
   })
 
-  it("each have their own switch with schemas of their own", async () => {
+  it("have separate modes if their schemas differ", async () => {
     const { url } = database.current
     await withMaintenance(url, { plugin: { schema: "one" } }, (one) =>
       withMaintenance(url, { plugin: { schema: "two" } }, async (two) => {
@@ -113,7 +116,7 @@ describe("Two DataSources in one process", () => {
     )
   })
 
-  it("share the switch with a schema that they share", async () => {
+  it("share the mode if they share the schema", async () => {
     const { url } = database.current
     await withMaintenance(url, {}, (one) =>
       withMaintenance(url, {}, async (two) => {

@@ -4,7 +4,7 @@ import { schemaSteps } from "../../src/state/schema-steps"
 import { withMaintenance } from "../support/data-source"
 import { TestDatabase, withClient } from "../support/database"
 
-/** What a later version of the package may bring: columns, a function, and a note of each time that it was run. */
+/** A step that a later version may contain: columns, a function, and a record of each run. */
 const nextStep: SchemaStep = {
   version: schemaVersion + 1,
   sql: `
@@ -31,13 +31,13 @@ describe("A schema of an earlier version", () => {
   const versions = () => database.sql("select version from maintenance.schema_version order by version")
   const timesRun = () => database.sql("select count(*)::int from maintenance.was_run")
 
-  it("is upgraded by twenty processes at once, its next step being run once", async () => {
+  it("is upgraded by twenty processes at once, with the new step run only once", async () => {
     await Promise.all(Array.from({ length: 20 }, () => install(laterSteps)))
     expect(await versions()).to.deep.equal([{ version: schemaVersion }, { version: schemaVersion + 1 }])
     expect(await timesRun()).to.deep.equal([{ count: 1 }])
   })
 
-  it("keeps its window, its epoch and its stamp when it is upgraded", async () => {
+  it("keeps its window, its epoch and its stamp during an upgrade", async () => {
     const kept = "select epoch, stamp, mode, maintainer, window_id from maintenance.state"
     await database.sql("select maintenance.enter('concurrent', 'alice', false)")
     const before = await database.sql(kept)
@@ -46,14 +46,14 @@ describe("A schema of an earlier version", () => {
     expect(await database.sql("select id, scope from maintenance.window")).to.deep.equal([
       { id: before[0]?.["window_id"], scope: null },
     ])
-    // The functions are those of before, and there are columns that they do not know.
+    // The old functions still work with additional columns.
     await database.sql("select maintenance.extend('alice', false, 60000)")
     await database.sql("select maintenance.transfer('alice', false, 'bob')")
     await database.sql("select * from maintenance.read_state(true), maintenance.in_force()")
     await database.sql("select maintenance.leave('bob', false)")
   })
 
-  it("is upgraded wholly or not at all", async () => {
+  it("is upgraded completely or not at all", async () => {
     const broken = { ...nextStep, sql: `${nextStep.sql}\nselect {schema}.what_is_not_there();` }
     const error = await install([...schemaSteps, broken]).catch((thrown: unknown) => thrown)
     expect(error).to.have.property("message").that.includes("could not be installed")
@@ -63,14 +63,14 @@ describe("A schema of an earlier version", () => {
     ])
   })
 
-  it("has its functions for nobody without a grant, those of the next step too", async () => {
+  it("lets no role execute functions without a grant, including those of the new step", async () => {
     await install(laterSteps)
     const open = `select proname from pg_proc where pronamespace = 'maintenance'::regnamespace
       and has_function_privilege('pg_monitor', oid, 'execute')`
     expect(await database.sql(open)).to.deep.equal([])
   })
 
-  it("is made whole by the later version, and lived with by the earlier one", async () => {
+  it("is repaired by the later version, and usable by the earlier one", async () => {
     await install(laterSteps)
     await database.sql("drop function maintenance.scope_of")
     await install(laterSteps)

@@ -10,7 +10,7 @@ import { errorOf } from "../support/error-of"
 import { openShop } from "../support/shop"
 import { notWaiting } from "../support/window"
 
-describe("Who commits", () => {
+describe("The user at the commit", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
@@ -27,7 +27,7 @@ describe("Who commits", () => {
     }
   }
 
-  it("counts: the order of decorators decides, as with typeorm-transactional", async () => {
+  it("decides, so the order of decorators matters, as with typeorm-transactional", async () => {
     const child = fork(join(__dirname, "../support/transactional.js"), [database.current.url])
     const [[written]] = await Promise.all([once(child, "message"), once(child, "exit")])
     expect(written.committedByAlice).to.equal("stored")
@@ -38,7 +38,7 @@ describe("Who commits", () => {
     expect(await database.current.sql("select note from audit")).to.deep.equal([{ note: "committedByAlice" }])
   })
 
-  it("is told by the refusal, beside whom the transaction began as, in each mode", async () => {
+  it("is named in the refusal along with the user at the start of the transaction, in each mode", async () => {
     const { maintenance } = installed.current
     const told = {
       concurrent: WriteVetoedError,
@@ -63,7 +63,7 @@ describe("Who commits", () => {
     expect(await database.current.sql("select from audit")).to.have.length(0)
   })
 
-  it("is told of a statement that is refused within a transaction, too", async () => {
+  it("is also named in the refusal of a statement within a transaction", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("exclusive", { as: "alice", drain: notWaiting })
     await withRunner(async (runner) => {
@@ -80,7 +80,7 @@ describe("Who commits", () => {
     })
   })
 
-  it("is not told where it is the same, nor of what was before the transaction", async () => {
+  it("is not named if it is the same user, nor are users from before the transaction", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     await withRunner(async (runner) => {

@@ -12,7 +12,7 @@ import { abandon, rowsOf, withRunner } from "./door"
 const writing = "select write_audit(g::text) from generate_series(1, 300) g"
 const reading = "select g from generate_series(1, 250) g"
 
-describe("A stream of a stranger that writes, abandoned in concurrent mode,", () => {
+describe("A writing stream of another user, abandoned in concurrent mode,", () => {
   const database = useDatabase()
   const installed = useMaintenance(database, { poolSize: 1 })
   before(() => openShop(database.current))
@@ -29,32 +29,32 @@ describe("A stream of a stranger that writes, abandoned in concurrent mode,", ()
     return [...new Set(answers.map((answer) => JSON.stringify(answer)))]
   }
 
-  it("does not harm the next query on its connection", async () => {
+  it("leaves the next query on its connection intact", async () => {
     const { dataSource } = installed.current
     expect(await forTenTimes(() => dataSource.query("select 1 as one"))).to.deep.equal(['[{"one":1}]'])
     expect(await stray(dataSource, database.current)).to.deep.equal(nothingStray)
   })
 
-  it("does not harm the next query object on its connection, which gets all of its rows", async () => {
+  it("leaves the next query object on its connection intact, with all of its rows", async () => {
     const { dataSource } = installed.current
     const read = () =>
       withRunner(dataSource, async (runner) => (await rowsOf(await runner.stream(reading))).length)
     expect(await forTenTimes(read)).to.deep.equal(["250"])
   })
 
-  it("can be abandoned again", async () => {
+  it("leaves the next abandoned stream on its connection intact", async () => {
     const { dataSource } = installed.current
     const again = () => withRunner(dataSource, async (runner) => abandon(await runner.stream(reading), 10))
     expect(await forTenTimes(again)).to.deep.equal(["10"])
   })
 })
 
-describe("A stream that is given up early", () => {
+describe("A stream that is closed early", () => {
   const database = useDatabase()
   const installed = useMaintenance(database, { poolSize: 1 })
 
   const ways: Record<string, (stream: Readable) => Promise<void>> = {
-    "by leaving the loop over it": async (stream) => {
+    "by leaving its loop": async (stream) => {
       for await (const _ of stream) break
     },
     "by destroying it": async (stream) => {
@@ -72,11 +72,11 @@ describe("A stream that is given up early", () => {
   }
 
   for (const [way, giveUp] of Object.entries(ways)) {
-    it(`${way} gives its connection back`, async () => {
+    it(`returns its connection to the pool: ${way}`, async () => {
       expect(await backends(installed.current.dataSource, giveUp)).to.equal(1)
     })
 
-    it(`${way} in a transaction gives its connection back`, async () => {
+    it(`returns its connection to the pool within a transaction: ${way}`, async () => {
       const { dataSource } = installed.current
       const pids = new Set<unknown>()
       for (let count = 0; count < 10; count++) {
@@ -91,13 +91,13 @@ describe("A stream that is given up early", () => {
     })
   }
 
-  it("while the server cannot answer costs its connection, and the next gets another", async () => {
+  it("costs its connection if the server does not respond, and the next query uses a new one", async () => {
     const { dataSource } = installed.current
     const barrier = await Barrier.close(database.current.url)
     const waits = `select g, case when g > 150 then pg_advisory_lock(${barrier.key}) end from generate_series(1, 250) g`
     await withRunner(dataSource, async (runner) => {
       const stream = await runner.stream(waits)
-      // The first portion has come, and the second is waited for.
+      // The first batch has arrived, and the server blocks during the second.
       await once(stream, "readable")
       while (stream.read() !== null);
       await barrier.waiting()

@@ -13,7 +13,7 @@ import { until } from "../support/until"
 
 type Client = Pick<pg.Client, "query">
 
-/** Runs on one connection; what it left open is rolled back. */
+/** Runs on one connection. An open transaction is rolled back at the end. */
 async function onClient(
   dataSource: DataSource,
   work: (client: Client) => Promise<unknown>,
@@ -35,7 +35,7 @@ const texts =
     return result
   }
 
-/** Has a query object of pg's run; resolves with what its callback is given. */
+/** Runs a pg query object. Resolves with the result passed to its callback. */
 const submitted = (text: string) => (client: Client) =>
   new Promise((resolve, reject) => {
     const query = new pg.Query(text) as pg.Query & { callback: unknown }
@@ -68,7 +68,7 @@ const streamed = (text: string) => async (client: Client) => {
 const cursor = (reads: string) => `declare h cursor with hold for select ${reads}`
 const lob = "lo_from_bytea(0, 'gold')"
 
-/** What writes when the COMMIT is under way, or what READ ONLY lets pass. */
+/** Writes that run during the COMMIT, or that READ ONLY lets pass. */
 const doors: Record<string, (client: Client) => Promise<unknown>> = {
   "a cursor WITH HOLD, alone": texts(cursor("take()")),
   "a cursor WITH HOLD in a transaction": texts("begin", cursor("take()"), "commit"),
@@ -83,8 +83,8 @@ const doors: Record<string, (client: Client) => Promise<unknown>> = {
   ),
   "a cursor WITH HOLD in a savepoint, in one text": texts(`begin; savepoint a; ${cursor("take()")}; commit`),
   "a cursor WITH HOLD in a savepoint, in a text without an end": texts(`savepoint a; ${cursor("take()")}`),
-  "a cursor WITH HOLD that a function declares": texts("select declare_cursor()"),
-  "a cursor WITH HOLD that a function declares, in a savepoint": texts(
+  "a cursor WITH HOLD declared by a function": texts("select declare_cursor()"),
+  "a cursor WITH HOLD declared by a function, in a savepoint": texts(
     "begin",
     "savepoint a",
     "select declare_cursor()",
@@ -98,8 +98,8 @@ const doors: Record<string, (client: Client) => Promise<unknown>> = {
   "a cursor WITH HOLD over a large object": texts(cursor(lob)),
   "a procedure by a query object": submitted("call take_object()"),
   "a DO by a query object": submitted(`do $$ begin perform ${lob}; end $$`),
-  "COPY to the client of what writes": copied(`copy (select ${lob}) to stdout`),
-  "COPY to the client of a writing function": copied("copy (select take()) to stdout"),
+  "COPY TO STDOUT of a writing expression": copied(`copy (select ${lob}) to stdout`),
+  "COPY TO STDOUT of a writing function": copied("copy (select take()) to stdout"),
   "ANALYZE by a query object": submitted("analyze loot"),
   "REINDEX by a query object": submitted("reindex table loot"),
   "CLUSTER by a query object": submitted("cluster loot using loot_name"),
@@ -108,7 +108,7 @@ const doors: Record<string, (client: Client) => Promise<unknown>> = {
   "a replication origin by a procedure": submitted("call take_origin()"),
 }
 
-describe("What is done after the check, or passes READ ONLY", () => {
+describe("A statement that writes during the COMMIT, or that READ ONLY lets pass,", () => {
   const database = useDatabase()
   before(() =>
     database.current.sql(`
@@ -123,7 +123,7 @@ describe("What is done after the check, or passes READ ONLY", () => {
     const { url } = database.current
     return { url: undefined, replication: { master: { url }, slaves: [{ url }] } } as object
   }
-  /** All that the doors could have changed. */
+  /** Everything that the doors may change. */
   const stored = async () =>
     (
       await database.current.sql(`
@@ -135,7 +135,7 @@ describe("What is done after the check, or passes READ ONLY", () => {
 
   for (const [name, door] of Object.entries(doors)) {
     for (const mode of ["master", "slave"] as const) {
-      it(`stores nothing in a window, and says so: ${name}${mode === "slave" ? ", on a replica that is the primary" : ""}`, async () => {
+      it(`stores nothing in a window and is vetoed: ${name}${mode === "slave" ? ", on a replica that is the primary" : ""}`, async () => {
         await withMaintenance(
           database.current.url,
           { ...(mode === "slave" ? replicated() : {}), poolSize: 1 },
@@ -154,7 +154,7 @@ describe("What is done after the check, or passes READ ONLY", () => {
     }
   }
 
-  it("goes well by pg-cursor and pg-query-stream, if it only reads", async () => {
+  it("succeeds through pg-cursor and pg-query-stream if it only reads", async () => {
     await withMaintenance(database.current.url, { poolSize: 1 }, async ({ dataSource, maintenance }) => {
       await maintenance.enter("concurrent", { as: "alice" })
       await onClient(dataSource, async (client) => {
@@ -171,7 +171,7 @@ describe("What is done after the check, or passes READ ONLY", () => {
     })
   })
 
-  it("is told with what to do instead, if it is a cursor WITH HOLD, be it one that reads", async () => {
+  it("gets a veto that explains the reason if it is a cursor WITH HOLD, even a reading one", async () => {
     await withMaintenance(database.current.url, { poolSize: 1 }, async ({ dataSource, maintenance }) => {
       await maintenance.enter("concurrent", { as: "alice" })
       const runner = dataSource.createQueryRunner()
@@ -185,7 +185,7 @@ describe("What is done after the check, or passes READ ONLY", () => {
     })
   })
 
-  it("is of no concern where the cursor was held before: reading goes on", async () => {
+  it("does not prevent later reads if its cursor was held before the window", async () => {
     await withMaintenance(database.current.url, { poolSize: 1 }, async ({ dataSource, maintenance }) => {
       const runner = dataSource.createQueryRunner()
       await runner.query(cursor("name from loot"))
@@ -200,7 +200,7 @@ describe("What is done after the check, or passes READ ONLY", () => {
     })
   })
 
-  it("is the maintainer's to do", async () => {
+  it("is allowed for the maintainer", async () => {
     await withMaintenance(database.current.url, { poolSize: 1 }, async ({ dataSource, maintenance }) => {
       await maintenance.during("concurrent", { as: "alice" }, async () => {
         const before = (await stored()) as { loot: number; objects: number }
@@ -211,7 +211,7 @@ describe("What is done after the check, or passes READ ONLY", () => {
     })
   })
 
-  it("is not told as done before it is: a COPY to the client ends with its veto", async () => {
+  it("does not report success before its veto: COPY TO STDOUT", async () => {
     await withMaintenance(database.current.url, { poolSize: 1 }, async ({ dataSource, maintenance }) => {
       await maintenance.enter("concurrent", { as: "alice" })
       const ends: string[] = []

@@ -9,15 +9,15 @@ import { notWaiting } from "../support/window"
 
 type Query = (query: unknown, values?: unknown[]) => Promise<unknown>
 
-/** What a stranger does with the client of a query runner in concurrent mode, to have rows stored in spite of it. */
+/** Attempts of another user to store rows in concurrent mode through the client of a query runner. */
 type Attack = (query: Query, runner: QueryRunner) => Promise<unknown>
 
 const insert = "insert into loot (name) values ('gold')"
 const swallow = () => undefined
-/** Its text holds no word that ends a transaction. */
+/** A text without any word that ends a transaction. */
 const hiddenCommit = String.raw`do E'begin insert into loot (name) values (\'gold\'); c\x6fmmit; end'`
 
-/** Has a query object of pg's run; resolves at its end, rejects with its error. */
+/** Runs a pg query object. Resolves at its end, rejects with its error. */
 function run(query: Query, object: pg.Query): Promise<unknown> {
   return new Promise((resolve, reject) => {
     object.on("end", resolve).on("error", reject)
@@ -28,33 +28,35 @@ function run(query: Query, object: pg.Query): Promise<unknown> {
 const attacks: Record<string, Attack> = {
   "a cursor WITH HOLD over a writing function, in a transaction": (_, runner) =>
     runner.manager.transaction((manager) => manager.query("declare c cursor with hold for select take()")),
-  "a cursor WITH HOLD over a writing function, by itself": (query) =>
+  "a cursor WITH HOLD over a writing function, alone": (query) =>
     query("declare c cursor with hold for select take()"),
-  "a cursor WITH HOLD that a function declares": (query) => query("select declare_cursor()"),
-  "a query object that leaves its block": (query) => run(query, new pg.Query(`commit; ${insert}`)),
-  "a query object that leaves its block by END": (query) => run(query, new pg.Query(`end; ${insert}`)),
+  "a cursor WITH HOLD declared by a function": (query) => query("select declare_cursor()"),
+  "a query object that leaves its transaction block": (query) =>
+    run(query, new pg.Query(`commit; ${insert}`)),
+  "a query object that leaves its transaction block by END": (query) =>
+    run(query, new pg.Query(`end; ${insert}`)),
   "a query object that writes": (query) => run(query, new pg.Query(insert)),
-  "portions of rows, then an insert": async (query) => {
+  "rows in batches, then an insert": async (query) => {
     await query({ text: "select ';commit'", rows: 1 })
     await query(insert)
   },
-  "portions of rows, then a CALL": async (query) => {
+  "rows in batches, then a CALL": async (query) => {
     await query({ text: "select $$;commit;$$", rows: 1 })
     await query("call take_and_commit()")
   },
-  "a query object with a name for a COMMIT": async (query) => {
+  "a named query object with a COMMIT": async (query) => {
     await query({ name: "c", text: "COMMIT" })
     await query("begin")
     await query(insert)
     await run(query, new pg.Query({ name: "c" } as never))
   },
-  "a config that changes after the call": async (query) => {
+  "a config object that changes after the call": async (query) => {
     const config = { text: "select 1" }
     const done = [query("begin"), query(insert), query(config)]
     config.text = "commit"
     await Promise.all(done)
   },
-  "values that are taken away after the call": async (query) => {
+  "values that are removed after the call": async (query) => {
     const values = [1]
     const done = [query("begin"), query(insert), query("select 1; commit", values)]
     values.length = 0
@@ -66,7 +68,7 @@ const attacks: Record<string, Attack> = {
     object.text = "commit"
     await Promise.all(done)
   },
-  "a name that comes to mean something else": async (query) => {
+  "a name that is given another meaning": async (query) => {
     await query({ name: "c", text: "BEGIN" })
     await query("rollback")
     await query("deallocate all").catch(swallow)
@@ -78,25 +80,25 @@ const attacks: Record<string, Attack> = {
     await query(insert)
     await query({ text: "select 1; commit", queryMode: "extended" })
   },
-  "a name for a text of several statements that starts with BEGIN": (query) =>
+  "a named text of several statements that starts with BEGIN": (query) =>
     query({ name: "s", text: `begin; ${insert}; commit` }),
-  "a name for a text of several statements that starts with COMMIT": async (query) => {
+  "a named text of several statements that starts with COMMIT": async (query) => {
     await query("begin")
     await query({ name: "s", text: `commit; ${insert}` })
   },
-  "a name for a text of several statements that starts with SET": (query) =>
+  "a named text of several statements that starts with SET": (query) =>
     query({ name: "s", text: `set work_mem = '1MB'; ${insert}` }),
-  "an end and more in a failed transaction": async (query) => {
+  "a text that ends a failed transaction and goes on": async (query) => {
     await query("begin")
     await query("select 1 / 0").catch(swallow)
     await query(`commit; ${insert}`)
   },
-  "a transaction left open, for the maintainer to commit": async (query) => {
+  "a transaction left open for the maintainer to commit": async (query) => {
     await query("begin")
     await query(insert)
   },
-  "a DO whose body hides its commit": (query) => query(hiddenCommit),
-  "a role and a search path of its own": async (query) => {
+  "a DO block that hides its commit": (query) => query(hiddenCommit),
+  "a role and a search_path of its own": async (query) => {
     await query(
       "create schema if not exists fake; create function fake.now() returns text language sql as 'select 1'",
     )
@@ -105,19 +107,19 @@ const attacks: Record<string, Attack> = {
   },
 }
 
-/** What must go on working in normal mode and afterwards, on one connection. */
+/** Unusual uses of a connection that work in normal mode, and again after a window. */
 const nuisances: Record<string, (query: Query) => Promise<unknown>> = {
   "a role that may not use the schema": async (query) => {
     await query("create table if not exists q (i int); set role nobody_special")
     await query("reset role")
   },
-  "chains of ends and beginnings": async (query) => {
+  "texts that end a transaction and begin the next": async (query) => {
     await query("begin")
     await query("commit; begin")
     await query("commit; begin")
     await query("commit")
   },
-  "a DO whose body hides its commit": (query) => query(hiddenCommit),
+  "a DO block that hides its commit": (query) => query(hiddenCommit),
   "COPY as a text": (query) => query("copy loot from stdin").catch(swallow),
   "COPY as a text, in a transaction": async (query) => {
     await query("begin")
@@ -131,16 +133,16 @@ const nuisances: Record<string, (query: Query) => Promise<unknown>> = {
       await query({ name: "cm", text: "COMMIT" })
     }
   },
-  "an end and a beginning in a failed transaction": async (query) => {
+  "a text that ends a failed transaction and begins another": async (query) => {
     await query("begin")
     await query("select 1 / 0").catch(swallow)
     await query("rollback; begin")
     await query("select 1")
     await query("rollback")
   },
-  "a query object of pg's that asks for portions of rows": (query) =>
+  "a pg query object that requests rows in batches": (query) =>
     run(query, new pg.Query({ text: insert, rows: 1 } as never)),
-  "portions of rows": async (query) => {
+  "rows in batches": async (query) => {
     expect(await query({ text: "select g from generate_series(1, 3) g", rows: 1 })).to.have.property(
       "rowCount",
       3,
@@ -191,7 +193,7 @@ describe("An attack", () => {
   }
 
   for (const [name, nuisance] of Object.entries(nuisances)) {
-    it(`by ${name} hangs nobody, and enter() resolves`, async () => {
+    it(`by ${name} blocks neither enter() nor later queries`, async () => {
       const { dataSource, maintenance } = installed.current
       await onClient(dataSource, nuisance).catch(swallow)
       await maintenance.enter("concurrent", { as: "alice" })
@@ -205,7 +207,7 @@ describe("An attack", () => {
     })
   }
 
-  it("by a query object that goes on reading when exclusive mode has begun is refused", async () => {
+  it("by a query object that continues to read is refused once exclusive mode has begun", async () => {
     const { dataSource, maintenance } = installed.current
     const runner = dataSource.createQueryRunner()
     const stream = await runner.stream("select g from generate_series(1, 100000) g")
@@ -226,7 +228,7 @@ describe("An attack", () => {
     await maintenance.leave({ as: "alice" })
   })
 
-  it("on the classification by very long texts takes no more than their length", () => {
+  it("with very long texts takes only linear time to classify", () => {
     const blanks = " ".repeat(2_000_000)
     for (const text of [
       `select '${blanks}x'`,

@@ -1,21 +1,21 @@
 /**
- * TypeORM asks the catalog without ORDER BY. The rows come in the order of the plan and of the tables' pages, both of which
- * an autovacuum changes between two runs, and TypeORM names the tables in that order in its next questions. Plain TypeORM
- * does not repeat it, so it is left out of what is compared.
+ * TypeORM queries the catalog without ORDER BY. The order of the rows depends on the plan and on the pages of
+ * the tables, and an autovacuum between two runs changes both. TypeORM names the tables in that order in its
+ * next queries. Plain TypeORM is not deterministic here, so comparisons ignore the order.
  */
 const ofCatalog = /\binformation_schema\b|\bpg_(catalog|class|constraint|type)\b/
 
-/** A condition that names one table. */
+/** A condition on one table. */
 const tableNamed = /\([^()']*'[^']*' AND [^()']*'[^']*'\)/g
 
-/** The text of a query, with the tables that a question to the catalog names in the order of their names. */
+/** The text of a query. Tables in a catalog query are sorted by name. */
 export function textInNoOrder(text: string): string {
   if (!ofCatalog.test(text)) return text
   const named = [...text.matchAll(tableNamed)].map(([condition]) => condition).toSorted()
   return text.replaceAll(tableNamed, () => named.shift() as string)
 }
 
-/** The facts of an event, with the rows that the catalog answered in the order of what is in them. */
+/** The properties of an event. Rows of the catalog are sorted by content. */
 export function inNoOrder(facts: Record<string, unknown>): Record<string, unknown> {
   const { query, rawResults } = facts
   if (typeof query !== "string" || !ofCatalog.test(query)) return facts

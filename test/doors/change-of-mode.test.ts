@@ -16,7 +16,7 @@ describe("A change of mode", () => {
     if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
   })
 
-  it("resolves with the state, and status() reads the same from the database", async () => {
+  it("resolves with the status that status() reads from the database", async () => {
     const { maintenance } = installed.current
     const entered = await maintenance.enter("concurrent", { as: "alice", reason: "rebuild the catalog" })
     expect(entered).to.include({ mode: "concurrent", maintainer: "alice", reason: "rebuild the catalog" })
@@ -26,7 +26,7 @@ describe("A change of mode", () => {
     expect(left).to.deep.equal({ mode: "normal", epoch: entered.epoch + 1 })
   })
 
-  it("to normal mode can be asked for where nothing is held, so that a script can run twice", async () => {
+  it("by leave({ ifHeld: true }) succeeds even if the user holds no window, so that a script can run twice", async () => {
     const { maintenance } = installed.current
     const leave = (as: string) => maintenance.leave({ as, ifHeld: true })
     await maintenance.enter("concurrent", { as: "alice" })
@@ -42,7 +42,7 @@ describe("A change of mode", () => {
     expect(await leave("break-glass")).to.include({ mode: "normal" })
   })
 
-  it("to normal mode takes back what the same user has announced, where no window is in force, and not by ifHeld", async () => {
+  it("by leave() cancels announcements of the user if no window is in force, unless ifHeld is set", async () => {
     const { maintenance } = installed.current
     const entering = errorOf(maintenance.enter("concurrent", { as: "alice", startsInMs: 3_600_000 }))
     await until(async () => (await maintenance.status()).announced)
@@ -54,13 +54,13 @@ describe("A change of mode", () => {
     expect(await entering).to.be.instanceOf(WindowEndedError)
   })
 
-  it("to normal mode is refused to nobody, held or not", async () => {
+  it("by leave() is refused without a user, even with ifHeld", async () => {
     expect(await errorOf(installed.current.maintenance.leave({ ifHeld: true }))).to.be.instanceOf(
       MaintenanceInputError,
     )
   })
 
-  it("is refused to a stranger, who is told who holds it, since when and why", async () => {
+  it("is refused to other users, with the maintainer, the start and the reason", async () => {
     const { maintenance } = installed.current
     const held = await maintenance.enter("concurrent", { as: "alice", reason: "rebuild" })
     for (const attempt of [
@@ -82,7 +82,7 @@ describe("A change of mode", () => {
     expect(windowOf(await maintenance.status())).to.deep.equal(windowOf(held))
   })
 
-  it("is won by one of many who enter at once, from two DataSources", async () => {
+  it("succeeds for only one of many users who enter at once, from two DataSources", async () => {
     await withMaintenance(database.current.url, {}, async (other) => {
       for (let round = 0; round < 20; round++) {
         const sides: Installed[] = [installed.current, other]
@@ -104,7 +104,7 @@ describe("A change of mode", () => {
     })
   })
 
-  it("by an emergency user takes the window over, and the former maintainer is a stranger then", async () => {
+  it("by an emergency user takes the window over, and restricts the former maintainer", async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.enter("exclusive", { as: "alice", reason: "rebuild" })
     const taken = await maintenance.enter("concurrent", { as: "break-glass", reason: "alice is asleep" })
@@ -118,13 +118,13 @@ describe("A change of mode", () => {
     expect(await maintenance.leave({ as: "break-glass" })).to.include({ mode: "normal" })
   })
 
-  it("may be left by an emergency user without a take-over", async () => {
+  it("by leave() is allowed for an emergency user without a take-over", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("exclusive", { as: "alice" })
     expect(await maintenance.leave({ as: "break-glass" })).to.include({ mode: "normal" })
   })
 
-  it("by the same maintainer keeps the window: since and reason stay, nobody else could write in between", async () => {
+  it("by the same maintainer keeps the window: since and reason stay, and nobody else can write in between", async () => {
     const { dataSource, maintenance } = installed.current
     const first = await maintenance.enter("concurrent", { as: "alice", reason: "rebuild" })
     const outcomes: unknown[] = []
@@ -155,13 +155,13 @@ describe("A change of mode", () => {
     ])
   })
 
-  it('enter("normal") leaves', async () => {
+  it('by enter("normal") ends the window', async () => {
     const { maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     expect(await maintenance.enter("normal", { as: "alice" })).to.include({ mode: "normal" })
   })
 
-  it("takes the current user where none is named", async () => {
+  it("is made by the current user by default", async () => {
     const { maintenance } = installed.current
     await maintenance.runAs("alice", async () => {
       expect(await maintenance.enter("concurrent")).to.include({ maintainer: "alice" })
@@ -169,7 +169,7 @@ describe("A change of mode", () => {
     })
   })
 
-  it("is told to the listeners of every DataSource, once each, in order", async () => {
+  it("notifies the listeners of every DataSource, once per change and in order", async () => {
     await withMaintenance(database.current.url, {}, async (other) => {
       const heard: string[] = []
       const done = new Promise<void>((resolve) => {
@@ -189,7 +189,7 @@ describe("A change of mode", () => {
     })
   })
 
-  it("waits for a commit that has passed its fence, and is not waited for by transactions that have not", async () => {
+  it("waits for a commit that has passed its fence, but not for transactions that have not", async () => {
     const { maintenance } = installed.current
     await withMaintenance(database.current.url, {}, async ({ dataSource }) => {
       const idle = dataSource.createQueryRunner()
@@ -227,12 +227,12 @@ describe("A change of mode", () => {
   })
 })
 
-describe("during", () => {
+describe("during()", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
 
-  it("enters, runs as the maintainer, leaves, and resolves with the result", async () => {
+  it("enters, runs the work as the maintainer, leaves, and resolves with the result", async () => {
     const { dataSource, maintenance } = installed.current
     const result = await maintenance.during("exclusive", { as: "alice", reason: "rebuild" }, async () => {
       await dataSource.query("insert into item (name) values ('rebuilt')")
@@ -242,7 +242,7 @@ describe("during", () => {
     expect(await maintenance.status()).to.include({ mode: "normal" })
   })
 
-  it("leaves when the work throws, and throws the same", async () => {
+  it("leaves if the work throws, and rejects with the same error", async () => {
     const { maintenance } = installed.current
     const failure = new Error("out of anvils")
     const error: unknown = await maintenance
@@ -252,7 +252,7 @@ describe("during", () => {
     expect(await maintenance.status()).to.include({ mode: "normal" })
   })
 
-  it("within a window of the same maintainer puts back its mode", async () => {
+  it("restores the mode of an outer window of the same maintainer", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     const inside = await maintenance.during("exclusive", { as: "alice" }, () => maintenance.status())
@@ -261,7 +261,7 @@ describe("during", () => {
     await maintenance.leave({ as: "alice" })
   })
 
-  it("does not run the work of a stranger", async () => {
+  it("does not run the work if another user holds a window", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     let hasRun = false
@@ -274,7 +274,7 @@ describe("during", () => {
     await maintenance.leave({ as: "alice" })
   })
 
-  it("tells that the window was lost to an emergency user meanwhile", async () => {
+  it("rejects if an emergency user has taken the window over", async () => {
     const { maintenance } = installed.current
     const error: unknown = await maintenance
       .during("exclusive", { as: "alice" }, () => maintenance.enter("exclusive", { as: "break-glass" }))
@@ -283,7 +283,7 @@ describe("during", () => {
     await maintenance.leave({ as: "break-glass" })
   })
 
-  it("of one user at a time: another one is refused, in this process and in another, and ends nothing", async () => {
+  it("of a user is refused while another task of the same user runs, in this process or another, and ends nothing", async () => {
     await withMaintenance(database.current.url, {}, async (other) => {
       const { maintenance } = installed.current
       let finish: () => void = () => undefined
@@ -311,7 +311,7 @@ describe("during", () => {
     })
   })
 
-  it("of one user at a time: another one is refused also while another mode is being entered over the first", async () => {
+  it("of a user is refused while another task of the same user runs under a mode that is being entered", async () => {
     const { maintenance } = installed.current
     let finish: () => void = () => undefined
     let hasBegun: () => void = () => undefined
@@ -337,7 +337,7 @@ describe("during", () => {
     expect(await maintenance.status()).to.include({ mode: "normal" })
   })
 
-  it("within another of the same user puts back its mode and reason", async () => {
+  it("restores the mode and the reason of an outer task of the same user", async () => {
     const { maintenance } = installed.current
     const outer = await maintenance.during("concurrent", { as: "alice", reason: "outer" }, async () => {
       const inner = await maintenance.during("exclusive", { as: "alice", reason: "inner" }, () =>
@@ -350,7 +350,7 @@ describe("during", () => {
     expect(await maintenance.status()).to.include({ mode: "normal" })
   })
 
-  it("rejects if one within it outlasts it, which goes on, and ends the window", async () => {
+  it("rejects if an inner task outlasts it; the inner task goes on, and then the window ends", async () => {
     const { maintenance } = installed.current
     let finish: () => void = () => undefined
     let inner: Promise<string> | undefined
@@ -376,7 +376,7 @@ describe("during", () => {
     expect(await maintenance.status()).to.include({ mode: "normal" })
   })
 
-  it("of an emergency user puts back the window that it took over", async () => {
+  it("of an emergency user restores the window that it took over", async () => {
     const { maintenance } = installed.current
     const before = await maintenance.enter("concurrent", { as: "alice", reason: "rebuild" })
     await maintenance.during("exclusive", { as: "break-glass" }, () => undefined)
@@ -386,7 +386,7 @@ describe("during", () => {
     await maintenance.leave({ as: "alice" })
   })
 
-  it("survives the loss of its connection while it waits for a commit under way", async () => {
+  it("survives the loss of its connection while it waits for an in-flight commit", async () => {
     const { dataSource, maintenance } = installed.current
     await database.current.sql(`
       create table slow (i int);

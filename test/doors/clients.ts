@@ -28,10 +28,10 @@ export const clientDoors: Doors = {
   "raw client, binary": {
     run: onRawClient((client) => client.query({ text: withValues, values: ["crate"], binary: true })),
   },
-  "raw client, portions of rows": {
+  "raw client, rows in batches": {
     run: onRawClient(async (client) => {
       const text = "select write_audit(g::text) from generate_series(1, 3) g"
-      // Its rowCount is that of the last portion in pg, and of all with the plugin.
+      // In pg, rowCount is that of the last batch. With the plugin, it is the total.
       return ((await client.query({ text, rows: 1 })) as QueryResult).rows
     }),
   },

@@ -12,22 +12,22 @@ import { insertSql, onRawClient, rowsOf, type Site, withRunner } from "./door"
 type Query = Record<string, unknown> & { text?: string; callback?: (...args: unknown[]) => void }
 type Send = (query: object, values?: unknown, callback?: unknown) => unknown
 
-/** What something that patches pg's client hands on in the place of a query object. */
+/** A patch of pg's client that passes on something other than the original query object. */
 interface Patch {
   readonly hand: (query: Query, send: Send) => unknown
-  /** Whether statements run. Default: they are refused, and never sent. */
+  /** Whether statements run. By default they are refused and never sent. */
   readonly works?: true
-  /** For which objects it does something; default for all. */
+  /** Whether the patch affects a query object. It affects all by default. */
   readonly isFor?: (query: Query) => boolean
 }
 
 const comment = " /*traceparent='00-1-2-01'*/"
-/** pg allows a name one text only, without the plugin, too. */
+/** Even without the plugin, pg allows only one text per name. */
 const isUnnamed = ({ name }: Query) => name === undefined
 const commented = (query: Query) => (query.text === undefined ? {} : { text: query.text + comment })
 
 const patches: Record<string, Patch> = {
-  "the object": { hand: (query, send) => send(query), works: true },
+  "the object itself": { hand: (query, send) => send(query), works: true },
   "a copy of its own properties": { hand: (query, send) => send({ ...query }), works: true },
   "a copy with a comment": {
     hand: (query, send) => send({ ...query, ...commented(query) }),
@@ -52,26 +52,30 @@ const patches: Record<string, Patch> = {
     works: true,
     isFor: isUnnamed,
   },
-  "the object, a while later": {
+  "the object, after a delay": {
     hand: (query, send) => void setImmediate(() => send(query)),
     works: true,
-    // What belongs to the caller is to be handed on at once.
+    // A query object of the caller must be passed on at once.
     isFor: ({ callback }) => callback !== undefined,
   },
-  "the object, behind a SET of its own": {
+  "the object, after a SET": {
     hand: (query, send) => {
       void send({ text: "set application_name = 'traced'" })
       return send(query)
     },
     works: true,
   },
-  "a new query of its text": { hand: ({ text, values, callback }, send) => send({ text, values, callback }) },
-  "a new query that answers by a promise": { hand: ({ text, values }, send) => send({ text, values }) },
-  "its text": {
+  "a new query with its text": {
+    hand: ({ text, values, callback }, send) => send({ text, values, callback }),
+  },
+  "a new query with its text that returns a promise": {
+    hand: ({ text, values }, send) => send({ text, values }),
+  },
+  "its text alone": {
     hand: ({ text, values, callback }, send) => send(text as never, values, callback),
     isFor: ({ text }) => text !== undefined,
   },
-  "a new query of its text, every second time": {
+  "a new query with its text, every second time": {
     hand: (() => {
       let isEven = false
       return ({ ...query }: Query, send: Send) => {
@@ -81,7 +85,7 @@ const patches: Record<string, Patch> = {
     })(),
   },
   "a copy with another text": { hand: (query, send) => send({ ...query, text: "select 7 as seven" }) },
-  "a copy with another statement behind its own": {
+  "a copy with a second statement": {
     hand: (query, send) => send({ ...query, text: `${query.text} /* ; */; ${insertSql}` }),
   },
   "the object, with another text": {
@@ -90,13 +94,13 @@ const patches: Record<string, Patch> = {
       return send(query)
     },
   },
-  "the object, and a statement of its own": {
+  "the object, and another statement": {
     hand: (query, send) => {
       void (send({ text: insertSql }) as Promise<unknown>).catch(() => undefined)
       return send(query)
     },
   },
-  "nothing, and an answer of its own": {
+  "no query, but a result": {
     hand: ({ callback }) => callback?.(null, { rows: [], command: "INSERT", rowCount: 1 }),
     isFor: ({ callback }) => callback !== undefined,
   },
@@ -128,12 +132,12 @@ const ways: Record<string, (dataSource: DataSource) => Promise<unknown>> = {
     )(d, none),
 }
 
-describe("Where something that patches pg's client hands on", () => {
+describe("A patch of pg's client that passes on", () => {
   const database = useDatabase()
   const { query: original } = pg.Client.prototype
   let patch: Patch | undefined
   before(() => {
-    // The application's clients alone: those of the watch are asked by texts.
+    // Only the clients of the application are affected. The watch sends texts.
     pg.Client.prototype.query = function (this: pg.Client, ...args: unknown[]) {
       const send: Send = (...all) => (original as (...given: unknown[]) => unknown).apply(this, all)
       const [query] = args as [Query]
@@ -156,14 +160,14 @@ describe("Where something that patches pg's client hands on", () => {
   })
 
   const stored = async () => (await database.current.sql("select 1 from item")).length
-  /** Runs with pg's client patched; resolves with the error, if there is one. */
+  /** Runs with pg's client patched. Resolves with the error, if any. */
   const patched = async (by: Patch, work: () => Promise<unknown>) => {
     patch = by
     return errorOf(work()).finally(() => {
       patch = undefined
     })
   }
-  /** What comes of each way to write, and how many rows are there then. */
+  /** The outcome of each way to write, and the number of rows stored. */
   const comesOf = async (by: Patch) => {
     const { dataSource } = installed.current
     const results: [way: string, error: unknown, rows: number][] = []
@@ -178,7 +182,7 @@ describe("Where something that patches pg's client hands on", () => {
 
   for (const [what, by] of Object.entries(patches))
     describe(`${what},`, () => {
-      it(`what is written is ${by.works ? "stored" : "refused, or stored as it was given"}`, async () => {
+      it(`lets a write ${by.works ? "commit" : "commit unchanged or be refused"}`, async () => {
         for (const [way, error, rows] of await comesOf(by)) {
           if (by.works) expect(error, way).to.equal(undefined)
           else if (error !== undefined) expect(error, way).to.be.instanceOf(MaintenanceSetupError)
@@ -186,7 +190,7 @@ describe("Where something that patches pg's client hands on", () => {
         }
       })
 
-      it(`what a stranger writes in concurrent mode is ${by.works ? "vetoed" : "refused"}`, async () => {
+      it(`lets no write of other users commit in concurrent mode: it is ${by.works ? "vetoed" : "refused"}`, async () => {
         const { maintenance } = installed.current
         await maintenance.enter("concurrent", { as: "alice" })
         const results = await comesOf(by)
@@ -198,7 +202,7 @@ describe("Where something that patches pg's client hands on", () => {
         }
       })
 
-      it("a transaction that is rolled back stores nothing", async () => {
+      it("stores nothing of a transaction that is rolled back", async () => {
         const { dataSource } = installed.current
         await patched(by, () =>
           dataSource.transaction(async (manager) => {

@@ -14,7 +14,7 @@ import { transactionControlDoors } from "./transaction-control"
 import { transactionDoors } from "./transactions"
 import { triggerDoors } from "./triggers-and-views"
 
-/** Every way to change data that is tried, by the name of its group. */
+/** All tested ways to change data, by group. */
 export const corpus: Record<string, Doors> = {
   repositories: repositoryDoors,
   "query builders": queryBuilderDoors,

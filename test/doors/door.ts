@@ -5,30 +5,30 @@ import type { DataSource, EntityManager, QueryRunner } from "typeorm"
 import { Item } from "../support/entities"
 import type { Estate, Outsider } from "../support/shop"
 
-/** The shop that a door opens into, beside its DataSource. */
+/** The shop of a door, beside its DataSource. */
 export interface Site extends Outsider {
   readonly estate: Estate
-  /** The name of the shop in what is in no schema, like a prepared transaction. */
+  /** The name of the shop, for objects outside of any schema, such as prepared transactions. */
   readonly name: string
 }
 
-/** A way to change data through a DataSource; resolves with whatever its user would get to see. */
+/** A way to change data through a DataSource. Resolves with everything that its user sees. */
 export interface Door {
   readonly run: (dataSource: DataSource, site: Site) => Promise<unknown>
-  /** What an outsider does before. */
+  /** Preparation by an outsider. */
   readonly arrange?: (site: Site) => Promise<unknown>
   /**
-   * What a stranger gets in concurrent mode. Default: the veto. Whoever closes a cursor or a stream before its end
-   * gets no error, because these tell none any more when they are closed.
+   * The result for other users in concurrent mode. Default: the veto. A cursor or stream that is closed
+   * before its end reports no error, because it reports none once it is closed.
    */
   readonly inConcurrent?: "the veto" | "as in plain TypeORM" | "no error"
-  /** Why nothing is seen to have changed, in normal mode neither. Default: a change is seen. */
+  /** The reason why no change is visible, even in normal mode. By default a change is visible. */
   readonly changesNothing?: string
-  /** What PostgreSQL does not roll back, and the documentation says so. */
+  /** Changes that PostgreSQL does not roll back, as documented. */
   readonly stays?: string
 }
 
-/** Doors by their names. */
+/** Doors by name. */
 export type Doors = Record<string, Door>
 
 export const insertSql = "insert into item (name) values ('crate')"
@@ -48,7 +48,7 @@ export async function withRunner<T>(
   }
 }
 
-/** Runs texts one after the other on one connection, in whatever transactions they make; resolves with their results. */
+/** Runs texts one after the other on one connection. Resolves with their results. */
 export function texts(...statements: string[]): Door["run"] {
   return (dataSource) =>
     withRunner(dataSource, async (runner) => {
@@ -58,7 +58,7 @@ export function texts(...statements: string[]): Door["run"] {
     })
 }
 
-/** A transaction by hand, with no rollback on error: the plugin must leave the connection clean all the same. */
+/** A manual transaction without a rollback on error. The plugin must clean the connection up nevertheless. */
 export function byHand(
   work: (runner: QueryRunner) => Promise<unknown>,
   isolation?: "SERIALIZABLE" | "REPEATABLE READ",
@@ -76,7 +76,7 @@ export function inTransaction(work: (manager: EntityManager) => Promise<unknown>
   return (dataSource) => dataSource.transaction(work)
 }
 
-/** As much of pg's client as doors use. */
+/** The part of pg's client that doors use. */
 export interface RawClient {
   query<Query extends { submit: unknown }>(query: Query): Query
   query(
@@ -86,20 +86,20 @@ export interface RawClient {
   ): Promise<unknown>
 }
 
-/** On the client behind a query runner. */
+/** Runs with the client behind a query runner. */
 export function onRawClient(work: (client: RawClient, site: Site) => Promise<unknown>): Door["run"] {
   return (dataSource, site) =>
     withRunner(dataSource, async (runner) => work((await runner.connect()) as RawClient, site))
 }
 
-/** All rows of a stream; rejects with its error. */
+/** All rows of a stream. Rejects with its error. */
 export async function rowsOf(stream: Readable): Promise<unknown[]> {
   const rows: unknown[] = []
   await finished(stream.on("data", (row) => rows.push(row)))
   return rows
 }
 
-/** Reads this many rows of a stream, and gives it up; resolves when it is closed. */
+/** Reads the given number of rows from a stream and destroys it. Resolves when it is closed. */
 export async function abandon(stream: Readable, count: number): Promise<number> {
   let read = 0
   for await (const _ of stream.iterator({ destroyOnReturn: false })) if (++read === count) break

@@ -19,20 +19,20 @@ import type { Door, Site } from "./door"
 import { type Outcome, outcomeOf } from "./outcome"
 import { Recorder } from "./recorder"
 
-/** What a run of a door led to. */
+/** The result of opening a door. */
 interface Run {
   readonly outcome: Outcome
-  /** What the logger and the subscribers were told. */
+  /** The calls of the logger and the subscribers. */
   readonly transcript: string
   readonly before: Inventory
   readonly after: Inventory
 }
 
-/** What plain TypeORM shows, and the shop afterwards. */
+/** The result of plain TypeORM, and the shop after it. */
 const shown = ({ outcome, after: { things, sequences } }: Run) =>
   [...outcome.shown, ...things, ...sequences].join("\n")
 
-/** Everything. */
+/** The complete result. */
 const all = (found: Inventory) => [stock(found), ...found.sequences].join("\n")
 
 interface Recorded {
@@ -46,7 +46,7 @@ function recorded(url: string): Recorded {
   return { dataSource: newDataSource(url, { logger, maxQueryExecutionTime: -1 }), recorder }
 }
 
-/** A client without the plugin, for as long as the tests run. */
+/** A client without the plugin, for the duration of the tests. */
 async function outsiderOf(database: TestDatabase): Promise<Outsider> {
   const client = new Client({ connectionString: database.url })
   await client.connect()
@@ -62,7 +62,7 @@ describe("Every door", () => {
   let maintenance: Maintenance
   const { stackTraceLimit } = Error
   before(async () => {
-    // The plugin adds its own frames.
+    // The plugin adds its own stack frames.
     Error.stackTraceLimit = 50
     database.current.beforeDrop(() => Promise.resolve(void (Error.stackTraceLimit = stackTraceLimit)))
     await openShop(database.current)
@@ -82,7 +82,7 @@ describe("Every door", () => {
     database.current.beforeDrop(() => maintenance.uninstall())
   })
 
-  /** Runs a door in a shop as new. */
+  /** Opens a door in a new shop. */
   const run = async (
     { run: open, arrange }: Door,
     { dataSource, recorder }: Recorded,
@@ -122,7 +122,7 @@ describe("Every door", () => {
             if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "alice" })
           })
 
-          it("in normal mode: as in plain TypeORM", async () => {
+          it("behaves in normal mode as in plain TypeORM", async () => {
             const done = await run(door, fenced)
             expect(shown(done)).to.equal(shown(inPlain))
             expect(done.transcript).to.equal(inPlain.transcript)
@@ -132,7 +132,7 @@ describe("Every door", () => {
             else expect(all(after)).not.to.equal(all(before))
           })
 
-          it(`in concurrent mode: ${door.inConcurrent ?? "the veto"}, and nothing is stored`, async () => {
+          it(`is answered in concurrent mode by ${door.inConcurrent ?? "the veto"}, and stores nothing`, async () => {
             const done = await run(door, fenced, { mode: "concurrent" })
             if (door.inConcurrent === "as in plain TypeORM") expect(shown(done)).to.equal(shown(inPlain))
             else if (door.inConcurrent === "no error") expect(done.outcome).to.deep.equal(inPlain.outcome)
@@ -140,14 +140,14 @@ describe("Every door", () => {
             await expectUntouched(done)
           })
 
-          it("in exclusive mode: refused", async () => {
+          it("is refused in exclusive mode", async () => {
             const done = await run(door, fenced, { mode: "exclusive" })
             expect(done.outcome.refusedBy).to.equal(AccessRefusedError.name)
             await expectUntouched(done)
           })
 
           for (const mode of ["concurrent", "exclusive"] as const) {
-            it(`in ${mode} mode, by the maintainer: as in plain TypeORM`, async () => {
+            it(`behaves for the maintainer in ${mode} mode as in plain TypeORM`, async () => {
               const done = await run(door, fenced, { mode, maintainer: "alice" })
               expect(shown(done)).to.equal(shown(inPlain))
               expect(done.transcript).to.equal(inPlain.transcript)

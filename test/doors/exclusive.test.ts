@@ -26,7 +26,9 @@ describe("Exclusive mode", () => {
     if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
   })
 
-  /** How many statements other than the plugin's own the server has been sent in this database. */
+  /**
+   * The number of statements, other than those of the plugin, that the server has received in this database.
+   */
   const sentStatements = () =>
     withClient(database.current.url, async (client) => {
       const { rows } = await client.query<{ query: string; query_start: Date }>(
@@ -37,7 +39,7 @@ describe("Exclusive mode", () => {
       return rows
     })
 
-  it("sends no query and takes no connection for a stranger, once the process knows", async () => {
+  it("sends no query and takes no connection for other users once the process knows", async () => {
     const { dataSource, maintenance } = installed.current
     await dataSource.getRepository(Item).count()
     await maintenance.enter("exclusive", { as: "alice" })
@@ -53,7 +55,7 @@ describe("Exclusive mode", () => {
     expect(await sentStatements()).to.deep.equal(before)
   })
 
-  it("refuses with the pool exhausted, and can be entered and left then", async () => {
+  it("refuses while the pool is exhausted, and can be entered and left then", async () => {
     const { dataSource, maintenance } = installed.current
     const hogs: QueryRunner[] = []
     for (let count = 0; count < 2; count++) {
@@ -81,7 +83,7 @@ describe("Exclusive mode", () => {
     }
   })
 
-  it("tells a stranger who holds it, since when and why", async () => {
+  it("names the maintainer, the start and the reason in its refusals", async () => {
     const { dataSource, maintenance } = installed.current
     const { since } = await maintenance.enter("exclusive", { as: "alice", reason: "failover" })
     const refusal = (await dataSource
@@ -95,7 +97,7 @@ describe("Exclusive mode", () => {
     )
   })
 
-  it("is heard of by another process's DataSource, which then refuses early", async () => {
+  it("reaches the DataSource of another process, which then refuses early", async () => {
     const { maintenance } = installed.current
     await withMaintenance(database.current.url, {}, async (other) => {
       const heard = new Promise((resolve) => other.maintenance.on("change", resolve))
@@ -109,9 +111,9 @@ describe("Exclusive mode", () => {
     })
   })
 
-  it("is enforced by the fence alone where the process has not heard of it, reads included", async () => {
+  it("is enforced by the fence alone, reads included, before the process knows of it", async () => {
     const { dataSource } = installed.current
-    // As enter() does, but with nobody notified.
+    // Does the same as enter(), without a notification.
     await database.current.sql(
       "update maintenance.state set epoch = epoch + 1, mode = 'exclusive', maintainer = 'alice', since = now(), window_id = 'silent'",
     )
@@ -145,7 +147,7 @@ describe("Exclusive mode", () => {
   }
 
   for (const [name, door] of Object.entries(doorsInTransaction)) {
-    it(`is enforced within a transaction while the watch is cut off: ${name} is refused`, async () => {
+    it(`is enforced within a transaction while the watch is disconnected: ${name} is refused`, async () => {
       const { maintenance } = installed.current
       const role = "cut_off"
       const url = new URL(database.current.url)
@@ -165,7 +167,7 @@ describe("Exclusive mode", () => {
               `where application_name = 'typeorm-maintenance-mode' and usename = '${role}'`,
           )
           await maintenance.enter("exclusive", { as: "alice", drain: notWaiting })
-          // Until the loss has come through to this process, it still believes in normal mode.
+          // Until this process notices the loss, it still assumes normal mode.
           let refusal: unknown
           for (let attempt = 0; attempt < 1000 && refusal === undefined; attempt++) {
             await runner.query("select 1").catch((error: unknown) => (refusal = error))
@@ -187,7 +189,7 @@ describe("Exclusive mode", () => {
     })
   }
 
-  it("rolls back what was in a transaction when its query runner is released without a word", async () => {
+  it("rolls back an open transaction when its query runner is released", async () => {
     const { dataSource, maintenance } = installed.current
     const runner = dataSource.createQueryRunner()
     await runner.startTransaction()
@@ -203,7 +205,7 @@ describe("Exclusive mode", () => {
     ).to.deep.equal([{ count: 0 }])
   })
 
-  it("tells the listeners of every refusal once", async () => {
+  it("notifies the listeners of each refusal once", async () => {
     const { dataSource, maintenance } = installed.current
     const refused: string[] = []
     const stop = maintenance.on("refused", (error) => refused.push(error.code))

@@ -9,7 +9,7 @@ import { notWaiting } from "../support/window"
 
 const insert = (name: string) => `insert into loot values ('${name}')`
 
-/** Sends a text; resolves with the command tags, rejects with the error. */
+/** Sends a text. Resolves with the command tags, rejects with the error. */
 type Send = (client: pg.ClientBase, text: string) => Promise<string | string[]>
 
 const tagsOf = (result: pg.QueryResult | pg.QueryResult[]) =>
@@ -37,7 +37,10 @@ const refused = [
   `select 'rollback'; ${insert("x")}; commit`,
 ]
 
-/** Texts that begin with an end, or go back to a savepoint; the tags of their statements, and what is stored then. */
+/**
+ * Texts that begin with the end of a transaction, or return to a savepoint. With the tags of their
+ * statements, and the rows stored.
+ */
 const run: [text: string, tags: string | string[], stored: string[]][] = [
   ["commit -- done", "ROLLBACK", []],
   ["rollback /* a /* b */ */", "ROLLBACK", []],
@@ -49,7 +52,7 @@ const run: [text: string, tags: string | string[], stored: string[]][] = [
   [`rollback; begin; ${insert("new")}`, ["ROLLBACK", "BEGIN", "INSERT"], []],
 ]
 
-/** How a stranger gives up. */
+/** Ways in which another user rolls back. */
 const rollbacks = [
   "rollback -- given up",
   "rollback; -- given up",
@@ -86,7 +89,7 @@ describe("A failed transaction", () => {
       await runner.release()
     }
   }
-  /** In a transaction, in a failed one, or in none: what a savepoint shows. */
+  /** The state of the connection, as shown by a savepoint: in a transaction, in a failed one, or in none. */
   const statusOf = async (client: pg.ClientBase): Promise<unknown> => {
     const error = (await errorOf(client.query("savepoint probe"))) as { code?: string } | undefined
     return error?.code ?? "in a transaction"
@@ -127,7 +130,7 @@ describe("A failed transaction", () => {
       }))
 
     for (const [text] of run.filter(([, , names]) => names.length > 0)) {
-      it(`stores nothing by ${JSON.stringify(text)} of a stranger in concurrent mode, ${how}`, async () => {
+      it(`stores nothing by ${JSON.stringify(text)} of another user in concurrent mode, ${how}`, async () => {
         const { maintenance } = installed.current
         await maintenance.enter("concurrent", { as: "alice" })
         await onClient(async (client) => {
@@ -140,7 +143,7 @@ describe("A failed transaction", () => {
 
     for (const text of rollbacks) {
       for (const mode of ["concurrent", "exclusive"] as const) {
-        it(`or any other is ended by ${JSON.stringify(text)} of a stranger in ${mode} mode, ${how}`, async () => {
+        it(`is ended, like any other transaction, by ${JSON.stringify(text)} of another user in ${mode} mode, ${how}`, async () => {
           const { maintenance } = installed.current
           await onClient(
             async (client) => {
@@ -158,7 +161,7 @@ describe("A failed transaction", () => {
       }
     }
 
-    it(`or any other is rolled back by ROLLBACK AND CHAIN of a stranger, ${how}; what follows is refused`, async () => {
+    it(`is rolled back, like any other transaction, by ROLLBACK AND CHAIN of another user, ${how}; further statements are refused`, async () => {
       const { maintenance } = installed.current
       await onClient(
         async (client) => {
@@ -174,7 +177,7 @@ describe("A failed transaction", () => {
     })
   }
 
-  it("says so if a text may go on after its end, and it cannot be told where", () =>
+  it("rejects a text that may continue after an end that cannot be located, and says so", () =>
     onClient(async (client) => {
       const unclear = `rollback to U&"a"; ${insert("x")}; commit`
       expect(await errorOf(client.query(unclear))).to.be.instanceOf(MaintenanceSetupError)
@@ -185,7 +188,7 @@ describe("A failed transaction", () => {
       expect(await loot()).to.deep.equal(["old"])
     }))
 
-  it("is none where a text goes on after a DO with a BEGIN: that transaction stands", () =>
+  it("does not arise if a text continues after a DO with a BEGIN: that transaction stays open", () =>
     onClient(
       async (client) => {
         await client.query("rollback")

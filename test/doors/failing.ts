@@ -7,7 +7,7 @@ const fails = (run: Door["run"]): Door => ({
   changesNothing: "PostgreSQL refuses it, whatever the mode",
 })
 
-/** What fails in every mode: whoever asks gets the error that plain TypeORM gives. */
+/** Statements that fail in every mode. The error is that of plain TypeORM. */
 export const failingDoors: Doors = {
   "unique violation": fails((d) => d.query("insert into item (name) values ('anvil')")),
   "unique violation with parameters": fails((d) => d.query("insert into item (name) values ($1)", ["anvil"])),

@@ -2,7 +2,7 @@ import { type Doors, inTransaction } from "./door"
 
 const sequence = "PostgreSQL never rolls a sequence back"
 
-/** What PostgreSQL does not roll back, as the documentation says. */
+/** Changes that PostgreSQL does not roll back, as documented. */
 export const neverRolledBackDoors: Doors = {
   nextval: { run: (d) => d.query("select nextval('ticket')"), stays: sequence },
   setval: { run: (d) => d.query("select setval('ticket', 7)"), stays: sequence },

@@ -1,14 +1,14 @@
 import { inspect, isDeepStrictEqual } from "node:util"
 
-/** What a door's user gets, in a form that can be compared between runs. */
+/** The result of a door for its user, in a form that can be compared between runs. */
 export interface Outcome {
-  /** The class of the error, if it is one. */
+  /** The class of the error, if any. */
   readonly refusedBy: string | undefined
-  /** What it resolves with, or all of the error. */
+  /** The result, or the complete error. */
   readonly shown: string[]
 }
 
-/** Runs, and describes what came of it. */
+/** Runs, and describes the outcome. */
 export async function outcomeOf(work: () => Promise<unknown>): Promise<Outcome> {
   try {
     return { refusedBy: undefined, shown: lines(await work()) }
@@ -17,7 +17,7 @@ export async function outcomeOf(work: () => Promise<unknown>): Promise<Outcome> 
   }
 }
 
-/** A value in full, in lines. */
+/** A value in full, split into lines. */
 export function lines(value: unknown): string[] {
   const options = {
     depth: Infinity,
@@ -29,10 +29,10 @@ export function lines(value: unknown): string[] {
   return inspect(describe(value), options).split("\n")
 }
 
-/** What may differ between two runs although they are the same. */
+/** Differences between two runs that do not matter. */
 const ofThisRun = new Set(["stack", "tableID", "dataTypeID", "ordinal_position", "dtd_identifier"])
 
-/** A value with the class of each object in it, without what belongs to the run that it comes from. */
+/** A value with the class of each object in it, without anything specific to a run. */
 function describe(value: unknown, seen: readonly object[] = []): unknown {
   if (typeof value === "function") return `function ${value.name}`
   if (typeof value !== "object" || value === null) return value
@@ -62,8 +62,8 @@ function describe(value: unknown, seen: readonly object[] = []): unknown {
 }
 
 /**
- * Where in the doors an error says that it comes from. What the server or pg reported is asked only where it is itself
- * what the caller gets: within an error of TypeORM's the path to it is longer than pg shows.
+ * The frames of an error within the doors. Errors of the server or pg are compared only if they reach the
+ * caller directly. Within an error of TypeORM, their path is longer than pg shows.
  */
 function caller({ stack = "", constructor }: Error, within: readonly object[]): string | undefined {
   const isWrapped = within.some((object) => object instanceof Error)

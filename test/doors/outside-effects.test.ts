@@ -3,8 +3,8 @@ import { AccessRefusedError, WriteVetoedError } from "../../src"
 import { useMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
 
-/** What the README says of effects outside the transaction: dblink is a client of its own, without the plugin. */
-describe("What a statement does by dblink", () => {
+/** The README's statement about effects outside the transaction: dblink is a client without the plugin. */
+describe("A write through dblink", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(async () => {
@@ -26,7 +26,7 @@ describe("What a statement does by dblink", () => {
       )
     )[0]
 
-  it("is not undone by a veto of the statement, as by no rollback", async () => {
+  it("is undone neither by a veto of its statement nor by a rollback", async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     const refusal: unknown = await dataSource

@@ -9,7 +9,7 @@ import { openShop } from "../support/shop"
 const prepared = (dataSource: DataSource): Promise<{ name: string }[]> =>
   dataSource.query("select name from pg_prepared_statements where name like 'maintenance%'")
 
-/** How a session forgets what it had prepared. */
+/** Ways in which a session discards its prepared statements. */
 const oblivions = {
   "DISCARD ALL": "discard all",
   "DEALLOCATE ALL": "deallocate all",
@@ -26,14 +26,14 @@ describe("The prepared fence", () => {
     )
   })
 
-  it("is prepared once in a session", async () => {
+  it("is prepared once per session", async () => {
     await withMaintenance(database.current.url, { poolSize: 1 }, async ({ dataSource }) => {
       await dataSource.query("select 1")
       expect(await prepared(dataSource)).to.deep.equal([{ name: "maintenance_gate_maintenance" }])
     })
   })
 
-  it("is prepared again when a DO has it deallocated, which is then run once more", async () => {
+  it("is prepared again after a DO that deallocates it, and the DO runs only once", async () => {
     const noted = async () =>
       (await database.current.sql("select from audit where note = 'forgotten'")).length
     await withMaintenance(database.current.url, { poolSize: 1 }, async ({ dataSource }) => {
@@ -46,7 +46,7 @@ describe("The prepared fence", () => {
     })
   })
 
-  it("is not prepared with preparedStatements: false", async () => {
+  it("is not prepared if preparedStatements is false", async () => {
     const plugin = { preparedStatements: false }
     await withMaintenance(
       database.current.url,
@@ -66,7 +66,7 @@ describe("The prepared fence", () => {
   })
 
   for (const [name, text] of Object.entries(oblivions)) {
-    it(`is prepared again after ${name}, and nothing fails for it`, async () => {
+    it(`is prepared again after ${name}, without any failure`, async () => {
       await withMaintenance(database.current.url, { poolSize: 1 }, async ({ dataSource, maintenance }) => {
         await dataSource.query("select 1")
         await dataSource.query(text)
@@ -87,7 +87,7 @@ describe("The prepared fence", () => {
     })
   }
 
-  it("survives a transaction in which it was parsed and that failed", async () => {
+  it("survives a failed transaction in which it was parsed", async () => {
     await withMaintenance(database.current.url, { poolSize: 1 }, async ({ dataSource, maintenance }) => {
       await maintenance.enter("concurrent", { as: "alice" })
       await dataSource
@@ -101,7 +101,7 @@ describe("The prepared fence", () => {
     })
   })
 
-  it("is not confused by one that was parsed and could not be run", async () => {
+  it("still vetoes after an execution that failed once it was parsed", async () => {
     const { url } = database.current
     await withMaintenance(url, { poolSize: 1 }, async ({ dataSource, maintenance }) => {
       await maintenance.enter("concurrent", { as: "alice" })
@@ -128,7 +128,7 @@ describe("The prepared fence", () => {
     })
   })
 
-  it("has the start and the end of transactions prepared with it, and parsed again when they are forgotten", async () => {
+  it("is accompanied by prepared starts and ends of transactions, which are prepared again if discarded", async () => {
     await withMaintenance(database.current.url, { poolSize: 1 }, async ({ dataSource }) => {
       const read = () => dataSource.transaction("REPEATABLE READ", (manager) => manager.query("select 1"))
       const names = async (): Promise<string[]> =>

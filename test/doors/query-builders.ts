@@ -1,7 +1,7 @@
 import { Item } from "../support/entities"
 import { type Doors, items } from "./door"
 
-/** Query builders, each statement by itself. */
+/** Query builders, one statement each. */
 export const queryBuilderDoors: Doors = {
   "insert query builder": {
     run: (d) => d.createQueryBuilder().insert().into(Item).values({ name: "crate" }).execute(),

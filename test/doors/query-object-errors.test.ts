@@ -11,7 +11,7 @@ import { outcomeOf } from "./outcome"
 
 const none = {} as Site
 
-/** A query object of pg's, by itself; resolves with its rows. */
+/** Runs a pg query object alone. Resolves with its rows. */
 function submitted(client: RawClient, query: pg.Query): Promise<unknown> {
   return new Promise((resolve, reject) => {
     query.on("end", ({ rows }: pg.QueryResult) => resolve(rows)).on("error", reject)
@@ -19,14 +19,14 @@ function submitted(client: RawClient, query: pg.Query): Promise<unknown> {
   })
 }
 
-/** The error of each attempt, or what it resolves with. */
+/** The error or the result of each attempt. */
 async function each(...attempts: (() => Promise<unknown>)[]): Promise<unknown[]> {
   const shown: unknown[] = []
   for (const attempt of attempts) shown.push(await attempt().catch((error: unknown) => error))
   return shown
 }
 
-/** The ways to have a text run by a query object. */
+/** Ways to run a text with a query object. */
 const ways: Record<string, (dataSource: DataSource, text: string) => Promise<unknown>> = {
   "a stream": (d, text) => withRunner(d, async (runner) => rowsOf(await runner.stream(text))),
   "a stream in a transaction": (d, text) =>
@@ -47,7 +47,7 @@ const ways: Record<string, (dataSource: DataSource, text: string) => Promise<unk
     ),
 }
 
-/** What PostgreSQL has against a statement, by the codes that it has for a schema that is not there, too. */
+/** Statements that PostgreSQL rejects, by SQLSTATE. Some of the codes are also those of a missing schema. */
 const errors: Record<string, string> = {
   "42703": "select nope from item",
   "42P01": "select 1 from nope",
@@ -61,7 +61,7 @@ const errors: Record<string, string> = {
 
 describe("A query object", () => {
   const { stackTraceLimit } = Error
-  // The plugin adds its own frames.
+  // The plugin adds its own stack frames.
   before(() => void (Error.stackTraceLimit = 50))
   after(() => void (Error.stackTraceLimit = stackTraceLimit))
   const database = useDatabase()
@@ -82,13 +82,13 @@ describe("A query object", () => {
 
   for (const [way, run] of Object.entries(ways))
     for (const [code, text] of Object.entries(errors)) {
-      it(`gets its own error ${code} as in plain TypeORM: ${way}`, async () => {
+      it(`reports its own error ${code} as in plain TypeORM: ${way}`, async () => {
         const [fenced, plain] = await inBoth((dataSource) => run(dataSource, text))
         expect(fenced).to.deep.equal(plain)
       })
     }
 
-  it("gets its own error in concurrent mode, too", async () => {
+  it("reports its own error in concurrent mode, too", async () => {
     const { maintenance, dataSource } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     const outcome = await outcomeOf(() =>
@@ -99,7 +99,7 @@ describe("A query object", () => {
     expect(outcome.shown).to.include("  code: '42703',")
   })
 
-  it("gets the error that a deferred trigger has at its end", async () => {
+  it("reports the error of a deferred trigger at its end", async () => {
     const [fenced, plain] = await inBoth((dataSource) =>
       onRawClient((client) => submitted(client, new pg.Query("insert into late values (1)")))(
         dataSource,
@@ -109,7 +109,7 @@ describe("A query object", () => {
     expect(fenced).to.deep.equal(plain)
   })
 
-  it("with a name that has failed once can be used again under it", async () => {
+  it("can use a name again that has failed once", async () => {
     const named = (client: RawClient, text: string) => () =>
       submitted(client, new pg.Query({ name: "named", text }))
     const [fenced, plain] = await inBoth(
@@ -119,7 +119,7 @@ describe("A query object", () => {
         return [
           first,
           ...(await each(named(client, "select id from planned"), named(client, "select id from planned"))),
-          // The name is taken, as far as pg knows.
+          // For pg, the name is taken.
           ...(await each(named(client, "select 2"))).map(String),
           await client.query("drop table planned"),
         ]
@@ -128,10 +128,10 @@ describe("A query object", () => {
     expect(fenced).to.deep.equal(plain)
   })
 
-  it("that pg refuses to send leaves the connection to the next", async () => {
+  it("leaves its connection usable if pg refuses to send it", async () => {
     const [fenced, plain] = await inBoth(
       onRawClient(async (client) => [
-        // In plain TypeORM the stack is shorter, and so leads further.
+        // In plain TypeORM the stack is shorter, and so shows more callers.
         ...(await each(() => submitted(client, new pg.Query("select 1", 5 as never)))).map(String),
         await client.query("select 1 as one"),
       ]) as never,
@@ -139,7 +139,7 @@ describe("A query object", () => {
     expect(fenced).to.deep.equal(plain)
   })
 
-  it("reads values by the parsers of its client", async () => {
+  it("reads values with the parsers of its client", async () => {
     const point = 600
     const types = {
       getTypeParser: (type: number, format: "text") =>
@@ -159,11 +159,11 @@ describe("A query object", () => {
   })
 })
 
-describe("A statement with a name", () => {
+describe("A named statement", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
 
-  it("can be the first of a transaction whose start the session has forgotten", async () => {
+  it("can be the first of a transaction, even if the session has discarded the prepared BEGIN", async () => {
     const { dataSource } = installed.current
     const named = { name: "named", text: "select 1 as one" }
     await withRunner(dataSource, async (runner) => {
@@ -171,7 +171,7 @@ describe("A statement with a name", () => {
       await client.query("begin")
       await client.query("select 1")
       await client.query("commit")
-      // In a form that is not seen from outside.
+      // In a form that the plugin cannot recognize.
       await client.query("do $$ begin execute 'deallo' || 'cate all'; end $$")
       await client.query("begin")
       expect(await client.query(named)).to.deep.include({ rows: [{ one: 1 }] })

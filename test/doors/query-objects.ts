@@ -7,7 +7,7 @@ import { type Doors, insertSql, onRawClient, type RawClient, rowsOf } from "./do
 
 const withValues = "insert into item (name) values ($1) returning id, name"
 
-/** Runs a query object of pg's; resolves with its result. */
+/** Runs a pg query object. Resolves with its result. */
 function submitted(client: RawClient, query: pg.Query): Promise<unknown> {
   return new Promise((resolve, reject) => {
     query.on("end", resolve).on("error", reject)
@@ -15,7 +15,7 @@ function submitted(client: RawClient, query: pg.Query): Promise<unknown> {
   })
 }
 
-/** Query objects of pg and its companions, on the client behind a query runner. */
+/** Query objects of pg and its companion packages, on the client behind a query runner. */
 export const submittableDoors: Doors = {
   "pg's own Query": {
     run: onRawClient((client) => submitted(client, new pg.Query(insertSql))),
@@ -45,7 +45,7 @@ export const submittableDoors: Doors = {
       return rows
     }),
   },
-  "pg-cursor in portions": {
+  "pg-cursor in batches": {
     run: onRawClient(async (client) => {
       const cursor = client.query(
         new Cursor("select write_audit(g::text) from generate_series(1, 5) g", [], { rowMode: "array" }),
@@ -55,7 +55,7 @@ export const submittableDoors: Doors = {
       return rows
     }),
   },
-  "pg-cursor that is closed early": {
+  "pg-cursor closed early": {
     run: onRawClient(async (client) => {
       const cursor = client.query(new Cursor("select write_audit(g::text) from generate_series(1, 9) g"))
       const rows = await cursor.read(2)
@@ -88,7 +88,7 @@ export const submittableDoors: Doors = {
       return [copy.rowCount, await client.query("commit")]
     }),
   },
-  "COPY TO of a statement that writes": {
+  "COPY TO of a writing statement": {
     run: onRawClient(async (client) => {
       const copy = client.query(
         copyTo("copy (insert into audit (note) values ('x') returning id, note) to stdout"),

@@ -102,7 +102,7 @@ const readingDoors: Record<string, Reading> = {
     const runner = d.createQueryRunner()
     const table = await runner.getTable("item")
     await runner.release()
-    // In the catalog's order, which is none.
+    // The catalog returns them in any order.
     return table?.columns.map(({ name }) => name).toSorted()
   },
   "synchronize without changes": (d) => d.synchronize(),
@@ -115,7 +115,7 @@ describe("Every door that reads", () => {
   before(() => openShop(database.current))
 
   for (const [name, door] of Object.entries(readingDoors)) {
-    it(`${name}: answers in concurrent mode as plain TypeORM does, and is refused in exclusive mode`, async () => {
+    it(`answers in concurrent mode as in plain TypeORM, and is refused in exclusive mode: ${name}`, async () => {
       const { dataSource, maintenance } = installed.current
       await restock(database.current)
       const plain = await withPlainDataSource(database.current.url, { cache: true }, door)
@@ -138,7 +138,7 @@ describe("Every door that reads", () => {
     })
   }
 
-  it("a cache that setOptions() brings turns no read into a write", async () => {
+  it("does not become a write through a cache set by setOptions()", async () => {
     const cached = () => database.current.sql('select from "query-result-cache"')
     await database.current.sql('delete from "query-result-cache"')
     await withMaintenance(database.current.url, {}, async ({ dataSource, maintenance }) => {

@@ -6,17 +6,17 @@ import type { Site } from "./door"
 import { Recorder } from "./recorder"
 import { schemaDoors } from "./schema-changes"
 
-/** Settings of the planner under which it reads the catalog in orders of its own. */
+/** Planner settings that change the order in which the catalog is read. */
 const plans = {
   "by indexes": "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off",
   "by whole tables": "-c enable_indexscan=off -c enable_bitmapscan=off -c enable_nestloop=off",
 }
 
-describe("What is recorded of plain TypeORM", () => {
+describe("The record of plain TypeORM", () => {
   const database = useDatabase()
   before(() => openShop(database.current))
 
-  /** What plain TypeORM tells of a change of the schema, under a plan. */
+  /** The record of a schema change, under a plan. */
   const transcript = async (name: string, options: string): Promise<string> => {
     const site: Site = {
       sql: (text, values) => database.current.sql(text, values),
@@ -48,7 +48,7 @@ describe("What is recorded of plain TypeORM", () => {
     "queryRunner.addColumn",
     "queryRunner.createIndex",
   ]) {
-    it(`is the same for ${name}, in whatever order PostgreSQL returns the rows of the catalog`, async () => {
+    it(`is the same for ${name}, regardless of the order in which PostgreSQL returns the catalog`, async () => {
       expect(await transcript(name, plans["by whole tables"])).to.equal(
         await transcript(name, plans["by indexes"]),
       )

@@ -3,8 +3,8 @@ import { inNoOrder, textInNoOrder } from "./catalog-order"
 import { lines } from "./outcome"
 
 /**
- * All that a DataSource tells its logger and its subscribers, in order. The rows of the catalog are put into an order of
- * their own, because PostgreSQL returns them in any.
+ * All calls of the logger and the subscribers of a DataSource, in order. The rows of the catalog are sorted,
+ * because PostgreSQL returns them in any order.
  */
 export class Recorder {
   #lines: string[] = []
@@ -12,19 +12,19 @@ export class Recorder {
   readonly logger: Logger = {
     logQuery: (query, parameters) => this.#add("query", query, parameters),
     logQueryError: (error, query, parameters) => this.#add("query failed", error, query, parameters),
-    // The time is left out: with maxQueryExecutionTime below 0 each query is slow.
+    // Durations are omitted: with maxQueryExecutionTime below 0, every query is slow.
     logQuerySlow: (_time, query, parameters) => this.#add("query was slow", query, parameters),
     logSchemaBuild: (message) => this.#add("schema build", message),
     logMigration: (message) => this.#add("migration", message),
     log: (level, message) => this.#add(level, message),
   }
 
-  /** What was told since this was asked last. */
+  /** Everything recorded since the last call. */
   take(): string[] {
     return this.#lines.splice(0)
   }
 
-  /** To be pushed to `dataSource.subscribers`. */
+  /** A subscriber, to be added to `dataSource.subscribers`. */
   readonly subscriber: EntitySubscriberInterface = Object.fromEntries(
     [
       "beforeQuery",
@@ -53,7 +53,7 @@ export class Recorder {
   }
 }
 
-/** What an event tells, without the objects of TypeORM that come with it, and without how long it took. */
+/** The properties of an event, without its TypeORM objects and its duration. */
 function factsOf(event: object): unknown {
   const { connection, dataSource, queryRunner, manager, metadata, executionTime, ...facts } = event as Record<
     string,

@@ -9,7 +9,7 @@ import { Item } from "../support/entities"
 import { openShop, type Premises, restock } from "../support/shop"
 import { windowOf } from "../support/window"
 
-/** Runs texts one after the other on what TypeORM takes for a replica; resolves with what the last one does. */
+/** Runs texts one after the other on TypeORM's replica connection. Resolves with the last result. */
 async function onReplica(dataSource: DataSource, ...texts: string[]): Promise<unknown> {
   const runner = dataSource.createQueryRunner("slave")
   try {
@@ -21,7 +21,7 @@ async function onReplica(dataSource: DataSource, ...texts: string[]): Promise<un
   }
 }
 
-/** Somebody who has no plugin, on the database of a URL. */
+/** A client without the plugin, on the database of a URL. */
 const outsiderOf = (url: string): Premises => ({
   url,
   sql: async <Row extends object>(text: string, values?: unknown[]) =>
@@ -30,7 +30,7 @@ const outsiderOf = (url: string): Premises => ({
 
 const insert = "insert into audit (note) values ('new')"
 
-describe("What TypeORM takes for a replica", () => {
+describe("A database that TypeORM uses as a replica", () => {
   const database = useDatabase()
   const other = useDatabase()
   before(async () => {
@@ -39,7 +39,7 @@ describe("What TypeORM takes for a replica", () => {
   })
   beforeEach(() => restock(other.current))
 
-  /** The replica is another database: it does not have the schema of the plugin, and can be written to. */
+  /** A replica that is another database: it lacks the schema of the plugin, and is writable. */
   const replicated = (work: (installed: Installed) => Promise<unknown>) => {
     const [master, replica] = [{ url: database.current.url }, { url: other.current.url }]
     return withMaintenance(
@@ -61,7 +61,7 @@ describe("What TypeORM takes for a replica", () => {
     })
   })
 
-  it("does not have its backends counted among the maintainer's: here somebody else's may have the same process id", async () => {
+  it("does not have its backends taken for the maintainer's if their process ids match", async () => {
     await replicated(async ({ dataSource, maintenance }) => {
       const runner = dataSource.createQueryRunner("slave")
       const pid = "select pg_backend_pid() as pid"
@@ -94,7 +94,7 @@ describe("What TypeORM takes for a replica", () => {
     "in a transaction": ["begin", insert, "commit"],
     "by a function": ["select write_audit('new')"],
   })) {
-    it(`stores nothing if it can be written to, and the state is elsewhere: ${name}`, async () => {
+    it(`stores nothing if it is writable and the state is elsewhere: ${name}`, async () => {
       await replicated(async ({ dataSource }) => {
         const failure: unknown = await onReplica(dataSource, ...texts).catch((error: unknown) => error)
         expect((failure as Error).message).to.include("cannot be read")
@@ -102,7 +102,7 @@ describe("What TypeORM takes for a replica", () => {
       })
     })
 
-    it(`is fenced as the master if it is the master: ${name}`, async () => {
+    it(`is fenced like the primary if it is the primary: ${name}`, async () => {
       const url = { url: other.current.url }
       const options = { url: undefined, replication: { master: url, slaves: [url] } } as object
       await withMaintenance(other.current.url, options, async ({ dataSource, maintenance }) => {
@@ -138,7 +138,7 @@ describe("A streaming replica", function () {
     url: undefined,
     replication: { master: { url: primary.url }, slaves: [{ url: standby.url }] },
   })
-  /** Runs with the plugin in a mode, which holds in this process before the work begins. */
+  /** Runs with the plugin in a mode that this process already knows. */
   const inMode = (mode: Mode, work: (installed: Installed) => Promise<unknown>) =>
     withMaintenance(primary.url, replication() as object, async (installed) => {
       const { maintenance } = installed
@@ -151,7 +151,7 @@ describe("A streaming replica", function () {
     (await dataSource.getRepository(Item).find({ order: { id: "ASC" } })).map(({ name }) => name)
 
   for (const mode of ["normal", "concurrent"] as const) {
-    it(`is read in ${mode} mode, alone and in a transaction of each level`, async () => {
+    it(`is readable in ${mode} mode, alone and in a transaction of each isolation level`, async () => {
       await inMode(mode, async ({ dataSource }) => {
         const isReplica = "select pg_is_in_recovery() as yes"
         expect(await onReplica(dataSource, isReplica)).to.deep.equal([{ yes: true }])
@@ -164,7 +164,7 @@ describe("A streaming replica", function () {
     })
   }
 
-  it("is refused in exclusive mode, but to the maintainer", async () => {
+  it("is refused in exclusive mode, except to the maintainer", async () => {
     await inMode("exclusive", async ({ dataSource, maintenance }) => {
       expect(await names(dataSource).catch((error: unknown) => error)).to.be.instanceOf(AccessRefusedError)
       expect(await maintenance.runAs("alice", () => names(dataSource))).to.deep.equal(["anvil"])
@@ -177,7 +177,7 @@ describe("A streaming replica", function () {
     "a function that writes": ["select write_audit('new')"],
     "a sequence": ["select nextval('ticket')"],
   })) {
-    it(`answers to ${name} as it does without the plugin`, async () => {
+    it(`answers ${name} as without the plugin`, async () => {
       const errorOf = async (dataSource: DataSource) => {
         const error: unknown = await onReplica(dataSource, ...texts).catch((thrown: unknown) => thrown)
         const { name: kind, message, code } = error as Error & { code: string }
@@ -191,7 +191,7 @@ describe("A streaming replica", function () {
     })
   }
 
-  it("has the window that stands, and enforces it, when it is promoted", async () => {
+  it("keeps the window and enforces it when it is promoted", async () => {
     const before = await withMaintenance(primary.url, {}, async ({ maintenance }) =>
       maintenance.enter("concurrent", { as: "alice", reason: "rebuild" }),
     )

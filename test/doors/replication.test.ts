@@ -8,15 +8,15 @@ import { inventory, stock } from "../support/inventory"
 import { openShop, restock } from "../support/shop"
 import { outcomeOf } from "./outcome"
 
-/** Where a statement was run: as the master, or as the replica. */
+/** The role of the connection that ran a statement: primary or replica. */
 const where = "select current_setting('application_name') as name"
 
-describe("Replication, with reads on a replica,", () => {
+describe("Replication with reads on a replica", () => {
   const database = useDatabase()
   before(() => openShop(database.current))
   beforeEach(() => restock(database.current))
 
-  /** The replica is the same database under another name: there are reads on it, and no writes. */
+  /** The replica is the same database under another name. It is used for reads only. */
   const options = () => {
     const url = (name: string) => {
       const named = new URL(database.current.url)
@@ -43,10 +43,10 @@ describe("Replication, with reads on a replica,", () => {
     "a query builder": (d) => d.getRepository(Item).createQueryBuilder("i").orderBy("i.id").getMany(),
     "a query on the replica": (d) => onReplica(d, where),
     "a query on the master": (d) => d.query(where),
-    "a write that fails on the replica": (d) => onReplica(d, "insert into item (name) values ('crate')"),
+    "a failing write on the replica": (d) => onReplica(d, "insert into item (name) values ('crate')"),
   }
   for (const [name, read] of Object.entries(reads)) {
-    it(`${name}: as in plain TypeORM in normal and concurrent mode, refused in exclusive`, async () => {
+    it(`behaves as in plain TypeORM in normal and concurrent mode, and refuses in exclusive mode: ${name}`, async () => {
       const plain = await withPlainDataSource(database.current.url, options(), (d) =>
         outcomeOf(() => read(d)),
       )
@@ -64,7 +64,7 @@ describe("Replication, with reads on a replica,", () => {
     })
   }
 
-  it("writes go to the master, and are vetoed in concurrent mode", async () => {
+  it("sends writes to the primary, where concurrent mode vetoes them", async () => {
     await replicated(async ({ dataSource, maintenance }) => {
       await maintenance.enter("concurrent", { as: "alice" })
       const before = stock(await inventory(database.current))

@@ -13,7 +13,7 @@ export const repositoryDoors: Doors = {
   "save without a transaction": { run: (d) => items(d).save({ name: "crate" }, { transaction: false }) },
   "save without reloading": { run: (d) => items(d).save({ name: "crate" }, { reload: false }) },
   "save with data for subscribers": { run: (d) => items(d).save({ name: "crate" }, { data: { why: 1 } }) },
-  "save of what was preloaded": {
+  "save of a preloaded entity": {
     run: async (d) => items(d).save((await items(d).preload({ id: 1, stock: 8 })) as Item),
   },
   "save of several entities": {

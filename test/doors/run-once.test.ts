@@ -7,16 +7,16 @@ import { useDatabase } from "../support/database"
 import { errorOf } from "../support/error-of"
 
 const passed = "passed"
-/** Waits in the middle of the statement, until the barrier is opened, and then counts that it has run. */
+/** Waits in the middle of the statement until the barrier opens, then counts its run. */
 const write =
   "insert into loot (run) select nextval('runs') from (select pg_advisory_xact_lock_shared(4711)) w"
 const read = "select count(*)::int from loot, (select pg_advisory_xact_lock_shared(4711)) w"
 
 interface Change {
-  /** What the mode is when the statement begins. */
+  /** The mode at the beginning of the statement. */
   readonly from: "normal" | "concurrent"
   make(maintenance: Maintenance): Promise<unknown>
-  /** What becomes of a statement that was in flight. */
+  /** The outcome of an in-flight statement. */
   readonly writes: typeof passed | typeof WriteVetoedError | typeof AccessRefusedError
   readonly reads: typeof passed | typeof AccessRefusedError
 }
@@ -61,13 +61,13 @@ const changes: Record<string, Change> = {
     writes: WriteVetoedError,
     reads: passed,
   },
-  "during() within it": {
+  "an inner during()": {
     from: "concurrent",
     make: (m) => m.during("concurrent", { as }, () => undefined),
     writes: WriteVetoedError,
     reads: passed,
   },
-  "an emergency user who takes it over": {
+  "a take-over by an emergency user": {
     from: "concurrent",
     make: (m) => m.enter("concurrent", { as: "break-glass" }),
     writes: WriteVetoedError,
@@ -75,7 +75,7 @@ const changes: Record<string, Change> = {
   },
 }
 
-describe("A statement that is in flight at a change of mode", () => {
+describe("A statement in flight during a change of mode", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => database.current.sql("create table loot (run int); create sequence runs"))
@@ -85,7 +85,7 @@ describe("A statement that is in flight at a change of mode", () => {
     if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
   })
 
-  /** Has a statement of bob's wait in its middle while the mode is changed; resolves with what becomes of it. */
+  /** Blocks a statement of bob in its middle while the mode changes. Resolves with its outcome. */
   const inFlight = async (
     { from, make }: Change,
     work: (dataSource: DataSource) => Promise<unknown>,
@@ -117,17 +117,17 @@ describe("A statement that is in flight at a change of mode", () => {
   }
 
   for (const [name, change] of Object.entries(changes)) {
-    it(`is run once, and decided by the state after it, if it writes: ${name}`, async () => {
+    it(`runs once, and the state after it decides, if it writes: ${name}`, async () => {
       expectOutcome(await inFlight(change, (d) => d.query(write)), change.writes)
       expect(await runs()).to.equal(1)
       expect(await database.current.sql("select from loot")).to.have.length(change.writes === passed ? 1 : 0)
     })
 
-    it(`goes on undisturbed if it reads: ${name}`, async () => {
+    it(`continues undisturbed if it reads: ${name}`, async () => {
       expectOutcome(await inFlight(change, (d) => d.query(read)), change.reads)
     })
 
-    it(`takes what it takes of the session once: ${name}`, async () => {
+    it(`takes its session-level lock only once: ${name}`, async () => {
       let runner: QueryRunner | undefined
       const outcome = await inFlight(change, (d) => {
         runner = d.createQueryRunner()
@@ -146,19 +146,19 @@ describe("A statement that is in flight at a change of mode", () => {
     })
   }
 
-  it("is run once in a transaction block, whose start is sent with it", async () => {
+  it("runs once in a transaction whose BEGIN is sent with it", async () => {
     const outcome = await inFlight(changes["leave()"] as Change, (d) => d.transaction((m) => m.query(write)))
     expect(outcome).to.equal(passed)
     expect(await runs()).to.equal(1)
   })
 
-  it("is run once if it is a DO", async () => {
+  it("runs once if it is a DO", async () => {
     const text = "do $$ begin perform pg_advisory_xact_lock_shared(4711); perform nextval('runs'); end $$"
     expect(await inFlight(changes["leave()"] as Change, (d) => d.query(text))).to.equal(passed)
     expect(await runs()).to.equal(1)
   })
 
-  it("is run once on what TypeORM takes for a replica, if that is the primary", async () => {
+  it("runs once on TypeORM's replica connection if that is the primary", async () => {
     const { url } = database.current
     const replication = { master: { url }, slaves: [{ url }] }
     await withMaintenance(url, { url: undefined, replication } as object, async ({ dataSource }) => {
@@ -171,7 +171,7 @@ describe("A statement that is in flight at a change of mode", () => {
   })
 })
 
-describe("A statement after which the session has forgotten something", () => {
+describe("A statement that makes its session discard something", () => {
   const database = useDatabase()
   const installed = useMaintenance(database, { poolSize: 1 })
   before(() =>
@@ -185,7 +185,7 @@ describe("A statement after which the session has forgotten something", () => {
   beforeEach(() => database.current.sql("alter sequence runs restart"))
   const count = "select nextval('runs')::int as run"
 
-  it("has the next be run once, where a function has deallocated what was prepared", async () => {
+  it("lets the next statement run once, if a function has deallocated the prepared statements", async () => {
     const { dataSource } = installed.current
     await dataSource.query("select 1")
     await dataSource.query("select forget()")
@@ -196,7 +196,7 @@ describe("A statement after which the session has forgotten something", () => {
     expect(await dataSource.query(count)).to.deep.equal([{ run: 4 }])
   })
 
-  it("has the next named one be run", async () => {
+  it("lets the next named statement run", async () => {
     const { dataSource } = installed.current
     const runner = dataSource.createQueryRunner()
     const client = (await runner.connect()) as { query(query: object): Promise<{ rows: unknown[] }> }
@@ -208,7 +208,7 @@ describe("A statement after which the session has forgotten something", () => {
     await runner.release()
   })
 
-  it("goes well if it has closed all portals, and in a window is vetoed for what it wrote", async () => {
+  it("succeeds if it closes all portals, and in a window is vetoed if it wrote", async () => {
     const { dataSource, maintenance } = installed.current
     expect(await dataSource.query("select close_all() > 0 as is_done")).to.deep.equal([{ is_done: true }])
     expect(await dataSource.query("select 1 as one")).to.deep.equal([{ one: 1 }])

@@ -8,7 +8,7 @@ import { outcomeOf } from "./outcome"
 
 const none = {} as Site
 
-describe("Errors that differ from plain TypeORM", () => {
+describe("Errors that could differ from plain TypeORM", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
@@ -24,7 +24,7 @@ describe("Errors that differ from plain TypeORM", () => {
           await client.query("rollback")
         }
       })(d, none),
-    "values that are no array": (d) =>
+    "values that are not an array": (d) =>
       onRawClient((client) => client.query("insert into audit (note) values ('x')", { note: "x" } as never))(
         d,
         none,

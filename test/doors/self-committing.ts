@@ -31,7 +31,7 @@ export const selfCommittingDoors: Doors = {
     inConcurrent: "as in plain TypeORM",
     changesNothing: "it fails, whatever the mode",
   },
-  "DO block that keeps a promise at its commit": {
+  "DO block with a deferred constraint trigger": {
     run: (d) => d.query("do $$ begin insert into promise (note) values ('x'); end $$"),
   },
   "DO block, and an insert": { run: (d) => d.query(`do $$ begin perform 1; end $$; ${insertSql}`) },
@@ -86,14 +86,14 @@ export const severalStatementsDoors: Doors = {
     inConcurrent: "as in plain TypeORM",
     changesNothing: "PostgreSQL rolls all of them back, whatever the mode",
   },
-  "several statements, a commit, then one fails": {
+  "several statements, with a commit before one that fails": {
     run: (d) => d.query(`${insertSql}; commit; select 1 / 0`),
   },
   "several statements with their own transaction": { run: (d) => d.query(`begin; ${insertSql}; commit`) },
-  "several statements, the first a read with its commit": {
+  "several statements, with a read and its commit first": {
     run: (d) => d.query(`begin; select 1; commit; ${insertSql}`),
   },
-  "several statements, a transaction begun late": {
+  "several statements, with a late BEGIN": {
     run: (d) => d.query(`select 1; begin; ${insertSql}; end; select 2`),
   },
   "several statements with a commit in a literal": {

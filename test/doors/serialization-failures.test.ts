@@ -8,14 +8,17 @@ import { nothingStray, stray } from "../support/pool"
 import { openShop, restock } from "../support/shop"
 import { withRunner } from "./door"
 
-/** What the caller can tell the error by; with the plugin PostgreSQL may find the conflict in the fence already. */
+/**
+ * The facts that identify the error. With the plugin, PostgreSQL may detect the conflict as early as in the
+ * fence.
+ */
 const known = ({ constructor, message, driverError }: QueryFailedError) => ({
   class: constructor.name,
   message,
   code: (driverError as { code?: string }).code,
 })
 
-/** Two transactions of which either could commit, and both not: the first does. */
+/** Two transactions of which only one can commit. The first one does. */
 function conflict(dataSource: DataSource): Promise<unknown> {
   return withRunner(dataSource, (one) =>
     withRunner(dataSource, async (two) => {
@@ -32,13 +35,13 @@ function conflict(dataSource: DataSource): Promise<unknown> {
   )
 }
 
-describe("A serialization failure at the COMMIT", () => {
+describe("A serialization failure at COMMIT", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
   beforeEach(() => restock(database.current))
 
-  it("is told as in plain TypeORM, and the other transaction is committed", async () => {
+  it("is reported as in plain TypeORM, and the other transaction commits", async () => {
     const plain = await withPlainDataSource(database.current.url, {}, conflict)
     expect(plain).to.deep.include({ code: "40001" })
     const { things } = await inventory(database.current)
@@ -49,7 +52,7 @@ describe("A serialization failure at the COMMIT", () => {
     expect(await stray(dataSource, database.current)).to.deep.equal(nothingStray)
   })
 
-  it("is preceded by the veto in concurrent mode, and nothing is stored", async () => {
+  it("yields to the veto in concurrent mode, and nothing is stored", async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     const before = stock(await inventory(database.current))

@@ -18,7 +18,7 @@ const session = (set: string, reset: string, ...statements: string[]) => ({
 const resetIsolation = "reset default_transaction_isolation"
 const resetReadOnly = "reset default_transaction_read_only"
 
-/** Statements about the session, and writes after them. */
+/** Session settings, followed by writes. */
 export const sessionDoors: Doors = {
   "session that defaults to SERIALIZABLE": session(
     "set default_transaction_isolation = 'serializable'",

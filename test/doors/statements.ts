@@ -1,6 +1,6 @@
 import { type Door, type Doors, insertSql, texts, withRunner } from "./door"
 
-/** A statement that is prepared, executed and forgotten by SQL. */
+/** A statement that is prepared, executed and deallocated in SQL. */
 function prepared(name: string, text: string, call = name): Door["run"] {
   return (d) =>
     withRunner(d, async (runner) => {

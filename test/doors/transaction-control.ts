@@ -7,7 +7,7 @@ const afterwards = (...statements: string[]) =>
     return results
   })
 
-/** Transactions that are started and ended by texts. */
+/** Transactions started and ended by texts. */
 export const transactionControlDoors: Doors = {
   "BEGIN and COMMIT as texts": { run: texts("BEGIN", insertSql, "COMMIT") },
   "BEGIN and END": { run: texts("begin work;", insertSql, "END") },
@@ -23,7 +23,7 @@ export const transactionControlDoors: Doors = {
   },
   "BEGIN twice": { run: texts("begin", "begin", insertSql, "commit") },
   "COMMIT without a transaction": { run: texts("commit", insertSql, "commit") },
-  "BEGIN in another case, behind a comment": { run: texts("/* x */ Begin", insertSql, "CoMmIt") },
+  "BEGIN in mixed case, behind a comment": { run: texts("/* x */ Begin", insertSql, "CoMmIt") },
   "COMMIT behind a comment": { run: afterwards("/* x */ commit", "BEGIN") },
   "COMMIT behind a comment with a semicolon": { run: afterwards("/* ; */ -- x\n commit", "BEGIN") },
   "COMMIT behind a line comment": { run: afterwards("-- x\ncommit", "BEGIN") },
@@ -61,16 +61,16 @@ export const transactionControlDoors: Doors = {
     run: texts(`begin; ${insertSql}; rollback`),
     changesNothing: "it rolls back; several statements that may end a transaction are vetoed, as documented",
   },
-  "SET TRANSACTION by hand": {
+  "SET TRANSACTION in a manual transaction": {
     run: byHand(async (runner) => [
       await runner.query("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"),
       await runner.query(insertSql),
     ]),
   },
-  "SET TRANSACTION in a text of several": {
+  "SET TRANSACTION in a text of several statements": {
     run: texts("begin", `set transaction isolation level serializable; ${insertSql}; commit`),
   },
-  "SET TRANSACTION after COMMIT AND CHAIN in a text of several": {
+  "SET TRANSACTION after COMMIT AND CHAIN in a text of several statements": {
     run: texts("begin", "select 1; commit and chain", "set transaction read write", insertSql, "commit"),
   },
   "SET TRANSACTION READ WRITE": {
@@ -95,7 +95,7 @@ export const transactionControlDoors: Doors = {
       "commit",
     ),
   },
-  "ROLLBACK TO a savepoint of all that was written": {
+  "ROLLBACK TO a savepoint before all writes": {
     run: texts("begin", "savepoint one", insertSql, "rollback to savepoint one", "commit"),
     changesNothing: "it is rolled back; taken for a write, as documented",
   },
@@ -122,11 +122,11 @@ export const transactionControlDoors: Doors = {
         `commit prepared '${site.name}'`,
       )(d, site),
   },
-  "COMMIT PREPARED of what an outsider prepared": {
+  "COMMIT PREPARED of an outsider's transaction": {
     arrange: (site) => site.sql(`begin; ${insertSql}; prepare transaction '${site.name}'`),
     run: (d, site) => d.query(`/* now */ commit prepared '${site.name}'`),
   },
-  "ROLLBACK PREPARED of what an outsider prepared": {
+  "ROLLBACK PREPARED of an outsider's transaction": {
     arrange: (site) => site.sql(`begin; ${insertSql}; prepare transaction '${site.name}'`),
     run: (d, site) => d.query(`rollback prepared '${site.name}'`),
   },

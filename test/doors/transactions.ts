@@ -74,7 +74,7 @@ export const transactionDoors: Doors = {
         }
       }),
   },
-  "query runner that gives up, then writes": {
+  "query runner that rolls back, then writes": {
     run: (d) =>
       withRunner(d, async (runner) => {
         await runner.startTransaction()

@@ -1,6 +1,6 @@
 import { type Doors, inTransaction, texts } from "./door"
 
-/** What writes on the way: triggers, rules, views, foreign keys, cursors. */
+/** Indirect writes: triggers, rules, views, foreign keys, cursors. */
 export const triggerDoors: Doors = {
   "deferred constraint trigger": { run: (d) => d.query("insert into promise (note) values ('x')") },
   "deferred constraint trigger in a transaction": {
@@ -38,20 +38,20 @@ export const triggerDoors: Doors = {
       "close held",
     ),
   },
-  "cursor WITH HOLD that nobody reads": {
+  "cursor WITH HOLD that is never read": {
     run: texts("begin", "declare held cursor with hold for select write_audit('x')", "commit", "close held"),
   },
-  "large object made": {
+  "creation of a large object": {
     run: (d, { estate }) => d.query("select lo_create($1)", [estate.largeObject]),
   },
-  "large object written": {
+  "creation of a large object with content": {
     run: (d, { estate }) => d.query("select lo_from_bytea($1, 'x')", [estate.largeObject]),
   },
-  "large object changed": {
+  "change of a large object": {
     arrange: (site) => site.sql("select lo_from_bytea($1, 'x')", [site.estate.largeObject]),
     run: (d, { estate }) => d.query(`select lo_put(${estate.largeObject}, 0, 'yy')`),
   },
-  "large object removed": {
+  "removal of a large object": {
     arrange: (site) => site.sql("select lo_from_bytea($1, 'x')", [site.estate.largeObject]),
     run: (d, { estate }) => d.query(`select lo_unlink(${estate.largeObject})`),
   },

@@ -6,12 +6,12 @@ import { useMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { errorOf } from "../support/error-of"
 
-describe("A cursor of pg-cursor that is vetoed", () => {
+describe("A vetoed cursor of pg-cursor", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => database.current.sql("create table loot (name text)"))
 
-  it("can be closed, as any that failed, and the connection goes on", async () => {
+  it("can be closed like any failed cursor, and its connection stays usable", async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     const runner = dataSource.createQueryRunner()

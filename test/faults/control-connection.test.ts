@@ -11,7 +11,7 @@ import { until } from "../support/until"
 
 const application = "typeorm-maintenance-mode"
 
-describe("The connection for the state", () => {
+describe("The control connection", () => {
   const database = useDatabase()
   const sessions = async () =>
     database.current.sql(
@@ -19,7 +19,7 @@ describe("The connection for the state", () => {
       [application],
     )
 
-  it("sends nothing of what waited for its turn when nobody has answered, and what is asked for later", async () => {
+  it("sends none of the queued queries after a query without an answer, but sends later ones", async () => {
     const proxy = await Proxy.start(database.current.url)
     await withShortenedTimers(async () => {
       const control = new ControlConnection(
@@ -42,7 +42,7 @@ describe("The connection for the state", () => {
     await until(async () => (await sessions()).length === 0)
   })
 
-  it("runs what goes first before all that waits, and what goes last after it", async () => {
+  it('runs queries with priority "first" before all queued ones, and those with "last" after them', async () => {
     const control = new ControlConnection(
       (settings) => new Client({ connectionString: database.current.url, ...settings }) as never,
       { notification: () => undefined, lost: () => undefined },
@@ -65,7 +65,7 @@ describe("The connection for the state", () => {
     await until(async () => (await sessions()).length === 0)
   })
 
-  it("is one, though it is given up while it is being opened", async () => {
+  it("stays single if it is abandoned while it opens", async () => {
     const proxy = await Proxy.start(database.current.url)
     let lost = 0
     const control = new ControlConnection(
@@ -87,8 +87,8 @@ describe("The connection for the state", () => {
     await proxy.stop()
   })
 
-  describe("whatever the application has set for its own", () => {
-    /** Runs with a control connection of a pool with these settings, and with its client. */
+  describe("regardless of the application's settings", () => {
+    /** Runs with a control connection whose pool has these settings, and with its client. */
     const withControl = async (
       own: ClientConfig | object,
       url: string,
@@ -115,14 +115,14 @@ describe("The connection for the state", () => {
     }
 
     for (const [name, { inUrl = "", ...own }] of Object.entries<{ inUrl?: string }>(settings)) {
-      it(`waits for an answer in spite of ${name}`, () =>
+      it(`waits for an answer despite ${name}`, () =>
         withControl(own, `${database.current.url}?${inUrl}`, async (control) => {
           const { rows } = await control.query("select pg_sleep(0.2)::text is not null as has_slept")
           expect(rows).to.deep.equal([{ has_slept: true }])
         }))
     }
 
-    it("waits for an answer in spite of pg.defaults", async () => {
+    it("waits for an answer despite pg.defaults", async () => {
       const before = { ...defaults }
       Object.assign(defaults, { query_timeout: 60, statement_timeout: 60, binary: true })
       try {
@@ -136,7 +136,7 @@ describe("The connection for the state", () => {
       }
     })
 
-    it("has settings of its own, where `options`, the URL, and the role have set others", async () => {
+    it("has its own settings, whatever `options`, the URL and the role set", async () => {
       const shown = {
         search_path: "pg_catalog, pg_temp",
         datestyle: "ISO, MDY",
@@ -177,7 +177,7 @@ describe("The connection for the state", () => {
       await database.current.sql("drop role hasty")
     })
 
-    it("reads values by parsers of its own", async () => {
+    it("reads values with its own parsers", async () => {
       const types = { getTypeParser: () => () => "misread" }
       await withControl({ types, binary: true }, database.current.url, async (control) => {
         const text =

@@ -9,15 +9,15 @@ import type { Outsider } from "../support/shop"
 import { windowOf } from "../support/window"
 
 const as = "alice"
-/** No file becomes larger: a table of so many bytes cannot grow, as if the disk were full. */
+/** Limit of the file size. A table of this size cannot grow, as on a full disk. */
 const largestFileBytes = 1024 * 1024
 const fullDevice = "/dev/full"
 
-/** Changes something again and again, until it fails. */
+/** Repeats a change until it fails. */
 const repeatSql = `
   create procedure repeat_for_ever(change text) language plpgsql as
     'begin loop execute change; commit; end loop; end'`
-/** A table whose rows bring others into the ledger at the COMMIT, after the fence. */
+/** A table whose rows insert others into the ledger at COMMIT, after the fence. */
 const promiseSql = `
   create table promise (id serial primary key);
   create function keep_promise() returns trigger language plpgsql as
@@ -26,7 +26,7 @@ const promiseSql = `
     for each row execute function keep_promise();
 `
 
-describe("A disk that is full", function () {
+describe("A full disk", function () {
   this.timeout(180_000)
   let server: EmbeddedServer
   let outsider: Outsider
@@ -46,12 +46,15 @@ describe("A disk that is full", function () {
     expect(error).to.be.instanceOf(Error)
     expect((error as Error).message).to.include("could not extend file")
   }
-  /** Has a table grow by each change, the large ones first, until none fits in. */
+  /** Lets a table grow by repeated changes, the large ones first, until none fits. */
   const fill = async (...changes: string[]) => {
     for (const change of changes)
       assertFull(await errorOf(outsider.sql("call repeat_for_ever($1)", [change])))
   }
-  /** Runs while a table cannot grow of which a change is to make a row longer; what it had before is kept for an old snapshot. */
+  /**
+   * Runs while a table cannot grow, so that a longer row fails. Its old row versions are kept for an old
+   * snapshot.
+   */
   const whileFull = async (table: "state" | "window", work: () => Promise<void>): Promise<void> => {
     await withClient(server.url, async (old) => {
       await old.query("begin isolation level repeatable read; select 1")
@@ -65,7 +68,7 @@ describe("A disk that is full", function () {
     await outsider.sql(`vacuum maintenance.${table}`)
   }
 
-  it("has enter() fail, and the mode is what it was", async () => {
+  it("makes enter() fail, and leaves the mode as it was", async () => {
     await withMaintenance(server.url, {}, async ({ dataSource, maintenance }) => {
       await whileFull("state", async () => {
         const before = await maintenance.status()
@@ -81,7 +84,7 @@ describe("A disk that is full", function () {
     })
   })
 
-  it("has leave() fail, and the window stands", async () => {
+  it("makes leave() fail, and leaves the window in force", async () => {
     await withMaintenance(server.url, {}, async ({ dataSource, maintenance }) => {
       const before = await maintenance.enter("concurrent", { as, reason: "rebuild" })
       await whileFull("window", async () => {
@@ -97,7 +100,7 @@ describe("A disk that is full", function () {
     })
   })
 
-  /** Runs while the file of a table is the device on which no space is ever left, so that no row of it can be stored. */
+  /** Runs while the file of a table is a device without space, so that no row can be stored. */
   const onFullDevice = async (table: string, work: () => Promise<void>): Promise<void> => {
     const [file] = await outsider.sql<{ path: string }>(
       "select current_setting('data_directory') || '/' || pg_relation_filepath($1) as path",
@@ -116,11 +119,11 @@ describe("A disk that is full", function () {
 
   for (const [what, sql] of [
     ["a statement", postSql],
-    ["a COMMIT, after its fence,", "insert into promise default values"],
+    ["a COMMIT after its fence", "insert into promise default values"],
   ] as const) {
-    // Linux has it.
+    // The device exists on Linux only.
     if (existsSync(fullDevice)) {
-      it(`has ${what} fail with PostgreSQL's disk_full, of which nothing is stored, and for which no switch waits`, async () => {
+      it(`makes ${what} fail with PostgreSQL's disk_full; nothing is stored, and no switch waits for it`, async () => {
         await outsider.sql("truncate ledger")
         await withMaintenance(server.url, { poolSize: 1 }, async ({ dataSource, maintenance }) => {
           const written = () => dataSource.transaction((manager) => manager.query(sql))
@@ -135,7 +138,7 @@ describe("A disk that is full", function () {
             await maintenance.leave({ as })
           })
         })
-        // Who had the device open is gone.
+        // The session that had opened the device has ended.
         await withMaintenance(server.url, {}, async ({ dataSource }) => {
           expect(await posted(outsider)).to.equal(0)
           expect(await outsider.sql("select from promise")).to.have.length(0)
@@ -144,7 +147,7 @@ describe("A disk that is full", function () {
       })
     }
 
-    it(`has ${what} fail, of which nothing is stored, and for which no switch waits`, async () => {
+    it(`makes ${what} fail; nothing is stored, and no switch waits for it`, async () => {
       await withMaintenance(server.url, { poolSize: 1 }, async ({ dataSource, maintenance }) => {
         await fill("insert into ledger (note) values (repeat('x', 1000))", postSql)
         const rows = await posted(outsider)

@@ -16,13 +16,13 @@ import { Proxy } from "../support/proxy"
 import { openShop } from "../support/shop"
 import { until } from "../support/until"
 
-/** The longest wait: the tests end it by what they do. */
+/** The longest possible wait. The tests end it. */
 const forever = { withinMs: 2 ** 31 - 1 }
 const patient = { acknowledgeWithinMs: 2 ** 31 - 1 }
-/** Where nobody listens. */
+/** An address where nothing listens. */
 const nowhere = "postgres://postgres@127.0.0.1:9/nobody"
 
-describe("An entering that is disturbed", () => {
+describe("Entering a mode under disturbances", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
@@ -31,14 +31,14 @@ describe("An entering that is disturbed", () => {
     if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
   })
 
-  /** Others have a transaction open meanwhile, without the plugin. */
+  /** Runs while a client without the plugin has an open transaction. */
   const withBystander = <T>(work: (rollBack: () => Promise<unknown>) => Promise<T>) =>
     withClient(database.current.url, async (client) => {
       client.on("error", () => undefined)
       await client.query("begin; insert into audit (note) values ('bystander')")
       return work(() => client.query("rollback"))
     })
-  /** A process of the fleet does not answer meanwhile, so that enter() waits for it. */
+  /** Runs while a process of the fleet does not respond, so that enter() waits for it. */
   const withStopped = async <T>(work: () => Promise<T>): Promise<T> => {
     const member = await Member.start(database.current.url)
     member.signal("SIGSTOP")
@@ -59,7 +59,7 @@ describe("An entering that is disturbed", () => {
   const leaveElsewhere = () =>
     withMaintenance(database.current.url, {}, ({ maintenance }) => maintenance.leave({ as: "break-glass" }))
 
-  it("does not resolve if the window is ended while the instances are waited for, nor does during() run its work", async () => {
+  it("does not resolve if the window ends during the wait for instances, and during() does not run its work", async () => {
     const { maintenance } = installed.current
     const options = { as: "alice", acknowledgeWithinMs: 1000 }
     let hasRun = false
@@ -78,7 +78,7 @@ describe("An entering that is disturbed", () => {
     expect(hasRun).to.equal(false)
   })
 
-  it("is broken off by an AbortSignal while the instances are waited for", async () => {
+  it("is aborted by an AbortSignal during the wait for instances", async () => {
     const { maintenance } = installed.current
     await withStopped(async () => {
       const controller = new AbortController()
@@ -92,7 +92,7 @@ describe("An entering that is disturbed", () => {
     expect(await state()).to.deep.equal({ mode: "normal", state: "normal", isInterrupted: false })
   })
 
-  it("is not the one of the same maintainer who enters again: that goes back to what was before both", async () => {
+  it("is superseded if the same maintainer enters again; if that fails, the mode before both is restored", async () => {
     const { maintenance } = installed.current
     await withMaintenance(database.current.url, {}, (other) =>
       withBystander(async () => {
@@ -109,7 +109,7 @@ describe("An entering that is disturbed", () => {
     )
   })
 
-  it("is nothing to go back to for who takes over: that goes back to what was before both", async () => {
+  it("is superseded by a take-over; after that, the window before both is restored", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice", reason: "rebuild" })
     await withMaintenance(database.current.url, {}, (other) =>
@@ -130,7 +130,7 @@ describe("An entering that is disturbed", () => {
     )
   })
 
-  it("stays interrupted if its process is gone, also after another that was abandoned", async () => {
+  it("stays interrupted if its process is gone, even after another entering that was abandoned", async () => {
     const { maintenance } = installed.current
     await withBystander(async () => {
       const member = await Member.start(database.current.url)
@@ -149,7 +149,7 @@ describe("An entering that is disturbed", () => {
     })
   })
 
-  it("is interrupted by transfer(): the window stands, as the other's, and nobody waits", async () => {
+  it("is interrupted by transfer(); the window stays in force for the new maintainer, and nobody waits", async () => {
     const { maintenance } = installed.current
     await withBystander(async () => {
       const told = firstDraining(maintenance)
@@ -163,7 +163,7 @@ describe("An entering that is disturbed", () => {
     })
   })
 
-  it("goes on when the server cannot be reached for a while", async function () {
+  it("continues after the server was unreachable for a while", async function () {
     this.timeout(180_000)
     const proxy = await Proxy.start(database.current.url)
     await withMaintenance(proxy.url, {}, async ({ maintenance }) => {
@@ -185,7 +185,7 @@ describe("An entering that is disturbed", () => {
   })
 
   for (const answer of ["before", "after"] as const) {
-    it(`is not two if the connection is lost ${answer} the server has got it`, async () => {
+    it(`takes effect only once if the connection is lost ${answer} the server has received a call`, async () => {
       const proxy = await Proxy.start(database.current.url)
       await withMaintenance(proxy.url, {}, async ({ maintenance }) => {
         const { epoch } = await maintenance.status()
@@ -201,7 +201,7 @@ describe("An entering that is disturbed", () => {
     })
   }
 
-  /** Something else happens after a call was made and before it is asked again, for its answer was lost. */
+  /** Runs `meanwhile` after a call was made and before it is retried, because its answer was lost. */
   const withLostAnswer = async (
     call: (maintenance: Maintenance) => Promise<unknown>,
     meanwhile: () => Promise<unknown>,
@@ -229,7 +229,7 @@ describe("An entering that is disturbed", () => {
     ["alice", "alice"],
     ["break-glass", "bob"],
   ] as const) {
-    it(`is not undone by a leave() of ${who} that is asked again, and has been made before`, async () => {
+    it(`is not undone by a retried leave() of ${who} that had already taken effect`, async () => {
       const { maintenance } = installed.current
       await maintenance.enter("concurrent", { as: "alice" })
       const error = await withLostAnswer(
@@ -241,13 +241,13 @@ describe("An entering that is disturbed", () => {
     })
   }
 
-  it("is not begun anew by an enter() that is asked again, if its window was ended meanwhile", async () => {
+  it("is not repeated by a retried enter() whose window has ended meanwhile", async () => {
     const error = await withLostAnswer((far) => far.enter("concurrent", { as: "alice" }), leaveElsewhere)
     expect(error).to.be.instanceOf(WindowEndedError)
     expect(await state()).to.include({ mode: "normal" })
   })
 
-  it("is not begun late, if it is asked again and refused, because somebody else has entered meanwhile", async () => {
+  it("does not take effect late after its retry was refused because another user entered meanwhile", async () => {
     const proxy = await Proxy.start(database.current.url)
     const voided = async () =>
       (await database.current.sql("select from maintenance.change where kind = 'void'")).length
@@ -260,13 +260,13 @@ describe("An entering that is disturbed", () => {
       await installed.current.maintenance.enter("concurrent", { as: "bob", acknowledgeWithinMs: 0 })
       await proxy.cutAll()
       expect(await error).to.be.instanceOf(NotMaintainerError)
-      // What was held on its way would be made no more.
+      // The delayed call has no effect from now on.
       await until(async () => (await voided()) !== before)
     })
     await proxy.stop()
   })
 
-  it("has nothing announced any more that was given up", async () => {
+  it("leaves no announcement once it is void", async () => {
     const { maintenance } = installed.current
     const error = errorOf(maintenance.enter("concurrent", { as: "alice", startsInMs: 3_600_000 }))
     await until(async () => (await maintenance.status()).announced)
@@ -277,21 +277,21 @@ describe("An entering that is disturbed", () => {
     expect(await maintenance.status()).not.to.have.property("announced")
   })
 
-  it("leaves no promise of which nobody hears, whenever it is broken off", async () => {
+  it("leaves no unhandled rejection, whenever it is aborted", async () => {
     const { maintenance } = installed.current
     for (let turns = 0; turns < 60; turns++) {
       const controller = new AbortController()
       const { signal } = controller
       const entered = errorOf(maintenance.enter("exclusive", { as: "alice", drain: forever, signal }))
       for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate)
-      // One would end this process.
+      // An unhandled rejection would end this process.
       controller.abort()
       if ((await entered) === undefined) await maintenance.leave({ as: "alice" })
       expect(await state()).to.include({ mode: "normal" })
     }
   })
 
-  it("is handed over once by a transfer() that is asked again", async () => {
+  it("leads to only one transfer if transfer() is retried", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     const error = await withLostAnswer(
@@ -302,7 +302,7 @@ describe("An entering that is disturbed", () => {
     expect(await maintenance.status()).to.include({ maintainer: "bob" })
   })
 
-  it("ends a session that is idle with what a statement of its stopped process held", async () => {
+  it("ends an idle session that still holds what a statement of its stopped process took", async () => {
     const { maintenance } = installed.current
     const member = await Member.start(database.current.url)
     await database.current.sql(
@@ -324,14 +324,14 @@ describe("An entering that is disturbed", () => {
       const [blocker] = (await told).blockers
       expect(blocker).to.include({ transaction: `session ${blocker?.pid}`, query: "call slowly()" })
       member.signal("SIGCONT")
-      // It had been done before.
+      // The statement had already finished.
       expect(await called).to.equal("done")
     })
     expect(await member.run("select 1")).not.to.equal("done")
     await member.stop()
   })
 
-  it("rejects when the DataSource is destroyed, and says that the window stands", async () => {
+  it("rejects if the DataSource is destroyed, and the error says that the mode is in force", async () => {
     await withBystander(async () => {
       let error: unknown
       await withMaintenance(database.current.url, {}, async ({ dataSource, maintenance }) => {
@@ -354,7 +354,7 @@ describe("An entering that is disturbed", () => {
     expect(watches).to.have.length(1)
   })
 
-  it("leaves the window, if who is in the way cannot be looked for, but not that of a task, which is not begun", async () => {
+  it("leaves its window in force if blockers cannot be read, but ends that of a task, which does not run", async () => {
     const { maintenance } = installed.current
     const rename = (from: string, to: string) =>
       database.current.sql(`alter function maintenance.${from}(integer, text) rename to ${to}`)
@@ -378,7 +378,7 @@ describe("An entering that is disturbed", () => {
     }
   })
 
-  it("is interrupted if another window lay over it for a while: it is in force, and nobody has waited", async () => {
+  it("is interrupted if another window was above it for a while; it is in force, and nobody has waited", async () => {
     const { maintenance } = installed.current
     await withBystander(async () => {
       const told = firstDraining(maintenance)
@@ -392,7 +392,7 @@ describe("An entering that is disturbed", () => {
         is_emergency: true,
       }
       await withClient(database.current.url, async (client) => {
-        // As if its watch had lost its connection.
+        // Simulates a lost connection of its watch.
         await client.query("begin; update maintenance.window set instance = -1 where position = 'entering'")
         await client.query("select maintenance.start_entering($1::jsonb)", [{ ...task, within_ms: 1000 }])
         await client.query("select maintenance.finish('task'); commit")
@@ -406,7 +406,7 @@ describe("An entering that is disturbed", () => {
     await maintenance.leave({ as: "alice" })
   })
 
-  it("is over if after a failover that lost it another window has the same epoch, and that is left alone", async () => {
+  it("is over if a failover lost it, even if another window has the same epoch, and leaves that window alone", async () => {
     const { maintenance } = installed.current
     await withBystander(async () => {
       const told = firstDraining(maintenance)
@@ -438,7 +438,7 @@ describe("An entering that is disturbed", () => {
     })
   })
 
-  it("is said to be under way, and who announces one to be there, where no instance is known", async () => {
+  it("is reported as under way, and an announcement as alive, without any registered instance", async () => {
     const proxy = await Proxy.start(database.current.url, { dropsNotifications: true })
     await installed.current.dataSource.destroy()
     await withMaintenance(proxy.url, {}, async ({ maintenance }) => {
@@ -462,7 +462,7 @@ describe("An entering that is disturbed", () => {
     await proxy.stop()
   })
 
-  it("terminates nobody once the window was left, where the state is only polled", async () => {
+  it("terminates no session after its window was left, even if the state is only polled", async () => {
     const proxy = await Proxy.start(database.current.url, { dropsNotifications: true })
     await withMaintenance(proxy.url, {}, async ({ maintenance }) => {
       await withBystander(async (rollBack) => {
@@ -478,7 +478,7 @@ describe("An entering that is disturbed", () => {
     await proxy.stop()
   })
 
-  it("ends nothing of the maintainer's in a process that is slow to say so", async () => {
+  it("ends no transaction of the maintainer in a process that is slow to acknowledge", async () => {
     const { maintenance } = installed.current
     const member = await Member.start(database.current.url)
     expect(await member.run("begin", "alice")).to.equal("done")
@@ -493,7 +493,7 @@ describe("An entering that is disturbed", () => {
     await member.stop()
   })
 
-  it("does not wait for a statement of the maintainer's that commits by itself", async () => {
+  it("does not wait for a self-committing statement of the maintainer", async () => {
     const { dataSource, maintenance } = installed.current
     const runner = dataSource.createQueryRunner()
     const key = "pg_advisory_lock(815)"
@@ -511,7 +511,7 @@ describe("An entering that is disturbed", () => {
     await runner.release()
   })
 
-  describe("by an instance that takes the backend of somebody else for one of the maintainer's", () => {
+  describe("through an instance that mistakes the backend of another user for one of its own", () => {
     let member: Member
     let barrier: Barrier
     let running: Promise<string>
@@ -527,7 +527,10 @@ describe("An entering that is disturbed", () => {
     afterEach(() => database.current.sql("drop trigger claim on maintenance.instance"))
     after(() => member.stop())
 
-    /** As if each had had a connection since then, and not noticed that it is gone, and its process id another's. */
+    /**
+     * Claims that each instance has had a connection with that process id since then, and has not noticed its
+     * loss.
+     */
     const claimed = (since: string) =>
       database.current.sql(
         `create or replace function claim() returns trigger language plpgsql as $$ begin
@@ -536,7 +539,7 @@ describe("An entering that is disturbed", () => {
          create trigger claim before update on maintenance.instance for each row execute function claim()`,
       )
 
-    it("waits for it if it is younger than the connection that is meant", async () => {
+    it("waits for the backend if it is younger than the lost connection", async () => {
       const { maintenance } = installed.current
       await claimed("backend_start - interval '1 hour'")
       const told = firstDraining(maintenance)
@@ -548,7 +551,7 @@ describe("An entering that is disturbed", () => {
       expect(await running).to.equal("done")
     })
 
-    it("would not wait for it if it were as old", async () => {
+    it("would not wait for the backend if it were as old as the lost connection", async () => {
       await claimed("backend_start")
       await installed.current.maintenance.enter("concurrent", { as: "alice" })
       await barrier.open()
@@ -556,7 +559,7 @@ describe("An entering that is disturbed", () => {
     })
   })
 
-  /** Resolves when a statement is under way that holds the gate for longer than a transaction. */
+  /** Resolves when a running statement holds the gate for longer than a transaction. */
   const heldGate = async () => {
     const waiting = "select from pg_locks where locktype = 'advisory' and not granted and objid = 815"
     await until(async () => (await database.current.sql(waiting)).length > 0)

@@ -8,22 +8,24 @@ import { Item } from "../support/entities"
 import { errorOf } from "../support/error-of"
 import { openShop } from "../support/shop"
 
-/** What can make the state unreadable, as the role "clerk" meets it. */
+/** Ways to make the state unreadable for the role "clerk". */
 const mishaps: Record<string, string> = {
   "the schema is dropped": "drop schema maintenance cascade",
   "the table is dropped": "drop table maintenance.state cascade",
   "the row is deleted": "delete from maintenance.state",
   "the table is emptied": "truncate maintenance.state",
-  "the sequence of the stamps is dropped, and the fence":
+  "the sequence of the stamps and the fence are dropped":
     "drop sequence maintenance.stamp cascade; drop function maintenance.fence",
   "the privilege on the schema is revoked": "revoke usage on schema maintenance from clerk",
 }
 
-/** What breaks the fence, but not what tells that the state is still the one that was read: nobody misses it before. */
+/**
+ * Ways to break the fence, but not the check for a changed state, so that they go unnoticed before a window.
+ */
 const lateMishaps: Record<string, string> = {
   "the fence is dropped": "drop function maintenance.fence",
   "the privilege on the fence is revoked": "revoke execute on function maintenance.fence from clerk",
-  "the function is owned by a role that cannot read the table":
+  "the fence is owned by a role that cannot read the table":
     "alter function maintenance.fence owner to clerk; revoke select on maintenance.state from clerk",
 }
 const window =
@@ -31,7 +33,7 @@ const window =
 const noWindow =
   "update maintenance.state set epoch = epoch + 1, mode = 'normal', maintainer = null, since = null, window_id = null"
 
-describe("When the state cannot be read", () => {
+describe("An unreadable state", () => {
   let database: TestDatabase
   before(async () => {
     database = await TestDatabase.create()
@@ -54,7 +56,7 @@ describe("When the state cannot be read", () => {
 
   for (const [mishap, sql] of [...Object.entries(mishaps), ...Object.entries(lateMishaps)]) {
     const isLate = mishap in lateMishaps
-    it(`because ${mishap}: no write commits${isLate ? " in a window" : ""}, and the error says what to run`, async () => {
+    it(`prevents every commit of a write${isLate ? " in a window" : ""}, with an error that says what to run: ${mishap}`, async () => {
       const url = new URL(database.url)
       url.username = "clerk"
       const count = () => database.sql("select count(*)::int from item")
@@ -69,7 +71,7 @@ describe("When the state cannot be read", () => {
           await reader.query("select 1")
           await database.sql(isLate ? `${sql}; ${window}` : sql)
           if (!isLate) {
-            // Until it is noticed; then nobody can tell whether one may read.
+            // Reads continue until it is noticed. Then it is unknown whether reads are allowed.
             await reader.query("select from item")
             const reads = [() => reader.commitTransaction(), () => dataSource.query("select from item")]
             for (const read of [
@@ -94,7 +96,7 @@ describe("When the state cannot be read", () => {
             )
           }
           expect(await count()).to.deep.equal(before)
-          // Without the fence the state can be read, and says that one may.
+          // Without the fence the state is still readable, and permits writes.
           if (!isLate && !mishap.includes("and the fence")) {
             for (const ask of [() => maintenance.assertWritable(), () => maintenance.whenWritable()]) {
               expect(await ask().catch((failure: unknown) => failure)).to.be.instanceOf(MaintenanceSetupError)
@@ -108,10 +110,10 @@ describe("When the state cannot be read", () => {
       )
     })
 
-    // To a role that owns the function nobody can be said to have lost it: that is a DBA's to mend.
+    // An application that starts does not repair the owner of a function. A DBA must.
     if (mishap.includes("is owned by")) continue
 
-    it(`because ${mishap}: an application that may create objects mends it when it starts`, async () => {
+    it(`is repaired by an application that may create objects when it starts: ${mishap}`, async () => {
       await database.sql(sql)
       await withMaintenance(database.url, {}, async ({ dataSource, maintenance }) => {
         await dataSource.getRepository(Item).insert({ name: "mended" })
@@ -121,7 +123,7 @@ describe("When the state cannot be read", () => {
     })
   }
 
-  it("because the row was lost in a window: mended, it is as the window says", async () => {
+  it("is repaired to match the window if its row was lost in a window", async () => {
     await withMaintenance(database.url, {}, async ({ maintenance }) => {
       await maintenance.enter("concurrent", { as: "alice", reason: "rebuild" })
       await database.sql("delete from maintenance.state")
@@ -136,7 +138,7 @@ describe("When the state cannot be read", () => {
     })
   })
 
-  it("at the start, because the schema is not there and migrate is false: initialize() says what to run", async () => {
+  it("makes initialize() fail if the schema is missing and migrate is false, with an error that says what to run", async () => {
     await database.sql("drop schema maintenance cascade")
     const error: unknown = await withMaintenance(database.url, { plugin: { migrate: false } }, () =>
       Promise.resolve("started"),
@@ -144,7 +146,7 @@ describe("When the state cannot be read", () => {
     expect(error).to.be.instanceOf(MaintenanceSetupError)
     const { message } = error as Error
     expect(message).to.have.length.below(520)
-    // What it says to run prints what mends it.
+    // The command in the error prints the SQL that repairs the state.
     const [, command = ""] = /node -p '(.*)' \| psql -v ON_ERROR_STOP=1$/.exec(message) ?? []
     const root = JSON.stringify(resolve(__dirname, "../../.."))
     const script = command.replace('"typeorm-maintenance-mode"', root).replace('"..."', '"clerk"')

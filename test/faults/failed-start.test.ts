@@ -12,12 +12,12 @@ const codes: Record<keyof typeof causes, string> = {
   "currentUser returns no number": "MAINTENANCE_SETUP",
   "currentUser throws": "MAINTENANCE_SETUP",
   "there is no schema": "MAINTENANCE_SETUP",
-  "the schema is another's": "MAINTENANCE_SETUP",
-  "an entity has no key": "MissingPrimaryColumnError",
-  "it may not synchronize in this mode": "MAINTENANCE_ACCESS_REFUSED",
+  "the schema belongs to something else": "MAINTENANCE_SETUP",
+  "an entity has no primary key": "MissingPrimaryColumnError",
+  "the mode forbids synchronize": "MAINTENANCE_ACCESS_REFUSED",
 }
 
-describe("A DataSource that does not initialize", () => {
+describe("A DataSource that fails to initialize", () => {
   const database = useDatabase()
   before(async () => {
     await database.current.sql("create schema garden; create table garden.visit (id int)")
@@ -27,7 +27,7 @@ describe("A DataSource that does not initialize", () => {
   })
 
   for (const [cause, code] of Object.entries(codes)) {
-    it(`leaves nothing that keeps its process, nor a connection, when ${cause}`, async () => {
+    it(`leaves neither a connection nor anything else that keeps its process alive, if ${cause}`, async () => {
       const child = fork(join(__dirname, "../support/failing-start.js"), [database.current.url, cause])
       const [[message], [exitCode]] = await Promise.all([once(child, "message"), once(child, "exit")])
       expect(message).to.equal(code)

@@ -10,7 +10,7 @@ import { Proxy } from "../support/proxy"
 import { windowOf } from "../support/window"
 import { statusThat } from "../support/until"
 
-/** The longest wait: the tests end it by what they do. */
+/** The longest possible wait. The tests end it. */
 const forever = { withinMs: 2 ** 31 - 1 }
 
 describe("A fault", function () {
@@ -45,7 +45,7 @@ describe("A fault", function () {
       ),
     )
 
-  it("of the server in normal mode: all instances come again, and a mode can be entered", async () => {
+  it("of the server in normal mode: all instances register again, and a mode can be entered", async () => {
     await withMaintenance(server.url, {}, async ({ dataSource, maintenance }) => {
       const member = await Member.start(server.url)
       await server.crash()
@@ -60,7 +60,7 @@ describe("A fault", function () {
     })
   })
 
-  it("of the server in concurrent mode: it stands, and what was open is gone", async () => {
+  it("of the server in concurrent mode: the window stands, and open transactions are gone", async () => {
     await withMaintenance(server.url, {}, async ({ dataSource, maintenance }) => {
       const before = await maintenance.enter("concurrent", { as: "alice", reason: "rebuild" })
       const rows = await stored()
@@ -78,7 +78,7 @@ describe("A fault", function () {
     })
   })
 
-  it("of the server while a mode is being entered: enter() resolves when it is back, for what was open is gone", async () => {
+  it("of the server while a mode is being entered: enter() resolves when it is back, because open transactions are gone", async () => {
     await withMaintenance(server.url, {}, async ({ maintenance }) => {
       await withClient(server.url, async (client) => {
         client.on("error", () => undefined)
@@ -97,7 +97,7 @@ describe("A fault", function () {
     })
   })
 
-  it("of all connections at once, in each mode: nothing is stored that should not be", async () => {
+  it("of all connections at once, in each mode: nothing is stored that must not be", async () => {
     await withMaintenance(server.url, {}, async ({ dataSource, maintenance }) => {
       for (const mode of ["concurrent", "exclusive"] as const) {
         await maintenance.enter(mode, { as: "alice" })
@@ -115,7 +115,7 @@ describe("A fault", function () {
     })
   })
 
-  it("of a process that writes: what it had open when it was killed is not stored, and enter() waits for nothing", async () => {
+  it("of a writing process: its open transaction is not stored, and enter() waits for nothing", async () => {
     await withMaintenance(server.url, {}, async ({ maintenance }) => {
       const member = await Member.start(server.url)
       expect(await member.run("begin")).to.equal("done")
@@ -128,7 +128,7 @@ describe("A fault", function () {
     })
   })
 
-  it("of a maintainer: the window stands, another process of the same maintainer goes on, and an emergency user ends it", async () => {
+  it("of a maintainer: the window stands, the same maintainer continues in another process, and an emergency user ends it", async () => {
     await withMaintenance(server.url, {}, async ({ dataSource, maintenance }) => {
       const member = await Member.start(server.url)
       expect(await member.enter("concurrent", { as: "alice" })).to.equal("done")
@@ -142,7 +142,7 @@ describe("A fault", function () {
     })
   })
 
-  it("of the primary: the window stands on the replica that is promoted, for the connections that come to it", async () => {
+  it("of the primary: the window stands on the promoted replica, for the connections to it", async () => {
     const primary = await startEmbeddedServer()
     const servers = [primary]
     const proxy = await Proxy.start(primary.url)

@@ -22,16 +22,16 @@ describe("A during() whose process is gone", () => {
 
   const read = () => errorOf(installed.current.dataSource.query("select 1"))
 
-  /** What another task of alice comes to, which is none within that of whom calls what this returns. */
+  /** The outcome of another task of alice that runs outside of the current task. */
   const beside = () =>
     AsyncResource.bind(() =>
       errorOf(installed.current.maintenance.during("concurrent", { as: "alice" }, () => undefined)),
     )
 
-  /** Kills a process in the middle of a task of alice, and hands on its process id. */
+  /** Kills a process in the middle of a task of alice. Resolves with its process id. */
   const killed = async (mode: "concurrent" | "exclusive", reason: string): Promise<number> => {
     const member = await Member.start(database.current.url)
-    // So that it goes on until it is killed.
+    // The lock lets the task continue until it is killed.
     await withClient(database.current.url, async (client) => {
       await client.query("select pg_advisory_lock(7)")
       const sql = "select pg_advisory_lock(7)"
@@ -48,7 +48,7 @@ describe("A during() whose process is gone", () => {
     return member.pid
   }
 
-  it("is seen to be interrupted, named, and taken over by the next one; what was before it is there again after that", async () => {
+  it("is reported as interrupted, and the next task takes it over with a warning, then restores the window beneath", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("exclusive", { as: "alice", reason: "move" })
     expect(await read()).to.have.property("code", "MAINTENANCE_ACCESS_REFUSED")
@@ -80,7 +80,7 @@ describe("A during() whose process is gone", () => {
     expect(await read()).to.have.property("code", "MAINTENANCE_ACCESS_REFUSED")
   })
 
-  it("is taken over by enter() at once, which goes on from what was before it", async () => {
+  it("is taken over by enter() immediately, which continues from the window beneath", async () => {
     const { maintenance } = installed.current
     const { since } = await maintenance.enter("exclusive", { as: "alice", reason: "move" })
     await killed("concurrent", "look")
@@ -91,7 +91,7 @@ describe("A during() whose process is gone", () => {
     expect(await read()).to.have.property("code", "MAINTENANCE_ACCESS_REFUSED")
   })
 
-  it("is taken over by an emergency user, and is there again after that, as interrupted as before", async () => {
+  it("is taken over by an emergency user, and restored afterwards, still interrupted", async () => {
     const { maintenance } = installed.current
     await killed("concurrent", "look")
     await maintenance.during("exclusive", { as: "break-glass" }, async () => {
@@ -102,7 +102,7 @@ describe("A during() whose process is gone", () => {
     expect(await maintenance.status()).to.include({ mode: "normal", isInterrupted: false })
   })
 
-  it("is not another that runs, which is named, also when its watch was cut off meanwhile", async () => {
+  it("is distinguished from a running task, which is named, even after its watch lost its connection", async () => {
     const { maintenance } = installed.current
     const refused = new RegExp(
       `^Mode not changed: another task of alice \\(process ${process.pid} on ${hostname()}, since .*Z\\) is running in concurrent maintenance by alice since `,
@@ -136,13 +136,13 @@ describe("A during() whose process is gone", () => {
     expect(await maintenance.status()).to.include({ mode: "normal" })
   })
 
-  it("is waited for, in case it comes back: then the next one is refused as ever, and no window is lost", async () => {
+  it("is given time to return; if it does, the next task is refused as usual, and no window is lost", async () => {
     const { maintenance } = installed.current
     await withMaintenance(database.current.url, {}, async (other) => {
       const secondOne = beside()
       const move = "update maintenance.window set instance"
       await other.maintenance.during("exclusive", { as: "alice", reason: "first" }, async () => {
-        // As if its watch had been lost, and its process had not noticed yet.
+        // Simulates a lost watch that its process has not noticed yet.
         const [task] = await database.current.sql<{ instance: number }>(
           "select instance from maintenance.window where task is not null and position = 'standing'",
         )
@@ -161,7 +161,7 @@ describe("A during() whose process is gone", () => {
     })
   })
 
-  it("is taken over with the one around it, whose process is gone, too: what was before both is there again", async () => {
+  it("is taken over together with an outer task of the same process; the window before both is restored", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("exclusive", { as: "alice", reason: "move" })
     const alices = { mode: "concurrent", acting_user: "alice", instance: -1 } as const
@@ -173,7 +173,7 @@ describe("A during() whose process is gone", () => {
     await database.current.sql("select maintenance.give_up(-1)")
     await maintenance.during("concurrent", { as: "alice" }, async () => {
       expect(await maintenance.status()).to.include({ reason: "move", isInterrupted: false })
-      // Nor does either end that, if it goes on after all.
+      // Neither task ends the new window if it continues after all.
       for (const task of ["inner", "outer"])
         expect(await database.current.sql("select maintenance.finish($1) as epoch", [task])).to.deep.equal([
           { epoch: null },
@@ -182,7 +182,7 @@ describe("A during() whose process is gone", () => {
     expect(await maintenance.status()).to.include({ mode: "exclusive", reason: "move" })
   })
 
-  it("is not known to be gone where its instance is not known", async () => {
+  it("is not considered gone if its instance is unknown", async () => {
     await database.current.sql(
       enterSql({ id: "call", mode: "concurrent", acting_user: "alice", task: "task" }),
     )

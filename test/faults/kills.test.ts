@@ -11,7 +11,7 @@ import { type ProxiedMember, Reserve } from "../support/proxied-member"
 import { notWaiting, windowOf } from "../support/window"
 import { statusThat, until } from "../support/until"
 
-/** What a state may be, and how many changes after the one that was there before. */
+/** A state that may be found, with the number of changes since the previous one. */
 interface Found {
   readonly mode: Mode
   readonly maintainer?: string
@@ -19,19 +19,22 @@ interface Found {
   readonly expires?: true
 }
 
-/** Something that is done to the mode, by alice. */
+/** A change of the mode by alice. */
 interface Change {
   readonly action: Action
-  /** Whether she has a window before. */
+  /** Whether alice holds a window before it. */
   readonly isHers?: boolean
-  /** Whether somebody else has a transaction open. */
+  /** Whether another user has an open transaction. */
   readonly isBlocked?: boolean
-  /** Whether, besides, each step arrives, and only the answer does not: to the server, it is as before the next step. */
+  /**
+   * Whether each step is also tried with the request delivered and the answer lost. For the server, that
+   * equals the state before the next step.
+   */
   readonly isTriedTwice?: boolean
-  /** Whether the window is that of a process, which is to end it. */
+  /** Whether the window belongs to a process, which has to end it. */
   readonly isTask?: boolean
   readonly outcome?: string
-  /** All that is found afterwards, wherever it is broken off. */
+  /** All states that may be found afterwards, depending on the step. */
   readonly found: readonly Found[]
 }
 
@@ -47,18 +50,18 @@ const changes: Record<string, Change> = {
     isHers: true,
     found: [hers, { ...entered, mode: "exclusive" }],
   },
-  "enters a mode, and terminates who is in the way": {
+  "enters a mode, and terminates blockers": {
     action: { enter: "exclusive", options: { as, drain: { withinMs: 0, then: "terminate" } } },
     isBlocked: true,
     found: [normal, { ...entered, mode: "exclusive" }],
   },
-  "enters a mode, and abandons that": {
+  "enters a mode, and abandons it": {
     action: { enter: "exclusive", options: { as, drain: { withinMs: 0, then: "abandon" } } },
     isBlocked: true,
     outcome: "DrainTimeoutError",
     found: [normal, { ...entered, mode: "exclusive" }, { ...normal, changes: 2 }],
   },
-  "leaves it": {
+  "leaves a mode": {
     action: { leave: { as } },
     isHers: true,
     isTriedTwice: true,
@@ -74,17 +77,17 @@ const changes: Record<string, Change> = {
     isHers: true,
     found: [hers, { ...entered, maintainer: "bob" }],
   },
-  "does something during a window": {
+  "runs a task": {
     action: { during: "concurrent", options: { as }, sql: "select 1" },
     isTask: true,
     found: [normal, entered, { ...normal, changes: 2 }],
   },
 }
 
-/** What the writes of others come to. */
+/** The outcome of other users' writes, by mode. */
 const outcomes = { normal: "done", concurrent: "WriteVetoedError", exclusive: "AccessRefusedError" } as const
 
-/** What is written, and what has been sent before that is broken off. */
+/** A write, with the statements sent before its interruption. */
 interface Write {
   readonly step: Step
   readonly before?: readonly string[]
@@ -98,7 +101,7 @@ const writes: Record<string, Write> = {
   "a procedure that commits": { step: "request", sql: "call post('x')" },
 }
 
-describe("kill -9 of a process, at every step that it takes towards the server", () => {
+describe("kill -9 of a process at every step towards the server", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   const reserve = new Reserve(() => database.current.url)
@@ -112,7 +115,7 @@ describe("kill -9 of a process, at every step that it takes towards the server",
     if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
   })
 
-  /** Runs while somebody, without the plugin, has a transaction open that has written. */
+  /** Runs while a client without the plugin has an open transaction that has written. */
   const whileBlocked = (work: () => Promise<void>): Promise<void> =>
     withClient(database.current.url, async (client) => {
       client.on("error", () => undefined)
@@ -120,7 +123,7 @@ describe("kill -9 of a process, at every step that it takes towards the server",
       await work()
     })
 
-  /** Has a member do something until it comes to a step; false if it was done before that. */
+  /** Runs an action of a member up to a step. Resolves with false if it finished before that. */
   const isReached = async (
     { member }: ProxiedMember,
     action: Action,
@@ -135,7 +138,7 @@ describe("kill -9 of a process, at every step that it takes towards the server",
     return false
   }
 
-  /** A process that knows the mode: leave() does not wait for that. */
+  /** A process that knows the mode. leave() does not wait for that. */
   const nextOne = async (): Promise<ProxiedMember> => {
     const one = await reserve.next()
     const { maintenance } = installed.current
@@ -167,7 +170,7 @@ describe("kill -9 of a process, at every step that it takes towards the server",
 
   for (const [name, change] of Object.entries(changes)) {
     const { action, isHers, isBlocked, isTriedTwice, isTask, outcome, found } = change
-    it(`that ${name} leaves what was before, or what is to be, and others go on`, async () => {
+    it(`leaves the state before or after if the process ${name}, and others continue`, async () => {
       const { maintenance } = installed.current
       const seen = new Set<Found>()
       let isDone = false
@@ -207,7 +210,10 @@ describe("kill -9 of a process, at every step that it takes towards the server",
     })
   }
 
-  /** Has a writer killed at every step, while a window is entered; tells of what was stored once it had been. */
+  /**
+   * Kills a writer at every step while a window is entered. Resolves with the rows that were stored once it
+   * was entered.
+   */
   const leaks = async ({ step: counted, before = [], sql }: Write): Promise<string[]> => {
     const { maintenance } = installed.current
     const leaked: string[] = []
@@ -223,7 +229,7 @@ describe("kill -9 of a process, at every step that it takes towards the server",
       let report = await statusThat(maintenance, ({ mode }) => mode !== "normal")
       const holders = await database.current.sql("select maintenance.holders($1)", [report.epoch])
       if (holders.length === 0) await entering
-      // Every other time it does arrive, and only the answer does not.
+      // At every other step the request is delivered, and only the answer is lost.
       if (step % 2 === 0) hold.pass()
       await one.kill()
       const rows = await entering
@@ -237,12 +243,12 @@ describe("kill -9 of a process, at every step that it takes towards the server",
   }
 
   for (const [name, write] of Object.entries(writes)) {
-    it(`that writes by ${name} stores it or not, and nothing once a window has been entered`, async () => {
+    it(`stores a write by ${name} entirely or not at all, and never once a window is entered`, async () => {
       expect(await leaks(write)).to.deep.equal([])
     })
   }
 
-  it("is seen to leak if enter() does not wait for who holds the gate", async () => {
+  it("is detected to leak if enter() does not wait for those who hold the gate", async () => {
     const restore = await withoutWaiting(database.current)
     try {
       expect(await leaks(commit)).not.to.deep.equal([])

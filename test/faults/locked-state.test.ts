@@ -8,7 +8,7 @@ import { errorOf } from "../support/error-of"
 import { openShop } from "../support/shop"
 import { warning } from "../support/warning"
 
-describe("While somebody has locked the state", () => {
+describe("While a session has locked the state", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
@@ -25,7 +25,7 @@ describe("While somebody has locked the state", () => {
       return work((rows[0] as { pid: number }).pid, client)
     })
 
-  it("the mode is not changed, the error names who it is, and the state is read and enforced", async function () {
+  it("a change of the mode fails and names the session, while the state is still read and enforced", async function () {
     this.timeout(40_000)
     const { dataSource, maintenance } = installed.current
     const { epoch } = await maintenance.enter("concurrent", { as: "alice" })
@@ -45,7 +45,7 @@ describe("While somebody has locked the state", () => {
     await maintenance.leave({ as: "alice" })
   })
 
-  it("so that it cannot be read, it is said by whom, once, to who asks, and to who waits for a commit", async () => {
+  it("that blocks reads, too, calls fail and commits wait, and an error and a single warning name the session", async () => {
     const { dataSource, maintenance } = installed.current
     await withLock("lock table maintenance.state in access exclusive mode", async (pid, client) => {
       const says = new RegExp(
@@ -64,7 +64,7 @@ describe("While somebody has locked the state", () => {
     })
   })
 
-  it("a during() that is done says who it is, and ends the window when that is over", async () => {
+  it("a finished during() names the session in a warning, and ends its window once the lock is released", async () => {
     const { maintenance } = installed.current
     const said = new Promise<string>((resolve) => {
       const listen = ({ message }: Error) => {
@@ -91,7 +91,7 @@ describe("While somebody has locked the state", () => {
     expect(await maintenance.status()).to.include({ mode: "normal" })
   })
 
-  it("enter() is broken off by an AbortSignal, and nothing is changed", async () => {
+  it("enter() is aborted by an AbortSignal, and changes nothing", async () => {
     const { maintenance } = installed.current
     const { epoch } = await maintenance.status()
     await withLock("select from maintenance.state for update", async (_, client) => {
@@ -108,18 +108,18 @@ describe("While somebody has locked the state", () => {
     expect(await maintenance.status()).to.include({ mode: "normal", epoch })
   })
 
-  it("it is waited for, if that is over soon", async () => {
+  it("a change of the mode waits for the lock if it is released soon", async () => {
     const { maintenance } = installed.current
     const entered = await withLock("select from maintenance.state for update", async (_, client) => {
       const entering = maintenance.enter("concurrent", { as: "alice" })
-      // Longer than one attempt takes.
+      // Longer than one attempt may take.
       await client.query("select pg_sleep(0.4); rollback")
       return entering
     })
     expect(entered).to.include({ mode: "concurrent" })
   })
 
-  it("the DataSource is destroyed all the same, though even reading the state waits", async () => {
+  it("the DataSource can be destroyed, even if reads of the state wait", async () => {
     await withMaintenance(database.current.url, {}, async ({ dataSource, maintenance }) => {
       await withLock("lock table maintenance.state in access exclusive mode", async (pid, client) => {
         const error = errorOf(maintenance.status())
@@ -134,13 +134,13 @@ describe("While somebody has locked the state", () => {
   })
 
   for (const isolation of ["read committed", "repeatable read"] as const) {
-    it(`by what it shared, a transaction is not prepared: at the end of a window, ${isolation}`, async () => {
+    it(`in share mode only, no transaction can be prepared at the end of a window: ${isolation}`, async () => {
       const { dataSource, maintenance } = installed.current
       const { expiresAt } = await maintenance.enter("concurrent", { as: "alice", expiresInMs: 1000 })
       const runner = dataSource.createQueryRunner()
       await runner.query(`begin isolation level ${isolation}`)
       await runner.query("insert into audit (note) values ('prepared')")
-      // Nobody puts into the row that it has ended.
+      // Prevents the row from being marked as over.
       await withLock(`select pg_advisory_xact_lock_shared(${lockKeys("maintenance").hold})`, async () => {
         await database.current.sql("select pg_sleep_until($1)", [expiresAt])
         const error = await errorOf(runner.query(`prepare transaction 'shared_${process.pid}'`))

@@ -11,12 +11,12 @@ import { openShop, restock } from "../support/shop"
 import { insertSql, withRunner } from "../doors/door"
 import { type Outcome, outcomeOf } from "../doors/outcome"
 
-/** What is done through a DataSource while something is done to its connection. */
+/** An operation on a DataSource whose connection is disturbed. */
 type Scenario = (dataSource: DataSource) => Promise<Outcome>
 
 const waitingInsert = "insert into audit (note) select 'x' from (select pg_advisory_xact_lock(4711)) waited"
 
-/** The client behind a runner, when it knows that its connection is gone. */
+/** Runs `end`, and resolves when the client behind a runner knows that its connection is gone. */
 async function ended(runner: QueryRunner, end: () => Promise<unknown>): Promise<void> {
   const client = (await runner.connect()) as NodeJS.EventEmitter
   client.on("error", () => undefined)
@@ -24,7 +24,7 @@ async function ended(runner: QueryRunner, end: () => Promise<unknown>): Promise<
   await Promise.all([gone, end()])
 }
 
-describe("A connection that is lost, or a statement that is cancelled,", () => {
+describe("A lost connection or a cancelled statement", () => {
   const database = useDatabase()
   before(async () => {
     await openShop(database.current)
@@ -48,14 +48,14 @@ describe("A connection that is lost, or a statement that is cancelled,", () => {
     return count
   }
 
-  /** In plain TypeORM and with the plugin, which is as good as new afterwards. */
+  /** Compares plain TypeORM with the plugin, which must be intact afterwards. */
   const inBoth = async (scenario: Scenario, url = database.current.url) => {
     const plain = await withPlainDataSource(url, { poolSize: 1 }, scenario)
     const storedByPlain = await stored()
     await restock(database.current)
     await database.current.sql("truncate slow")
     await withMaintenance(url, { poolSize: 1 }, async ({ dataSource, maintenance }) => {
-      // Nothing of its own is under way, which could be cut off instead.
+      // Ensures that no query of the plugin is in flight, which would be cut off instead.
       await maintenance.status()
       const fenced = await scenario(dataSource)
       expect(fenced.shown.join("\n")).to.equal(plain.shown.join("\n"))
@@ -68,7 +68,7 @@ describe("A connection that is lost, or a statement that is cancelled,", () => {
     return plain
   }
 
-  /** While a statement waits, something is done to whoever waits. */
+  /** Acts on the session of a statement while it waits. */
   const whileItWaits =
     (
       work: (dataSource: DataSource) => Promise<unknown>,
@@ -84,17 +84,17 @@ describe("A connection that is lost, or a statement that is cancelled,", () => {
   const kill = (barrier: Barrier) => barrier.terminateWaiting()
   const cancel = (barrier: Barrier) => barrier.cancelWaiting()
 
-  it("while a statement runs outside of a transaction", async () => {
+  it("behaves as in plain TypeORM: terminated during a statement outside of a transaction", async () => {
     const plain = await inBoth(whileItWaits((d) => d.query(waitingInsert), kill))
     expect(plain.shown.join()).to.include("57P01")
   })
 
-  it("while a statement runs in a transaction", async () => {
+  it("behaves as in plain TypeORM: terminated during a statement in a transaction", async () => {
     const plain = await inBoth(whileItWaits((d) => d.transaction((m) => m.query(waitingInsert)), kill))
     expect(plain.refusedBy).to.equal("QueryFailedError")
   })
 
-  it("between a statement and the COMMIT of its transaction", async () => {
+  it("behaves as in plain TypeORM: terminated between a statement and the COMMIT of its transaction", async () => {
     await inBoth((dataSource) =>
       withRunner(dataSource, async (runner) => {
         await runner.startTransaction()
@@ -108,7 +108,7 @@ describe("A connection that is lost, or a statement that is cancelled,", () => {
     expect(await stored()).to.equal(0)
   })
 
-  it("at the COMMIT, after the fence", async () => {
+  it("behaves as in plain TypeORM: terminated at COMMIT, after the fence", async () => {
     const plain = await inBoth(
       whileItWaits((d) => d.transaction((m) => m.query("insert into slow values ('x')")), kill),
     )
@@ -116,15 +116,15 @@ describe("A connection that is lost, or a statement that is cancelled,", () => {
     expect(await stored()).to.equal(0)
   })
 
-  it("at the end of a statement outside of a transaction, after the fence", async () => {
+  it("behaves as in plain TypeORM: terminated at the end of a statement outside of a transaction, after the fence", async () => {
     const plain = await inBoth(whileItWaits((d) => d.query("insert into slow values ('x')"), kill))
     expect(plain.refusedBy).to.equal("QueryFailedError")
     expect(await stored()).to.equal(0)
   })
 
   for (const [where, what, count] of [
-    ["before", "on the way to the server: a COMMIT that does not arrive", 0],
-    ["after", "on the way back: a COMMIT that is done, and not answered", 1],
+    ["before", "behaves as in plain TypeORM: a COMMIT does not reach the server", 0],
+    ["after", "behaves as in plain TypeORM: the answer to a COMMIT is lost", 1],
   ] as const) {
     it(what, async () => {
       const proxy = await Proxy.start(database.current.url)
@@ -146,7 +146,7 @@ describe("A connection that is lost, or a statement that is cancelled,", () => {
     })
   }
 
-  it("on the way back: a statement outside of a transaction that is done, and not answered", async () => {
+  it("behaves as in plain TypeORM: the answer to a statement outside of a transaction is lost", async () => {
     const proxy = await Proxy.start(database.current.url)
     try {
       await inBoth(async (dataSource) => {
@@ -165,7 +165,7 @@ describe("A connection that is lost, or a statement that is cancelled,", () => {
     "in a transaction": (d) => d.transaction((m) => m.query(insertSql)),
     "in a statement that commits by itself": (d) => d.query("call write_and_commit('x')"),
   })) {
-    it(`while the fence waits, ${where}: nothing is stored, and enter() resolves`, async () => {
+    it(`stores nothing if terminated while the fence waits, and enter() resolves: ${where}`, async () => {
       const { url } = database.current
       await withMaintenance(url, { poolSize: 1 }, async ({ dataSource, maintenance }) => {
         const { epoch } = await maintenance.status()
@@ -185,7 +185,7 @@ describe("A connection that is lost, or a statement that is cancelled,", () => {
       })
     })
 
-    it(`cancelled while the fence waits, ${where}: nothing is stored, and the connection is clean`, async () => {
+    it(`stores nothing if cancelled while the fence waits, and the connection is clean: ${where}`, async () => {
       const { url } = database.current
       await withMaintenance(url, { poolSize: 1 }, async ({ dataSource, maintenance }) => {
         const { epoch } = await maintenance.status()
@@ -204,7 +204,7 @@ describe("A connection that is lost, or a statement that is cancelled,", () => {
     })
   }
 
-  it("cancelled with the gate just taken, before a statement that commits by itself: it is given back", async () => {
+  it("releases the gate if cancelled just after taking it, before a self-committing statement", async () => {
     const own = await TestDatabase.create()
     try {
       await withMaintenance(own.url, { poolSize: 1 }, async ({ dataSource }) => {
@@ -223,7 +223,7 @@ describe("A connection that is lost, or a statement that is cancelled,", () => {
     }
   })
 
-  it("while a statement runs that was sent to the pool itself", async () => {
+  it("behaves as in plain TypeORM: terminated during a statement sent to the pool itself", async () => {
     const query = async (dataSource: DataSource) => {
       const pool = (dataSource.driver as unknown as { master: Pool }).master
       const events: unknown[] = []
@@ -244,17 +244,17 @@ describe("A connection that is lost, or a statement that is cancelled,", () => {
     expect(seen[1]).to.deep.equal(seen[0])
   })
 
-  it("cancelled while a statement runs outside of a transaction: the error of plain TypeORM", async () => {
+  it("behaves as in plain TypeORM: cancelled during a statement outside of a transaction", async () => {
     const plain = await inBoth(whileItWaits((d) => d.query(waitingInsert), cancel))
     expect(plain.shown.join()).to.include("57014")
   })
 
-  it("cancelled while a statement runs in a transaction: the error of plain TypeORM", async () => {
+  it("behaves as in plain TypeORM: cancelled during a statement in a transaction", async () => {
     const plain = await inBoth(whileItWaits((d) => d.transaction((m) => m.query(waitingInsert)), cancel))
     expect(plain.shown.join()).to.include("57014")
   })
 
-  it("cancelled at the COMMIT: the error of plain TypeORM", async () => {
+  it("behaves as in plain TypeORM: cancelled at COMMIT", async () => {
     const plain = await inBoth(
       whileItWaits((d) => d.transaction((m) => m.query("insert into slow values ('x')")), cancel),
     )

@@ -19,18 +19,18 @@ const iso = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`
 const replaced =
   "the state was replaced from outside, for example by a restore, or by a failover to a server that lacked the last changes"
 
-/** Puts the state back to one without a window, as pg_restore --clean does. */
+/** Resets the state to one without a window, as pg_restore --clean does. */
 const restore = (url: string) =>
   withClient(url, (client) => client.query(`drop schema maintenance cascade; ${maintenanceSchemaSql()}`))
 
-/** What ends a window that alice holds, and what she is told of it. */
+/** A way in which alice's window ends, and what its error says. */
 interface Loss {
   readonly name: string
   readonly options?: EnterOptions
   readonly lose: (maintenance: Maintenance, url: string) => Promise<unknown>
   readonly says: string
   readonly because: EndedBecause
-  /** Who did it. Default: nobody. */
+  /** The user who ended it. By default none. */
   readonly by?: string
 }
 
@@ -43,7 +43,7 @@ const ended = (maintenance: Maintenance) =>
     })
   })
 
-/** The status, also while the watch connects anew because its registration is gone. */
+/** The status, retried while the watch reconnects because its registration is gone. */
 const statusOf = async (maintenance: Maintenance): Promise<MaintenanceReport> =>
   maintenance.status().catch(() => statusOf(maintenance))
 
@@ -68,7 +68,7 @@ const losses: Loss[] = [
     says: `break-glass ended it at ${iso}\\. The mode is normal\\.`,
   },
   {
-    name: "was left, and was tied to the process",
+    name: "was left, and is tied to the process",
     because: "left",
     by: "break-glass",
     options: { heldWhile: "alive" },
@@ -76,7 +76,7 @@ const losses: Loss[] = [
     says: `break-glass ended it at ${iso}\\. The mode is normal\\.`,
   },
   {
-    name: "was tied to a process of which nothing was heard",
+    name: "was tied to a process that is lost",
     because: "lost",
     options: { heldWhile: "alive" },
     lose: async (maintenance, url) => {
@@ -107,14 +107,14 @@ const losses: Loss[] = [
     says: `alice handed it over to bob at ${iso}\\. Concurrent maintenance by bob( \\(rebuild\\))? since ${iso} is now in force\\.`,
   },
   {
-    name: "was in what a restore has replaced",
+    name: "was replaced by a restore",
     because: "replaced",
     lose: loseByRestore,
     says: `${replaced}\\. The mode is normal\\.`,
   },
 ]
 
-describe("A window that is gone", () => {
+describe("A window that has ended", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   afterEach(async () => {
@@ -135,7 +135,7 @@ describe("A window that is gone", () => {
   }
 
   for (const { name, options, lose, says, because, by } of losses) {
-    it(`is said to be, and why, to the task that it was for, if it ${name}`, async () => {
+    it(`rejects its task with the reason if it ${name}`, async () => {
       const { maintenance } = installed.current
       const task = maintenance.during("concurrent", { as: "alice", ...options }, () =>
         lose(maintenance, database.current.url),
@@ -147,9 +147,9 @@ describe("A window that is gone", () => {
       })
     })
 
-    // The one is abandoned before; in the middle of the other the state cannot be read.
+    // An expired window is abandoned before. During a restore, the state cannot be read.
     if (options?.expiresInMs !== undefined || lose === loseByRestore) continue
-    it(`is said to be, and why, to who is entering it still, if it ${name}`, async () => {
+    it(`rejects an enter() that still waits, with the reason, if it ${name}`, async () => {
       const { maintenance } = installed.current
       await withClient(database.current.url, async (client) => {
         await client.query("begin; select 1")
@@ -167,11 +167,11 @@ describe("A window that is gone", () => {
   }
 
   for (const { name, options, lose, says } of losses) {
-    it(`is said to be, and why, in a process warning to who has entered it, if it ${name}`, async () => {
+    it(`causes a process warning with the reason in the process that entered it, if it ${name}`, async () => {
       const { maintenance } = installed.current
       const warned = warning(/^The maintenance by alice \(rebuild\) is over: /)
       await maintenance.enter("concurrent", { as: "alice", reason: "rebuild", ...options })
-      // By another process, as it were.
+      // By another DataSource, which stands for another process.
       const { url } = database.current
       await withMaintenance(url, {}, (other) => lose(other.maintenance, url))
       await statusOf(maintenance)
@@ -179,7 +179,7 @@ describe("A window that is gone", () => {
     })
   }
 
-  it("is not said to be to who has left it himself, or handed it over, or extended it before", async () => {
+  it("causes no warning if its own process left it, handed it over, or had extended it", async () => {
     const { maintenance } = installed.current
     const warnings: string[] = []
     const listen = ({ message }: Error) => void warnings.push(message)
@@ -200,15 +200,10 @@ describe("A window that is gone", () => {
   })
 
   for (const [name, epoch, changes, is] of [
-    ["the same maintenance as it was earlier", "epoch = epoch - 1", "mode = 'concurrent'", "alice"],
-    [
-      "another that has come to the same epoch",
-      "epoch = epoch",
-      "maintainer = 'carol', since = now()",
-      "carol",
-    ],
+    ["the same window in an earlier state", "epoch = epoch - 1", "mode = 'concurrent'", "alice"],
+    ["another window of the same epoch", "epoch = epoch", "maintainer = 'carol', since = now()", "carol"],
   ] as const) {
-    it(`is said to be replaced from outside, by ${name}`, async () => {
+    it(`causes a warning that it was replaced from outside by ${name}`, async () => {
       const { maintenance } = installed.current
       const warned = warning(/^The maintenance by alice \(rebuild\) (is over|was replaced)/)
       await maintenance.enter("exclusive", { as: "alice", reason: "rebuild" })
@@ -226,7 +221,7 @@ describe("A window that is gone", () => {
     })
   }
 
-  it("is said to have another mode by now, if its maintainer has entered that meanwhile", async () => {
+  it("rejects a waiting enter() with the new mode if its maintainer has switched it meanwhile", async () => {
     const { maintenance } = installed.current
     await withClient(database.current.url, async (client) => {
       await client.query("begin; select 1")

@@ -18,7 +18,7 @@ import { Proxy } from "../support/proxy"
 import { notWaiting, windowOf } from "../support/window"
 import { statusThat, until } from "../support/until"
 
-/** The longest wait: the tests end it by what they do. */
+/** The longest possible wait. The tests end it. */
 const forever = { withinMs: 2 ** 31 - 1 }
 const as = "alice"
 
@@ -27,7 +27,7 @@ interface Networked extends Installed {
   readonly proxy: Proxy
 }
 
-describe("A network", () => {
+describe("A network fault", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => database.current.sql(ledgerSql))
@@ -44,7 +44,7 @@ describe("A network", () => {
       await proxy.stop()
     }
   }
-  /** Resolves when all instances, and so many, know the mode. */
+  /** Resolves when this number of instances exists and all of them know the mode. */
   const allKnow = (count: number) =>
     statusThat(
       installed.current.maintenance,
@@ -52,7 +52,7 @@ describe("A network", () => {
     )
   const firstDraining = (maintenance: Maintenance) =>
     new Promise<Draining>((resolve) => maintenance.on("draining", resolve))
-  /** Others write again, and a window can be entered and left from both sides of the network. */
+  /** Checks that others write again, and that both sides of the network can enter and leave a window. */
   const assertWorks = async ({ dataSource, maintenance }: Networked): Promise<void> => {
     for (const one of [maintenance, installed.current.maintenance]) {
       await allKnow(2)
@@ -65,7 +65,7 @@ describe("A network", () => {
     expect(await post(dataSource)).to.equal("done")
   }
 
-  it("that is cut at any step of enter() leaves what was before or what is to be", async () => {
+  it("at any step of enter() leaves the state before or after it", async () => {
     await withNetwork(async (networked) => {
       const { proxy, dataSource, maintenance } = networked
       let isDone = false
@@ -99,12 +99,12 @@ describe("A network", () => {
     })
   })
 
-  it("that is away has a change of the mode fail, which was not asked for, and can be retried", async () => {
+  it("without any connection makes a change of the mode fail with an error that permits a retry", async () => {
     await withNetwork(async ({ proxy, maintenance }) => {
       await maintenance.enter("concurrent", { as })
       proxy.refuse(true)
       await proxy.cutAll()
-      // Then it is known that the connection is lost.
+      // From now on the connection is known to be lost.
       expect(await errorOf(maintenance.status())).to.be.instanceOf(Error)
       const error = await errorOf(maintenance.leave({ as }))
       expect(error).to.be.instanceOf(StateUnavailableError).and.include({ isDestroyed: false })
@@ -114,7 +114,7 @@ describe("A network", () => {
     })
   })
 
-  it("that brings a leave() late, which was given up and asked for again, does not end the window after that", async () => {
+  it("that delivers an abandoned leave() late does not end the next window", async () => {
     await withNetwork(async ({ proxy, dataSource, maintenance }) => {
       await maintenance.enter("concurrent", { as })
       proxy.silence()
@@ -125,7 +125,7 @@ describe("A network", () => {
       const { epoch, unacknowledged } = await maintenance.enter("concurrent", { as })
       expect(unacknowledged).to.deep.equal([])
       proxy.thaw()
-      // The former watch has had what was sent to it, and is gone.
+      // The former watch has received everything and is gone.
       const watches =
         "select from pg_stat_activity where application_name = 'typeorm-maintenance-mode' and datname = current_database()"
       await until(async () => (await database.current.sql(watches)).length <= 2)
@@ -135,7 +135,7 @@ describe("A network", () => {
     })
   })
 
-  it("that is cut at any message of a write stores it or not, and nothing once a window has been entered", async () => {
+  it("at any message of a write stores it entirely or not at all, and never once a window is entered", async () => {
     const writes = [[postSql], ["begin", postSql, "commit"], ["call post('x')"]]
     await withNetwork(async ({ proxy, dataSource }) => {
       const { maintenance } = installed.current
@@ -173,7 +173,7 @@ describe("A network", () => {
     })
   })
 
-  it("that delays everything lets no write through, whoever enters", async () => {
+  it("that delays everything lets no write through, whichever side enters", async () => {
     await withNetwork(async (networked) => {
       const { proxy, dataSource, maintenance } = networked
       const writes = [
@@ -202,7 +202,10 @@ describe("A network", () => {
     })
   })
 
-  /** Enters while an instance that is about to write is cut off half-open; returns what of that is stored then. */
+  /**
+   * Enters while an instance that is about to write is cut off half-open. Resolves with the number of its
+   * rows stored then.
+   */
   const writtenWhenThawed = async ({ proxy, dataSource, maintenance }: Networked): Promise<number> => {
     const other = installed.current.maintenance
     const [, cutOff] = (await other.status()).instances
@@ -218,7 +221,7 @@ describe("A network", () => {
     return (await posted(database.current)) - rows
   }
 
-  it("that leaves an instance half-open has it named by enter(); it cannot write, and is well afterwards", async () => {
+  it("that leaves an instance half-open makes enter() name it; the instance cannot write, and recovers", async () => {
     await withNetwork(async (networked) => {
       expect(await writtenWhenThawed(networked)).to.equal(0)
       expect(await post(networked.dataSource)).to.equal("WriteVetoedError")
@@ -228,7 +231,7 @@ describe("A network", () => {
     })
   })
 
-  it("that leaves an instance half-open is seen to leak without the fence", async () => {
+  it("that leaves an instance half-open is detected to leak without the fence", async () => {
     const restore = await withoutFence(database.current)
     try {
       expect(await withNetwork(writtenWhenThawed)).to.equal(1)
@@ -237,7 +240,7 @@ describe("A network", () => {
     }
   })
 
-  it("that holds up a writer as it commits has enter() end that, if it is asked to", async () => {
+  it("that holds up a commit lets enter() terminate it, if the drain options say so", async () => {
     await withNetwork(async (networked) => {
       const { proxy, dataSource } = networked
       const { maintenance } = installed.current
@@ -245,7 +248,7 @@ describe("A network", () => {
       await runner.query("begin")
       await runner.query(postSql)
       const { epoch } = await maintenance.status()
-      // Its fence arrives, and the rest does not.
+      // The fence arrives, but not the rest.
       const hold = proxy.holdAt(5, "message")
       const committed = errorOf(runner.query("commit"))
       await hold.reached
@@ -264,7 +267,7 @@ describe("A network", () => {
     })
   })
 
-  it("that cuts enter() off while it waits for others has it go on", async () => {
+  it("that cuts off a waiting enter() lets it continue", async () => {
     await withNetwork(async (networked) => {
       const { proxy, maintenance } = networked
       await withClient(database.current.url, async (client) => {
@@ -289,7 +292,7 @@ describe("A network", () => {
     })
   })
 
-  it("that cuts enter() off while it waits for instances has it go on", async () => {
+  it("that cuts off enter() during the wait for instances lets it continue", async () => {
     await withNetwork(async (networked) => {
       await withNetwork(async ({ proxy: silent }) => {
         const { proxy, maintenance } = networked
@@ -309,7 +312,7 @@ describe("A network", () => {
     })
   })
 
-  it("that cuts enter() off leaves no mode that seems to be being entered when that has rejected", async () => {
+  it("that cuts off enter() leaves no window reported as entering once enter() has rejected", async () => {
     await withNetwork(async (networked) => {
       const { proxy, maintenance } = networked
       const found: string[] = []
@@ -330,7 +333,7 @@ describe("A network", () => {
     })
   })
 
-  it("that leaves a maintainer half-open ends a window that is tied to its process", async () => {
+  it("that leaves a maintainer half-open ends a window that is tied to the process", async () => {
     await withNetwork(async (networked) => {
       const { proxy, dataSource, maintenance } = networked
       await maintenance.enter("concurrent", { as, heldWhile: "alive", graceMs: 1000 })
@@ -345,16 +348,16 @@ describe("A network", () => {
     })
   })
 
-  it("that dies in silence in normal mode does not have a process answer for ever in exclusive mode", async () => {
+  it("that silently drops the watch in normal mode does not let the process answer forever in exclusive mode", async () => {
     await withShortenedTimers(() =>
       withNetwork(async ({ proxy, dataSource, maintenance }) => {
         const other = installed.current.maintenance
-        // Its pool opens new connections, which are well.
+        // The pool then opens new connections, which work.
         await dataSource.query("select pg_terminate_backend(pg_backend_pid())").catch(() => undefined)
         proxy.silence()
-        // Of a change that is made by a DataSource of this process it would know.
+        // A change by a DataSource of this process would be known to it.
         await database.current.sql("select maintenance.enter('exclusive', $1, false, null)", [as])
-        // All but the one know.
+        // All instances except this one know the mode.
         await statusThat(
           other,
           ({ epoch, instances }) => instances.filter((instance) => instance.epoch < epoch).length === 1,
@@ -382,7 +385,7 @@ describe("A network", () => {
     )
   })
 
-  it("that is dead has an AbortSignal end enter() all the same, which says that the mode may stand", async () => {
+  it("that blocks the connection lets an AbortSignal end enter(), whose error says that the mode may be in force", async () => {
     await withShortenedTimers(() =>
       withNetwork(async ({ proxy, maintenance }) => {
         await withClient(database.current.url, async (client) => {
@@ -394,7 +397,7 @@ describe("A network", () => {
           await told
           proxy.freeze()
           controller.abort()
-          // Whether the database was asked to put the mode back, when it could not answer any more.
+          // Depends on whether the request to restore the mode was sent before the connection froze.
           expect(await error).to.satisfy(
             (thrown: unknown) =>
               thrown instanceof EnteringInterruptedError || thrown instanceof OutcomeUnknownError,
@@ -407,12 +410,12 @@ describe("A network", () => {
     )
   })
 
-  it("that dies in silence does not have a process refuse for ever: it finds out, and that the window is over", async () => {
+  it("that silently drops the watch does not let the process refuse forever: it learns that the window is over", async () => {
     await withNetwork(async ({ proxy, dataSource, maintenance }) => {
       const other = installed.current.maintenance
       await other.enter("exclusive", { as, drain: notWaiting })
       proxy.silence()
-      // Of a change that is made by a DataSource of this process it would know.
+      // A change by a DataSource of this process would be known to it.
       await database.current.sql("select maintenance.leave($1, false)", [as])
       expect(await post(dataSource)).to.equal("AccessRefusedError")
       const { mode } = await new Promise<MaintenanceStatus>((resolve) => maintenance.on("change", resolve))

@@ -7,7 +7,7 @@ import { notWaiting } from "../support/window"
 
 const as = "alice"
 
-describe("A pool whose connections are all lent", () => {
+describe("A pool without a free connection", () => {
   const database = useDatabase()
   before(() => database.current.sql(ledgerSql))
 
@@ -22,10 +22,10 @@ describe("A pool whose connections are all lent", () => {
 
   for (const poolSize of [1, 2]) {
     for (const [whose, user, outcome, count] of [
-      ["of others", "bob", "WriteVetoedError", 0],
-      ["of the maintainer", as, "done", poolSize],
+      ["by other users", "bob", "WriteVetoedError", 0],
+      ["by the maintainer", as, "done", poolSize],
     ] as const) {
-      it(`keeps no mode from being entered, told, extended, handed over and left: ${poolSize}, ${whose}`, async () => {
+      it(`does not prevent a mode from being entered, read, extended, handed over and left: ${poolSize} used ${whose}`, async () => {
         await withMaintenance(database.current.url, { poolSize }, async ({ dataSource, maintenance }) => {
           const rows = await posted(database.current)
           const lent = await maintenance.runAs(user, () =>

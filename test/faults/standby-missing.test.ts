@@ -8,10 +8,10 @@ import { withShortenedTimers } from "../support/long-timers"
 import { warning } from "../support/warning"
 import { until } from "../support/until"
 
-/** How many commits wait for a standby. */
+/** The number of commits that wait for a standby. */
 const waitForStandby = "select count(*)::integer as count from pg_stat_activity where wait_event = 'SyncRep'"
 
-describe("While a synchronous standby is missing", () => {
+describe("While a synchronous standby is missing,", () => {
   let server: EmbeddedServer
   let observer: Client
   before(async () => {
@@ -25,13 +25,13 @@ describe("While a synchronous standby is missing", () => {
   })
   afterEach(() => standbyIs("there"))
 
-  /** Has the server wait for a standby that does not exist, or not. */
+  /** Makes the server wait for a standby that does not exist, or stop waiting. */
   const standbyIs = async (state: "there" | "missing") => {
     await observer.query(
       `alter system set synchronous_standby_names = '${state === "there" ? "" : "nobody"}'`,
     )
     await observer.query("select pg_reload_conf()")
-    // Each session reads it in its time; those that wait are let go.
+    // Each session reads the setting in its own time. Waiting commits are then released.
     const expected = state === "there" ? "" : "nobody"
     await until(
       async () =>
@@ -45,7 +45,7 @@ describe("While a synchronous standby is missing", () => {
       await installed.maintenance.enter("concurrent", { as: "alice", heldWhile: "alive", graceMs: 1500 })
       await work(installed)
     })
-  /** Resolves when there is an instance again, and another than before. */
+  /** Resolves when an instance is registered again, under another id. */
   const isBack = async (maintenance: Maintenance, before: Instance | undefined) => {
     await until(async () => {
       const [now] = (await maintenance.status()).instances
@@ -57,10 +57,10 @@ describe("While a synchronous standby is missing", () => {
       await observer.query<{ at: Date }>("select expires_at as at from maintenance.state")
     ).rows[0]?.at.getTime() ?? 0
 
-  it("an application starts, and is an instance, where the schema is there", async () => {
+  it("an application starts and is registered as an instance, if the schema exists", async () => {
     await withMaintenance(server.url, {}, () => Promise.resolve())
     await standbyIs("missing")
-    // The first id of a checkpoint is written to the log.
+    // The first sequence value after a checkpoint is written to the log.
     await observer.query("checkpoint")
     await withMaintenance(server.url, {}, async ({ dataSource, maintenance }) => {
       await dataSource.query("select 1")
@@ -69,7 +69,7 @@ describe("While a synchronous standby is missing", () => {
     })
   })
 
-  it("a watch comes back", async () => {
+  it("a watch reconnects", async () => {
     await withMaintenance(server.url, {}, async ({ maintenance }) => {
       const [before] = (await maintenance.status()).instances
       await standbyIs("missing")
@@ -83,7 +83,7 @@ describe("While a synchronous standby is missing", () => {
     })
   })
 
-  it("a window that is tied to a process is renewed, and seen to be", () =>
+  it("a window that is tied to a process is renewed, visibly", () =>
     withWindow(async ({ maintenance }) => {
       await standbyIs("missing")
       const before = await endsAt()
@@ -94,7 +94,7 @@ describe("While a synchronous standby is missing", () => {
       await maintenance.leave({ as: "alice" })
     }))
 
-  it("a window that has expired is ended", async () => {
+  it("an expired window is ended", async () => {
     await withMaintenance(server.url, {}, async ({ dataSource, maintenance }) => {
       await dataSource.query("create table if not exists mark (id int)")
       await maintenance.enter("concurrent", { as: "alice", expiresInMs: 1000 })
@@ -108,7 +108,7 @@ describe("While a synchronous standby is missing", () => {
     })
   })
 
-  it("a watch comes back though a change of mode waits for the standby, and was given up", async () => {
+  it("a watch reconnects although an abandoned change of mode still waits for the standby", async () => {
     await withMaintenance(server.url, {}, async ({ maintenance }) => {
       const [before] = (await maintenance.status()).instances
       await standbyIs("missing")
@@ -116,7 +116,7 @@ describe("While a synchronous standby is missing", () => {
         errorOf(maintenance.enter("concurrent", { as: "alice" })),
       )
       expect(givenUp).to.be.instanceOf(OutcomeUnknownError)
-      // It holds the state until the standby is back.
+      // It locks the state until the standby is back.
       expect(await waiting()).to.equal(1)
       await isBack(maintenance, before)
       await standbyIs("there")
@@ -126,7 +126,7 @@ describe("While a synchronous standby is missing", () => {
     })
   })
 
-  it("it is said that the schema waits for that, where it is not there", async () => {
+  it("the installation of a missing schema logs that it waits for the standby", async () => {
     await observer.query("drop schema maintenance cascade")
     await standbyIs("missing")
     const said = warning(/^The installation of the schema "maintenance" has taken /)
@@ -136,7 +136,7 @@ describe("While a synchronous standby is missing", () => {
     expect(await installed).to.include({ mode: "normal" })
   })
 
-  it("nothing of it is of concern to plain TypeORM", async () => {
+  it("plain TypeORM is unaffected", async () => {
     await standbyIs("missing")
     await withPlainDataSource(server.url, {}, (dataSource) => dataSource.query("select 1"))
   })

@@ -7,7 +7,7 @@ import { errorOf } from "../support/error-of"
 import { warning } from "../support/warning"
 import { statusThat, until } from "../support/until"
 
-describe("While a synchronous standby does not answer, a change of the mode", () => {
+describe("A change of the mode, while a synchronous standby does not answer,", () => {
   let server: EmbeddedServer
   before(async () => {
     server = await startEmbeddedServer()
@@ -16,7 +16,7 @@ describe("While a synchronous standby does not answer, a change of the mode", ()
 
   const sql = <Row extends object>(text: string) =>
     withClient(server.url, async (client) => (await client.query(text)).rows as Row[])
-  /** Names the standbys that commits wait for; resolves when new sessions do. */
+  /** Sets the standbys that commits wait for. Resolves when new sessions see the setting. */
   const setAwaited = async (names: string) => {
     await sql(`alter system set synchronous_standby_names = '${names}'`)
     await sql("select pg_reload_conf()")
@@ -25,7 +25,7 @@ describe("While a synchronous standby does not answer, a change of the mode", ()
       return row?.synchronous_standby_names === names
     })
   }
-  /** The backends that wait for it. */
+  /** The backends that wait for the standby. */
   const waiting = async () =>
     (await sql<{ pid: number }>("select pid from pg_stat_activity where wait_event = 'SyncRep'")).map(
       ({ pid }) => pid,
@@ -35,7 +35,7 @@ describe("While a synchronous standby does not answer, a change of the mode", ()
     "synchronous_standby_names is 'nobody'\\)\\. It cannot be undone, and takes effect as soon as a standby answers\\. " +
     "Start the standby, or remove it from synchronous_standby_names \\(ALTER SYSTEM SET \\.\\.\\., SELECT pg_reload_conf\\(\\)\\)\\."
 
-  it("is said to be committed and to wait for it, in a warning, in its error, and to who would change the mode, too", async () => {
+  it("is reported as committed but waiting, in a warning, in its error, and in the error of further changes", async () => {
     await withMaintenance(server.url, {}, async ({ maintenance }) => {
       await withMaintenance(server.url, {}, async (other) => {
         await setAwaited("nobody")
@@ -62,14 +62,14 @@ describe("While a synchronous standby does not answer, a change of the mode", ()
           await setAwaited("")
         }
       })
-      // As the guide says: it has come to hold, and nobody waits for what others had running.
+      // As the guide says: the mode is in force, and nobody waits for in-flight transactions.
       const report = await statusThat(maintenance, ({ isInterrupted }) => isInterrupted)
       expect(report).to.include({ mode: "exclusive", state: "exclusive", maintainer: "alice" })
       await maintenance.leave({ as: "alice" })
     })
   })
 
-  it("by the end of during(), is waited for, and said to be", async () => {
+  it("by the end of during() is waited for, with a warning", async () => {
     await withMaintenance(server.url, {}, async ({ maintenance }) => {
       const warned = warning(/^A change of the mode is committed/)
       const done = maintenance.during("concurrent", { as: "alice" }, () => setAwaited("nobody"))

@@ -7,15 +7,15 @@ import { ledgerSql, post, posted, postSql } from "../support/ledger"
 import { Proxy } from "../support/proxy"
 import { statusThat } from "../support/until"
 
-/** The longest wait: the tests end it by what they do. */
+/** The longest possible wait. The tests end it. */
 const forever = { withinMs: 2 ** 31 - 1 }
 const as = "alice"
 const everything = Number.MAX_SAFE_INTEGER
 
-describe("A watch that idles", () => {
+describe("An idle watch", () => {
   const database = useDatabase()
 
-  it("is not ended by a time-out for sessions that do", async () => {
+  it("is not ended by idle_session_timeout", async () => {
     await database.current.sql(
       "do $$ begin execute format('alter database %I set idle_session_timeout = 300', current_database()); end $$",
     )
@@ -38,7 +38,7 @@ describe("A watch whose backend was terminated", () => {
     if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
   })
 
-  /** Resolves when two instances know the mode; with the one that came last. */
+  /** Resolves with the later instance when two instances know the mode. */
   const bothKnow = async (): Promise<Instance> => {
     const { instances } = await statusThat(
       installed.current.maintenance,
@@ -46,7 +46,7 @@ describe("A watch whose backend was terminated", () => {
     )
     return instances[1] as Instance
   }
-  /** Has the watch of an instance ended, which cannot come again before `back` is called. */
+  /** Ends the watch of an instance, which cannot reconnect until `back` is called. */
   const withoutWatch = async (
     work: (one: Installed & { proxy: Proxy; lose(): Promise<void>; back(): Promise<void> }) => Promise<void>,
   ): Promise<void> => {
@@ -67,20 +67,20 @@ describe("A watch whose backend was terminated", () => {
       expect((await bothKnow()).id).to.be.greaterThan(lost.id)
     }
     try {
-      // One connection, which stays.
+      // With a single connection, which stays.
       await withMaintenance(proxy.url, { poolSize: 1 }, (one) => work({ ...one, proxy, lose, back }))
     } finally {
       await proxy.stop()
     }
   }
-  /** What a write came to, and whether anything of it was sent. */
+  /** The outcome of a write, and whether any of it was sent. */
   const attempt = async ({ dataSource, proxy }: Installed & { proxy: Proxy }): Promise<object> => {
     const { arrived } = proxy.holdAt(everything, "message")
     const outcome = await post(dataSource)
     return { outcome, isSent: arrived.some((bytes) => bytes.includes(postSql)) }
   }
 
-  it("in normal mode: its process writes, is refused by the fence meanwhile, and is an instance again", async () => {
+  it("in normal mode lets its process write, leaves refusals to the fence meanwhile, and registers again", async () => {
     await withoutWatch(async (one) => {
       const { maintenance } = installed.current
       await one.lose()
@@ -119,7 +119,7 @@ describe("A watch whose backend was terminated", () => {
     })
   })
 
-  it("in exclusive mode: nothing is refused early until it is back, and nothing is allowed that should not be", async () => {
+  it("in exclusive mode refuses nothing early until it is back, and allows nothing that must be refused", async () => {
     await withoutWatch(async (one) => {
       const { maintenance } = installed.current
       await maintenance.enter("exclusive", { as })
@@ -138,7 +138,7 @@ describe("A watch whose backend was terminated", () => {
     })
   })
 
-  it("in concurrent mode: its process reads, does not write, and is an instance again", async () => {
+  it("in concurrent mode lets its process read but not write, and registers again", async () => {
     await withoutWatch(async (one) => {
       const { maintenance } = installed.current
       await maintenance.enter("concurrent", { as })
@@ -155,10 +155,10 @@ describe("A watch whose backend was terminated", () => {
     })
   })
 
-  for (const who of ["it", "another process"]) {
-    it(`while ${who} is entering a mode: that goes on, and what comes meanwhile is refused by the fence`, async () => {
+  for (const who of ["its own process", "another process"]) {
+    it(`lets ${who} continue to enter a mode, and leaves refusals meanwhile to the fence`, async () => {
       await withoutWatch(async (one) => {
-        const { maintenance } = who === "it" ? one : installed.current
+        const { maintenance } = who === "its own process" ? one : installed.current
         await withClient(database.current.url, async (client) => {
           await client.query("begin")
           const told = new Promise((resolve) => maintenance.on("draining", resolve))

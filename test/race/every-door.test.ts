@@ -143,7 +143,7 @@ describe(`A switch under writers that try every door (seed ${seed})`, function (
     expect(report.attempts.filter(({ outcome }) => outcome === "done")).to.have.length.greaterThan(switches)
   })
 
-  it("is seen to leak if enter() does not wait for who holds the gate", async () => {
+  it("is detected to leak if enter() does not wait for those who hold the gate", async () => {
     const { maintenance } = installed.current
     const restore = await withoutWaiting(database.current)
     await lingerFor(0.05, numbers, database.current)

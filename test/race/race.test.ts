@@ -87,7 +87,7 @@ describe(`A switch under ${writerCount} writing processes`, function () {
     expect(outcome.written).to.be.greaterThan(switches)
   })
 
-  it("is seen to leak if enter() does not wait for who holds the gate", async () => {
+  it("is detected to leak if enter() does not wait for those who hold the gate", async () => {
     const restore = await withoutWaiting(database.current)
     // Longer than `enter()` takes.
     await database.current.sql(linger(0.2))

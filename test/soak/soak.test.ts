@@ -21,7 +21,7 @@ describe(`A soak without faults (seed ${seed})`, function () {
     expect(seen.tally.outcomes.get("done")).to.be.greaterThan(100)
   })
 
-  it("is seen to find leaks if enter() does not wait for commits under way", async () => {
+  it("finds leaks if enter() does not wait for in-flight commits", async () => {
     const { findings } = await soak({ durationMs, seed, isBroken: true, hasFaults: false })
     expect(findings.count("leak")).to.be.greaterThan(0)
   })

@@ -23,9 +23,9 @@ export const causes = {
     },
   },
   "there is no schema": { plugin: { migrate: false, schema: "missing" } },
-  "the schema is another's": { plugin: { schema: "garden" } },
-  "an entity has no key": { options: { entities: [Keyless] } },
-  "it may not synchronize in this mode": { options: { synchronize: true } },
+  "the schema belongs to something else": { plugin: { schema: "garden" } },
+  "an entity has no primary key": { options: { entities: [Keyless] } },
+  "the mode forbids synchronize": { options: { synchronize: true } },
 } satisfies Record<string, { plugin?: MaintenanceOptions; options?: object }>
 
 async function main(url: string, cause: keyof typeof causes): Promise<void> {

@@ -13,18 +13,18 @@ import { warning } from "../support/warning"
 import { until } from "../support/until"
 
 const poolOf = ({ driver }: DataSource) => (driver as unknown as { master: Pool }).master
-/** Resolves when all that was asked for before has got as far as it can without the server. */
+/** Resolves once all earlier requests have progressed as far as possible without the server. */
 const asFarAsItCan = () => new Promise(setImmediate)
 
-/** Somebody who asks for a connection. */
+/** A request for a connection. */
 interface Asking {
   readonly runner: QueryRunner
   readonly connected: Promise<unknown>
-  /** Whether it has one. */
+  /** Whether it has received one. */
   isIn: boolean
 }
 
-/** Asks for a connection, as nobody unless somebody is named. */
+/** Requests a connection, by default for no user. */
 function ask({ dataSource, maintenance }: Installed, user?: string): Asking {
   const runner = dataSource.createQueryRunner()
   const connect = () => runner.connect()
@@ -37,7 +37,7 @@ function ask({ dataSource, maintenance }: Installed, user?: string): Asking {
   return asking
 }
 
-/** Has the pool open all of its connections, so that whoever may have one has it at once. */
+/** Opens all connections of the pool, so that every admitted caller gets one immediately. */
 async function fill(installed: Installed): Promise<void> {
   const all = Array.from({ length: 4 }, () => ask(installed))
   for (const { runner, connected } of all) {
@@ -47,7 +47,7 @@ async function fill(installed: Installed): Promise<void> {
   for (const { runner } of all) await runner.release()
 }
 
-describe("Readers that are bounded", () => {
+describe("Limited readers", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => installed.current.dataSource.synchronize())
@@ -64,10 +64,10 @@ describe("Readers that are bounded", () => {
   const enter = (readers: number, as = "alice") =>
     installed.current.maintenance.enter("concurrent", { as, readers })
   const strangers = (count: number) => Array.from({ length: count }, () => ask(installed.current))
-  /** Who has a connection, when all have got as far as they can. */
+  /** The requests that have a connection once all have progressed as far as possible. */
   const areIn = async (all: readonly Asking[]) => {
     await asFarAsItCan()
-    // Whoever may have one of the pool has it before somebody who asks later, and whose query goes to the server and back.
+    // An admitted request gets its connection before a later one whose query makes a round trip.
     const { dataSource, maintenance } = installed.current
     if (poolOf(dataSource).idleCount > 0)
       await maintenance.runAs("break-glass", () => dataSource.query("select 1"))
@@ -81,7 +81,7 @@ describe("Readers that are bounded", () => {
   }
 
   for (const readers of [1, 2]) {
-    it(`use ${readers} at a time, in the order in which they ask`, async () => {
+    it(`use at most ${readers} connections, in the order of their requests`, async () => {
       await enter(readers)
       const all = strangers(5)
       for (let released = 0; released < all.length; released++) {
@@ -92,7 +92,7 @@ describe("Readers that are bounded", () => {
     })
   }
 
-  it("are said to wait in a process warning", async () => {
+  it("cause a process warning when they wait", async () => {
     const warned = warning(/readers/)
     const { since } = await enter(1)
     const all = strangers(3)
@@ -103,12 +103,12 @@ describe("Readers that are bounded", () => {
     await releaseAll(all)
   })
 
-  it("leave the rest to the maintainer and to emergency users", async () => {
+  it("leave the other connections to the maintainer and to emergency users", async () => {
     await enter(1)
     const all = strangers(2)
     const admitted = ["alice", "alice", "break-glass"].map((user) => ask(installed.current, user))
     expect(await areIn([...all, ...admitted])).to.deep.equal([true, false, true, true, true])
-    // The pool has no more, and whom it would give one to waits there.
+    // The pool has no other connection. An admitted request waits for one in the pool.
     const last = ask(installed.current, "alice")
     await releaseAll(all.slice(0, 1))
     expect(await areIn([...all, last])).to.deep.equal([true, false, true])
@@ -116,7 +116,7 @@ describe("Readers that are bounded", () => {
     await releaseAll([last, ...all.slice(1)])
   })
 
-  it("count those who had a connection before the window", async () => {
+  it("include those that had a connection before the window", async () => {
     const before = strangers(2)
     for (const { connected, runner } of before) {
       await connected
@@ -132,7 +132,7 @@ describe("Readers that are bounded", () => {
     await releaseAll(after)
   })
 
-  it("are not the maintainer's connections, whoever had them before", async () => {
+  it("do not include connections of the maintainer, whichever user had them before", async () => {
     const own = ["alice", "alice"].map((user) => ask(installed.current, user))
     for (const { connected } of own) await connected
     await enter(1)
@@ -141,7 +141,7 @@ describe("Readers that are bounded", () => {
     await releaseAll([...own, stranger as Asking])
   })
 
-  it("are not bounded any more when the maintainer leaves", async () => {
+  it("are no longer limited when the maintainer leaves", async () => {
     await enter(1)
     const all = strangers(4)
     expect(await areIn(all)).to.deep.equal([true, false, false, false])
@@ -150,7 +150,7 @@ describe("Readers that are bounded", () => {
     await releaseAll(all)
   })
 
-  it("are refused, instead of waiting, when the mode is switched to exclusive", async () => {
+  it("are refused instead of waiting when the mode is switched to exclusive", async () => {
     const { dataSource, maintenance } = installed.current
     await enter(1)
     const [first] = strangers(1)
@@ -162,7 +162,7 @@ describe("Readers that are bounded", () => {
     await first?.runner.release()
   })
 
-  it("are bounded as before when the mode is switched to exclusive and back, until the maintainer leaves", async () => {
+  it("are limited as before when the mode is switched to exclusive and back, until the maintainer leaves", async () => {
     const { maintenance } = installed.current
     const switchTo = (mode: "concurrent" | "exclusive", readers?: number) =>
       maintenance.enter(mode, { as: "alice", readers })
@@ -174,7 +174,7 @@ describe("Readers that are bounded", () => {
     expect(await switchTo("concurrent")).not.to.have.property("readers")
   })
 
-  it("are bounded anew by another number", async () => {
+  it("are limited to a new number when that is given", async () => {
     await enter(1)
     const all = strangers(4)
     expect(await areIn(all)).to.deep.equal([true, false, false, false])
@@ -188,7 +188,7 @@ describe("Readers that are bounded", () => {
     await releaseAll(all.slice(2))
   })
 
-  it("are let in when they become the maintainer, and bounded when they are it no more", async () => {
+  it("are admitted once they become the maintainer, and limited once they no longer are", async () => {
     const { maintenance } = installed.current
     await enter(1)
     const [first] = strangers(1)
@@ -202,7 +202,7 @@ describe("Readers that are bounded", () => {
     await releaseAll([first as Asking, alice, bob])
   })
 
-  it("are bounded while the state is being read anew", async () => {
+  it("are limited while the state is being reread", async () => {
     const { maintenance } = installed.current
     await enter(1)
     const all = strangers(3)
@@ -225,7 +225,7 @@ describe("Readers that are bounded", () => {
     await releaseAll(all.slice(1))
   })
 
-  it("are named in the status of every process", async () => {
+  it("are shown in the status of every process", async () => {
     const { maintenance } = installed.current
     expect(await enter(2)).to.include({ readers: 2 })
     expect(await maintenance.status()).to.include({ readers: 2 })
@@ -237,7 +237,7 @@ describe("Readers that are bounded", () => {
     expect(await maintenance.enter("concurrent", { as: "alice" })).not.to.have.property("readers")
   })
 
-  it("are bounded in each instance for itself", async () => {
+  it("are limited separately in each instance", async () => {
     await enter(1)
     await withMaintenance(database.current.url, {}, async (other) => {
       const here = strangers(2)
@@ -274,7 +274,7 @@ describe("Readers that are bounded", () => {
     })
   })
 
-  it("are told that the DataSource is destroyed while they wait", async () => {
+  it("are rejected if the DataSource is destroyed while they wait", async () => {
     await enter(1)
     let waiting: Promise<unknown>[] = []
     await withMaintenance(database.current.url, {}, async (other) => {
@@ -288,7 +288,7 @@ describe("Readers that are bounded", () => {
     }
   })
 
-  it("are told that the plugin is uninstalled while they wait, and nobody is bounded any more", async () => {
+  it("are rejected if the plugin is uninstalled while they wait, and then no longer limited", async () => {
     await enter(1)
     await withMaintenance(database.current.url, {}, async (other) => {
       const first = ask(other)
@@ -302,7 +302,7 @@ describe("Readers that are bounded", () => {
     })
   })
 
-  it("make room when the server ends what they run", async () => {
+  it("make room when the server terminates their session", async () => {
     const { dataSource } = installed.current
     await enter(1)
     const barrier = await Barrier.close(database.current.url)
@@ -314,7 +314,7 @@ describe("Readers that are bounded", () => {
     await barrier.open()
   })
 
-  it("make room when the connection of one who does nothing ends", async () => {
+  it("make room when an idle connection of theirs ends", async () => {
     await enter(1)
     const [first, second] = [ask(installed.current), ask(installed.current)]
     expect(await areIn([first, second])).to.deep.equal([true, false])
@@ -324,7 +324,7 @@ describe("Readers that are bounded", () => {
     await releaseAll([first, second])
   })
 
-  it("make room when they get no connection", async () => {
+  it("make room when their connection attempt fails", async () => {
     const proxy = await Proxy.start(database.current.url)
     try {
       await withMaintenance(proxy.url, { poolSize: 2 }, async (other) => {
@@ -343,7 +343,7 @@ describe("Readers that are bounded", () => {
     }
   })
 
-  it("make room when they give up before they have a connection", async () => {
+  it("make room when they are released before they have a connection", async () => {
     await enter(1)
     const all = strangers(3)
     expect(await areIn(all)).to.deep.equal([true, false, false])
@@ -353,7 +353,7 @@ describe("Readers that are bounded", () => {
     await all[2]?.runner.release()
   })
 
-  it("are all answered, 1000 of them, and never use more", async () => {
+  it("are all answered if there are 1000, and never exceed the limit", async () => {
     const { dataSource } = installed.current
     const pool = poolOf(dataSource)
     await enter(2)

@@ -9,14 +9,14 @@ import { Item } from "../support/entities"
 import { openShop } from "../support/shop"
 import { notWaiting } from "../support/window"
 
-/** As much of a `pg` client as the doors below use. */
+/** The part of a pg client that the doors below use. */
 interface RawClient {
   query(statement: object): void
   query(text: string): Promise<unknown>
   query(text: string, callback: (error: unknown) => void): void
 }
 
-/** One attempt to read; `runner` has had a connection since before the window. */
+/** One attempt to read. `runner` has had a connection since before the window. */
 type Door = (dataSource: DataSource, runner: QueryRunner, unconnected: QueryRunner) => Promise<unknown>
 
 const poolOf = (dataSource: DataSource) => (dataSource.driver as unknown as { master: RawClient }).master
@@ -55,7 +55,9 @@ const doors: Record<string, Door> = {
   "the pool with a callback": (d) => calledBack((callback) => poolOf(d).query("select 1", callback)),
 }
 
-/** Tries without a pause until it succeeds; fails if the event loop has not turned for a hundred attempts. */
+/**
+ * Retries without a pause until it succeeds. Fails if the event loop has not turned for a hundred attempts.
+ */
 async function retry(attempt: () => Promise<unknown>): Promise<unknown> {
   let untilTurn = 100
   let turning = setImmediate(function turned() {
@@ -78,16 +80,16 @@ async function retry(attempt: () => Promise<unknown>): Promise<unknown> {
   }
 }
 
-describe("Whoever retries without a pause", () => {
+describe("A caller that retries without a pause", () => {
   const database = useDatabase()
   before(() => openShop(database.current))
 
-  /** Has the door tried without a pause from when others hold exclusive mode until they have left. */
+  /** Retries a door without a pause while others hold exclusive mode. Resolves after they have left. */
   async function retryUntilLeft(door: Door, { dataSource, maintenance }: Installed): Promise<unknown> {
     const [runner, unconnected] = [dataSource.createQueryRunner(), dataSource.createQueryRunner()]
     try {
       await runner.connect()
-      // The pool has another one at once, then.
+      // Ensures that the pool has a second connection ready.
       await dataSource.query("select 1")
       await maintenance.enter("exclusive", { as: "alice", drain: notWaiting })
       const retrying = retry(() => door(dataSource, runner, unconnected))
@@ -100,13 +102,13 @@ describe("Whoever retries without a pause", () => {
   }
 
   for (const [name, door] of Object.entries(doors)) {
-    it(`hears of the end of exclusive mode: ${name}`, () =>
+    it(`learns that exclusive mode is over: ${name}`, () =>
       withMaintenance(database.current.url, {}, async (installed) => {
         expect(await retryUntilLeft(door, installed)).to.be.instanceOf(AccessRefusedError)
       }))
   }
 
-  it("hears of the end of a window when as many wait already as may", () =>
+  it("learns that a window is over if the maximum number of calls already waits", () =>
     withMaintenance(
       database.current.url,
       { plugin: { onRefused: "wait", maxWaiting: 0 } },
@@ -118,7 +120,7 @@ describe("Whoever retries without a pause", () => {
     ))
 
   for (const [name, door] of Object.entries(doors)) {
-    it(`hears that the application can name the user again: ${name}`, () => {
+    it(`learns that the application can name the user again: ${name}`, () => {
       let isKnown = true
       const currentUser = () => {
         if (isKnown) return "bob"
@@ -131,7 +133,7 @@ describe("Whoever retries without a pause", () => {
           isKnown = false
           setImmediate(() => setImmediate(() => (isKnown = true)))
           const refusal = await retry(() => door(dataSource, runner, unconnected))
-          // What sends nothing by itself asks for nobody.
+          // A door that sends nothing does not request the user.
           if (refusal) expect(refusal).to.be.instanceOf(MaintenanceSetupError)
         } finally {
           await runner.release()
@@ -160,20 +162,20 @@ describe("Early refusals", () => {
   const turn = () => new Promise(setImmediate)
   const refused = (early: EarlyRefusals) => early.reject(new RangeError("refused")).catch(() => undefined)
 
-  it("are delayed a little more each time for a caller who comes again without a pause", async () => {
+  it("are delayed a little longer each time for a caller that retries without a pause", async () => {
     const early = new EarlyRefusals()
     for (let attempt = 0; attempt < 40; attempt++) await refused(early)
     const growing = Array.from({ length: 19 }, (_, index) => index + 1)
     expect(delays).to.deep.equal([...growing, ...Array.from({ length: 11 }, () => 20)])
   })
 
-  it("are not delayed for callers who come at the same time, be they a thousand", async () => {
+  it("are not delayed for concurrent callers, even a thousand", async () => {
     const early = new EarlyRefusals()
     await Promise.all(Array.from({ length: 1000 }, () => refused(early)))
     expect(delays).to.deep.equal([])
   })
 
-  it("are not delayed for callers who come beside one who comes again without a pause", async () => {
+  it("are not delayed for other callers while one retries without a pause", async () => {
     const early = new EarlyRefusals()
     let isOver = false
     const retrying = (async () => {
@@ -191,7 +193,7 @@ describe("Early refusals", () => {
     expect(delays.length).to.equal(30)
   })
 
-  it("are not delayed for a caller who pauses", async () => {
+  it("are not delayed for a caller that pauses", async () => {
     const early = new EarlyRefusals()
     for (let attempt = 0; attempt < 40; attempt++) {
       await refused(early)

@@ -9,9 +9,9 @@ import { Proxy } from "../support/proxy"
 import { openShop } from "../support/shop"
 import { until } from "../support/until"
 
-describe("Whoever is restricted, and waits", () => {
+describe("A restricted call that waits", () => {
   const database = useDatabase()
-  // Of one connection, so that they run in the order in which they are let in.
+  // With a single connection, so that calls run in the order in which they are admitted.
   const installed = useMaintenance(database, { poolSize: 1, plugin: { onRefused: "wait" } })
   before(() => openShop(database.current))
   afterEach(async () => {
@@ -23,11 +23,11 @@ describe("Whoever is restricted, and waits", () => {
   const write = (dataSource: DataSource) =>
     dataSource.query("insert into audit (note) values ($1)", [`note ${++count}`])
   const stored = async () => (await database.current.sql("select from audit")).length
-  /** Resolves when all that was asked for before has got as far as it can without the server. */
+  /** Resolves once all earlier calls have progressed as far as possible without the server. */
   const asFarAsItCan = () => new Promise(setImmediate)
 
   for (const mode of ["concurrent", "exclusive"] as const) {
-    it(`does so in ${mode} mode, without a connection, and goes on in its turn when that is over`, async () => {
+    it(`holds no connection in ${mode} mode, and continues in its turn once the mode is over`, async () => {
       const { dataSource, maintenance } = installed.current
       await maintenance.enter(mode, { as: "alice" })
       const before = await stored()
@@ -52,7 +52,7 @@ describe("Whoever is restricted, and waits", () => {
     })
   }
 
-  it("goes on waiting when the mode is switched, and for the next window", async () => {
+  it("continues to wait when the mode is switched", async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.enter("exclusive", { as: "alice" })
     let isDone = false
@@ -64,7 +64,7 @@ describe("Whoever is restricted, and waits", () => {
     await writing
   })
 
-  it("does so, too, while the state is read anew, because something of the window was changed", async () => {
+  it("waits while the state is being reread after a change of the window", async () => {
     const { maintenance } = installed.current
     const proxy = await Proxy.start(database.current.url)
     await withMaintenance(proxy.url, { plugin: { onRefused: "wait" } }, async ({ dataSource }) => {
@@ -84,7 +84,7 @@ describe("Whoever is restricted, and waits", () => {
     await proxy.stop()
   })
 
-  it("gets the refusal when it has waited too long, or too many wait", async () => {
+  it("is refused after the time limit, or if too many calls wait", async () => {
     const plugin = { onRefused: "wait", maxWaitMs: 20, maxWaiting: 1 } as const
     await withMaintenance(database.current.url, { plugin }, async ({ dataSource, maintenance }) => {
       await maintenance.enter("exclusive", { as: "alice" })
@@ -108,7 +108,7 @@ describe("Whoever is restricted, and waits", () => {
     })
   })
 
-  it("does not, where a part of the code says so, and does where another says so", async () => {
+  it('is refused instead within whenRefused("throw"), and waits within whenRefused("wait")', async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.enter("exclusive", { as: "alice" })
     const thrown = await errorOf(maintenance.whenRefused("throw", () => write(dataSource)))
@@ -126,7 +126,7 @@ describe("Whoever is restricted, and waits", () => {
     })
   })
 
-  it("does so for one user, and for one transaction, that say so", async () => {
+  it("can be chosen for one user or one transaction", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("exclusive", { as: "alice" })
     await withMaintenance(database.current.url, {}, async (other) => {
@@ -149,7 +149,7 @@ describe("Whoever is restricted, and waits", () => {
     })
   })
 
-  it("is told of in a process warning, once in a window", async () => {
+  it("causes one process warning per window", async () => {
     const { dataSource, maintenance } = installed.current
     const warnings: string[] = []
     const listen = ({ message }: Error) => {
@@ -172,7 +172,7 @@ describe("Whoever is restricted, and waits", () => {
     }
   })
 
-  it("gives up when the DataSource is destroyed, and has written nothing", async () => {
+  it("rejects if the DataSource is destroyed, and has written nothing", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("exclusive", { as: "alice" })
     const before = await stored()
@@ -186,7 +186,7 @@ describe("Whoever is restricted, and waits", () => {
     expect(await stored()).to.equal(before)
   })
 
-  it("is asked for in a way that makes sense", async () => {
+  it("requires valid options", async () => {
     const { maintenance } = installed.current
     const call = (policy: unknown) => () => maintenance.whenRefused(policy as never, () => 1)
     for (const policy of ["hold", undefined, 1]) expect(call(policy)).to.throw(MaintenanceInputError)

@@ -6,21 +6,21 @@ import { errorOf } from "../support/error-of"
 import { Proxy } from "../support/proxy"
 import { warning } from "../support/warning"
 
-describe("Whether one may write", () => {
+describe("The permission to write", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   afterEach(async () => {
     const { maintenance } = installed.current
     if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "alice" })
   })
-  /** Resolves with the mode at the moment in which it resolves. */
+  /** Resolves with the mode at the time at which writes are allowed. */
   const modeWhenWritable = async () => {
     const { maintenance } = installed.current
     await maintenance.whenWritable()
     return (await maintenance.status()).mode
   }
 
-  it("is told before an effect outside the database", async () => {
+  it("can be asserted before an effect outside of the database", async () => {
     const { maintenance } = installed.current
     const assertWritable = () => maintenance.assertWritable()
     await assertWritable()
@@ -37,7 +37,7 @@ describe("Whether one may write", () => {
     await maintenance.runAs("break-glass", assertWritable)
   })
 
-  it("is answered with yes or no, which counts as no refusal", async () => {
+  it("can be queried as a boolean, without counting as a refusal", async () => {
     const { maintenance } = installed.current
     expect(await maintenance.isWritable()).to.equal(true)
     for (const mode of ["concurrent", "exclusive"] as const) {
@@ -54,7 +54,7 @@ describe("Whether one may write", () => {
     expect(await maintenance.isWritable()).to.equal(true)
   })
 
-  it("is waited for, by a hundred at once, and not by the maintainer", async () => {
+  it("can be awaited by a hundred calls at once, and is immediate for the maintainer", async () => {
     const { maintenance } = installed.current
     expect(await modeWhenWritable()).to.equal("normal")
     await maintenance.enter("exclusive", { as: "alice" })
@@ -65,7 +65,7 @@ describe("Whether one may write", () => {
     expect(new Set(await Promise.all(waiting))).to.deep.equal(new Set(["normal"]))
   })
 
-  it("is waited for without being refused, unless the time is over", async () => {
+  it("can be awaited without a refusal, except after the time limit", async () => {
     const { maintenance } = installed.current
     const told: unknown[] = []
     const stop = maintenance.on("refused", (error) => told.push(error))
@@ -79,7 +79,7 @@ describe("Whether one may write", () => {
     expect(told).to.deep.equal([refusal])
   })
 
-  it("is waited for no longer than was said", async () => {
+  it("is awaited no longer than the given time limit or signal allows", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     for (const timeoutMs of [0, 20]) {
@@ -93,7 +93,7 @@ describe("Whether one may write", () => {
     expect(await errorOf(maintenance.whenWritable({ signal: controller.signal }))).to.equal(reason)
   })
 
-  it("is answered with what restricts, and how long it was waited, for nothing was tried", async () => {
+  it("is denied with the restriction and the time waited, because nothing was tried", async () => {
     const { maintenance } = installed.current
     const told = [
       ["concurrent", "other users may only read"],
@@ -114,7 +114,7 @@ describe("Whether one may write", () => {
     }
   })
 
-  it("is said of who waits for it in a process warning, once in a window", async () => {
+  it("causes one process warning per window while calls wait for it", async () => {
     const { maintenance } = installed.current
     const warned = warning(/whenWritable/)
     const { since } = await maintenance.enter("exclusive", { as: "alice", reason: "rebuild" })
@@ -126,7 +126,7 @@ describe("Whether one may write", () => {
     await Promise.all(waiting)
   })
 
-  it("is said to be waited for, while others have locked the state", async () => {
+  it("causes a process warning while calls wait and others have locked the state", async () => {
     const { maintenance } = installed.current
     await withClient(database.current.url, async (client) => {
       await client.query("begin; lock table maintenance.state in access exclusive mode")
@@ -141,7 +141,7 @@ describe("Whether one may write", () => {
     })
   })
 
-  it("is waited for no more when the DataSource is destroyed, or the plugin uninstalled", async () => {
+  it("is no longer awaited once the DataSource is destroyed or the plugin uninstalled", async () => {
     await installed.current.maintenance.enter("concurrent", { as: "alice" })
     const stops = [
       ({ dataSource }: Installed) => dataSource.destroy(),
@@ -150,7 +150,7 @@ describe("Whether one may write", () => {
     for (const stop of stops) {
       await withMaintenance(database.current.url, {}, async (other) => {
         const waiting = errorOf(other.maintenance.whenWritable())
-        // It is asked after that, on the same connection.
+        // This call comes second on the same connection.
         await other.maintenance.status()
         await stop(other)
         const error = await Promise.race([waiting, new Promise(setImmediate)])
@@ -160,7 +160,7 @@ describe("Whether one may write", () => {
     }
   })
 
-  describe("over a network that fails", () => {
+  describe("over a failing network", () => {
     const withNetwork = async (work: (networked: Installed & { proxy: Proxy }) => Promise<void>) => {
       const proxy = await Proxy.start(database.current.url)
       try {
@@ -170,7 +170,7 @@ describe("Whether one may write", () => {
       }
     }
 
-    it("is waited for on and on", async () => {
+    it("is awaited until the network is back", async () => {
       await withNetwork(async ({ proxy, maintenance }) => {
         await installed.current.maintenance.enter("concurrent", { as: "alice" })
         const hold = proxy.holdAt(1, "request")
@@ -187,7 +187,7 @@ describe("Whether one may write", () => {
       })
     })
 
-    it("is waited for no longer than was said, though nothing answers", async () => {
+    it("is awaited no longer than requested, even if nothing answers", async () => {
       await withNetwork(async ({ proxy, maintenance }) => {
         proxy.freeze()
         const controller = new AbortController()
@@ -206,8 +206,8 @@ describe("Whether one may write", () => {
     })
   })
 
-  describe("of which many calls ask at once", () => {
-    /** Has the database count how often it is asked for the state, and take its time to answer. */
+  describe("requested by many calls at once", () => {
+    /** Counts the queries for the state, and delays the answer of each. */
     const withCount = async (
       answerAfterMs: number,
       work: (asked: () => Promise<number>) => Promise<void>,
@@ -235,13 +235,13 @@ describe("Whether one may write", () => {
           drop sequence maintenance.asked`)
       }
     }
-    /** A call for each of so many users. */
+    /** The call once for each of several users. */
     const forUsers = <T>(count: number, call: () => Promise<T>) =>
       Array.from({ length: count }, (_, number) =>
         installed.current.maintenance.runAs(`user ${number}`, call),
       )
 
-    it("is asked once for all who have come before the question", async () => {
+    it("is queried once for all earlier calls", async () => {
       const { maintenance } = installed.current
       await maintenance.enter("concurrent", { as: "alice" })
       await withCount(0, async (asked) => {
@@ -250,14 +250,15 @@ describe("Whether one may write", () => {
         const [alice] = forUsers(1, () => maintenance.runAs("alice", () => maintenance.whenWritable()))
         for (const error of await Promise.all(asking)) expect(error).to.be.instanceOf(WriteVetoedError)
         await alice
-        // One was under way when the others came, who share the next; and the watch looks now and then.
+        // One query was in flight when the others arrived, which share the next one. The watch adds
+        // occasional reads.
         expect(await asked()).to.be.within(2, 4)
         await maintenance.leave({ as: "alice" })
         await Promise.all(waiting)
       })
     })
 
-    it("holds up neither the renewals of a window that is tied to the process, nor its end", async () => {
+    it("does not delay renewals of a window that is tied to the process, nor its end", async () => {
       const { maintenance } = installed.current
       const terms = { as: "alice", heldWhile: "alive", graceMs: 1000 } as const
       await maintenance.enter("concurrent", terms)
@@ -271,7 +272,7 @@ describe("Whether one may write", () => {
     })
   })
 
-  it("is not asked in a way that makes no sense", async () => {
+  it("requires valid options", async () => {
     const { maintenance } = installed.current
     for (const options of [{ timeoutMs: -1 }, { timeout: 5 }, { signal: "x" }, 5]) {
       expect(await errorOf(maintenance.whenWritable(options as never))).to.be.instanceOf(

@@ -23,12 +23,12 @@ import { statusThat, until } from "../support/until"
 const hourMs = 3_600_000
 const later = { as: "alice", startsInMs: hourMs } as const
 const notify = `select pg_notify('${channelOf("maintenance")}', 'announced')`
-/** Has what is announced begin, as if its time had come so long ago; `expiresInMs` later it expires. */
+/** Makes the announced window due since the given time. It expires `expiresInMs` later. */
 const hasCome = (agoMs = 0) =>
   `update maintenance.window set starts_at = w.now, expires_at = w.now + (request ->> 'expires_in_ms')::double precision * interval '1 ms'
    from (select clock_timestamp() - ${agoMs} * interval '1 ms' as now) as w where position = 'announced'; ${notify}`
 
-/** The next status that a process is told of, and that is right. */
+/** The next status event that satisfies the condition. */
 const told = (maintenance: Maintenance, isRight: (status: MaintenanceStatus) => boolean) =>
   new Promise<MaintenanceStatus>((resolve) => {
     const stop = maintenance.on("change", (status) => {
@@ -79,7 +79,7 @@ describe("announce()", () => {
       .sql<{ begun: object | null }>("select maintenance.begin_announced($1) as begun", [{ id, name }])
       .then(([found]) => found?.begun)
 
-  it("resolves at once with an id and the time, and the window begins then", async () => {
+  it("resolves at once with an id and the start, and the window begins on time", async () => {
     const { maintenance } = installed.current
     const { id, startsAt } = await announce({ reason: "rebuild", expiresInMs: 60_000, startsInMs: 1000 })
     expect(await announced()).to.have.nested.property("[0].id", id)
@@ -94,7 +94,7 @@ describe("announce()", () => {
     expect((await maintenance.status()).windows.map((window) => window.id)).to.deep.equal([id])
   })
 
-  it("leaves its window to others when its DataSource is destroyed", async () => {
+  it("keeps its window when its DataSource is destroyed, and another process begins it", async () => {
     const { maintenance } = installed.current
     const { id } = await withMaintenance(database.current.url, {}, async (other) =>
       other.maintenance.announce("concurrent", later),
@@ -106,7 +106,7 @@ describe("announce()", () => {
     await isIn(id, "standing")
   })
 
-  it("leaves its window to others when its process is killed", async () => {
+  it("keeps its window when its process is killed, and another process begins it", async () => {
     const { maintenance } = installed.current
     const member = await Member.start(database.current.url)
     expect(
@@ -121,7 +121,7 @@ describe("announce()", () => {
     await isIn(window?.id as string, "standing")
   })
 
-  it("has its window take nothing from what its maintainer holds then: no end, no tie, no reason", async () => {
+  it("does not let its window inherit the expiry, the lease or the reason of a window that its maintainer already holds", async () => {
     const { maintenance } = installed.current
     const { id } = await announce({}, "exclusive")
     const terms = { expiresInMs: 60_000, plannedForMs: 5000, reason: "other", message: "other" }
@@ -134,7 +134,7 @@ describe("announce()", () => {
     await isIn(id, "standing")
   })
 
-  it("has its window wait for the end of a during() of its maintainer", async () => {
+  it("defers its window until a during() of its maintainer has ended", async () => {
     const { maintenance } = installed.current
     const { id } = await announce()
     const entered = told(maintenance, ({ mode }) => mode === "concurrent")
@@ -147,7 +147,7 @@ describe("announce()", () => {
     await isIn(id, "standing")
   })
 
-  it("has its window missed, if somebody else holds one then", async () => {
+  it("lets its window be missed if another user holds a window at its start", async () => {
     const { maintenance } = installed.current
     const { id } = await announce()
     await maintenance.enter("concurrent", { as: "bob" })
@@ -157,7 +157,7 @@ describe("announce()", () => {
     expect(await row(id)).to.include({ ended_because: "missed", ended_by: null, begun_at: null })
   })
 
-  it("has its window drained as it says, and abandoned, of which a process warning tells", async () => {
+  it("lets its window be drained as specified; a failed drain abandons it with a process warning", async () => {
     const { maintenance } = installed.current
     const { id } = await announce(
       { reason: "rebuild", drain: { withinMs: 50, then: "abandon" } },
@@ -174,7 +174,7 @@ describe("announce()", () => {
     expect(await maintenance.status()).to.include({ mode: "normal" })
   })
 
-  it("has its window stand and be told to be interrupted, if the process dies that has begun it", async () => {
+  it("leaves its window in force, reported as interrupted, if the process that began it dies", async () => {
     const { maintenance } = installed.current
     const member = await Member.start(database.current.url)
     await withClient(database.current.url, async (client) => {
@@ -193,7 +193,7 @@ describe("announce()", () => {
     })
   })
 
-  describe("when no process lives at the time", () => {
+  describe("without a live process at the start", () => {
     const alone = async (options: AnnounceOptions, agoMs: number) => {
       const member = await Member.start(database.current.url)
       await member.act({ announce: "concurrent", options })
@@ -206,7 +206,7 @@ describe("announce()", () => {
     }
     beforeEach(() => installed.current.dataSource.destroy())
 
-    it("has its window begun late by the first that comes, with the end that was announced", async () => {
+    it("begins its window late through the first process to appear, with the announced end", async () => {
       const id = await alone({ ...later, expiresInMs: hourMs }, 60_000)
       await installed.current.dataSource.initialize()
       await isIn(id, "standing")
@@ -214,7 +214,7 @@ describe("announce()", () => {
       expect(Number(expiresAt) - Number(since)).to.be.below(hourMs - 60_000)
     })
 
-    it("has its window missed, if it would have expired", async () => {
+    it("lets its window be missed if it would have expired", async () => {
       const id = await alone({ ...later, expiresInMs: 5000 }, 5001)
       await installed.current.dataSource.initialize()
       await isIn(id, "over")
@@ -224,8 +224,8 @@ describe("announce()", () => {
     })
   })
 
-  describe("begun", () => {
-    it("by twenty at once, is begun by one", async () => {
+  describe("concurrent starts", () => {
+    it("of twenty instances begin the window once", async () => {
       const { id } = await announce()
       const clients = await Promise.all(
         Array.from({ length: 20 }, async () => {
@@ -251,7 +251,7 @@ describe("announce()", () => {
       expect(await changesOf(id)).to.deep.equal(["announced by alice", "begun by alice", "entered by alice"])
     })
 
-    it("under a name again, is the same; under one that was given up, is not", async () => {
+    it("under the same name begin the window once, and under an abandoned name never", async () => {
       const { id } = await announce()
       expect(await begin(id)).to.have.keys("starts_in_ms")
       await database.current.sql("select maintenance.void('{late}')")
@@ -263,12 +263,12 @@ describe("announce()", () => {
       expect(await begin(id, "other")).to.equal(null)
     })
 
-    it("by an enter() that comes late, is not begun twice", async () => {
+    it("by a late enter() do not begin the window twice", async () => {
       const { maintenance } = installed.current
       const known = told(maintenance, (status) => status.announced !== undefined)
       const entered = maintenance.enter("concurrent", later)
       const { id } = (await known).announced as { id: string }
-      // In one transaction, so that the enter() cannot be first.
+      // In one transaction, so that the enter() cannot begin it first.
       await withClient(database.current.url, async (client) => {
         await client.query(`begin; ${hasCome()}`)
         await client.query("select maintenance.begin_announced($1)", [{ id, name: randomUUID() }])
@@ -279,8 +279,8 @@ describe("announce()", () => {
     })
   })
 
-  describe("asked again", () => {
-    it("announces once, whatever has become of it", async () => {
+  describe("repeated calls", () => {
+    it("announce once, regardless of what has become of the window", async () => {
       const { maintenance } = installed.current
       const request = {
         id: "asked",
@@ -298,7 +298,7 @@ describe("announce()", () => {
       expect(await announced()).to.deep.equal([])
     })
 
-    it("does not announce what was given up", async () => {
+    it("do not announce a window that was abandoned", async () => {
       await database.current.sql("select maintenance.void('{given-up}')")
       const request = {
         id: "given-up",
@@ -311,7 +311,7 @@ describe("announce()", () => {
       expect(await errorOf(asked)).to.have.property("code", "MM006")
     })
 
-    it("cancels once", async () => {
+    it("cancel once", async () => {
       const { id } = await announce()
       const ask = () =>
         database.current.sql("select maintenance.cancel($1, 'alice', false, 'taking back')", [id])
@@ -321,10 +321,10 @@ describe("announce()", () => {
     })
   })
 
-  describe("several", () => {
+  describe("several windows", () => {
     const at = (hours: number) => ({ startsInMs: hours * hourMs })
 
-    it("are announced, if they do not overlap, and leave() takes back those of the user", async () => {
+    it("are announced if they do not overlap, and leave() cancels those of the user", async () => {
       const { maintenance } = installed.current
       const second = await announce({ ...at(2), expiresInMs: hourMs })
       const first = await announce({ ...at(1), plannedForMs: hourMs / 2 })
@@ -337,7 +337,7 @@ describe("announce()", () => {
       expect(await changesOf(second.id)).to.deep.equal(["announced by alice", "cancelled by alice"])
     })
 
-    it("are refused to another, if they overlap, with who has announced what, and until when", async () => {
+    it("are refused to another user if they overlap, with the maintainer and the times of the existing one", async () => {
       const { startsAt, id } = await announce({ ...at(2), expiresInMs: hourMs, reason: "rebuild" })
       for (const overlapping of [
         { ...at(2.5), expiresInMs: hourMs },
@@ -359,7 +359,7 @@ describe("announce()", () => {
       expect((await announced()).map((window) => window.id)).to.deep.equal([id])
     })
 
-    it("replace one's own that overlap alone, and an emergency user's all that do", async () => {
+    it("replace only the user's own overlapping windows, or all overlapping ones for an emergency user", async () => {
       const bounded = { expiresInMs: hourMs / 2 }
       const one = await announce({ ...at(1), ...bounded })
       const two = await announce({ ...at(2), ...bounded })
@@ -371,7 +371,7 @@ describe("announce()", () => {
       expect(await row(one.id)).to.include({ ended_because: "taken over", ended_by: "break-glass" })
     })
 
-    it("are taken back by an emergency user's leave(): the own, or else those of others", async () => {
+    it("are cancelled by an emergency user's leave(): first the user's own, otherwise those of others", async () => {
       const { maintenance } = installed.current
       const bounded = { expiresInMs: hourMs / 2 }
       const others = await announce({ ...at(1), ...bounded })
@@ -401,7 +401,7 @@ describe("announce()", () => {
 
   describe("cancel()", () => {
     for (const as of ["alice", "break-glass"]) {
-      it(`takes a window back for ${as}`, async () => {
+      it(`cancels a window for ${as}`, async () => {
         const { id } = await announce()
         const status = await installed.current.maintenance.cancel(id, { as })
         expect(status).to.include({ mode: "normal" }).and.not.to.have.property("announced")
@@ -414,7 +414,7 @@ describe("announce()", () => {
       })
     }
 
-    it("takes back one of several, also while somebody holds a window", async () => {
+    it("cancels one of several windows, even while another user holds a window", async () => {
       const { maintenance } = installed.current
       const one = await announce({ expiresInMs: 1000 })
       const two = await announce({ startsInMs: 2 * hourMs })
@@ -423,7 +423,7 @@ describe("announce()", () => {
       expect((await announced()).map(({ id }) => id)).to.deep.equal([two.id])
     })
 
-    it("is refused to a stranger, who is told who has announced it, and for when", async () => {
+    it("is refused to other users, with the maintainer and the start", async () => {
       const { id, startsAt } = await announce({ reason: "rebuild" })
       const refusal = (await errorOf(
         installed.current.maintenance.cancel(id, { as: "bob" }),
@@ -437,7 +437,7 @@ describe("announce()", () => {
       expect(await announced()).to.have.length(1)
     })
 
-    it("of what has begun, or is over, says so, and changes nothing", async () => {
+    it("fails for a window that has begun or is over, and changes nothing", async () => {
       const { maintenance } = installed.current
       const { id } = await announce()
       const entered = told(maintenance, ({ mode }) => mode !== "normal")
@@ -460,7 +460,7 @@ describe("announce()", () => {
 })
 
 describe("announce() on a server that crashes", () => {
-  it("has its window begun when that is there again", async () => {
+  it("begins its window once the server is back", async () => {
     const server = await startEmbeddedServer()
     try {
       await withMaintenance(server.url, {}, async ({ maintenance }) => {

@@ -23,11 +23,11 @@ import { Member } from "../support/members"
 import { openShop } from "../support/shop"
 import { statusThat, until } from "../support/until"
 
-/** So far away that it does not begin while a test runs. */
+/** Far enough away not to begin during a test. */
 const later = { as: "alice", startsInMs: 3_600_000 } as const
 const soon = { as: "alice", startsInMs: 1000 } as const
 
-/** The next status that a process is told of, and that is right. */
+/** The next status event that satisfies the condition. */
 const told = (maintenance: Maintenance, isRight: (status: MaintenanceStatus) => boolean) =>
   new Promise<MaintenanceStatus>((resolve) => {
     const stop = maintenance.on("change", (status) => {
@@ -38,11 +38,11 @@ const told = (maintenance: Maintenance, isRight: (status: MaintenanceStatus) => 
   })
 const isAnnounced = ({ announced }: MaintenanceStatus) => announced !== undefined
 const isNotAnnounced = (status: MaintenanceStatus) => !isAnnounced(status)
-/** Has what is announced begin at another time, as if so much time had passed. */
+/** Moves the start of the announced window, as if time had passed. */
 const beginsAt = (time: string) =>
   `update maintenance.window set starts_at = ${time} where position = 'announced'; select pg_notify('${channelOf("maintenance")}', 'announced')`
 
-describe("A window that is announced", () => {
+describe("An announced window", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
@@ -57,12 +57,12 @@ describe("A window that is announced", () => {
       () => "done",
       (error: unknown) => error,
     )
-  /** Announces it; resolves when that is known here, with what is to come of it. */
+  /** Announces a window. Resolves with its outcome once the announcement is known here. */
   const announce = async (mode: "concurrent" | "exclusive", options: EnterOptions) => {
     const { maintenance } = installed.current
     const announced = told(maintenance, isAnnounced)
     const entered = maintenance.enter(mode, options)
-    // Whoever waits for it hears of it.
+    // The waiting call also receives the event.
     const error = errorOf(entered)
     await announced
     return { entered, error }
@@ -77,12 +77,12 @@ describe("A window that is announced", () => {
     /^The announced window did not begin: its start was missed, because another user held a window at that time, or no process began it in time\.$/
   const replaced =
     /^The announced window did not begin: another window was announced in its place by [a-z-]+; \w+ maintenance by [a-z-]+ /
-  /** Resolves when a window that is entered by another process stands. */
+  /** Resolves when a window entered by another process stands. */
   const stands = async (id: string) => {
     const isStanding = "select from maintenance.window where id = $1 and position = 'standing'"
     await until(async () => (await database.current.sql(isStanding, [id])).length > 0)
   }
-  /** Resolves when the process that has announced a window is known to be gone. */
+  /** Resolves when the process that announced a window is known to be gone. */
   const isGone = async () => {
     await until(async () => (await installed.current.maintenance.status()).announced?.isInterrupted)
   }
@@ -94,7 +94,7 @@ describe("A window that is announced", () => {
     const end = "select ended_because as because, ended_by as by from maintenance.window where id = $1"
     return (await database.current.sql(end, [id]))[0]
   }
-  /** What an instance is told that tries to begin it. */
+  /** The answer for an instance that tries to begin the window. */
   const beginNow = async (id: string) => {
     const begin = "select maintenance.begin_announced($1) as begun"
     const request = { id, name: randomUUID() }
@@ -106,7 +106,7 @@ describe("A window that is announced", () => {
   }
 
   describe("before it begins", () => {
-    it("is told to every process, and restricts nobody", async () => {
+    it("is reported to every process, and restricts nobody", async () => {
       const { dataSource, maintenance } = installed.current
       await withMaintenance(database.current.url, {}, async (other) => {
         const heard = [told(maintenance, isAnnounced), told(other.maintenance, isAnnounced)]
@@ -141,7 +141,7 @@ describe("A window that is announced", () => {
       })
     })
 
-    it("leaves out what was not said", async () => {
+    it("is reported without omitted options", async () => {
       const { maintenance } = installed.current
       const { error } = await announce("concurrent", later)
       const { announced } = await maintenance.status()
@@ -151,7 +151,7 @@ describe("A window that is announced", () => {
     })
 
     for (const who of ["alice", "break-glass"]) {
-      it(`is taken back by ${who === "alice" ? "the maintainer" : "an emergency user"}, in another process, too`, async () => {
+      it(`is cancelled by ${who === "alice" ? "the maintainer" : "an emergency user"}, even from another process`, async () => {
         const { maintenance } = installed.current
         const member = await Member.start(database.current.url)
         const announced = told(maintenance, isAnnounced)
@@ -165,13 +165,13 @@ describe("A window that is announced", () => {
       })
     }
 
-    it("is taken back by a leave() that is asked again, and while somebody else holds a window", async () => {
+    it("is cancelled by a leave() that has to be retried, and while another user holds a window", async () => {
       const { maintenance } = installed.current
       const first = await announce("concurrent", later)
       await withClient(database.current.url, async (client) => {
         await client.query("begin; select from maintenance.state for update")
         const left = withdraw()
-        // Longer than one attempt takes.
+        // Longer than one attempt may take.
         await client.query("select pg_sleep(0.4); rollback")
         await left
       })
@@ -183,7 +183,7 @@ describe("A window that is announced", () => {
       await withdraw("break-glass")
     })
 
-    it("is not taken back by a stranger", async () => {
+    it("is not cancelled by other users", async () => {
       const { maintenance } = installed.current
       const { error } = await announce("concurrent", later)
       const { announced } = await maintenance.status()
@@ -202,7 +202,7 @@ describe("A window that is announced", () => {
       await expectWithdrawn(error)
     })
 
-    it("is taken back by a signal, whose reason it rejects with", async () => {
+    it("is cancelled by an AbortSignal, and the call rejects with the reason of the signal", async () => {
       const { maintenance } = installed.current
       const reason = new Error("shutting down")
       const controller = new AbortController()
@@ -216,7 +216,7 @@ describe("A window that is announced", () => {
       expect(await errorOf(maintenance.enter("concurrent", { ...later, signal }))).to.equal(reason)
     })
 
-    it("is taken back by a signal that comes while it is being announced", async () => {
+    it("is cancelled by an AbortSignal that is aborted during the announcement", async () => {
       const { maintenance } = installed.current
       const reason = new Error("shutting down")
       const controller = new AbortController()
@@ -234,7 +234,7 @@ describe("A window that is announced", () => {
       expect(await maintenance.status()).not.to.have.property("announced")
     })
 
-    it("is replaced by another of the same maintainer, in another process, too", async () => {
+    it("is replaced by another of the same maintainer, even from another process", async () => {
       const { maintenance } = installed.current
       const member = await Member.start(database.current.url)
       const announced = told(maintenance, isAnnounced)
@@ -251,7 +251,7 @@ describe("A window that is announced", () => {
       await member.stop()
     })
 
-    it("is replaced at once by another for the same time, and that is told", async () => {
+    it("is replaced immediately by another with the same start, and its call rejects", async () => {
       const { maintenance } = installed.current
       const startsAt = new Date(Number(await databaseTime()) + 3_600_000)
       const changes = [
@@ -271,7 +271,7 @@ describe("A window that is announced", () => {
       await expectWithdrawn(former as Promise<unknown>)
     })
 
-    it("is one, of two that the same maintainer announces at once", async () => {
+    it("remains single if the same maintainer announces two at once", async () => {
       const { maintenance } = installed.current
       const outcomes: string[] = []
       const both = (["concurrent", "exclusive"] as const).map(async (mode) => {
@@ -287,7 +287,7 @@ describe("A window that is announced", () => {
       await Promise.all(both)
     })
 
-    it("is not replaced by another maintainer, who is told by whom it is, why, and for when", async () => {
+    it("is not replaced by another maintainer, whose refusal names the maintainer, the reason and the start", async () => {
       const { maintenance } = installed.current
       const { error } = await announce("exclusive", { ...later, reason: "rebuild" })
       const { startsAt } = (await maintenance.status()).announced as { startsAt: Date }
@@ -318,7 +318,7 @@ describe("A window that is announced", () => {
       await expectWithdrawn(urgent.error)
     })
 
-    it("is not announced while somebody else holds a window", async () => {
+    it("is refused while another user holds a window", async () => {
       const { maintenance } = installed.current
       await maintenance.enter("concurrent", { as: "bob", reason: "reindex" })
       const refusal = (await errorOf(maintenance.enter("exclusive", later))) as Error
@@ -327,7 +327,7 @@ describe("A window that is announced", () => {
       expect(await maintenance.status()).not.to.have.property("announced")
     })
 
-    it("is not announced for a time that is past", async () => {
+    it("is refused if its start is in the past", async () => {
       const { maintenance } = installed.current
       const startsAt = new Date(Number(await databaseTime()) - 1)
       const error = (await errorOf(maintenance.enter("concurrent", { as: "alice", startsAt }))) as Error
@@ -338,7 +338,7 @@ describe("A window that is announced", () => {
       expect(await maintenance.status()).not.to.have.property("announced")
     })
 
-    it("cannot be more than a year away", async () => {
+    it("is refused if it starts in more than a year", async () => {
       const { maintenance } = installed.current
       for (const startsAt of [new Date("9999-12-31T23:59:59.999Z"), new Date(8.64e15)]) {
         const error = await errorOf(maintenance.enter("concurrent", { as: "alice", startsAt }))
@@ -350,7 +350,7 @@ describe("A window that is announced", () => {
       expect(await maintenance.status()).not.to.have.property("announced")
     })
 
-    it("can be months away", async () => {
+    it("may start months ahead", async () => {
       const { maintenance } = installed.current
       const startsAt = new Date(Number(await databaseTime()) + 300 * 86_400_000)
       const { error } = await announce("concurrent", { as: "alice", startsAt })
@@ -360,8 +360,8 @@ describe("A window that is announced", () => {
     })
   })
 
-  describe("when its time has come", () => {
-    it("is entered, and ends so much later", async () => {
+  describe("at its start", () => {
+    it("is entered, and its expiry counts from the start", async () => {
       const { maintenance } = installed.current
       const { entered } = await announce("concurrent", { ...soon, reason: "rebuild", expiresInMs: 60_000 })
       const { startsAt } = (await maintenance.status()).announced as { startsAt: Date }
@@ -378,7 +378,7 @@ describe("A window that is announced", () => {
       expect((veto as WriteVetoedError).retryAfterMs).to.be.within(50_000, 60_000)
     })
 
-    it("is entered by the database's clock, if that of the application is an hour off", async () => {
+    it("is entered by the database's clock, even if the application's clock is an hour off", async () => {
       const { maintenance } = installed.current
       const { now } = Date
       const startsAt = new Date(Number(await databaseTime()) + 1000)
@@ -394,7 +394,7 @@ describe("A window that is announced", () => {
       }
     })
 
-    it("is not entered when somebody else holds a window, who keeps it", async () => {
+    it("is not entered if another user holds a window, which stays", async () => {
       const { maintenance } = installed.current
       const { error } = await announce("exclusive", later)
       const { epoch } = await maintenance.enter("concurrent", { as: "bob", reason: "reindex" })
@@ -406,7 +406,7 @@ describe("A window that is announced", () => {
       expect(await errorOf(withdraw("alice"))).to.be.instanceOf(NotMaintainerError)
     })
 
-    it("takes over what somebody else holds, if an emergency user has announced it", async () => {
+    it("takes over the window of another user if an emergency user has announced it", async () => {
       const { maintenance } = installed.current
       const { entered } = await announce("exclusive", { ...later, as: "break-glass" })
       await maintenance.enter("concurrent", { as: "bob" })
@@ -414,7 +414,7 @@ describe("A window that is announced", () => {
       expect(await entered).to.include({ mode: "exclusive", maintainer: "break-glass" })
     })
 
-    it("switches the mode of a window that the same maintainer holds by then", async () => {
+    it("switches the mode of a window that the same maintainer already holds", async () => {
       const { dataSource, maintenance } = installed.current
       const { entered } = await announce("exclusive", later)
       const { since } = await maintenance.enter("concurrent", { as: "alice" })
@@ -423,7 +423,7 @@ describe("A window that is announced", () => {
       expect(await errorOf(dataSource.query("select 1"))).to.be.instanceOf(AccessRefusedError)
     })
 
-    it("stays announced when another window of the same maintainer ends before", async () => {
+    it("stays announced if another window of the same maintainer ends before", async () => {
       const { maintenance } = installed.current
       const { error } = await announce("exclusive", later)
       await maintenance.enter("concurrent", { as: "alice" })
@@ -434,7 +434,7 @@ describe("A window that is announced", () => {
       await expectWithdrawn(error)
     })
 
-    it("has the work of during() run in it", async () => {
+    it("runs the work of during()", async () => {
       const { maintenance } = installed.current
       const announced = told(maintenance, isAnnounced)
       const done = maintenance.during("exclusive", later, async () => {
@@ -448,7 +448,7 @@ describe("A window that is announced", () => {
       expect(await maintenance.status()).to.include({ mode: "normal" })
     })
 
-    it("is not waited for by who follows what is entered before", async () => {
+    it("does not hold up iterators over the drain of an earlier window", async () => {
       const { maintenance } = installed.current
       const { error } = await announce("exclusive", later)
       const done = maintenance.during("concurrent", { as: "alice" }, () => undefined)
@@ -460,7 +460,7 @@ describe("A window that is announced", () => {
       await expectWithdrawn(error)
     })
 
-    it("has the work of during() not run if it was taken back", async () => {
+    it("does not run the work of during() if it was cancelled", async () => {
       const { maintenance } = installed.current
       const announced = told(maintenance, isAnnounced)
       const done = errorOf(maintenance.during("exclusive", later, () => expect.fail("the work ran")))
@@ -470,8 +470,8 @@ describe("A window that is announced", () => {
     })
   })
 
-  describe("by a process", () => {
-    it("that is killed: is begun by another, once, and stands", async () => {
+  describe("of a process", () => {
+    it("that was killed: begins once by another process, and stands", async () => {
       const { maintenance } = installed.current
       const member = await Member.start(database.current.url)
       const announced = told(maintenance, isAnnounced)
@@ -497,7 +497,7 @@ describe("A window that is announced", () => {
       expect(await changesOf(id)).to.deep.equal(["announced", "begun", "entered"])
     })
 
-    it("that is killed: is said to be gone, and keeps its place", async () => {
+    it("that was killed: is reported as interrupted, and keeps its place", async () => {
       const { maintenance } = installed.current
       const member = await Member.start(database.current.url)
       const announced = told(maintenance, isAnnounced)
@@ -514,7 +514,7 @@ describe("A window that is announced", () => {
       await withdraw("alice")
     })
 
-    it("that is killed in a during(): makes room for another's announcement, and does not begin", async () => {
+    it("that was killed in a during(): yields to another user's announcement, and does not begin", async () => {
       const { maintenance } = installed.current
       const member = await Member.start(database.current.url)
       const announced = told(maintenance, isAnnounced)
@@ -533,7 +533,7 @@ describe("A window that is announced", () => {
       await expectWithdrawn(other.error)
     })
 
-    it("that is killed in a during(): is missed a minute later", async () => {
+    it("that was killed in a during(): is missed a minute later", async () => {
       const { maintenance } = installed.current
       const member = await Member.start(database.current.url)
       const announced = told(maintenance, isAnnounced)
@@ -548,7 +548,7 @@ describe("A window that is announced", () => {
       expect(await write()).to.equal("done")
     })
 
-    it("whose watch is cut off: is said to be gone until that is there again", async () => {
+    it("whose watch lost its connection: is reported as interrupted until the watch is back", async () => {
       const { maintenance } = installed.current
       const { entered } = await announce("concurrent", later)
       const heard = [true, false].map((isInterrupted) =>
@@ -563,7 +563,7 @@ describe("A window that is announced", () => {
       expect(await entered).to.include({ mode: "concurrent" })
     })
 
-    it("that is stopped: is begun by another, and resolves for the one that has announced it", async () => {
+    it("that is stopped: begins by another process, and the call of the stopped process still resolves", async () => {
       const { maintenance } = installed.current
       const member = await Member.start(database.current.url)
       const announced = told(maintenance, isAnnounced)
@@ -581,7 +581,7 @@ describe("A window that is announced", () => {
       await member.stop()
     })
 
-    it("that is stopped, and whose window another begins, and somebody ends: is told so", async () => {
+    it("that is stopped: rejects if another process has begun the window and a user has ended it", async () => {
       const { maintenance } = installed.current
       const member = await Member.start(database.current.url)
       const announced = told(maintenance, isAnnounced)
@@ -599,12 +599,12 @@ describe("A window that is announced", () => {
       await member.stop()
     })
 
-    it("that is hours late: is begun all the same, and ends as it was announced", async () => {
+    it("that is hours late: begins nevertheless, and ends as announced", async () => {
       const { maintenance } = installed.current
       const options = { ...later, plannedForMs: 3_700_000, expiresInMs: 4_000_000 }
       const { entered } = await announce("concurrent", options)
       const { startsAt } = (await maintenance.status()).announced as { startsAt: Date }
-      // As if two hours had passed.
+      // Simulates the passage of two hours.
       await database.current.sql(
         `update maintenance.window set starts_at = starts_at - interval '2 hours', planned_at = planned_at - interval '2 hours',
            expires_at = expires_at - interval '2 hours' where position = 'announced';
@@ -615,7 +615,7 @@ describe("A window that is announced", () => {
       expect(Number(plannedUntil) - Number(startsAt)).to.equal(3_700_000 - 7_200_000)
     })
 
-    it("that is so late that it would have expired: is missed, and says so", async () => {
+    it("that is late until after its expiry: is missed, and the call rejects", async () => {
       const { maintenance } = installed.current
       const { error } = await announce("concurrent", { ...later, expiresInMs: 5000 })
       const { id } = (await maintenance.status()).announced as { id: string }
@@ -629,7 +629,7 @@ describe("A window that is announced", () => {
       expect(await write()).to.equal("done")
     })
 
-    it("that destroys its DataSource: rejects at once, takes it back, and keeps nothing alive", async () => {
+    it("that destroys its DataSource: is cancelled, and the call rejects immediately and keeps nothing alive", async () => {
       const announcer = fork(join(__dirname, "../support/announcer.js"), [database.current.url])
       const exited = once(announcer, "exit")
       expect((await once(announcer, "message"))[0]).to.equal("StateUnavailableError")
@@ -641,7 +641,7 @@ describe("A window that is announced", () => {
       "uninstalls the plugin": ({ maintenance }) => maintenance.uninstall(),
     }
     for (const [what, stop] of Object.entries(stops)) {
-      it(`that ${what}: rejects with what has happened, and takes it back`, async () => {
+      it(`that ${what}: is cancelled, and the call rejects with the reason`, async () => {
         let error: Promise<unknown> | undefined
         await withMaintenance(database.current.url, {}, async (other) => {
           const announced = told(other.maintenance, isAnnounced)
@@ -660,8 +660,8 @@ describe("A window that is announced", () => {
   })
 })
 
-describe("A window that is announced on a server that crashes", () => {
-  it("stays so, and is entered at its time by the enter() that waits", async () => {
+describe("An announced window on a server that crashes", () => {
+  it("stays announced, and the waiting enter() enters it at its start", async () => {
     const server = await startEmbeddedServer()
     try {
       await withMaintenance(server.url, {}, async ({ maintenance }) => {

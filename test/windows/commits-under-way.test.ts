@@ -6,7 +6,7 @@ import { firstDraining } from "../support/draining"
 import { errorOf } from "../support/error-of"
 import { openShop } from "../support/shop"
 
-describe("A commit of others that has passed its check, and does not end", () => {
+describe("A commit of others that has passed its fence and does not finish", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
@@ -15,7 +15,7 @@ describe("A commit of others that has passed its check, and does not end", () =>
     if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
   })
 
-  /** Runs while somebody is between the check and the commit; `commit` ends that. */
+  /** Runs while another user is between the fence and the commit. `commit` commits. */
   const underWay = (
     user: string,
     work: (pid: number, commit: () => Promise<unknown>) => Promise<void>,
@@ -28,14 +28,14 @@ describe("A commit of others that has passed its check, and does not end", () =>
       await work((rows[0] as { pid: number }).pid, () => client.query("commit"))
     })
   const pidsOf = (blockers: readonly Blocker[]) => blockers.map(({ pid }) => pid)
-  /** A transaction that can be refused at its commit. */
+  /** Another transaction, which can still be refused at its commit. */
   const withReader = (work: () => Promise<void>) =>
     withClient(database.current.url, async (client) => {
       await client.query("begin; select 1")
       await work()
     })
 
-  it("is named when the time is over, in concurrent mode, too: the mode is what it was before", async () => {
+  it("is reported after the time limit, in concurrent mode too, and the mode is restored", async () => {
     const { maintenance } = installed.current
     await withReader(() =>
       underWay("bob", async (pid) => {
@@ -61,7 +61,7 @@ describe("A commit of others that has passed its check, and does not end", () =>
     )
   })
 
-  it("is waited for within 30 seconds, if nothing is said, and told of", async () => {
+  it("is waited for up to 30 seconds by default, and reported", async () => {
     const { maintenance } = installed.current
     await withReader(() =>
       underWay("bob", async (pid, commit) => {
@@ -78,14 +78,14 @@ describe("A commit of others that has passed its check, and does not end", () =>
     )
   })
 
-  it("is waited for as long as it takes, if that is said", async () => {
+  it('is waited for as long as necessary with drain.then "proceed"', async () => {
     const { maintenance } = installed.current
     await underWay("bob", async (_, commit) => {
       const drain = { withinMs: 0, then: "proceed" } as const
       let lasted = 0
       const stop = maintenance.on("draining", ({ waitedMs }) => {
         lasted = waitedMs
-        // Longer than where nothing is said.
+        // Longer than the given limit.
         if (waitedMs > 1500) void commit()
       })
       await maintenance.enter("concurrent", { as: "alice", drain })
@@ -94,7 +94,7 @@ describe("A commit of others that has passed its check, and does not end", () =>
     })
   })
 
-  it("is named before the window would end by itself", async () => {
+  it("is reported before the window would expire", async () => {
     const { maintenance } = installed.current
     await underWay("bob", async (pid) => {
       const error = await errorOf(maintenance.enter("concurrent", { as: "alice", expiresInMs: 4000 }))
@@ -103,7 +103,7 @@ describe("A commit of others that has passed its check, and does not end", () =>
     })
   })
 
-  it("is named by transfer(), which has handed the window over", async () => {
+  it("is reported by transfer(), after the window was handed over", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice", reason: "rebuild" })
     await underWay("alice", async (pid, commit) => {

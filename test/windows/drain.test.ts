@@ -20,10 +20,10 @@ import { warning } from "../support/warning"
 import { windowOf } from "../support/window"
 import { until } from "../support/until"
 
-/** The longest wait: the tests end it by what they do. */
+/** The longest possible wait. The tests end it. */
 const forever = { withinMs: 2 ** 31 - 1 }
 
-describe("Entering a mode while others have something running", () => {
+describe("Entering a mode during in-flight transactions", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
@@ -32,7 +32,7 @@ describe("Entering a mode while others have something running", () => {
     if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
   })
 
-  /** A runner of somebody with an open transaction. */
+  /** A query runner of another user, with an open transaction. */
   const withOpen = async <T>(
     dataSource: DataSource,
     text: string,
@@ -51,7 +51,7 @@ describe("Entering a mode while others have something running", () => {
   }
   const pidsOf = (blockers: readonly Blocker[]) => blockers.map(({ pid }) => pid)
 
-  it("exclusive mode waits for it, and tells who is in the way", async () => {
+  it("waits for them in exclusive mode, and reports the blockers", async () => {
     const { dataSource, maintenance } = installed.current
     await withOpen(dataSource, "insert into audit (note) values ('x')", async (writer, writerPid) => {
       await withOpen(dataSource, "select 1", async (reader, readerPid) => {
@@ -91,7 +91,7 @@ describe("Entering a mode while others have something running", () => {
     })
   })
 
-  it("is followed by an async iterator until it is over", async () => {
+  it("can be followed to its end with an async iterator", async () => {
     const { dataSource, maintenance } = installed.current
     await withOpen(dataSource, "select 1", async (runner, pid) => {
       const seen: number[] = []
@@ -107,7 +107,7 @@ describe("Entering a mode while others have something running", () => {
     })
   })
 
-  it("is followed until it is over, also by who asks twice before anything is told", async () => {
+  it("can be followed to its end with two pending calls of next()", async () => {
     const { dataSource, maintenance } = installed.current
     await withOpen(dataSource, "select 1", async (runner, pid) => {
       const entered = maintenance.enter("exclusive", { as: "alice", drain: forever })
@@ -125,7 +125,7 @@ describe("Entering a mode while others have something running", () => {
     ["during()", (m: Maintenance) => m.during("exclusive", { as: "alice" }, () => undefined)],
     ["transfer()", (m: Maintenance) => m.transfer({ as: "alice", to: "carol" })],
   ] as const) {
-    it(`is followed to the end of a ${call} that is refused at once`, async () => {
+    it(`ends its iterators if ${call} is refused immediately`, async () => {
       const { maintenance } = installed.current
       await maintenance.enter("concurrent", { as: "bob" })
       const refused = errorOf(begin(maintenance))
@@ -134,7 +134,7 @@ describe("Entering a mode while others have something running", () => {
     })
   }
 
-  it("is told to who follows it, and not to who follows another call, which waits for its time", async () => {
+  it("is reported to its own iterators, but not to those of an announced call", async () => {
     const { dataSource, maintenance } = installed.current
     const controller = new AbortController()
     const { signal } = controller
@@ -152,7 +152,7 @@ describe("Entering a mode while others have something running", () => {
     expect(await ofAnnounced).to.deep.equal({ value: undefined, done: true })
   })
 
-  it("is followed no longer than until the work of during() begins", async () => {
+  it("ends its iterators when the work of during() begins", async () => {
     const { maintenance } = installed.current
     const begun = new Promise<void>((resolve) => {
       const following = async () => {
@@ -164,7 +164,7 @@ describe("Entering a mode while others have something running", () => {
     await maintenance.during("exclusive", { as: "alice" }, () => begun)
   })
 
-  it("is abandoned when the time is over, and the mode is what it was", async () => {
+  it("is abandoned after the time limit, and the mode stays as it was", async () => {
     const { dataSource, maintenance } = installed.current
     await withOpen(dataSource, "insert into audit (note) values ('kept')", async (runner, pid) => {
       const error = await errorOf(maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 20 } }))
@@ -188,7 +188,7 @@ describe("Entering a mode while others have something running", () => {
     })
   })
 
-  it("shows no SQL of others in warnings, messages and what is printed, but where the application wants it", async () => {
+  it("shows no SQL of others in warnings, messages or inspected errors, unless showsQueries is set", async () => {
     const secret = "insert into audit (note) values ('a secret')"
     const blocked = (runner: { query(text: string): Promise<unknown> }) => runner.query(secret)
     for (const showsQueries of [undefined, false, true]) {
@@ -207,7 +207,7 @@ describe("Entering a mode while others have something running", () => {
     }
   })
 
-  it("is abandoned, and says who is not refused later if it proceeds: who has no plugin", async () => {
+  it("is abandoned, and the error names sessions without the plugin, which cannot be refused later", async () => {
     const { dataSource, maintenance } = installed.current
     await withOpen(dataSource, "select 1", () =>
       withClient(database.current.url, async (client) => {
@@ -226,13 +226,13 @@ describe("Entering a mode while others have something running", () => {
 
   for (const [which, withinMs, said] of [
     [
-      "until when, and what then",
+      "the time limit and the next step",
       30_000,
       /^\d s for these transactions\. After 30 s it abandons the window\.$/,
     ],
-    ["nothing of an end that is as good as none", forever.withinMs, /^\d s for these transactions\.$/],
+    ["no time limit if it is practically infinite", forever.withinMs, /^\d s for these transactions\.$/],
   ] as const) {
-    it(`says after five seconds which mode is entered, by whom, and ${which}`, async () => {
+    it(`logs a warning after five seconds with the mode, the maintainer, the reason, and ${which}`, async () => {
       const { dataSource, maintenance } = installed.current
       await withOpen(dataSource, "select 1", async (runner, pid) => {
         const warned = warning(/ mode \(alice/)
@@ -250,7 +250,7 @@ describe("Entering a mode while others have something running", () => {
     })
   }
 
-  it("is abandoned, and says for whom, before the window would end by itself", async () => {
+  it("is abandoned, and names the blockers, before the window would expire", async () => {
     const { dataSource, maintenance } = installed.current
     await withOpen(dataSource, "select 1", async (_, pid) => {
       const error = await errorOf(maintenance.enter("exclusive", { as: "alice", expiresInMs: 4000 }))
@@ -259,7 +259,7 @@ describe("Entering a mode while others have something running", () => {
     })
   })
 
-  it("goes back to the window that there was, if it is abandoned", async () => {
+  it("restores the previous window if it is abandoned", async () => {
     const { dataSource, maintenance } = installed.current
     const before = await maintenance.enter("concurrent", { as: "alice", reason: "rebuild" })
     await withOpen(dataSource, "select 1", async () => {
@@ -273,7 +273,7 @@ describe("Entering a mode while others have something running", () => {
     )
   })
 
-  it("does not run what during() was given, if it is abandoned", async () => {
+  it("does not run the work of during() if it is abandoned", async () => {
     const { dataSource, maintenance } = installed.current
     await withOpen(dataSource, "select 1", async () => {
       let hasRun = false
@@ -286,7 +286,7 @@ describe("Entering a mode while others have something running", () => {
     expect(await maintenance.status()).to.include({ mode: "normal" })
   })
 
-  it("cancels a statement that is running, if it was asked to", async () => {
+  it('cancels a running statement with drain.then "cancel"', async () => {
     const { dataSource, maintenance } = installed.current
     const running = errorOf(dataSource.query("select pg_sleep(600)"))
     await database.current.sql(`do $$ begin
@@ -297,7 +297,7 @@ describe("Entering a mode while others have something running", () => {
     expect(await running).to.have.property("code", "57014")
   })
 
-  it("terminates a session that is idle in a transaction, if it was asked to, also without the plugin", async () => {
+  it('terminates a session idle in a transaction with drain.then "terminate", even without the plugin', async () => {
     const { maintenance } = installed.current
     await withClient(database.current.url, async (client) => {
       client.on("error", () => undefined)
@@ -310,7 +310,7 @@ describe("Entering a mode while others have something running", () => {
     expect(await database.current.sql("select from audit where note = 'stranger'")).to.have.length(0)
   })
 
-  it("is abandoned if what is idle in a transaction was only cancelled", async () => {
+  it("is abandoned if a session idle in a transaction was only cancelled", async () => {
     const { dataSource, maintenance } = installed.current
     await withOpen(dataSource, "select 1", async (_, pid) => {
       const warned = warning(/ mode \(alice/)
@@ -335,7 +335,7 @@ describe("Entering a mode while others have something running", () => {
     expect(await maintenance.status()).to.include({ mode: "normal" })
   })
 
-  it("waits for no session that is outside of a transaction", async () => {
+  it("does not wait for sessions outside of a transaction", async () => {
     const { maintenance } = installed.current
     await withClient(database.current.url, async (client) => {
       await client.query("select 1")
@@ -343,7 +343,7 @@ describe("Entering a mode while others have something running", () => {
     })
   })
 
-  it("waits for nobody who begins after it, without the plugin", async () => {
+  it("does not wait for transactions without the plugin that begin after it", async () => {
     const { dataSource, maintenance } = installed.current
     await withOpen(dataSource, "select 1", async (runner) => {
       const told = firstDraining(maintenance, 1)
@@ -359,7 +359,7 @@ describe("Entering a mode while others have something running", () => {
     })
   })
 
-  it("leaves the maintainer's own alone, in this process and in others", async () => {
+  it("ignores transactions of the maintainer, in this process and in others", async () => {
     const { dataSource, maintenance } = installed.current
     const member = await Member.start(database.current.url)
     expect(await member.run("begin", "alice")).to.equal("done")
@@ -375,7 +375,7 @@ describe("Entering a mode while others have something running", () => {
   })
 
   for (const then of ["abandon", "terminate"] as const) {
-    it(`leaves alone what the maintainer begins in another process as soon as that hears of the mode: ${then}`, async () => {
+    it(`ignores transactions that the maintainer begins in another process once that knows the mode: ${then}`, async () => {
       const { maintenance } = installed.current
       const proxy = await Proxy.start(database.current.url)
       await withMaintenance(proxy.url, {}, async (slow) => {
@@ -391,7 +391,7 @@ describe("Entering a mode while others have something running", () => {
             )
           })
         })
-        // Later than that, it looks who is in the way.
+        // Delays the search for blockers until after that.
         proxy.delay(20)
         await slow.maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 200, then } })
         await begun
@@ -435,7 +435,7 @@ describe("Entering a mode while others have something running", () => {
     ["the maintainer", "alice"],
     ["an emergency user", "break-glass"],
   ] as const) {
-    it(`is broken off by the leave() of ${who}`, async () => {
+    it(`is ended by the leave() of ${who}`, async () => {
       const { dataSource, maintenance } = installed.current
       await withOpen(dataSource, "select 1", async () => {
         const told = firstDraining(maintenance, 1)
@@ -454,7 +454,7 @@ describe("Entering a mode while others have something running", () => {
     })
   }
 
-  it("is broken off by an AbortSignal, before it begins and while it waits", async () => {
+  it("is aborted by an AbortSignal, before it begins and while it waits", async () => {
     const { dataSource, maintenance } = installed.current
     const { epoch } = await maintenance.status()
     const reason = new Error("no more")
@@ -477,7 +477,7 @@ describe("Entering a mode while others have something running", () => {
     expect(await maintenance.status()).to.include({ mode: "normal", state: "normal" })
   })
 
-  it("leaves a window that stands, and says so, if its process is killed", async () => {
+  it("leaves its window in force, reported as interrupted, if its process is killed", async () => {
     const { dataSource, maintenance } = installed.current
     const member = await Member.start(database.current.url)
     await withOpen(dataSource, "select 1", async () => {
@@ -494,7 +494,7 @@ describe("Entering a mode while others have something running", () => {
     expect(await maintenance.status()).to.include({ mode: "normal", isInterrupted: false })
   })
 
-  it("goes on when its watch is cut off while it waits", async () => {
+  it("continues if its watch loses its connection", async () => {
     const { dataSource, maintenance } = installed.current
     await withOpen(dataSource, "select 1", async (runner) => {
       const told = firstDraining(maintenance, 1)
@@ -511,19 +511,19 @@ describe("Entering a mode while others have something running", () => {
     expect(await maintenance.status()).to.include({ state: "exclusive" })
   })
 
-  it("waits for nothing in concurrent mode, unless it was asked to; and goes on when the time is over", async () => {
+  it("waits for nothing in concurrent mode by default; with a time limit it waits, and then continues", async () => {
     const { dataSource, maintenance } = installed.current
     await withOpen(dataSource, "select 1", async (_, pid) => {
       await maintenance.enter("concurrent", { as: "alice" })
       await maintenance.leave({ as: "alice" })
       const told = firstDraining(maintenance, 1)
-      // Long enough for one look, on a slow machine, too.
+      // Long enough for one search for blockers, even on a slow machine.
       await maintenance.enter("concurrent", { as: "alice", drain: { withinMs: 1500 } })
       expect(pidsOf((await told).blockers)).to.deep.equal([pid])
     })
   })
 
-  it("says what the role may not see, and may not end", async function () {
+  it("reports what the role may not see, and may not end", async function () {
     this.timeout(180_000)
     const { dataSource } = installed.current
     const url = new URL(database.current.url)
@@ -538,7 +538,7 @@ describe("Entering a mode while others have something running", () => {
           )
           const [blocker] = (error as DrainTimeoutError).blockers as [Blocker]
           expect(blocker).to.include({ pid, user: "postgres", isHidden: true, query: undefined })
-          // PostgreSQL 16 and later, and before.
+          // PostgreSQL 16 and later, and earlier versions.
           expect(blocker.cannotEnd).to.match(
             /^(?:permission denied to terminate process|must be a superuser to terminate superuser process)$/,
           )

@@ -3,7 +3,7 @@ import type { Client } from "pg"
 import { useMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
 
-/** How a window ends that alice has entered, and what its row says of that. */
+/** A change to a window that alice has entered, and the resulting end in its row. */
 interface End {
   readonly name: string
   readonly sql: string
@@ -42,14 +42,14 @@ const ends: End[] = [
     next: ["exclusive", "bob"],
   },
   {
-    name: "lies under a window that is being entered",
+    name: "is beneath a window that is being entered",
     sql: over("bob"),
     because: "taken over",
     by: "bob",
     next: ["exclusive", "bob"],
   },
   {
-    name: "lies under a task of the same maintainer",
+    name: "is beneath a task of the same maintainer",
     sql: over("alice", ", 'task', 'task'"),
     because: "switched",
     by: "alice",
@@ -61,7 +61,7 @@ const ends: End[] = [
     because: null,
   },
   {
-    name: "has expired, which nobody has put into the row",
+    name: "has expired, but is not yet marked as over",
     sql: `update maintenance.window set ${expired}`,
     because: "expired",
   },
@@ -71,16 +71,16 @@ const ends: End[] = [
     because: "expired",
   },
   {
-    name: "is tied to a process that was not heard of, which nobody has put into the row",
+    name: "was tied to a process that is lost, but is not yet marked as over",
     sql: `update maintenance.window set ${expired}, lease = 'lease', grace_ms = 1000`,
     because: "lost",
   },
   {
-    name: "was tied to a process that was not heard of until its time was over",
+    name: "was tied to a lost process, and reached its own expiry",
     sql: `update maintenance.window set ${expired}, lease = 'lease', grace_ms = 1000; update maintenance.window set latest = expires_at`,
     because: "expired",
   },
-  { name: "is there no more", sql: "delete from maintenance.window", because: "replaced" },
+  { name: "has no row", sql: "delete from maintenance.window", because: "replaced" },
 ]
 
 describe("The ending of a window", () => {
@@ -94,7 +94,7 @@ describe("The ending of a window", () => {
   }
 
   for (const { name, sql, because, by = null, next } of ends) {
-    it(`is read from its row, if it ${name}`, async () => {
+    it(`is derived from its row if it ${name}`, async () => {
       await withClient(database.current.url, async (client) => {
         await client.query("begin; select maintenance.enter('concurrent', 'alice', false)")
         const { rows } = await client.query("select window_id from maintenance.state")

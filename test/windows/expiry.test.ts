@@ -17,7 +17,7 @@ import { Proxy } from "../support/proxy"
 import { openShop } from "../support/shop"
 import { until } from "../support/until"
 
-describe("A window that ends by itself", () => {
+describe("A window that expires", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
@@ -45,7 +45,7 @@ describe("A window that ends by itself", () => {
   const sleepUntil = (time: Date | undefined, on = database.current) =>
     on.sql("select pg_sleep_until($1::timestamptz + interval '1 millisecond')", [time])
 
-  it("says when, in the status and in refusals, and ends then, for everybody", async () => {
+  it("announces its expiry in the status and in refusals, and then ends for all users", async () => {
     const { maintenance } = installed.current
     const over = normalAgain(maintenance)
     const { since, expiresAt, epoch } = await maintenance.enter("concurrent", {
@@ -62,7 +62,7 @@ describe("A window that ends by itself", () => {
       const overThere = normalAgain(other.maintenance)
       for (const { epoch: told, ...status } of [await over, await overThere]) {
         expect(status).to.deep.equal({ mode: "normal" })
-        // That it has ended is known before it is put into the row.
+        // The expiry takes effect before the row says so.
         expect(told).to.be.oneOf([epoch, epoch + 1])
       }
     })
@@ -70,7 +70,7 @@ describe("A window that ends by itself", () => {
     await insert()
   })
 
-  it("refuses early in exclusive mode, and says for how long", async () => {
+  it("refuses early in exclusive mode, with the time until its expiry", async () => {
     const { dataSource, maintenance } = installed.current
     const over = normalAgain(maintenance)
     await maintenance.enter("exclusive", { as: "alice", expiresInMs: 1000 })
@@ -81,7 +81,7 @@ describe("A window that ends by itself", () => {
     expect(await dataSource.query("select 1 as one")).to.deep.equal([{ one: 1 }])
   })
 
-  it("ends by the database's clock, if that of the application is an hour off", async () => {
+  it("ends by the database's clock, even if the application's clock is an hour off", async () => {
     const { maintenance } = installed.current
     const { now } = Date
     Date.now = () => now() + 3_600_000
@@ -96,7 +96,7 @@ describe("A window that ends by itself", () => {
     }
   })
 
-  it("ends if every process is dead: whoever comes then may write, or enter", async () => {
+  it("ends even if every process is dead, so that new processes may write or enter", async () => {
     const own = await TestDatabase.create()
     try {
       await withMaintenance(own.url, { synchronize: true }, () => Promise.resolve())
@@ -129,7 +129,7 @@ describe("A window that ends by itself", () => {
     }
   })
 
-  it("is told when it is extended, in every process", async () => {
+  it("is reported to every process when it is extended", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice", expiresInMs: 60_000 })
     await withMaintenance(database.current.url, {}, async (other) => {
@@ -139,7 +139,7 @@ describe("A window that ends by itself", () => {
     })
   })
 
-  it("is extended by the maintainer, shortened, and kept", async () => {
+  it("can be extended, shortened and kept by its maintainer", async () => {
     const { maintenance } = installed.current
     const { expiresAt, epoch } = await maintenance.enter("concurrent", { as: "alice", expiresInMs: 1000 })
     const extended = await maintenance.extend({ as: "alice", expiresInMs: 60_000 })
@@ -154,7 +154,7 @@ describe("A window that ends by itself", () => {
     await insert()
   })
 
-  it("keeps its end when the maintainer switches the mode, unless another is given", async () => {
+  it("keeps its expiry when the maintainer switches the mode, unless a new one is given", async () => {
     const { maintenance } = installed.current
     const { expiresAt } = await maintenance.enter("concurrent", { as: "alice", expiresInMs: 60_000 })
     expect((await maintenance.enter("exclusive", { as: "alice" })).expiresAt).to.deep.equal(expiresAt)
@@ -164,7 +164,7 @@ describe("A window that ends by itself", () => {
     expect(taken).not.to.have.property("expiresAt")
   })
 
-  it("cannot be extended by a stranger, nor when it is over", async () => {
+  it("cannot be extended by other users, nor once it is over", async () => {
     const { maintenance } = installed.current
     const { expiresAt } = await maintenance.enter("concurrent", { as: "alice", expiresInMs: 1000 })
     const stranger = await errorOf(() => maintenance.extend({ as: "bob", expiresInMs: 60_000 }))
@@ -174,7 +174,7 @@ describe("A window that ends by itself", () => {
     expect(late).to.be.instanceOf(MaintenanceInputError)
   })
 
-  it("lets nobody write who meets the end of it while it is being extended", async () => {
+  it("admits no write at its end while it is being extended", async () => {
     const own = await TestDatabase.create()
     const client = new Client({ connectionString: own.url })
     try {
@@ -204,7 +204,7 @@ describe("A window that ends by itself", () => {
     }
   })
 
-  it("is as it was when a window within it is over", async () => {
+  it("is restored with its own expiry after an inner window", async () => {
     const { maintenance } = installed.current
     const { expiresAt } = await maintenance.enter("concurrent", { as: "alice", expiresInMs: 60_000 })
     await maintenance.during("exclusive", { as: "alice", expiresInMs: 120_000 }, () => undefined)
@@ -213,7 +213,7 @@ describe("A window that ends by itself", () => {
 })
 
 describe("A window that is tied to a process", () => {
-  it("stands through an outage of half the time that it goes on without that", async () => {
+  it("survives an outage of half its grace time", async () => {
     const proxy = await Proxy.start(database.current.url)
     await withMaintenance(proxy.url, {}, async ({ maintenance }) => {
       await maintenance.enter("concurrent", { as: "alice", heldWhile: "alive", graceMs: 5000 })
@@ -257,7 +257,7 @@ describe("A window that is tied to a process", () => {
     const { maintenance } = installed.current
     await until(async () => (await maintenance.status()).mode === mode)
   }
-  /** When it ends if nothing is heard of its process. */
+  /** The time at which it ends unless its lease is renewed. */
   const expiry = async () => {
     const sql = "select expires_at from maintenance.state"
     return (await database.current.sql<{ expires_at: Date }>(sql))[0]?.expires_at
@@ -265,12 +265,12 @@ describe("A window that is tied to a process", () => {
   const sleepUntil = (time: Date | undefined) =>
     database.current.sql("select pg_sleep_until($1::timestamptz + interval '1 millisecond')", [time])
 
-  it("stands for as long as that lives, and may be restricted by an end of its own", async () => {
+  it("stands as long as the process lives, up to its own expiry, if any", async () => {
     const { maintenance } = installed.current
     const { epoch } = await maintenance.enter("concurrent", { ...tied, expiresInMs: 3000 })
     const first = (await expiry()) as Date
     let last = first
-    // Put off at least twice.
+    // Through at least two renewals.
     for (let renewal = 0; renewal < 2; renewal++) {
       await sleepUntil(last)
       expect(await write()).to.equal("WriteVetoedError")
@@ -284,7 +284,7 @@ describe("A window that is tied to a process", () => {
   })
 
   for (const signal of ["SIGKILL", "SIGSTOP"] as const) {
-    it(`ends when nothing is heard of that any more (${signal})`, async () => {
+    it(`ends when its lease is no longer renewed (${signal})`, async () => {
       const member = await Member.start(database.current.url)
       expect(await member.enter("concurrent", tied)).to.equal("done")
       member.signal(signal)
@@ -302,7 +302,7 @@ describe("A window that is tied to a process", () => {
     })
   }
 
-  it("stands for as long as that lives, with another window within it", async () => {
+  it("stands as long as the process lives, under an inner window", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("concurrent", tied)
     const first = await expiry()
@@ -312,7 +312,7 @@ describe("A window that is tied to a process", () => {
     expect(await write()).to.equal("WriteVetoedError")
   })
 
-  it("stays when nothing is heard of that any more, if that is what was asked for", async () => {
+  it('remains after the loss of its process if then is "stay"', async () => {
     const { maintenance } = installed.current
     const member = await Member.start(database.current.url)
     expect(await member.enter("concurrent", { ...tied, then: "stay" })).to.equal("done")
@@ -322,7 +322,7 @@ describe("A window that is tied to a process", () => {
     expect(await maintenance.status()).to.include({ mode: "concurrent", maintainer: "alice" })
   })
 
-  it("is tied no more when it is extended, or handed over", async () => {
+  it("is no longer tied once it is extended or handed over", async () => {
     const { maintenance } = installed.current
     const member = await Member.start(database.current.url)
     expect(await member.enter("concurrent", tied)).to.equal("done")
@@ -334,12 +334,12 @@ describe("A window that is tied to a process", () => {
   })
 })
 
-describe("A window that is handed to another maintainer", () => {
+describe("A window that is handed over to another maintainer", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
 
-  it("is the other's from then on", async () => {
+  it("belongs to the new maintainer", async () => {
     const { dataSource, maintenance } = installed.current
     const insert = () => dataSource.getRepository(Item).insert({ name: "crate" })
     const before = await maintenance.enter("concurrent", { as: "alice", reason: "rebuild" })
@@ -358,11 +358,11 @@ describe("A window that is handed to another maintainer", () => {
     await maintenance.leave({ as: "bob" })
   })
 
-  it("waits for what the former maintainer is just committing", async () => {
+  it("waits for a commit of the former maintainer that has passed its fence", async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     const runner = dataSource.createQueryRunner()
-    // As at the end of a transaction, whose COMMIT takes its time.
+    // As at the end of a transaction with a slow COMMIT.
     await maintenance.runAs("alice", async () => {
       await runner.query("begin")
       await runner.query("insert into audit (note) values ('last')")

@@ -26,7 +26,7 @@ describe("The instances", () => {
   const instanceOf = async (maintenance: Maintenance, pid: number): Promise<Instance | undefined> =>
     (await maintenance.status()).instances.find((instance) => instance.pid === pid)
 
-  it("are listed by status(), and what they know", async () => {
+  it("are listed by status(), with the epoch that each knows", async () => {
     const { maintenance } = installed.current
     const [one, other] = [await start(), await start()]
     const { instances } = await maintenance.status()
@@ -38,7 +38,7 @@ describe("The instances", () => {
     }
   })
 
-  it("have all acknowledged the mode when enter() resolves, and are not waited for when they are gone", async () => {
+  it("have all acknowledged the mode when enter() resolves; those that are gone are not waited for", async () => {
     const { maintenance } = installed.current
     const [one, other] = [await start(), await start()]
     const { epoch, unacknowledged } = await maintenance.enter("concurrent", { as: "alice" })
@@ -56,7 +56,7 @@ describe("The instances", () => {
     await maintenance.leave({ as: "alice" })
   })
 
-  it("that do not answer are named by enter(), and in a warning, and cannot write", async () => {
+  it("are named by enter() and in a warning if they do not respond, and cannot write", async () => {
     const { maintenance } = installed.current
     const stopped = await start()
     const warning = new Promise<Error>((resolve) => process.once("warning", resolve))
@@ -75,7 +75,7 @@ describe("The instances", () => {
     await maintenance.leave({ as: "alice" })
   })
 
-  it("tell how often they have refused", async () => {
+  it("report how often they have refused", async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     const before = (await instanceOf(maintenance, process.pid))?.refusals as number
@@ -90,7 +90,7 @@ describe("The instances", () => {
     await maintenance.leave({ as: "alice" })
   })
 
-  it("come again under another id when their watch was cut off", async () => {
+  it("register again under another id after their watch lost its connection", async () => {
     const { maintenance } = installed.current
     const before = (await instanceOf(maintenance, process.pid)) as Instance
     await database.current.sql(
@@ -107,7 +107,7 @@ describe("The instances", () => {
     ])
   })
 
-  it("are not two of one process, if a read of its watch was cancelled", async () => {
+  it("are not duplicated by a cancelled read of their watch", async () => {
     const { maintenance } = installed.current
     const before = (await instanceOf(maintenance, process.pid)) as Instance
     await withClient(database.current.url, async (client) => {
@@ -130,7 +130,7 @@ describe("The instances", () => {
     await maintenance.leave({ as: "alice" })
   })
 
-  it("come again if their row is gone", async () => {
+  it("register again if their row is missing", async () => {
     const { maintenance } = installed.current
     await database.current.sql("delete from maintenance.instance")
     await maintenance.enter("concurrent", { as: "alice" })
@@ -138,7 +138,7 @@ describe("The instances", () => {
     await maintenance.leave({ as: "alice" })
   })
 
-  it("may be two hundred", async function () {
+  it("may number two hundred", async function () {
     this.timeout(180_000)
     const own = await TestDatabase.create()
     const enterAmong = async (count: number): Promise<void> => {

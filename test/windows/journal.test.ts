@@ -23,7 +23,7 @@ describe("The journal", () => {
   const enter = (maintenance: Maintenance, reason: string) =>
     maintenance.enter("concurrent", { as: "alice", reason })
 
-  it("tells of each window all that there is to tell, the last first", async () => {
+  it("describes each past window completely, the latest first", async () => {
     const { maintenance } = installed.current
     const { windowId: id, since } = await maintenance.enter("exclusive", {
       as: "alice",
@@ -55,7 +55,7 @@ describe("The journal", () => {
       refusals: [],
     })
     expect(first.endedAt).to.be.within(first.enteredAt as Date, second.begunAt as Date)
-    // To the microsecond.
+    // With microsecond precision.
     expect(first.drainMs).to.be.closeTo(Number(first.enteredAt) - Number(first.begunAt), 1)
   })
 
@@ -98,7 +98,7 @@ describe("The journal", () => {
     ],
   ]
   for (const [how, who, end] of ways) {
-    it(`says of a window that it was ${how}, and by whom`, async () => {
+    it(`records that a window was ${how}, and by whom`, async () => {
       await end(installed.current.maintenance)
       const [window, ...others] = await journal()
       expect(others).to.deep.equal([])
@@ -107,7 +107,7 @@ describe("The journal", () => {
     })
   }
 
-  it("has no drain of a window that was handed over to its maintainer", async () => {
+  it("records no drain for a window that was handed over to its maintainer", async () => {
     const { maintenance } = installed.current
     await enter(maintenance, "first")
     await maintenance.transfer({ as: "alice", to: "bob" })
@@ -121,9 +121,9 @@ describe("The journal", () => {
     ["expired", null],
     ["lost", "a process"],
   ] as const) {
-    it(`has a window that was ${how}, be it that nobody has put that into its row yet`, async () => {
+    it(`includes a window that was ${how}, even before its row says so`, async () => {
       await withClient(database.current.url, async (client) => {
-        // Nobody hears of it: it is committed, and changed in the same transaction.
+        // Nobody is notified: the row is inserted and changed in one transaction.
         await client.query("begin")
         await client.query(enterSql({ id: how, mode: "concurrent", acting_user: "alice" }))
         await client.query(
@@ -145,7 +145,7 @@ describe("The journal", () => {
     })
   }
 
-  it("has as many as are asked for, since when that is asked for", async () => {
+  it("returns as many windows as requested, since the requested time", async () => {
     const { maintenance } = installed.current
     for (const reason of ["first", "second", "third"]) {
       await enter(maintenance, reason)
@@ -165,11 +165,11 @@ describe("The journal", () => {
     ["a limit of 0", { limit: 0 }, "limit must be a whole number from 1 to 1000, not 0"],
     ["a limit of 1001", { limit: 1001 }, "not 1001"],
     ["half a limit", { limit: 1.5 }, "not 1.5"],
-    ["a limit that is a text", { limit: "10" }, "not '10'"],
+    ["a limit that is a string", { limit: "10" }, "not '10'"],
     ["an endless limit", { limit: Number.POSITIVE_INFINITY }, "not Infinity"],
     ["no limit", { limit: null }, "not null"],
     ["an invalid date", { since: new Date("never") }, "since must be a valid Date, not Invalid Date"],
-    ["a text for a date", { since: "2026-01-31" }, "not '2026-01-31'"],
+    ["a string for a date", { since: "2026-01-31" }, "not '2026-01-31'"],
     ["an unknown option", { until: new Date() }, 'Unknown option "until". Known options are since, limit'],
     ["no options", null, "must be an object of since, limit"],
   ] as const) {
@@ -200,7 +200,7 @@ describe("The journal", () => {
         .that.is.a("string")
   }
 
-  it("sums up what a window has refused, by entity and operation, whoever refused it", async () => {
+  it("sums up the refusals of a window by entity and operation, across all instances", async () => {
     const { maintenance } = installed.current
     await enter(maintenance, "first")
     await refuseAll()
@@ -224,11 +224,11 @@ describe("The journal", () => {
       from maintenance.refusal where window_id = $1 and entity = 'Item' and operation = 'insert'`
     const [sums] = await database.current.sql<{ rows: number }>(counted, [first?.id])
     expect(sums).to.include({ count: 3, instances: 2 })
-    // Not a row each: unless a minute has just passed, one of each instance.
+    // One row per instance rather than per refusal, unless a minute has just passed.
     expect(sums?.rows).to.be.within(2, 3)
   })
 
-  it("counts what is told twice once", async () => {
+  it("counts refusals only once if they are reported twice", async () => {
     const { maintenance } = installed.current
     await maintenance.during("concurrent", { as: "alice" }, () => undefined)
     const [window] = (await journal()) as [PastWindow]
@@ -239,14 +239,14 @@ describe("The journal", () => {
       ])
     await tell("one", 3)
     await tell("one", 5)
-    // The answer was lost, and this comes late.
+    // A delayed report whose answer was lost.
     await tell("one", 3)
     await tell("one", 2, 2)
     await tell("other", 4)
     expect((await journal())[0]?.refusals).to.deep.equal([{ entity: "Item", operation: "insert", count: 11 }])
   })
 
-  it("is told of refusals while the window stands, by who has nothing else to tell", async () => {
+  it("receives the refusals while the window stands, even from an idle instance", async () => {
     const { maintenance } = installed.current
     await enter(maintenance, "first")
     await refuseAll()
@@ -259,12 +259,12 @@ describe("The journal", () => {
     expect(await told()).to.equal(5)
   })
 
-  it("has a window that a restore has lost, as replaced", async () => {
+  it("records a window that a restore has lost as replaced", async () => {
     const { maintenance } = installed.current
     const { windowId: id, since } = await enter(maintenance, "rebuild")
     await database.current.sql(`drop schema maintenance cascade; ${maintenanceSchemaSql()}`)
     const windows = async (): Promise<PastWindow[]> => {
-      // The watch connects anew, for its registration is gone.
+      // The watch reconnects, because its registration is gone.
       const found = await maintenance.status().then(journal, () => [])
       return found.length > 0 ? found : windows()
     }
@@ -284,7 +284,7 @@ describe("The journal", () => {
     expect(endedAt).to.be.instanceOf(Date)
   })
 
-  it("has a task's window that a restore has lost, as replaced", async () => {
+  it("records the window of a task that a restore has lost as replaced", async () => {
     const { maintenance } = installed.current
     const task = maintenance.during("concurrent", { as: "alice" }, async () => {
       await database.current.sql(`drop schema maintenance cascade; ${maintenanceSchemaSql()}`)
@@ -297,7 +297,7 @@ describe("The journal", () => {
     expect((await windows())[0]).to.include({ endedBecause: "replaced", maintainer: "alice" })
   })
 
-  it("has the row of a window as it is, if a process takes it for replaced", async () => {
+  it("keeps the row of a window that a process mistakes for replaced", async () => {
     const { maintenance } = installed.current
     await maintenance.during("concurrent", { as: "alice" }, () => undefined)
     const [window] = (await journal()) as [PastWindow]
@@ -308,7 +308,7 @@ describe("The journal", () => {
 })
 
 describe("The journal on a read replica", () => {
-  it("is as on its primary", async () => {
+  it("equals that of the primary", async () => {
     const server = await startEmbeddedServer()
     try {
       await withMaintenance(server.url, {}, async ({ maintenance }) => {

@@ -12,7 +12,7 @@ import { until } from "../support/until"
 const signals = ["SIGINT", "SIGTERM"] as const
 const exclusive = { mode: "exclusive", options: { as: "alice", leaveOnSignal: true } } as const
 
-/** A script of its own, and what it tells. */
+/** A separate script process, and its messages. */
 class Script {
   readonly exited: Promise<unknown[]>
   readonly #process: ChildProcess
@@ -27,11 +27,11 @@ class Script {
     })
     this.#process.stderr?.on("data", (text: Buffer) => (this.stderr += text.toString()))
     this.#told = on(this.#process, "message")
-    // With what it ends: an exit code, or a signal.
+    // Resolves with the exit code and the signal.
     this.exited = once(this.#process, "close")
   }
 
-  /** Resolves when it tells this; fails if it tells something else. */
+  /** Resolves with this message. Fails on any other. */
   async tells(message: FromScript): Promise<void> {
     const gone = this.exited.then((how) => {
       throw new Error(`The script ended (${how.join(", ")}): ${this.stderr}`)
@@ -69,7 +69,7 @@ describe("A signal to a process", () => {
 
   for (const signal of signals) {
     for (const call of ["enter", "during"] as const) {
-      it(`ends the window that ${call}() has opened, and then the process, by ${signal}`, async () => {
+      it(`ends the window of ${call}() and then the process, by ${signal}`, async () => {
         await withScript({ call, ...exclusive }, async (script) => {
           await script.tells("held")
           script.signal(signal)
@@ -81,7 +81,7 @@ describe("A signal to a process", () => {
     }
   }
 
-  it("takes a mode back that is being entered", async () => {
+  it("abandons a mode that is being entered", async () => {
     for (const call of ["enter", "during"] as const) {
       await withClient(database.current.url, async (client) => {
         await client.query("begin; insert into audit (note) values ('x')")
@@ -96,7 +96,7 @@ describe("A signal to a process", () => {
     }
   })
 
-  it("takes a window back that is announced", async () => {
+  it("cancels an announced window", async () => {
     const options = { ...exclusive.options, startsInMs: 3_600_000 }
     await withScript({ call: "enter", mode: "exclusive", options }, async (script) => {
       const announced = async () => (await installed.current.maintenance.status()).announced
@@ -107,7 +107,7 @@ describe("A signal to a process", () => {
     })
   })
 
-  it("leaves the window to stand, where that was not asked for", async () => {
+  it("leaves the window in force without the option", async () => {
     for (const call of ["enter", "during"] as const) {
       await withScript({ call, mode: "exclusive", options: { as: "alice" } }, async (script) => {
         await script.tells("held")
@@ -119,7 +119,7 @@ describe("A signal to a process", () => {
     }
   })
 
-  it("is left to others who listen to it, and are told once; the task that goes on is told in the end", async () => {
+  it("is left to other listeners, which are called once; a task that continues rejects at its end", async () => {
     const { maintenance } = installed.current
     await withScript({ call: "during", ...exclusive, listens: true }, async (script) => {
       await script.tells("held")
@@ -143,7 +143,7 @@ describe("A signal to a process", () => {
     })
   })
 
-  it("is listened to as long as there is a window to end", async () => {
+  it("is listened to only while there is a window to end", async () => {
     await withScript({ call: "enter", ...exclusive }, async (script) => {
       await script.tells("held")
       script.end()
@@ -168,7 +168,7 @@ describe("A signal to a process", () => {
   })
 
   describe("while the window cannot be left", () => {
-    it("ends the process, which says why the window stands", async () => {
+    it("ends the process, with a warning that says why the window stands", async () => {
       const { current } = database
       await withScript({ call: "enter", ...exclusive }, async (script) => {
         await script.tells("held")
@@ -188,14 +188,14 @@ describe("A signal to a process", () => {
         await work()
         await client.query("rollback")
       })
-    /** Resolves when somebody waits for the lock. */
+    /** Resolves when a session waits for the lock. */
     const waiting = async () => {
       const look =
         "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
       await until(async () => (await database.current.sql(look)).length > 0)
     }
 
-    it("ends the process at once when it comes again", async () => {
+    it("ends the process at once if a second signal arrives", async () => {
       await withScript({ call: "during", ...exclusive }, async (script) => {
         await script.tells("held")
         await withLock(async () => {
@@ -208,7 +208,7 @@ describe("A signal to a process", () => {
       })
     })
 
-    it("ends the process after a while, which says that the window stands", async () => {
+    it("ends the process after a time limit, with a warning that the window stands", async () => {
       await withScript({ call: "during", ...exclusive }, async (script) => {
         await script.tells("held")
         await withLock(async () => {

@@ -9,18 +9,18 @@ import { notWaiting } from "../support/window"
 
 const isolationLevels = ["READ UNCOMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"] as const
 
-/** What a transaction that began before the switch did before it and does after it. */
+/** Statements of a transaction before and after the switch. */
 const histories: Record<string, { before: string[]; after: string[] }> = {
-  "wrote before the switch": { before: ["insert into item (name) values ('crate')"], after: [] },
-  "read before the switch and writes after it": {
+  "writes before the switch": { before: ["insert into item (name) values ('crate')"], after: [] },
+  "reads before the switch, writes after it": {
     before: ["select * from item"],
     after: ["insert into item (name) values ('crate')"],
   },
-  "did nothing before the switch and writes after it": {
+  "does nothing before the switch, writes after it": {
     before: [],
     after: ["insert into item (name) values ('crate')"],
   },
-  "wrote before the switch and reads after it": {
+  "writes before the switch, reads after it": {
     before: ["insert into item (name) values ('crate')"],
     after: ["select * from item"],
   },
@@ -47,7 +47,7 @@ describe("A transaction that began before the switch", () => {
 
   for (const isolation of isolationLevels) {
     for (const [name, { before, after }] of Object.entries(histories)) {
-      it(`${isolation}, ${name}: does not commit in concurrent mode`, async () => {
+      it(`does not commit in concurrent mode if it ${name}: ${isolation}`, async () => {
         const { dataSource, maintenance } = installed.current
         const runner = await begin(dataSource, isolation)
         for (const text of before) await runner.query(text)
@@ -64,7 +64,7 @@ describe("A transaction that began before the switch", () => {
       })
     }
 
-    it(`${isolation}, only reading: commits in concurrent mode`, async () => {
+    it(`commits in concurrent mode if it only reads: ${isolation}`, async () => {
       const { dataSource, maintenance } = installed.current
       const runner = await begin(dataSource, isolation)
       await runner.query("select * from item")
@@ -75,7 +75,7 @@ describe("A transaction that began before the switch", () => {
       await maintenance.leave({ as: "alice" })
     })
 
-    it(`${isolation}: is refused at its next statement in exclusive mode, and cannot commit`, async () => {
+    it(`is refused at its next statement in exclusive mode, and cannot commit: ${isolation}`, async () => {
       const { dataSource, maintenance } = installed.current
       const runner = await begin(dataSource, isolation)
       await runner.query("insert into item (name) values ('crate')")
@@ -92,7 +92,7 @@ describe("A transaction that began before the switch", () => {
       ])
     })
 
-    it(`${isolation}: is run again by maintenance.transaction, and meets the new state`, async () => {
+    it(`is retried by maintenance.transaction(), and meets the new state: ${isolation}`, async () => {
       const { maintenance } = installed.current
       const modes: Mode[] = []
       const error: unknown = await maintenance
@@ -113,7 +113,7 @@ describe("A transaction that began before the switch", () => {
     })
   }
 
-  it("of the maintainer commits, in the default isolation", async () => {
+  it("commits if it belongs to the maintainer, in the default isolation level", async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.runAs("alice", async () => {
       const runner = await begin(dataSource, "READ COMMITTED")
@@ -126,7 +126,7 @@ describe("A transaction that began before the switch", () => {
     expect(await crates()).to.equal(1)
   })
 
-  it("is not waited for if it has prepared a statement by SQL, and does not commit", async () => {
+  it("is not waited for if it has prepared a statement in SQL, and does not commit", async () => {
     const { dataSource, maintenance } = installed.current
     const runner = await begin(dataSource, "READ COMMITTED")
     await runner.query("insert into item (name) values ('crate')")

@@ -16,7 +16,7 @@ const as = "alice"
 const facts = { reason: "CVE-2026-1234", message: "We are back soon." }
 const aMinute = 60_000
 
-describe("What a maintainer says of a window", () => {
+describe("A window's public message and planned end", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => database.current.sql("create table loot (name text)"))
@@ -29,7 +29,7 @@ describe("What a maintainer says of a window", () => {
     ["concurrent", WriteVetoedError],
     ["exclusive", AccessRefusedError],
   ] as const) {
-    it(`to the public is in the status, and in refusals in ${mode} mode, apart from the reason`, async () => {
+    it(`appear in the status and in refusals in ${mode} mode, without the reason`, async () => {
       const { maintenance } = installed.current
       await enter(mode, facts)
       expect(await maintenance.status()).to.include(facts)
@@ -38,13 +38,13 @@ describe("What a maintainer says of a window", () => {
       expect(refusal).to.include({ reason: facts.reason, publicMessage: facts.message })
       expect(refusal.message).to.include(facts.message).and.not.to.include(facts.reason)
       expect(refusal.detailedMessage).to.include(facts.reason).and.not.to.include(facts.message)
-      // Also of who has not heard of the window yet, and is told by the server.
+      // Also for a process that has not seen the window yet and is refused by the server.
       const [row] = await database.current.sql("select message, planned_at from maintenance.status()")
       expect(row).to.deep.equal({ message: facts.message, planned_at: null })
     })
   }
 
-  it("stays as it was said when the mode is switched, until something else is said", async () => {
+  it("stay when the mode is switched, until they are changed", async () => {
     const { maintenance } = installed.current
     const { plannedUntil } = await enter("exclusive", { ...facts, plannedForMs: aMinute })
     expect(await enter("concurrent")).to.deep.include({ ...facts, plannedUntil })
@@ -57,7 +57,7 @@ describe("What a maintainer says of a window", () => {
     expect(await maintenance.status()).to.deep.include({ plannedUntil, isOverdue: false })
   })
 
-  it("of its planned end is what others are told to wait for, where it does not end by itself", async () => {
+  it("determine the time after which to retry, unless the window has an expiry", async () => {
     const { maintenance } = installed.current
     await enter("exclusive", { plannedForMs: aMinute })
     const refusal = (await write()) as AccessRefusedError
@@ -73,7 +73,7 @@ describe("What a maintainer says of a window", () => {
     )
   })
 
-  it("of its planned end ends nothing: that it is overdue is told once, everywhere", async () => {
+  it("end nothing: each DataSource reports an overdue window once", async () => {
     const { maintenance } = installed.current
     await withMaintenance(database.current.url, {}, async (other) => {
       const told: MaintenanceStatus[][] = [[], []]
@@ -91,10 +91,10 @@ describe("What a maintainer says of a window", () => {
       await Promise.all(heard)
       for (const one of [maintenance, other.maintenance])
         expect(await one.status()).to.include({ mode: "exclusive", isOverdue: true })
-      // It was read again, and is not told again.
+      // The state was read again, without a second report.
       expect(told.map(({ length }) => length)).to.deep.equal([1, 1])
       expect(told[0]?.[0]).to.include({ mode: "exclusive", maintainer: as, isOverdue: true })
-      // The plan is no promise any more, the expiry is.
+      // Once the planned end is past, the expiry determines the time.
       expect(((await write()) as AccessRefusedError).retryAfterMs).to.be.above(1000)
       const again = new Promise((resolve) => maintenance.on("overdue", resolve))
       await enter("exclusive", { plannedForMs: 1000 })
@@ -102,7 +102,7 @@ describe("What a maintainer says of a window", () => {
     })
   })
 
-  it("of its planned end tells nothing any more when that is past", async () => {
+  it("no longer determine a time once the planned end is past", async () => {
     const { maintenance } = installed.current
     const overdue = new Promise((resolve) => maintenance.on("overdue", resolve))
     await enter("exclusive", { plannedForMs: 1000 })
@@ -113,7 +113,7 @@ describe("What a maintainer says of a window", () => {
   })
 })
 
-describe("The windows in the status", () => {
+describe("The list of windows in the status", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   const positions = async () => {
@@ -121,7 +121,7 @@ describe("The windows in the status", () => {
     return windows.map(({ mode, maintainer, position }) => `${position} ${mode} ${maintainer}`)
   }
 
-  it("are those that have begun, the one in force last, and those that are announced", async () => {
+  it("contains the windows that have begun, with the one in force last, and the announced ones", async () => {
     const { maintenance } = installed.current
     expect(await positions()).to.deep.equal([])
     await maintenance.enter("concurrent", { as, reason: "catalog" })

@@ -7,7 +7,7 @@ import { plansOf, scansIn } from "../support/plans"
 const alice = { acting_user: "alice" }
 const start = { id: "announced", mode: "exclusive", is_emergency: false, within_ms: 0, ...alice }
 
-/** What processes and operators call, in an order that makes sense. */
+/** Calls of processes and operators, in a possible order. */
 const calls = [
   enterSql({ id: "first", mode: "concurrent", ...alice, expires_in_ms: 60_000 }),
   "select maintenance.end_entering(epoch, 'first') from maintenance.state",
@@ -40,11 +40,11 @@ const calls = [
   "select maintenance.read_journal(null, 1000), maintenance.journal()",
 ]
 
-describe("However many windows are over", () => {
+describe("The plans of queries, however many windows are over,", () => {
   const database = useDatabase()
   before(() => withMaintenance(database.current.url, {}, ({ maintenance }) => maintenance.status()))
 
-  it("what every process reads often does not read through them, be it without statistics", async () => {
+  it("do not scan past windows in frequent reads, even without statistics", async () => {
     const often = ["read_state(false)", "read_state(true)", "in_force()", "mend()", "end_expired(state)"]
     const plans = await plansOf(
       database.current.url,
@@ -67,9 +67,9 @@ describe("However many windows are over", () => {
       analyze`),
     )
 
-    // As in a new session, and as in one that has done so often.
+    // As in a new session, and as in a session that has run them often.
     for (const mode of ["force_custom_plan", "force_generic_plan"]) {
-      it(`nor does any call, nor through their changes and refusals: ${mode}`, async () => {
+      it(`do not scan past windows, changes or refusals in any call: ${mode}`, async () => {
         const settings = `set local plan_cache_mode = ${mode}`
         const plans = await plansOf(database.current.url, [settings, ...calls])
         for (const table of ["window", "change", "refusal"])

@@ -12,7 +12,7 @@ describe("The pruning of the journal", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
 
-  /** Windows that are over, with a change and a refusal each. */
+  /** Past windows, with a change and a refusal each. */
   const note = (count: number, age: string) =>
     database.current.sql(
       `with past as (
@@ -39,7 +39,7 @@ describe("The pruning of the journal", () => {
   }
   beforeEach(() => database.current.sql(tables.map((table) => `delete from maintenance.${table};`).join("")))
 
-  it("deletes what is older than so many days, a hundred of each at a time", async () => {
+  it("deletes rows older than the given number of days, in batches of a hundred", async () => {
     await note(250, "401 days")
     await note(3, "399 days")
     expect(await prune()).to.equal(true)
@@ -52,7 +52,7 @@ describe("The pruning of the journal", () => {
     expect(await left("399 days")).to.deep.equal(all(0))
   })
 
-  it("finds it by an index, however much there is", async () => {
+  it("finds them by index, regardless of their number", async () => {
     await note(450, "401 days")
     await note(20_000, "1 day")
     await database.current.sql("analyze")
@@ -62,7 +62,7 @@ describe("The pruning of the journal", () => {
     for (const table of tables) expect(scansIn(plans, table)).to.deep.equal([])
   })
 
-  it("leaves what others are about to change, and waits for nobody", async () => {
+  it("skips rows that others are about to change, and waits for nobody", async () => {
     await note(3, "401 days")
     await withClient(database.current.url, async (client) => {
       await client.query("begin")
@@ -78,7 +78,7 @@ describe("The pruning of the journal", () => {
     })
   })
 
-  it("is nothing that a switch waits for", async () => {
+  it("does not delay a switch", async () => {
     const { maintenance } = installed.current
     await note(3, "401 days")
     await withClient(database.current.url, async (client) => {
@@ -91,7 +91,7 @@ describe("The pruning of the journal", () => {
     })
   })
 
-  it("keeps what has made a window that is not over, however long that is ago", async () => {
+  it("keeps the change that made a window in force, regardless of its age", async () => {
     const { maintenance } = installed.current
     const { windowId } = await maintenance.enter("concurrent", { as: "alice" })
     await database.current.sql("update maintenance.change set at = now() - interval '10 days'")
@@ -115,7 +115,7 @@ describe("The pruning of the journal", () => {
       await note(150, "600 days")
       const { random } = Math
       await withMaintenance(database.current.url, { plugin }, async ({ maintenance }) => {
-        // At once.
+        // Makes it due immediately.
         Math.random = () => 0
         await maintenance.during("concurrent", { as: "alice" }, () => undefined)
         Math.random = random
@@ -128,13 +128,13 @@ describe("The pruning of the journal", () => {
     })
   }
 
-  it("is not done at each look, but within an hour, and within a minute after a change", () => {
+  it("runs within an hour, or within a minute after a change, and not at each look at the state", () => {
     const { random } = Math
     const { now } = performance
     let time = 0
     performance.now = () => time
     Math.random = () => 0.5
-    /** After how many seconds it is done, if it is looked each second. */
+    /** Seconds until it is due, with a look at the state every second. */
     const dueAfter = (isChanged: boolean) => {
       let isPruned = false
       const pruning = new Pruning(async () => {

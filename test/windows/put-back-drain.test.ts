@@ -8,7 +8,7 @@ import { errorOf } from "../support/error-of"
 import { openShop } from "../support/shop"
 import { warning } from "../support/warning"
 
-describe("When exclusive mode is put back after a concurrent during(), what others have begun in that", () => {
+describe("A transaction of others begun in a concurrent during() within exclusive mode", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
@@ -17,7 +17,10 @@ describe("When exclusive mode is put back after a concurrent during(), what othe
     if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
   })
 
-  /** Runs with somebody else's transaction that is begun in a concurrent during(), within an exclusive window of alice. */
+  /**
+   * Runs with a transaction that another user has begun in a concurrent during(), within an exclusive window
+   * of alice.
+   */
   const withBegun = async (
     { drain, during = { as: "alice" } }: { drain?: DrainOptions; during?: EnterOptions },
     work: (done: Promise<unknown>, runner: QueryRunner) => Promise<void>,
@@ -46,7 +49,7 @@ describe("When exclusive mode is put back after a concurrent during(), what othe
   }
 
   for (const as of ["alice", "break-glass"]) {
-    it(`is waited for, and told of: ${as}'s`, async () => {
+    it(`is waited for and reported when exclusive mode is restored: ${as}'s task`, async () => {
       const { maintenance } = installed.current
       const told = firstDraining(maintenance, 1)
       await withBegun({ during: { as } }, async (done, runner) => {
@@ -64,7 +67,7 @@ describe("When exclusive mode is put back after a concurrent during(), what othe
     })
   }
 
-  it("is waited for no longer than was said for exclusive mode: then during() rejects, and the mode holds", async () => {
+  it("is waited for up to the time limit of exclusive mode; then during() rejects, and the mode holds", async () => {
     const { maintenance } = installed.current
     await withBegun({ drain: { withinMs: 20 } }, async (done) => {
       const error = await errorOf(done)
@@ -82,7 +85,7 @@ describe("When exclusive mode is put back after a concurrent during(), what othe
     })
   })
 
-  it("is terminated, or left to be refused, if that was said for exclusive mode", async () => {
+  it("is terminated or left to be refused, according to the drain options of exclusive mode", async () => {
     for (const [then, open] of [
       ["terminate", 0],
       ["proceed", 1],
@@ -102,7 +105,7 @@ describe("When exclusive mode is put back after a concurrent during(), what othe
     }
   })
 
-  it("is waited for, also if the work throws, which is what is thrown", async () => {
+  it("is waited for even if the work throws, and during() rejects with that error", async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.enter("exclusive", { as: "alice", drain: { withinMs: 20 } })
     const runner = dataSource.createQueryRunner()
@@ -123,7 +126,7 @@ describe("When exclusive mode is put back after a concurrent during(), what othe
     await runner.release()
   })
 
-  it("is waited for no more when the window is ended meanwhile", async () => {
+  it("is no longer waited for once the window is ended", async () => {
     const { maintenance } = installed.current
     const told = firstDraining(maintenance, 1)
     await withBegun({}, async (done) => {

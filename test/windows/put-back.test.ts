@@ -9,13 +9,13 @@ import { errorOf } from "../support/error-of"
 import { openShop } from "../support/shop"
 import { until } from "../support/until"
 
-/** A window that is tied to this process, and ends soon without it. */
+/** A window that is tied to this process, with a short grace time. */
 const tied = { as: "alice", heldWhile: "alive", graceMs: 1000 } as const
 
 const alice = { acting_user: "alice" }
 const emergency = { acting_user: "break-glass", is_emergency: true }
 
-describe("A window that is put back after another", () => {
+describe("A window that is restored after another", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
@@ -34,12 +34,12 @@ describe("A window that is put back after another", () => {
     errorOf(installed.current.dataSource.getRepository(Item).insert({ name: "crate" })).then(
       (error) => error !== undefined,
     )
-  /** When it ends if nothing is heard of its process. */
+  /** The time at which it ends unless its lease is renewed. */
   const lastEnd = async () => {
     const sql = "select expires_at from maintenance.state"
     return (await database.current.sql<{ expires_at: Date }>(sql))[0]?.expires_at
   }
-  /** That it is put off from now on. */
+  /** Checks that its lease is renewed from now on. */
   const stands = async () => {
     await sleepUntil(await lastEnd())
     expect(await isVetoed()).to.equal(true)
@@ -47,11 +47,11 @@ describe("A window that is put back after another", () => {
   const terms = ({ mode, maintainer, expiresAt }: MaintenanceStatus) => ({ mode, maintainer, expiresAt })
 
   for (const [name, inner] of [
-    ["another with an end of its own", { as: "alice", expiresInMs: 60_000 }],
-    ["another with a tie of its own", { as: "alice", heldWhile: "alive", graceMs: 5000 }],
-    ["that of an emergency user", { as: "break-glass" }],
+    ["a window with its own expiry", { as: "alice", expiresInMs: 60_000 }],
+    ["a window with its own lease", { as: "alice", heldWhile: "alive", graceMs: 5000 }],
+    ["a window of an emergency user", { as: "break-glass" }],
   ] as const) {
-    it(`stands as long as its process lives: ${name}`, async () => {
+    it(`stands as long as its process lives, after ${name}`, async () => {
       const { maintenance } = installed.current
       expect(await maintenance.enter("concurrent", tied))
         .to.include({ graceMs: 1000 })
@@ -63,7 +63,7 @@ describe("A window that is put back after another", () => {
     })
   }
 
-  it("stands as long as its process lives: another that was abandoned", async () => {
+  it("stands as long as its process lives, after an abandoned window", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("concurrent", tied)
     await withClient(database.current.url, async (client) => {
@@ -77,7 +77,7 @@ describe("A window that is put back after another", () => {
     await stands()
   })
 
-  it("keeps the end that it was extended to within another that had none of its own", async () => {
+  it("keeps an extension that was made within a window without an expiry", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice", expiresInMs: 60_000 })
     let extended: Date | undefined
@@ -91,7 +91,7 @@ describe("A window that is put back after another", () => {
     })
   })
 
-  it("keeps its own end, whatever another had", async () => {
+  it("keeps its own expiry, regardless of that of the other window", async () => {
     const { maintenance } = installed.current
     const { expiresAt } = await maintenance.enter("concurrent", { as: "alice", expiresInMs: 60_000 })
     await maintenance.during("exclusive", { as: "alice", expiresInMs: 5000 }, async () => {
@@ -100,7 +100,7 @@ describe("A window that is put back after another", () => {
     expect(terms(await status())).to.deep.equal({ mode: "concurrent", maintainer: "alice", expiresAt })
   })
 
-  it("is over if it ended by itself meanwhile", async () => {
+  it("is over if it has expired meanwhile", async () => {
     const { maintenance } = installed.current
     const { expiresAt } = await maintenance.enter("concurrent", { as: "alice", expiresInMs: 1000 })
     await maintenance.during("exclusive", { as: "break-glass" }, () => sleepUntil(expiresAt))
@@ -108,7 +108,7 @@ describe("A window that is put back after another", () => {
     expect(await isVetoed()).to.equal(false)
   })
 
-  it("is not put back if its task ended meanwhile, but what was before that", async () => {
+  it("is not restored if its task has ended meanwhile; the window beneath it is restored", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice", reason: "shelf" })
     let end: () => void = () => undefined
@@ -132,7 +132,7 @@ describe("A window that is put back after another", () => {
     await maintenance.during("concurrent", { as: "alice" }, () => undefined)
   })
 
-  it("is nobody's task after it was handed over: the former one's is lost, and the other goes on", async () => {
+  it("is lost to its task once it was handed over, and stays with the new maintainer", async () => {
     const { maintenance } = installed.current
     const error = await errorOf(
       maintenance.during("concurrent", { as: "alice" }, async () => {
@@ -145,7 +145,7 @@ describe("A window that is put back after another", () => {
     expect(await status()).to.include({ mode: "concurrent", maintainer: "bob" })
   })
 
-  it("is none after leave() in the middle of another", async () => {
+  it("is not restored after leave() within another window", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     const error = await errorOf(
@@ -158,7 +158,7 @@ describe("A window that is put back after another", () => {
     expect(await status()).to.include({ mode: "normal" })
   })
 
-  it("is nobody's task if it is entered by what a task has left running", async () => {
+  it("belongs to no task if it is entered by code that outlasted its task", async () => {
     const { maintenance } = installed.current
     let enterLater: () => Promise<unknown> = () => Promise.resolve()
     await maintenance.during("concurrent", { as: "alice" }, () => {
@@ -169,10 +169,10 @@ describe("A window that is put back after another", () => {
     expect(await status()).to.include({ mode: "concurrent", maintainer: "alice" })
   })
 
-  it("is there again when another within it ends by itself, be it that its process is dead", async () => {
+  it("is restored when the window above it expires, even if the process of that window is dead", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice", reason: "rebuild" })
-    // As a process that dies during it.
+    // As if its process had died.
     await database.current.sql(
       enterSql({ ...emergency, id: "a", mode: "exclusive", task: "t", expires_in_ms: 1000 }),
     )
@@ -183,7 +183,7 @@ describe("A window that is put back after another", () => {
     expect(await status()).not.to.have.property("expiresAt")
   })
 
-  it("is there again when the maintainer's own work takes longer than its window within it", async () => {
+  it("is restored when the maintainer's work outlasts the window above it", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("concurrent", tied)
     const error = await errorOf(
@@ -196,7 +196,7 @@ describe("A window that is put back after another", () => {
     await stands()
   })
 
-  it("is there again after what a task has entered when its own window had ended", async () => {
+  it("is restored after a window that a task entered once its own window had expired", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice", reason: "outer" })
     await maintenance.during("exclusive", { as: "alice", expiresInMs: 1000 }, async () => {
@@ -207,7 +207,7 @@ describe("A window that is put back after another", () => {
     expect(await isVetoed()).to.equal(true)
   })
 
-  it("has its own end again, if a task in between has ended while another was in force", async () => {
+  it("is restored with its own expiry if a task in between ends beneath another window", async () => {
     const { maintenance } = installed.current
     for (const inner of [{}, { expiresInMs: 2000 }]) {
       const { expiresAt } = await maintenance.enter("concurrent", { as: "alice", expiresInMs: 60_000 })
@@ -231,7 +231,7 @@ describe("A window that is put back after another", () => {
     }
   })
 
-  it("has its own end again, if two that were to follow it were not entered", async () => {
+  it("is restored with its own expiry after two windows that failed to be entered", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     await withClient(database.current.url, async (client) => {
@@ -252,7 +252,7 @@ describe("A window that is put back after another", () => {
     })
   })
 
-  it("has the end that it had, if a task within it was given one, or was tied, by what it has entered", async () => {
+  it("is restored with its own expiry, even if an inner task entered a mode with an expiry or a lease", async () => {
     const { maintenance } = installed.current
     const inner = [{ expiresInMs: 60_000 }, { heldWhile: "alive" }] as const
     for (const options of inner) {
@@ -271,7 +271,7 @@ describe("A window that is put back after another", () => {
     }
   })
 
-  it("is there again after a task that has entered a mode beside another task of its own", async () => {
+  it("is restored after a task that entered a mode beside its own inner task", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice", reason: "outer" })
     await maintenance.during("concurrent", { as: "alice", reason: "task" }, async () => {
@@ -288,7 +288,7 @@ describe("A window that is put back after another", () => {
         }, failed)
       })
       const now = await maintenance.enter("exclusive", { as: "alice" })
-      // As the task around it had been, but for the mode.
+      // The same as the window of the task, except for the mode.
       expect(now).to.include({ mode: "exclusive", reason: "task" }).and.not.to.have.property("expiresAt")
       end()
     })
@@ -296,11 +296,11 @@ describe("A window that is put back after another", () => {
     expect(await isVetoed()).to.equal(true)
   })
 
-  describe("that has expired, before anybody has put that into the row", () => {
+  describe("with an expired window above it whose row does not say so yet", () => {
     let own: TestDatabase
     beforeEach(async () => {
       own = await TestDatabase.create()
-      // The schema alone: no instance is there to do it.
+      // The schema alone, so that no instance updates the row.
       await withMaintenance(own.url, {}, () => Promise.resolve())
     })
     afterEach(() => own.drop())
@@ -315,7 +315,7 @@ describe("A window that is put back after another", () => {
       return row
     }
 
-    it("is what is extended, left and handed over", async () => {
+    it("is extended, left and handed over instead of the expired one", async () => {
       for (const [change, after] of [
         ["extend('alice', false, 60000)", { maintainer: "alice", reason: "outer", ends: true }],
         ["transfer('alice', false, 'bob')", { maintainer: "bob", reason: "outer", ends: false }],
@@ -334,7 +334,7 @@ describe("A window that is put back after another", () => {
       }
     })
 
-    it("is read by no snapshot that is older than what has changed below", async () => {
+    it("makes the fence fail in a snapshot that predates a change beneath it", async () => {
       await own.sql("create table loot (name text)")
       await start("outer", alice, "outer task")
       await start("inner", emergency, "task", 1000)
@@ -350,7 +350,7 @@ describe("A window that is put back after another", () => {
     })
 
     for (const isolation of ["repeatable read", "serializable"])
-      it(`is not taken for expired by a snapshot from before its process has put that off: ${isolation}`, async () => {
+      it(`is not taken for expired by a snapshot that predates renewals of its lease: ${isolation}`, async () => {
         await own.sql("create table loot (name text)")
         const outer = { ...alice, id: "outer", mode: "exclusive", lease: "process", grace_ms: 1000 } as const
         await own.sql(enterSql(outer))
@@ -362,7 +362,7 @@ describe("A window that is put back after another", () => {
             await own.sql("select pg_sleep(0.3)")
             await own.sql("select maintenance.renew('process')")
           }
-          // The end of the outer window as this snapshot has it is past.
+          // In this snapshot, the end of the outer window is past.
           await own.sql("select pg_sleep_until(expires_at) from maintenance.state")
           await own.sql("select maintenance.renew('process')")
           await client.query("insert into loot values ('gold')")
@@ -372,7 +372,7 @@ describe("A window that is put back after another", () => {
         })
       })
 
-    it("is interrupted, if it was", async () => {
+    it("is interrupted if it was before", async () => {
       await start("outer", alice)
       await own.sql("select maintenance.interrupt_entering('outer')")
       await start("inner", emergency, "task", 1000)
@@ -384,7 +384,7 @@ describe("A window that is put back after another", () => {
       ])
     })
 
-    it("is not there for a task that was over before it was begun, as when that was given up", async () => {
+    it("is not made for a task that ended before it began, for example because the call was abandoned", async () => {
       await own.sql("select maintenance.finish('task')")
       expect(await errorOf(start("late", alice, "task"))).to.have.property("code", "MM006")
       await own.sql("select maintenance.void('{late, leaving}')")
@@ -395,7 +395,7 @@ describe("A window that is put back after another", () => {
       expect(await window()).to.include({ maintainer: "alice" })
     })
 
-    it("is not extended, nor entered, for less than a second", async () => {
+    it("is neither extended nor entered for less than a second", async () => {
       await start("outer", alice)
       for (const call of ["extend('alice', false, -5)", "extend('alice', false, 999)"])
         expect(await errorOf(own.sql(`select maintenance.${call}`))).to.have.property("code", "22023")
@@ -404,7 +404,7 @@ describe("A window that is put back after another", () => {
     })
   })
 
-  it("keeps no task that a lost one, or one of another schema, has entered", async () => {
+  it("belongs to no task if a lost task, or a task of another schema, entered it", async () => {
     const { maintenance } = installed.current
     let enterLater: () => Promise<unknown> = () => Promise.resolve()
     await errorOf(

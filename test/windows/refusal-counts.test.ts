@@ -4,7 +4,7 @@ import { type CountedRefusals, RefusalCounts } from "../../src/state/refusal-cou
 import { errorOf } from "../support/error-of"
 
 describe("The counts of refusals", () => {
-  /** What was told, each time; `fail` has the telling fail then. */
+  /** Every report. `fail` returns the error of a report, if it fails. */
   const counting = (fail: (time: number) => Error | undefined = () => undefined) => {
     const told: (readonly CountedRefusals[])[] = []
     const counts = new RefusalCounts(async (given) => {
@@ -19,7 +19,7 @@ describe("The counts of refusals", () => {
     })
   const summary = (given: readonly CountedRefusals[] = []) =>
     given.map(({ entity = "-", count }) => `${entity} ${count}`)
-  /** At a time, by the clock of this process. */
+  /** Runs at a given time of this process's clock. */
   const at = async (ms: number, work: () => unknown) => {
     const { now } = Date
     Date.now = () => ms
@@ -30,7 +30,7 @@ describe("The counts of refusals", () => {
     }
   }
 
-  it("are told once, and nothing is told where nothing was refused", async () => {
+  it("are reported once, and not at all without refusals", async () => {
     const { told, counts } = counting()
     await counts.tell()
     expect(counts.hasUntold).to.equal(false)
@@ -46,7 +46,7 @@ describe("The counts of refusals", () => {
     expect(told[0]?.[0]).to.include({ window_id: "w", minute: 1, operation: "insert" })
   })
 
-  it("are told again, as totals of the same minute, when that has failed", async () => {
+  it("are reported again after a failure, as totals of the same minute", async () => {
     const { told, counts } = counting((time) => (time === 1 ? new Error("lost") : undefined))
     await at(60_000, () => counts.count("w", veto("Item")))
     expect(await errorOf(counts.tell())).to.be.instanceOf(Error)
@@ -57,7 +57,7 @@ describe("The counts of refusals", () => {
     expect(told[1]?.map(({ minute }) => minute)).to.deep.equal([1, 2])
   })
 
-  it("go on within a minute that was told, also when the clock is set back to it", async () => {
+  it("continue within a reported minute, even if the clock is set back to it", async () => {
     const { told, counts } = counting()
     await at(60_000, () => counts.count("w", veto("Item")))
     await counts.tell()
@@ -72,7 +72,7 @@ describe("The counts of refusals", () => {
     ])
   })
 
-  it("lack the entities beyond a thousand that could not be told, and no refusal", async () => {
+  it("name only the first thousand unreported entities, but include every refusal", async () => {
     const { told, counts } = counting()
     await at(60_000, () => {
       for (let i = 0; i < 1200; i++) counts.count("w", veto(`Entity${i}`))
@@ -82,7 +82,7 @@ describe("The counts of refusals", () => {
     expect(told[0]).to.have.lengthOf(1001)
   })
 
-  it("are dropped where the database cannot hold the name of an entity", async () => {
+  it("are dropped if the database cannot store the name of an entity", async () => {
     const { told, counts } = counting(() => new MaintenanceInputError("no such character"))
     counts.count("w", veto("Größe"))
     await counts.tell()

@@ -7,12 +7,14 @@ import { Proxy } from "../support/proxy"
 import { openShop } from "../support/shop"
 import { until } from "../support/until"
 
-describe("Several DataSources of a process", () => {
+describe("Several DataSources in one process", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
 
-  /** A DataSource that hears of no change, and knows the mode as it was when it read it last, up to a second ago. */
+  /**
+   * A DataSource that receives no notifications, and knows the mode from its last read, up to a second ago.
+   */
   const withDeaf = async (work: (deaf: Installed) => Promise<void>) => {
     const proxy = await Proxy.start(database.current.url, { dropsNotifications: true })
     try {
@@ -23,7 +25,7 @@ describe("Several DataSources of a process", () => {
   }
   const write = ({ dataSource }: Installed) => dataSource.query("insert into audit (note) values ('x')")
 
-  it("refuse nothing by what they knew before, when one of them has resolved a change that loosens", async () => {
+  it("refuse nothing by outdated knowledge once one of them has resolved a change that lifts restrictions", async () => {
     const { maintenance } = installed.current
     await withDeaf(async (deaf) => {
       const know = () => deaf.maintenance.status()
@@ -61,7 +63,7 @@ describe("Several DataSources of a process", () => {
     })
   })
 
-  it("refuse nothing by a state that was read before a change, and comes after it", async () => {
+  it("refuse nothing by a state that was read before a change and arrives after it", async () => {
     const { current } = database
     const { maintenance } = installed.current
     const [first, second] = [
@@ -73,7 +75,7 @@ describe("Several DataSources of a process", () => {
       const [{ result } = { result: "" }] = await current.sql<{ result: string }>(
         "select pg_get_function_result('maintenance.read_state(boolean)'::regprocedure) as result",
       )
-      // What the other DataSource reads arrives when the barriers are opened, of one read after the other.
+      // The reads of the other DataSource return when their barriers open, one by one.
       await current.sql(`
         create sequence maintenance.reading;
         create table maintenance.reader as select pid from pg_stat_activity

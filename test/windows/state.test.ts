@@ -21,7 +21,7 @@ import { openShop } from "../support/shop"
 import { windowOf } from "../support/window"
 import { until } from "../support/until"
 
-/** Starts a process that installs the plugin, and resolves with the state that it found. */
+/** Starts a process that installs the plugin. Resolves with the state that it found. */
 function startProcess(url: string): Promise<MaintenanceStatus> {
   return new Promise((resolve, reject) => {
     const child = fork(join(__dirname, "../support/starter.js"), [url])
@@ -60,7 +60,7 @@ describe("The state", () => {
     expect(await database.sql("select count(*)::int from maintenance.state")).to.deep.equal([{ count: 1 }])
   })
 
-  it("is shared by processes, and outlives the process that entered", async () => {
+  it("is shared by processes, and outlives the process that entered a mode", async () => {
     await withMaintenance(database.url, {}, ({ maintenance }) =>
       maintenance.enter("exclusive", { as: "alice", reason: "upgrade" }),
     )
@@ -71,7 +71,7 @@ describe("The state", () => {
     })
   })
 
-  it("refuses a schema that is newer and breaking, and lives with one that is newer", async () => {
+  it("refuses a newer schema that is breaking, and accepts any other newer one", async () => {
     await withMaintenance(database.url, {}, () => Promise.resolve())
     await database.sql("insert into maintenance.schema_version values (98, false)")
     await withMaintenance(database.url, {}, () => Promise.resolve())
@@ -87,7 +87,7 @@ describe("The state", () => {
     )
   })
 
-  it("is not installed by a role that may not, which is told what to do", async () => {
+  it("is not installed by a role without the privileges, and the error says what to do", async () => {
     await database.sql("create role guest login")
     const url = new URL(database.url)
     url.username = "guest"
@@ -101,7 +101,7 @@ describe("The state", () => {
     )
   })
 
-  it("serves a role with only the privileges that the printed SQL grants", async () => {
+  it("works for a role with only the privileges of the printed SQL", async () => {
     const url = new URL(database.url)
     url.username = "teller"
     await openShop(database)
@@ -137,7 +137,7 @@ describe("The state", () => {
   })
 
   for (const transaction of ["all", "each", "none"] as const) {
-    it(`is installed by the migration class, with migrationsTransactionMode "${transaction}"`, async () => {
+    it(`is installed by the migration class with migrationsTransactionMode "${transaction}"`, async () => {
       class AddShelf1700000000000 {
         up = (runner: { query(sql: string): Promise<unknown> }) => runner.query("create table shelf (id int)")
         down = (runner: { query(sql: string): Promise<unknown> }) => runner.query("drop table shelf")
@@ -176,13 +176,15 @@ describe("The state", () => {
   }
 })
 
-describe("The state on a server of its own", function () {
+describe("The state on a dedicated server", function () {
   this.timeout(180_000)
 
-  /** A try to connect that began while the server was down may fail what is asked when it is up again. */
+  /**
+   * A connection attempt that began while the server was down may fail a query after the server is up again.
+   */
   const answered = <T>(ask: () => Promise<T>) => until(() => ask().catch(() => undefined))
 
-  it("survives a crash of the server, and so does the enforcement", async () => {
+  it("survives a crash of the server, and is still enforced", async () => {
     const server = await startEmbeddedServer()
     try {
       const dataSource = newDataSource(server.url, { synchronize: true })
@@ -217,7 +219,7 @@ describe("The watch", () => {
         "where application_name = 'typeorm-maintenance-mode' and datname = current_database()",
     )
 
-  it("that is cut off refuses nothing early, is replaced, and misses no change", async () => {
+  it("refuses nothing early when it loses its connection, is replaced, and misses no change", async () => {
     await withMaintenance(database.current.url, {}, async ({ dataSource, maintenance }) => {
       await maintenance.enter("exclusive", { as: "alice" })
       await killWatches()
@@ -230,11 +232,11 @@ describe("The watch", () => {
     })
   })
 
-  it("keeps no process alive that has nothing else to do", async () => {
+  it("does not keep an otherwise idle process alive", async () => {
     await startProcess(database.current.url)
   })
 
-  it("is one connection of its own, named after the package", async () => {
+  it("uses one connection of its own, named after the package", async () => {
     await withMaintenance(database.current.url, { poolSize: 1 }, async () => {
       expect(
         await database.current.sql(
@@ -245,7 +247,7 @@ describe("The watch", () => {
     })
   })
 
-  it("refuses early again after it was replaced", async () => {
+  it("refuses early again after its replacement", async () => {
     await withMaintenance(database.current.url, {}, async ({ dataSource, maintenance }) => {
       await killWatches()
       await withClient(database.current.url, async (client: Client) => {
@@ -259,7 +261,7 @@ describe("The watch", () => {
     })
   })
 
-  it("reads the state again and again where LISTEN does not deliver, and says so once", async () => {
+  it("polls the state if LISTEN does not deliver, and warns once", async () => {
     const proxy = await Proxy.start(database.current.url, { dropsNotifications: true })
     const warnings: string[] = []
     const warned = ({ message }: Error) => warnings.push(message)
@@ -288,7 +290,7 @@ describe("The watch", () => {
     expect(warnings[0]).to.match(/^LISTEN does not deliver.*read every 1000 ms/)
   })
 
-  it("reads the state of a read replica again and again, and listens when that is promoted", async function () {
+  it("polls the state of a read replica, and listens once the replica is promoted", async function () {
     this.timeout(180_000)
     const primary = await startEmbeddedServer()
     const servers = [primary]

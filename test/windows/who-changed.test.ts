@@ -15,7 +15,7 @@ interface Change {
   readonly application: string
 }
 
-describe("Each change of a window", () => {
+describe("Each recorded change of a window", () => {
   let database: TestDatabase
   beforeEach(async () => {
     database = await TestDatabase.create()
@@ -26,7 +26,7 @@ describe("Each change of a window", () => {
       "select kind, made_by, is_emergency, instance, host, pid, database_user, application from maintenance.change order by at",
     )
 
-  it("says who made it, from which instance, host and process, as which user of the database, and what it is called", async () => {
+  it("includes its user, instance, host, process, database user and application name", async () => {
     await withMaintenance(database.url, {}, async ({ maintenance }) => {
       await maintenance.enter("concurrent", { as: "alice" })
       await maintenance.extend({ as: "break-glass", expiresInMs: 60_000 })
@@ -57,7 +57,7 @@ describe("Each change of a window", () => {
     })
   })
 
-  it("is told by hand, too: then the process is that of the session", async () => {
+  it("includes the host and backend of the session if it was made by hand", async () => {
     await withMaintenance(database.url, {}, () => Promise.resolve())
     const backend = await withClient(database.url, async (client) => {
       await client.query("set application_name = 'psql of the operator'")
@@ -77,7 +77,7 @@ describe("Each change of a window", () => {
     await database.sql("select maintenance.leave('alice', false)")
   })
 
-  it("is that of whose task ends, also while another's window lies over it", async () => {
+  it("names the user whose task ends, even beneath the window of another user", async () => {
     await withMaintenance(database.url, {}, () => Promise.resolve())
     await database.sql(enterSql({ id: "a", mode: "concurrent", acting_user: "alice", task: "t" }))
     await database.sql(

@@ -12,7 +12,7 @@ import { notWaiting } from "../support/window"
 type Parser = (value: string) => unknown
 const asItIs: Parser = (value) => value
 
-/** What applications teach pg about the types that this package's own statements return, by the types' OIDs. */
+/** Parsers that an application sets for the types that the plugin's own statements return, by OID. */
 const parsers: Record<string, [oid: number, parser: Parser]> = {
   "timestamptz as text": [1184, asItIs],
   "boolean as a number": [16, (value) => (value === "t" ? 1 : 0)],
@@ -27,17 +27,17 @@ const settings: Record<string, object> = {
   types: { types: { getTypeParser: () => asItIs } },
   binary: { binary: true },
   pipeline: { pipeline: true },
-  "a DateStyle that is not ISO, and a time zone whose name means another": {
+  "a DateStyle other than ISO, and an ambiguous time zone name": {
     options: "-c datestyle=german -c timezone=Asia/Kolkata",
   },
-  "settings of a session in options": {
+  "session settings in options": {
     options:
       "-c search_path=public,pg_catalog -c default_transaction_isolation=serializable -c extra_float_digits=-15 " +
       "-c standard_conforming_strings=off -c intervalstyle=sql_standard",
   },
 }
 
-describe("What the application has set in pg", () => {
+describe("Settings of pg made by the application", () => {
   const database = useDatabase()
   before(() => openShop(database.current))
 
@@ -47,7 +47,9 @@ describe("What the application has set in pg", () => {
       [lockKeys("maintenance").hold],
     )
 
-  /** What must not depend on it: each kind of statement that reads the state, or changes it. */
+  /**
+   * Everything that must not depend on the settings: each kind of statement that reads or changes the state.
+   */
   const work = async ({ dataSource, maintenance }: Installed) => {
     const warnings: Error[] = []
     const listen = (warning: Error) => void warnings.push(warning)
@@ -86,7 +88,7 @@ describe("What the application has set in pg", () => {
     expect(warnings.map(String)).to.deep.equal([])
   }
 
-  /** Runs while pg has a parser. */
+  /** Runs with a parser set in pg. */
   const withParser = async ([oid, parser]: [number, Parser], run: () => Promise<unknown>) => {
     const former = types.getTypeParser(oid) as Parser
     types.setTypeParser(oid, parser)
@@ -99,16 +101,16 @@ describe("What the application has set in pg", () => {
 
   const plugin = { maxWaitMs: 5 }
   for (const [name, parser] of Object.entries(parsers)) {
-    it(`changes nothing for the state: ${name}`, () =>
+    it(`do not affect the state: ${name}`, () =>
       withParser(parser, () => withMaintenance(database.current.url, { plugin }, work)))
   }
 
   for (const [name, extra] of Object.entries(settings)) {
-    it(`changes nothing for the state: ${name}`, () =>
+    it(`do not affect the state: ${name}`, () =>
       withMaintenance(database.current.url, { plugin, extra }, work))
   }
 
-  it("does not have an idle watch end", () =>
+  it("do not end an idle watch", () =>
     withMaintenance(
       database.current.url,
       { extra: { options: "-c idle_session_timeout=1000" } },
@@ -120,7 +122,7 @@ describe("What the application has set in pg", () => {
     ))
 
   for (const name of ["boolean as a number", "integer as a bigint", "json as text"] as const) {
-    it(`lets the migration find what is installed: ${name}`, async () => {
+    it(`let the migration recognize an installed schema: ${name}`, async () => {
       const own = await TestDatabase.create()
       const options = { plugin: { migrate: false }, migrations: [MaintenanceMigration] }
       const migrate = () =>

@@ -53,14 +53,14 @@ const cases: Record<string, Case> = {
     values: [{ toPostgres: () => "by itself" }],
   },
   "a null character": { text: "insert into audit (note) values ($1)", values: ["a\0b"], fails: true },
-  "half of a surrogate pair": { text: "insert into audit (note) values ($1)", values: ["\ud83d"] },
+  "a lone surrogate": { text: "insert into audit (note) values ($1)", values: ["\ud83d"] },
   "an emoji": { text: "insert into audit (note) values ($1) returning note", values: ["🚧; commit"] },
   "a bigint": { text: "insert into audit (note) values ($1)", values: [2n ** 63n] },
   "an empty text": { text: "", fails: true },
-  "a text of comments": { text: "/* nothing */ -- at all", fails: true },
+  "a text of comments only": { text: "/* nothing */ -- at all", fails: true },
 }
 
-describe("Odd parameters and texts", () => {
+describe("Unusual parameters and texts", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
@@ -69,7 +69,7 @@ describe("Odd parameters and texts", () => {
   for (const [name, { text, values, fails }] of Object.entries(cases)) {
     const run = (dataSource: DataSource) => outcomeOf(() => dataSource.query(text, values as unknown[]))
 
-    it(`${name}: as in plain TypeORM, and nothing is stored in concurrent mode`, async () => {
+    it(`behave as in plain TypeORM, and store nothing in concurrent mode: ${name}`, async () => {
       const before = await inventory(database.current)
       const plain = await withPlainDataSource(database.current.url, {}, run)
       const { things } = await inventory(database.current)

@@ -12,7 +12,7 @@ import { outcomeOf } from "../doors/outcome"
 
 const add = "insert into audit (note) values ($1) returning id, note"
 
-/** What several calls at once on one query runner come to. */
+/** Several concurrent calls on one query runner, and their results. */
 const crowds: Record<string, (runner: QueryRunner) => Promise<unknown>[]> = {
   "two queries": (runner) => [runner.query(add, ["one"]), runner.query(add, ["two"])],
   "two queries, the first fails": (runner) => [runner.query("select 1 / 0"), runner.query(add, ["two"])],
@@ -40,7 +40,7 @@ const crowds: Record<string, (runner: QueryRunner) => Promise<unknown>[]> = {
     Array.from({ length: 1000 }, (_, index) => runner.query(add, [`note ${index}`])),
 }
 
-describe("Several calls at once on one query runner", () => {
+describe("Concurrent calls on one query runner", () => {
   const database = useDatabase()
   const installed = useMaintenance(database, { poolSize: 1 })
   before(() => openShop(database.current))
@@ -53,7 +53,7 @@ describe("Several calls at once on one query runner", () => {
     })
 
   for (const [name, crowd] of Object.entries(crowds)) {
-    it(`${name}: as in plain TypeORM, in the order of the calls`, async () => {
+    it(`behave as in plain TypeORM, in the order of the calls: ${name}`, async () => {
       const plain = await withPlainDataSource(database.current.url, { poolSize: 1 }, (d) => settle(d, crowd))
       const { things, sequences } = await inventory(database.current)
       await restock(database.current)
@@ -63,7 +63,7 @@ describe("Several calls at once on one query runner", () => {
       expect(await stray(dataSource, database.current)).to.deep.equal(nothingStray)
     })
 
-    it(`${name}: nothing is stored in concurrent mode`, async () => {
+    it(`store nothing in concurrent mode: ${name}`, async () => {
       const { dataSource, maintenance } = installed.current
       const before = stock(await inventory(database.current))
       await maintenance.enter("concurrent", { as: "alice" })
@@ -76,7 +76,7 @@ describe("Several calls at once on one query runner", () => {
     })
   }
 
-  it("1,000 writes of a stranger are all vetoed, one by one", async () => {
+  it("are vetoed one by one if they are 1,000 writes of another user", async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     const outcomes = await settle(dataSource, crowds["1,000 queries"] as never)
@@ -103,7 +103,7 @@ describe("Several calls at once on one query runner", () => {
     return outcome
   }
 
-  it("a release with a query in flight: it ends as in plain TypeORM", async () => {
+  it("finish as in plain TypeORM if the runner is released meanwhile", async () => {
     const plain = await withPlainDataSource(database.current.url, { poolSize: 1 }, (d) =>
       releaseInFlight(d, false),
     )
@@ -116,7 +116,7 @@ describe("Several calls at once on one query runner", () => {
     expect(await stray(dataSource, database.current)).to.deep.equal(nothingStray)
   })
 
-  it("a release with a query in flight in a transaction: it is rolled back", async () => {
+  it("are rolled back if the runner is released in a transaction", async () => {
     const { dataSource } = installed.current
     const before = stock(await inventory(database.current))
     expect(await releaseInFlight(dataSource, true)).to.deep.include({ refusedBy: undefined })
@@ -124,7 +124,7 @@ describe("Several calls at once on one query runner", () => {
     expect(await stray(dataSource, database.current)).to.deep.equal(nothingStray)
   })
 
-  it("a release with a query in flight in concurrent mode: nothing is stored", async () => {
+  it("store nothing if the runner is released in concurrent mode", async () => {
     const { dataSource, maintenance } = installed.current
     const before = stock(await inventory(database.current))
     await maintenance.enter("concurrent", { as: "alice" })

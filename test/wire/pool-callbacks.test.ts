@@ -8,7 +8,7 @@ import { errorOf } from "../support/error-of"
 
 const write = "insert into paid (by) values ('x')"
 
-/** The ways to write by a pool itself. */
+/** Ways to write through the pool itself. */
 const ways: Record<string, (pool: Pool) => Promise<unknown>> = {
   "pool.query() with a promise": (pool) => pool.query(write),
   "pool.query() with a callback": (pool) =>
@@ -37,13 +37,13 @@ const ways: Record<string, (pool: Pool) => Promise<unknown>> = {
     }),
 }
 
-/** How a connection that was lent comes to be free. */
+/** Ways in which a borrowed connection becomes available. */
 const releases: Record<string, (client: PoolClient) => void> = {
-  "is given back": (client) => client.release(),
+  "is released": (client) => client.release(),
   "is closed": (client) => client.release(true),
 }
 
-describe("A pool that has no connection left", () => {
+describe("A pool without an available connection", () => {
   const database = useDatabase()
   const session = new AsyncLocalStorage<string>()
   const installed = useMaintenance(database, {
@@ -66,7 +66,10 @@ describe("A pool that has no connection left", () => {
   for (const [way, run] of Object.entries(ways))
     for (const [how, release] of Object.entries(releases))
       for (const [by, as] of Object.entries(identities)) {
-        /** What comes of a write that `who` asks for while `holder` has the connection, and gives it free. */
+        /**
+         * The outcome of a write that `who` requests while `holder` has the connection. `holder` then
+         * releases it.
+         */
         const asked = async (who: string, holder: string): Promise<unknown> => {
           const client = await as(holder, () => pool().connect())
           const answer = as(who, () => errorOf(run(pool())))
@@ -74,7 +77,7 @@ describe("A pool that has no connection left", () => {
           return answer
         }
 
-        it(`lets ${way} write as who asked (${by}), when the connection ${how}`, async () => {
+        it(`runs a write by ${way} as its caller (${by}) when the connection ${how}`, async () => {
           expect(await asked("bob", "alice")).to.be.instanceOf(WriteVetoedError)
           expect(await database.current.sql("select * from paid")).to.deep.equal([])
           expect(await asked("alice", "bob")).to.equal(undefined)
@@ -82,7 +85,7 @@ describe("A pool that has no connection left", () => {
         })
       }
 
-  it("calls back in the context of who asked", async () => {
+  it("calls back in the context of the caller", async () => {
     const client = await pool().connect()
     const seen = new Promise((resolve) =>
       session.run("bob", () => pool().query("select 1", () => resolve(session.getStore()))),

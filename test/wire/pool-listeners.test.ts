@@ -23,7 +23,7 @@ const path = "select current_setting('search_path') as path, current_setting('my
 const isSet = { path: "pg_catalog, public", tenant: "t1" }
 const insertion = "insert into audit (note) values ('by a listener')"
 
-/** What a listener does that sets a connection up. */
+/** Listeners that configure a connection. */
 const settings: Record<string, (client: Client) => unknown> = {
   "without waiting": (client) => {
     void client.query("set search_path to pg_catalog, public")
@@ -39,9 +39,9 @@ const settings: Record<string, (client: Client) => unknown> = {
   },
 }
 
-describe("What listens to a pool", () => {
+describe("A listener of a pool", () => {
   const database = useDatabase()
-  // Of one connection, so that the next gets the same.
+  // With a single connection, so that the next borrower gets the same one.
   const installed = useMaintenance(database, { poolSize: 1 })
   before(() => openShop(database.current))
   afterEach(async () => {
@@ -49,7 +49,7 @@ describe("What listens to a pool", () => {
     if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
   })
 
-  /** Has a listener while the work runs, beginning without a connection; resolves with the rejections that nobody handled. */
+  /** Runs the work with a listener, starting without a connection. Resolves with the unhandled rejections. */
   async function unhandledWith(
     event: "connect" | "acquire",
     listener: (client: Client) => unknown,
@@ -76,7 +76,7 @@ describe("What listens to a pool", () => {
   for (const event of ["connect", "acquire"] as const) {
     for (const mode of ["concurrent", "exclusive"] as const) {
       for (const [how, listener] of Object.entries(settings)) {
-        it(`sets a connection up by "${event}" in ${mode} mode, whoever asked for it: ${how}`, async () => {
+        it(`configures a connection on "${event}" in ${mode} mode, whichever user it is for: ${how}`, async () => {
           const { maintenance } = installed.current
           await maintenance.enter(mode, { as: "alice" })
           const setUp: unknown[] = []
@@ -102,7 +102,7 @@ describe("What listens to a pool", () => {
     }
 
     for (const mode of ["concurrent", "exclusive"] as const) {
-      it(`is refused a write by "${event}" in ${mode} mode, which ends no process, and is told to who waits`, async () => {
+      it(`is refused writes on "${event}" in ${mode} mode; awaited queries reject, and the process survives`, async () => {
         const { maintenance } = installed.current
         await maintenance.enter(mode, { as: "alice" })
         const waitedFor: Promise<unknown>[] = []
@@ -122,7 +122,7 @@ describe("What listens to a pool", () => {
       })
     }
 
-    it(`may fail by "${event}" as in plain pg`, async () => {
+    it(`may fail on "${event}" as in plain pg`, async () => {
       const unhandled = await unhandledWith(
         event,
         (client) => void client.query("selec"),
@@ -133,7 +133,7 @@ describe("What listens to a pool", () => {
     })
   }
 
-  it("may read for no other connection, and for nobody else", async () => {
+  it("does not let other users read, and has no effect on other connections", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("exclusive", { as: "alice" })
     const unhandled = await unhandledWith(

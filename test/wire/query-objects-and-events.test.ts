@@ -28,7 +28,7 @@ async function rowsOf(stream: AsyncIterable<unknown>): Promise<unknown[]> {
   return rows
 }
 
-describe("What is told by a connection that the maintainer's code has opened", () => {
+describe("An event of a connection that the maintainer's code has opened", () => {
   const database = useDatabase()
   before(() => database.current.sql("create table loot (name text)"))
   const insert = "insert into loot values ('gold')"
@@ -47,7 +47,7 @@ describe("What is told by a connection that the maintainer's code has opened", (
     },
   }
   for (const [name, tell] of Object.entries(events)) {
-    it(`is not heard as the maintainer: ${name}`, async () => {
+    it(`is not handled as the maintainer: ${name}`, async () => {
       await withMaintenance(database.current.url, { poolSize: 3 }, async ({ dataSource, maintenance }) => {
         await maintenance.enter("concurrent", { as })
         await maintenance.runAs(as, () =>
@@ -68,12 +68,12 @@ describe("What is told by a connection that the maintainer's code has opened", (
   }
 })
 
-describe("What a query object tells", () => {
+describe("An event of a query object", () => {
   const database = useDatabase()
   const installed = useMaintenance(database, { poolSize: 2 })
   before(() => database.current.sql("create table loot (name text)"))
 
-  /** Calls back when the object tells something. */
+  /** Calls `told` when the query object emits the event. */
   const tellers: Record<string, (client: Client, told: () => void) => unknown> = {
     "the data of COPY": async (client, told) => {
       const data = client.query(copyTo("copy (select 1) to stdout")).once("data", told)
@@ -87,12 +87,12 @@ describe("What a query object tells", () => {
       const rows = client.query(new QueryStream("select 1")).once("data", told)
       await once(rows, "end")
     },
-    "a cursor that is closed": async (client, told) => {
+    "the close of a cursor": async (client, told) => {
       const cursor = client.query(new Cursor("select 1"))
       await cursor.read(1)
       await new Promise<void>((closed) => cursor.close(() => closed(told())))
     },
-    "a cursor that is closed within a transaction": async (client, told) => {
+    "the close of a cursor in a transaction": async (client, told) => {
       await client.query("begin")
       const cursor = client.query(new Cursor("select 1"))
       await cursor.read(1)
@@ -101,7 +101,7 @@ describe("What a query object tells", () => {
     },
   }
   for (const [name, tell] of Object.entries(tellers)) {
-    it(`is heard by the user who has asked it: ${name}`, async () => {
+    it(`is handled as the user who sent the query: ${name}`, async () => {
       const { dataSource, maintenance } = installed.current
       await maintenance.enter("concurrent", { as })
       await maintenance.runAs(as, () =>
@@ -118,7 +118,7 @@ describe("What a query object tells", () => {
   }
 })
 
-describe("A semicolon that separates nothing", () => {
+describe("A semicolon", () => {
   const database = useDatabase()
   const installed = useMaintenance(database, { poolSize: 2 })
   const text = "select string_agg(x, '; ') as all from unnest(array['a', 'b']) x"
@@ -142,14 +142,14 @@ describe("A semicolon that separates nothing", () => {
       }),
   }
   for (const [name, door] of Object.entries(doors)) {
-    it(`is no reason to veto what reads: ${name}`, async () => {
+    it(`within a literal causes no veto of a read: ${name}`, async () => {
       const { dataSource, maintenance } = installed.current
       await maintenance.enter("concurrent", { as })
       expect(await onClient(dataSource, door)).to.deep.equal([{ all: "a; b" }])
     })
   }
 
-  it("lets no second statement pass where it separates one, by an object that says it sends one", async () => {
+  it("between two statements lets no second statement pass, even if the query object claims to send only one", async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.enter("concurrent", { as })
     await database.current.sql("create table loot (name text)")
@@ -166,12 +166,12 @@ describe("A semicolon that separates nothing", () => {
   })
 })
 
-describe("What the check brings with it", () => {
+describe("The check", () => {
   const database = useDatabase()
   const installed = useMaintenance(database, { poolSize: 1 })
   before(() => database.current.sql("create table loot (name text); create sequence runs"))
 
-  it("leaves every name of a cursor to the application", async () => {
+  it("leaves all cursor names to the application", async () => {
     await onClient(installed.current.dataSource, async (client) => {
       await client.query(`begin; declare "maintenance 0" cursor with hold for select 1 as one; commit`)
       expect((await client.query(`fetch all "maintenance 0"`)).rows).to.deep.equal([{ one: 1 }])
@@ -180,7 +180,7 @@ describe("What the check brings with it", () => {
     })
   })
 
-  it("has a DO that fails for a cursor of its own be run once", async () => {
+  it("runs a DO only once if it fails because of a missing cursor", async () => {
     const { dataSource } = installed.current
     const text =
       "do $$ declare c refcursor := 'nope'; r record; begin perform nextval('runs'); fetch c into r; end $$"
@@ -190,7 +190,7 @@ describe("What the check brings with it", () => {
     ])
   })
 
-  it("leaves values in text where the client asks for binary ones, as pg does without parameters", async () => {
+  it("leaves values in text format if the client requests binary ones, as pg does without parameters", async () => {
     const { url } = database.current
     await withMaintenance(url, { extra: { binary: true } }, async ({ dataSource }) => {
       expect(await dataSource.query("select 1.5 as amount, '{}'::jsonb as data")).to.deep.equal([
@@ -199,7 +199,7 @@ describe("What the check brings with it", () => {
     })
   })
 
-  it("refuses a PREPARE TRANSACTION that it would not see", async () => {
+  it("refuses a PREPARE TRANSACTION that it could not check", async () => {
     const { dataSource, maintenance } = installed.current
     const texts = [
       "begin; insert into loot values ('gold'); prepare transaction 'x1'",
@@ -218,7 +218,7 @@ describe("What the check brings with it", () => {
 describe("A query object that pg does not send", () => {
   const database = useDatabase()
 
-  it("is told why, as by pg, and its connection goes on: in pipeline mode", async () => {
+  it("reports the reason as in plain pg, and its connection stays usable: in pipeline mode", async () => {
     await withMaintenance(database.current.url, { extra: { pipeline: true } }, ({ dataSource }) =>
       onClient(dataSource, async (client) => {
         const error = await errorOf(rowsOf(client.query(new QueryStream("select 1"))))
@@ -229,17 +229,17 @@ describe("A query object that pg does not send", () => {
   })
 })
 
-describe("A query object that is done", () => {
+describe("A finished query object", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   const text = "select g from generate_series(1, 300) g"
 
   const uses: Record<string, (client: Client) => Promise<unknown>> = {
-    "a cursor that is read to its end": async (client) => {
+    "a cursor read to its end": async (client) => {
       const cursor = client.query(new Cursor(text))
       while ((await cursor.read(100)).length > 0);
     },
-    "a cursor that is closed early": async (client) => {
+    "a cursor closed early": async (client) => {
       const cursor = client.query(new Cursor(text))
       await cursor.read(10)
       await cursor.close()

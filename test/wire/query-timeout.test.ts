@@ -15,7 +15,7 @@ describe("A query_timeout", () => {
   const database = useDatabase()
   before(() => openShop(database.current))
 
-  // Its time is over when the server waits at the barrier, however slow the machine is.
+  // It expires while the server waits at the barrier, however slow the machine is.
   const queryTimeoutMs = 50_001
   const extra = { query_timeout: queryTimeoutMs }
   const waiting = "insert into audit (note) select 'x' from (select pg_advisory_xact_lock(4711)) waited"
@@ -34,10 +34,11 @@ describe("A query_timeout", () => {
 
   for (const [name, work] of Object.entries<(dataSource: DataSource) => Promise<unknown>>({
     "outside of a transaction": (d) => d.query(waiting),
-    "of a text without parameters in a query runner": (d) => withRunner(d, (runner) => runner.query(waiting)),
-    "in several statements": (d) => d.query(`select 1; ${waiting}`),
+    "for a text without parameters in a query runner": (d) =>
+      withRunner(d, (runner) => runner.query(waiting)),
+    "for several statements": (d) => d.query(`select 1; ${waiting}`),
   })) {
-    it(`${name}: the error of plain TypeORM, and the pool is whole`, async () => {
+    it(`reports the error of plain TypeORM, and leaves the pool intact: ${name}`, async () => {
       const { url } = database.current
       const plain = await withPlainDataSource(url, { poolSize: 2, extra }, (d) => timedOut(d, work))
       expect(plain.shown.join()).to.include("Query read timeout")
@@ -56,7 +57,7 @@ describe("A query_timeout", () => {
     })
   }
 
-  /** Resolves when the server has come to the end of what nobody waits for any more. */
+  /** Resolves when the server has finished the abandoned work. */
   const answered = async () => {
     const running =
       "select from pg_stat_activity where state = 'active' and pid <> pg_backend_pid() and datname = current_database()"

@@ -17,11 +17,11 @@ interface Pool {
 }
 
 const insert = "insert into loot (name) values ('gold')"
-/** As enter() does, but with nobody notified. */
+/** Does the same as enter(), without a notification. */
 const silently = (epoch: string) =>
   `update maintenance.state set mode = 'concurrent', maintainer = 'alice', since = now(), window_id = 'silent', epoch = ${epoch}`
 
-describe("A process that has not heard of a window", () => {
+describe("A process that has not seen a window yet", () => {
   const database = useDatabase()
   const installed = useMaintenance(database, { poolSize: 1 })
   before(() => database.current.sql("create table loot (name text)"))
@@ -39,7 +39,7 @@ describe("A process that has not heard of a window", () => {
     "a change of the schema": (d) => d.query("create table more_loot (name text)"),
   }
   for (const [name, way] of Object.entries(ways)) {
-    it(`stores nothing by ${name}, and reads on`, async () => {
+    it(`stores nothing through ${name}, and still reads`, async () => {
       const { dataSource, maintenance } = installed.current
       await maintenance.status()
       await database.current.sql(silently("epoch + 1"))
@@ -50,7 +50,7 @@ describe("A process that has not heard of a window", () => {
     })
   }
 
-  it("stores nothing where the epoch is the one that it knows, as after a failover that lost a change", async () => {
+  it("stores nothing if the epoch matches its own, as after a failover that lost a change", async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.status()
     await database.current.sql(silently("epoch"))
@@ -59,7 +59,7 @@ describe("A process that has not heard of a window", () => {
     expect(await loot()).to.equal(0)
   })
 
-  it("stores nothing on a session whose search_path leads to functions and operators of its own", async () => {
+  it("stores nothing on a session whose search_path contains other functions and operators", async () => {
     const { dataSource, maintenance } = installed.current
     const { stamp } =
       (await database.current.sql<{ stamp: string }>("select stamp from maintenance.status()"))[0] ?? {}
@@ -85,18 +85,18 @@ describe("A process that has not heard of a window", () => {
     expect(await loot()).to.equal(0)
   })
 
-  it("stores nothing for who was admitted by an inner window that has expired, though nobody has put that into the row", async () => {
+  it("stores nothing for the maintainer of an inner window that has expired, even before its row says so", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     const { hold } = lockKeys("maintenance")
-    // There break-glass is no emergency user.
+    // In this DataSource, break-glass is no emergency user.
     const plugin = { emergencyUsers: [] }
     await withMaintenance(database.current.url, { plugin }, async (other) => {
       await withClient(database.current.url, async (client) => {
         const insertAs = (user: string) => other.maintenance.runAs(user, () => other.dataSource.query(insert))
         await maintenance
           .during("concurrent", { as: "break-glass", expiresInMs: 3000 }, async () => {
-            // From now on nobody can.
+            // Prevents all changes from now on.
             await client.query(`select pg_advisory_lock_shared(${hold})`)
             await other.maintenance.status()
             await insertAs("break-glass")
@@ -112,7 +112,7 @@ describe("A process that has not heard of a window", () => {
     expect(await loot()).to.equal(1)
   })
 
-  it("learns of it by its first refusal, and is quick again afterwards", async () => {
+  it("learns of it from its first refusal", async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.status()
     await database.current.sql(silently("epoch + 1"))
@@ -122,7 +122,7 @@ describe("A process that has not heard of a window", () => {
   })
 })
 
-describe("A connection that is taken from the pool itself", () => {
+describe("A connection taken from the pool itself", () => {
   const database = useDatabase()
   const installed = useMaintenance(database, { poolSize: 1 })
   before(() => database.current.sql("create table loot (name text)"))
@@ -147,7 +147,7 @@ describe("A connection that is taken from the pool itself", () => {
     expect(await loot()).to.equal(1)
   })
 
-  it("leaves no open transaction for the next to commit", async () => {
+  it("leaves no open transaction for the next user to commit", async () => {
     const { dataSource } = installed.current
     const client = await pool().connect()
     await client.query("begin")
@@ -157,7 +157,7 @@ describe("A connection that is taken from the pool itself", () => {
     expect(await loot()).to.equal(1)
   })
 
-  it("is refused in exclusive mode, be it the one that TypeORM started with", async () => {
+  it("is refused in exclusive mode, even if TypeORM opened it at the start", async () => {
     await withMaintenance(database.current.url, { poolSize: 1 }, async ({ dataSource, maintenance }) => {
       const { master } = dataSource.driver as unknown as { master: Pool }
       await maintenance.enter("exclusive", { as: "alice" })
@@ -167,7 +167,7 @@ describe("A connection that is taken from the pool itself", () => {
     })
   })
 
-  it("is fenced already for who prepares new connections", async () => {
+  it("is already fenced for listeners that prepare new connections", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     await withMaintenance(database.current.url, { poolSize: 2 }, async ({ dataSource }) => {
@@ -183,7 +183,7 @@ describe("A connection that is taken from the pool itself", () => {
     expect(await loot()).to.equal(1)
   })
 
-  it("goes on in its transaction after ROLLBACK TO and more in one text", async () => {
+  it("continues its transaction after a text of ROLLBACK TO and more", async () => {
     const { dataSource } = installed.current
     const before = await loot()
     const runner = dataSource.createQueryRunner()

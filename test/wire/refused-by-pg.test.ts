@@ -9,46 +9,46 @@ type Fields = { fields: { name: string }[] }
 
 const insert = "insert into loot (name) values ('x')"
 const doInsert = `do $$ begin ${insert}; end $$`
-/** A value that pg cannot make a text of. */
+/** A value that pg cannot serialize. */
 const circular: { self?: unknown } = {}
 circular.self = circular
 
-/** What is done on a client, step by step; a step that fails shows its error. */
+/** Steps on a client. A failing step returns its error. */
 type Scenario = (
   ask: (text: string | object, values?: unknown) => Promise<void>,
   client: ClientBase,
 ) => Promise<void>
 
 const scenarios: Record<string, Scenario> = {
-  "the first statement of a transaction, for its values; the rest is rolled back": async (ask) => {
+  "the first statement of a transaction, because of its values; the rest is rolled back": async (ask) => {
     await ask("begin")
     await ask("select 1", { a: 1 })
     await ask(insert)
     await ask("rollback")
   },
-  "the first statement of a transaction, for its name; the rest is rolled back": async (ask) => {
+  "the first statement of a transaction, because of its name; the rest is rolled back": async (ask) => {
     await ask({ name: "taken", text: "select 1 as one" })
     await ask("begin")
     await ask({ name: "taken", text: "select 2 as two" })
     await ask(insert)
     await ask("rollback")
   },
-  "the first statement of a transaction, for a value": async (ask) => {
+  "the first statement of a transaction, because of a value": async (ask) => {
     await ask("begin")
     await ask("select $1", [circular])
     await ask(insert)
     await ask("commit")
   },
-  "a DO, for a value; the next statement is stored": async (ask) => {
+  "a DO, because of a value; the next statement is stored": async (ask) => {
     await ask(doInsert, [circular])
     await ask(insert)
   },
-  "a BEGIN, for its values; there is no transaction": async (ask) => {
+  "a BEGIN, because of its values; there is no transaction": async (ask) => {
     await ask("begin", "x")
     await ask(insert)
     await ask("rollback")
   },
-  "a COMMIT, for its values": async (ask) => {
+  "a COMMIT, because of its values": async (ask) => {
     await ask("begin")
     await ask("commit", "x")
     await ask(insert)
@@ -56,7 +56,7 @@ const scenarios: Record<string, Scenario> = {
   },
 }
 
-describe("What pg itself refuses", () => {
+describe("A statement that pg itself refuses, or runs in an unusual way,", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(async () => {
@@ -66,7 +66,7 @@ describe("What pg itself refuses", () => {
     database.current.beforeDrop(async () => void (await sql("drop owned by limited; drop role limited")))
   })
 
-  /** What the steps show on a new client, and how many rows are there when it was given back. */
+  /** The outcomes of the steps on a new client, and the number of rows after its release. */
   const shown = async (dataSource: DataSource, scenario: Scenario): Promise<unknown[]> => {
     await database.current.sql("truncate loot")
     const runner = dataSource.createQueryRunner()
@@ -86,13 +86,13 @@ describe("What pg itself refuses", () => {
   }
 
   for (const [name, scenario] of Object.entries(scenarios)) {
-    it(`${name}: as in plain TypeORM`, async () => {
+    it(`behaves as in plain TypeORM: ${name}`, async () => {
       const [fenced, plain] = await inBoth(scenario)
       expect(fenced).to.deep.equal(plain)
     })
   }
 
-  it("nothing, where a statement is asked for by the name alone that it was prepared under", async () => {
+  it("behaves as in plain TypeORM if it is run by the name alone of a prepared statement", async () => {
     const [fenced, plain] = await inBoth(async (ask) => {
       await ask({ name: "known", text: "select 1 as one" })
       await ask({ name: "known" })
@@ -100,7 +100,7 @@ describe("What pg itself refuses", () => {
     expect(fenced).to.deep.equal(plain)
   })
 
-  it("nothing, where a DO takes another role for itself", async () => {
+  it("behaves as in plain TypeORM if it is a DO that sets another role", async () => {
     const [fenced, plain] = await inBoth(async (ask) => {
       await ask(`do $$ begin set local role limited; ${insert}; end $$`)
       await ask("select current_user")
@@ -108,7 +108,7 @@ describe("What pg itself refuses", () => {
     expect(fenced).to.deep.equal(plain)
   })
 
-  it("a DO that it gave up waiting for, and that fails later, leaves nothing for the next statement", async () => {
+  it("leaves no effect on the next statement if it is a DO that fails after its timeout", async () => {
     const { dataSource } = installed.current
     const fenced = await shown(dataSource, async (ask) => {
       await ask({ text: "do $$ begin perform pg_sleep(0.2); raise 'late'; end $$", query_timeout: 50 })
@@ -118,10 +118,10 @@ describe("What pg itself refuses", () => {
   })
 
   for (const [what, prototype, method] of [
-    ["how a query takes the description of rows", pg.Query.prototype, "handleRowDescription"],
-    ["how a result does", (PgResult as unknown as { prototype: object }).prototype, "addFields"],
+    ["in the row description of queries", pg.Query.prototype, "handleRowDescription"],
+    ["in the fields of results", (PgResult as unknown as { prototype: object }).prototype, "addFields"],
   ] as const) {
-    it(`nothing, where the application has taught pg other names (${what})`, async () => {
+    it(`behaves as in plain TypeORM if the application has patched column names ${what}`, async () => {
       const host = prototype as Record<string, (argument: unknown) => unknown>
       const original = host[method] as (argument: unknown) => unknown
       const renamed = (fields: Fields["fields"]) =>

@@ -11,7 +11,7 @@ interface PoolWithClients {
   _clients: { connection: { stream: Socket } }[]
 }
 
-/** How often the server is waited for: how often it answers to what was sent since it answered last. */
+/** The number of round trips: answers of the server to anything sent since its last answer. */
 async function countRoundTrips(dataSource: DataSource, work: () => Promise<unknown>): Promise<number> {
   await dataSource.query("select 1")
   const { master } = dataSource.driver as unknown as { master: PoolWithClients }
@@ -51,7 +51,7 @@ async function drain(dataSource: DataSource, text: string): Promise<void> {
 
 type Operation = (dataSource: DataSource) => Promise<unknown>
 
-/** Operations, and the round trips of each: plain TypeORM 1.x and with the plugin. */
+/** Operations, with the number of round trips in plain TypeORM 1.x and with the plugin. */
 const operations: Record<string, [plain: number, plugin: number, run: Operation]> = {
   findOneBy: [1, 1, (d) => d.getRepository(Tag).findOneBy({ id: 1 })],
   "query without parameters": [1, 1, (d) => d.query("select 1")],
@@ -107,9 +107,9 @@ const operations: Record<string, [plain: number, plugin: number, run: Operation]
     (d) =>
       d.transaction((m) => m.find(Tag).then(() => Promise.reject(new Error("no")))).catch(() => undefined),
   ],
-  // pg-query-stream asks for rows by portions, and the last of them is no full one.
-  "stream of one portion": [2, 2, (d) => drain(d, "select generate_series(1, 10)")],
-  "stream of three portions": [4, 4, (d) => drain(d, "select generate_series(1, 250)")],
+  // pg-query-stream fetches rows in batches until a batch is not full.
+  "stream of one batch": [2, 2, (d) => drain(d, "select generate_series(1, 10)")],
+  "stream of three batches": [4, 4, (d) => drain(d, "select generate_series(1, 250)")],
   "stream of a writing statement": [
     2,
     2,
@@ -117,12 +117,12 @@ const operations: Record<string, [plain: number, plugin: number, run: Operation]
   ],
   "CREATE TABLE": [1, 1, (d) => d.query("create table extra (id int)")],
   "DO block": [1, 1, (d) => d.query("do $$ begin perform 1; end $$")],
-  // The gate is taken before these, and given back after them.
+  // These take the gate before the statement, and release it afterwards.
   "DO block that may commit": [1, 3, (d) => d.query("do $$ begin perform 1; commit; end $$")],
   "several statements in one text": [1, 3, (d) => d.query("select 1; select 2")],
   "empty transaction": [2, 0, (d) => d.transaction(() => Promise.resolve())],
   "empty SERIALIZABLE transaction": [3, 0, (d) => d.transaction("SERIALIZABLE", () => Promise.resolve())],
-  "transaction that is given up before it sent anything": [
+  "transaction that is rolled back before it sent anything": [
     2,
     0,
     (d) => d.transaction(() => Promise.reject(new Error("no"))).catch(() => undefined),
@@ -136,7 +136,7 @@ describe("Round trips", () => {
   beforeEach(() => restock(database.current))
 
   for (const [name, [plain, plugin, run]] of Object.entries(operations)) {
-    it(`${name}: ${plain} in plain TypeORM, ${plugin} with the plugin`, async () => {
+    it(`number ${plain} in plain TypeORM and ${plugin} with the plugin: ${name}`, async () => {
       const { dataSource, maintenance } = installed.current
       const inPlain = await withPlainDataSource(database.current.url, { poolSize: 1 }, (other) =>
         countRoundTrips(other, () => run(other)),
@@ -157,7 +157,7 @@ describe("Round trips", () => {
     })
   }
 
-  it("findOneBy: still 1 after somebody has rolled a switch back", async () => {
+  it("remain 1 for findOneBy after a switch was rolled back", async () => {
     const { dataSource, maintenance } = installed.current
     await database.current.sql("begin; select maintenance.enter('concurrent', 'zoe', false, null); rollback")
     const find = () => dataSource.getRepository(Tag).findOneBy({ id: 1 })

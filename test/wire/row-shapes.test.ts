@@ -4,7 +4,7 @@ import type { DataSource } from "typeorm"
 import { useMaintenance, withPlainDataSource } from "../support/data-source"
 import { useDatabase } from "../support/database"
 
-/** What one text returns, each time after something has changed. */
+/** A case: queries of the same text, with a change between them. */
 type Case = (client: ClientBase, ask: (text: string, rowMode?: "array") => Promise<unknown>) => Promise<void>
 
 const dateType = 1082
@@ -16,7 +16,7 @@ function twice(text: string): Case {
   }
 }
 
-/** Asks before and after a change of the table. */
+/** Queries before and after a change of the table. */
 function aroundChange(alteration: string): Case {
   return async (client, ask) => {
     await ask("select * from shape")
@@ -28,20 +28,20 @@ function aroundChange(alteration: string): Case {
 const cases: Record<string, Case> = {
   "the same columns each time": twice("select 1 as a, 'x' as b union all select 2, 'y'"),
   "a column with another name": aroundChange("rename first to renamed"),
-  "a column more": aroundChange("add third text default 'new'"),
-  "a column less": aroundChange("drop second"),
+  "an additional column": aroundChange("add third text default 'new'"),
+  "a removed column": aroundChange("drop second"),
   "a column of another type": aroundChange("alter second type int using 7"),
-  "rows as arrays, and as objects": async (_client, ask) => {
+  "rows as arrays, then as objects": async (_client, ask) => {
     await ask("select * from shape")
     await ask("select * from shape", "array")
     await ask("select * from shape")
   },
-  "two columns of one name, and one that is called __proto__": twice(
+  "two columns of the same name, and one named __proto__": twice(
     `select 1 as a, 2 as a, 3 as "__proto__", null as b`,
   ),
   "no columns": twice("select from shape"),
   "several statements in one text": twice("select 1 as a; select 2 as b, 3 as a"),
-  "a type that is read in another way from now on": async (_client, ask) => {
+  "a type with a changed parser": async (_client, ask) => {
     const parser = types.getTypeParser(dateType) as (text: string) => unknown
     try {
       await ask("select date '2002-02-22' as day")
@@ -53,7 +53,10 @@ const cases: Record<string, Case> = {
   },
 }
 
-/** All that the answers have, also what a deep comparison would not look at: prototypes, and the order of the columns. */
+/**
+ * Everything in the results, including prototypes and the order of the columns, which a deep comparison
+ * ignores.
+ */
 async function answers(dataSource: DataSource, run: Case): Promise<unknown[]> {
   const runner = dataSource.createQueryRunner()
   try {
@@ -65,7 +68,7 @@ async function answers(dataSource: DataSource, run: Case): Promise<unknown[]> {
       const config: QueryConfig = { text, ...(rowMode && { rowMode }) }
       const answer: QueryResult | QueryResult[] = await client.query(config)
       for (const result of [answer].flat()) {
-        // Added to, as applications do: it must not be seen by anybody else.
+        // Applications add properties to rows. Other results must not show them.
         for (const row of result.rows) (row as { addedLater?: true }).addedLater = true
         const { rows, fields, rowCount, command } = result
         const columns = fields.map(({ name, dataTypeID, format }) => ({ name, dataTypeID, format }))
@@ -83,7 +86,7 @@ function exactly(row: object): unknown {
   return { entries: Object.entries(row), prototype: Object.getPrototypeOf(row)?.constructor.name }
 }
 
-describe("rows of a text that was sent before", () => {
+describe("Rows of a text that is sent again", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
 

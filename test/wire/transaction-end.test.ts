@@ -2,7 +2,7 @@ import { expect } from "chai"
 import { classify } from "../../src/enforcement/statement-kind"
 import { leadingEnd } from "../../src/enforcement/transaction-end"
 
-/** Texts, and what is known of how they begin: the kind, its text, and what follows. */
+/** Texts, with the end of a transaction at their beginning, if any: its kind, its text, and the rest. */
 const texts: [text: string, end: string | [kind: string, text: string, rest: string] | undefined][] = [
   ["commit", ["commit", "commit", ""]],
   ["END", ["commit", "END", ""]],
@@ -42,7 +42,9 @@ const texts: [text: string, end: string | [kind: string, text: string, rest: str
   [";", undefined],
 ]
 
-/** Texts that do nothing but end a transaction, or go back to a savepoint; the rest is what must not be taken for that. */
+/**
+ * Texts that only end a transaction or return to a savepoint, and texts that must not be mistaken for those.
+ */
 const kinds: [text: string, kind: string, end?: string][] = [
   ["rollback -- given up", "rollback", "ROLLBACK"],
   ["rollback; -- given up", "rollback", "ROLLBACK"],
@@ -60,10 +62,10 @@ const kinds: [text: string, kind: string, end?: string][] = [
   ["rollback prepared 'x'", "other"],
 ]
 
-describe("The end of a transaction, in a text", () => {
+describe("The end of a transaction in a text", () => {
   for (const [text, expected] of texts) {
     const told = Array.isArray(expected) ? expected[0] : (expected ?? "none")
-    it(`${JSON.stringify(text)} begins with: ${told}`, () => {
+    it(`is found at the beginning of ${JSON.stringify(text)}: ${told}`, () => {
       const end = leadingEnd(text)
       const shown =
         typeof end === "object"
@@ -74,7 +76,7 @@ describe("The end of a transaction, in a text", () => {
   }
 
   for (const [text, kind, end] of kinds) {
-    it(`${JSON.stringify(text)} is of the kind ${kind}`, () => {
+    it(`makes ${JSON.stringify(text)} a text of kind ${kind}`, () => {
       const classified = classify(text, false)
       expect([classified.kind, classified.end]).to.deep.equal([kind, end])
       expect(classified.mayEndTransaction).to.equal(kind !== "rollback")

@@ -11,7 +11,7 @@ import { openShop, restock } from "../../support/shop"
 
 const plugin = { preparedStatements: false }
 
-describeUnless(pgbouncerMissing(), "Behind a pgbouncer", () => {
+describeUnless(pgbouncerMissing(), "A pgbouncer in front of the server", () => {
   const database = useDatabase()
   before(() => openShop(database.current))
   beforeEach(() => restock(database.current))
@@ -29,7 +29,7 @@ describeUnless(pgbouncerMissing(), "Behind a pgbouncer", () => {
       "select from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())",
     )
 
-  it("that gives every transaction another connection, installing is refused, and it is said which option to set", async () => {
+  it("in transaction mode makes the installation fail, and the error names the option to set", async () => {
     await behind("transaction", async (url) => {
       const error = await errorOf(withMaintenance(url, {}, () => Promise.resolve()))
       expect(error).to.be.instanceOf(MaintenanceSetupError)
@@ -37,7 +37,7 @@ describeUnless(pgbouncerMissing(), "Behind a pgbouncer", () => {
     })
   })
 
-  it("of that kind, with the option, it enforces, from two processes' worth of pools at once", async () => {
+  it("in transaction mode with the option is enforced for the pools of two processes at once", async () => {
     await behind("transaction", async (url) => {
       await withMaintenance(url, { plugin }, ({ dataSource, maintenance }) =>
         withMaintenance(url, { plugin }, async (other) => {
@@ -73,7 +73,7 @@ describeUnless(pgbouncerMissing(), "Behind a pgbouncer", () => {
     })
   })
 
-  it("of that kind, what needs a session of its own is refused, and leaves no lock behind", async () => {
+  it("in transaction mode refuses statements that need a session, and leaves no lock behind", async () => {
     await behind("transaction", (url) =>
       withMaintenance(url, { plugin }, async ({ dataSource }) => {
         for (const text of ["vacuum", "call write_and_commit('x')", "select 1; select 2"]) {
@@ -89,7 +89,7 @@ describeUnless(pgbouncerMissing(), "Behind a pgbouncer", () => {
     )
   })
 
-  it("of that kind, no notification is waited for that cannot come", async () => {
+  it("in transaction mode waits for no notification that cannot arrive", async () => {
     const fired: number[] = []
     const { setTimeout: setTimer } = globalThis
     globalThis.setTimeout = ((listener: () => void, ms = 0, ...args: []) =>
@@ -106,11 +106,11 @@ describeUnless(pgbouncerMissing(), "Behind a pgbouncer", () => {
     } finally {
       globalThis.setTimeout = setTimer
     }
-    // Longer ones are those of patience.
+    // Longer timers are time limits of waiting calls.
     expect(fired.filter((ms) => ms >= 2000)).to.deep.equal([])
   })
 
-  it("that gives every session a connection of its own, all is as without", async () => {
+  it("in session mode behaves as without a pooler", async () => {
     await behind("session", (url) =>
       withMaintenance(url, {}, async ({ dataSource, maintenance }) => {
         const { instances } = await maintenance.status()
@@ -126,7 +126,7 @@ describeUnless(pgbouncerMissing(), "Behind a pgbouncer", () => {
     )
   })
 
-  it("of that kind, nobody can tell which transactions are the maintainer's: they are waited for like those of others", async () => {
+  it("in transaction mode cannot identify the maintainer's transactions, and waits for them as for those of others", async () => {
     await behind("transaction", async (url) => {
       await withMaintenance(url, { plugin }, async ({ dataSource, maintenance }) => {
         await maintenance.runAs("alice", () =>

@@ -1,10 +1,10 @@
-// A test that never ends, to be ended by a signal. It prints the process id of its server.
+// A test that never finishes, for tests of signals. It prints the process id of its server.
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { serverUrl, withClient } from "../database"
 
 describe("A test", () => {
-  it("goes on for ever", async function () {
+  it("never finishes", async function () {
     this.timeout(0)
     await withClient(serverUrl(), async (client) => {
       const { rows } = await client.query<{ data_directory: string }>("show data_directory")

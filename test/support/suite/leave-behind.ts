@@ -1,5 +1,5 @@
-// A process of its own that runs Mocha on tests which leave something behind, one after the other, under the root hooks; sends
-// what Mocha says of each.
+// Runs Mocha on tests that leave something behind, one after the other, with the root hooks. Runs in its own
+// process, and sends the failures of each test.
 import Mocha from "mocha"
 import { Client } from "pg"
 import { installMaintenance } from "../../../src"
@@ -8,13 +8,13 @@ import { newDataSource } from "../data-source"
 import { liveDatabases, TestDatabase } from "../database"
 import { mochaHooks } from "../root-hooks"
 
-/** Leaves something behind in a database; resolves with what takes it away again. */
+/** Leaves something behind in a database. Resolves with a function that removes it. */
 type Leave = (database: TestDatabase) => Promise<() => unknown>
 
 const connected = async ({ url }: TestDatabase, text: string) => {
   const client = new Client({ connectionString: url })
   await client.connect()
-  // The hook counts from the beginning of the test, less the time that its own question takes to arrive: this is longer.
+  // The hook counts from the start of the test, minus the duration of its own query. This takes longer.
   await client.query("select pg_sleep(1)")
   await client.query(text)
   return () => client.end()
@@ -44,7 +44,7 @@ const kinds: Record<string, Leave> = {
   },
 }
 
-/** What Mocha says of a test: each failure's message. */
+/** The failure messages of a test that leaves something behind. */
 async function failures(leave: Leave): Promise<string[]> {
   const mocha = new Mocha({ rootHooks: mochaHooks, timeout: 60_000, reporter: class {} as never })
   let undo: () => unknown = () => undefined

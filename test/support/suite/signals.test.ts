@@ -7,7 +7,7 @@ import { createInterface } from "node:readline"
 import { setTimeout as pause } from "node:timers/promises"
 import { temporaryFolder } from "../watchdog"
 
-/** How the tests are started, and what ends them: `group` is what Ctrl-C reaches. */
+/** Ways to start and end the tests. `group` receives the signal as with Ctrl-C. */
 const endings = [
   { start: "npx", mode: "parallel", signal: "SIGINT", to: "group" },
   { start: "npx", mode: "no-parallel", signal: "SIGTERM", to: "process" },
@@ -22,7 +22,7 @@ const mocha = [
 const root = join(__dirname, "../../../..")
 const { MAINTENANCE_SERVER_URL: _, ...withoutServer } = process.env
 
-/** Commands that run Mocha: as one process, or below others, of which only the first is told to end. */
+/** Commands that run Mocha, directly or below another process. Only the first process is told to end. */
 const commands = {
   node: [process.execPath, join(root, "node_modules/mocha/bin/mocha.js")],
   npx: ["npx", "mocha"],
@@ -38,7 +38,7 @@ function isRunning(pid: number): boolean {
   }
 }
 
-/** The process id of the server of tests that have come to their middle. */
+/** The process id of the test server, once the tests are running. */
 async function serverOf(child: ChildProcess): Promise<number> {
   for await (const line of createInterface(child.stdout as NodeJS.ReadableStream)) {
     const [, pid] = /server (\d+)/.exec(line) ?? []
@@ -47,11 +47,11 @@ async function serverOf(child: ChildProcess): Promise<number> {
   throw new Error("The tests have ended by themselves.")
 }
 
-describe("Tests that are ended in their middle", () => {
+describe("Tests that are ended while they run", () => {
   for (const { start, mode, signal, to } of endings) {
-    it(`by ${signal} to the ${to} of ${start} (${mode}) leave neither a server nor its data`, async () => {
+    it(`leave neither a server nor its data: ${signal} to the ${to} of ${start} (${mode})`, async () => {
       const folder = temporaryFolder("maintenance-signals-")
-      // The server runs as another user, where this one is root.
+      // The server runs as another user if this process is root.
       chmodSync(folder, 0o755)
       const [command, ...args] = commands[start]
       const child = spawn(command, [...args, `--${mode}`, ...mocha], {

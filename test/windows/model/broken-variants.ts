@@ -15,13 +15,13 @@ export const variants: readonly Variant[] = [
     instead: "where w.position in ('entering', 'standing');",
   },
   {
-    name: "extend() that forgets the windows with the same terms",
+    name: "extend() that ignores windows with the same terms",
     function: "extend",
     line: "terms = (select w.terms from maintenance.window w where w.id = state.window_id)",
     instead: "id = state.window_id",
   },
   {
-    name: "a task that does not remember what it lies over",
+    name: "a task that forgets the window beneath it",
     function: "start_entering",
     line: "if not is_new_task then\n    select array_agg",
     instead:
@@ -35,13 +35,13 @@ export const variants: readonly Variant[] = [
     instead: "if false and last.maintainer = acting_user",
   },
   {
-    name: "leave() that is made twice if it is asked for twice",
+    name: "leave() that takes effect twice if it is repeated",
     function: "leave",
     line: "if maintenance.made(change_name) then",
     instead: "if false then",
   },
   {
-    name: "a window that stands beyond its end until somebody looks",
+    name: "a window that outlasts its expiry until it is read",
     function: "as_of_now",
     line: "elsif state.expires_at <= clock_timestamp() then",
     instead: "elsif false then",
@@ -53,7 +53,7 @@ export const variants: readonly Variant[] = [
     instead: "and 'empty'::tstzrange &&",
   },
   {
-    name: "an announced window that begins late, and does not end as it was announced",
+    name: "an announced window that begins late and ends late",
     function: "start_entering",
     line: "when announced.expires_at is not null then announced.expires_at",
     instead: "",

@@ -14,7 +14,7 @@ import { helpers } from "./snapshot"
 
 const plugin = { emergencyUsers: users.filter(isEmergency) }
 
-describe("Users who change the mode at once", () => {
+describe("Users who change the mode concurrently", () => {
   const database = useDatabase()
   const first = useMaintenance(database, { plugin })
   const second = useMaintenance(database, { plugin })
@@ -41,7 +41,7 @@ describe("Users who change the mode at once", () => {
     }
   }
 
-  it("meet the rules in whatever order their calls come", async function () {
+  it("obey the rules, regardless of the order of their calls", async function () {
     this.timeout(0)
     const maintenances = [first.current.maintenance, second.current.maintenance]
     await expectNone(

@@ -9,7 +9,7 @@ import { counterexample, expectNone } from "./search"
 import { emptied, helpers } from "./snapshot"
 import { Story } from "./story"
 
-describe("The windows, by the rules and by the database", () => {
+describe("The windows of the database and of the rules", () => {
   let database: TestDatabase
   let client: Client
   beforeEach(async () => {
@@ -31,13 +31,13 @@ describe("The windows, by the rules and by the database", () => {
     await client.query(mistaken(rows[0]?.definition ?? "", variant))
   }
 
-  it("are the same in random stories", async function () {
+  it("agree in random stories", async function () {
     this.timeout(0)
     await expectNone(stories, tell, 60)
   })
 
   for (const variant of variants) {
-    it(`differ where the database has ${variant.name}`, async function () {
+    it(`differ if the database has ${variant.name}`, async function () {
       this.timeout(0)
       await mistake(variant)
       const found = await counterexample(stories, tell, { numRuns: 1000, endOnFailure: true })
@@ -45,7 +45,7 @@ describe("The windows, by the rules and by the database", () => {
     })
   }
 
-  it("differ in a story that is as short as can be, and is a script to run", async function () {
+  it("yield a shortest counterexample, as a script to run", async function () {
     this.timeout(0)
     const variant = variants.find((one) => one.function === "leave") as Variant
     await mistake(variant)

@@ -10,18 +10,18 @@ import { isText, lineOf, type Step } from "./step"
 
 const { FUZZ_SEQUENCES: asked, FUZZ_SEED: given } = process.env
 const sequences = Number(asked ?? 300)
-/** The same sequences each time, unless more are asked for. */
+/** Seed of the first sequence. Fixed, unless a number of sequences is requested. */
 const seed = Number(given ?? (asked === undefined ? 1 : Math.floor(Math.random() * 1e9)))
-/** How many sequences that are not as they should be are shrunk and shown. */
+/** Maximum number of failing sequences that are shrunk and printed. */
 const maxShown = 3
 
-/** So that nothing waits for what a prepared transaction has locked. */
+/** The lock timeout prevents waiting for locks of prepared transactions. */
 const settings = { poolSize: 1, extra: { options: "-c lock_timeout=100ms" } }
 
-/** What is wrong with a sequence, step by step; undefined if nothing is. */
+/** Checks a sequence. Resolves with a description of the failure, step by step, or undefined. */
 type Look = (steps: readonly Step[]) => Promise<string | undefined>
 
-/** The sequences that something is wrong with, in their shortest form. */
+/** The failing sequences in their shortest form. */
 async function wrong(look: Look): Promise<string> {
   const found: string[] = []
   for (let at = seed; at < seed + sequences && found.length < maxShown; at++) {
@@ -33,7 +33,7 @@ async function wrong(look: Look): Promise<string> {
   return found.join("\n\n")
 }
 
-/** Steps with what they show, where that is not the same on all sides. */
+/** The steps, with their outcomes where the sides differ. */
 function shown(steps: readonly Step[], transcripts: Readonly<Record<string, Transcript>>): string {
   const names = [
     ...steps.map(lineOf),
@@ -52,17 +52,17 @@ function shown(steps: readonly Step[], transcripts: Readonly<Record<string, Tran
     .join("\n")
 }
 
-/** Refusals, and what PostgreSQL itself says. */
+/** Refusals and SQLSTATEs. */
 const isError = /^(?:MAINTENANCE_WRITE_VETOED|MAINTENANCE_ACCESS_REFUSED|[0-9A-Z]{5})$/
 
-/** Whether a step of a stranger failed by something else. */
+/** Whether a step of another user failed with any other error. */
 function isOdd(step: Step, outcome: unknown): boolean {
   if (outcome === endless) return true
   const { error } = (outcome ?? {}) as { error?: string }
   return error !== undefined && isText(step) && !isError.test(error)
 }
 
-describe("Sequences that a seed determines", function () {
+describe("Pseudo-random sequences of statements", function () {
   this.timeout(60_000 + sequences * 400)
   const plainDatabase = useDatabase()
   const fencedDatabase = useDatabase()
@@ -87,7 +87,7 @@ describe("Sequences that a seed determines", function () {
     )
   }
 
-  it(`show what plain TypeORM shows, in normal mode: ${sequences} from seed ${seed}`, async () => {
+  it(`behave in normal mode as in plain TypeORM: ${sequences} from seed ${seed}`, async () => {
     await onPlainSide((plainSide) =>
       onFencedSide(async (fencedSide) => {
         const difference: Look = async (steps) => {
@@ -102,7 +102,7 @@ describe("Sequences that a seed determines", function () {
     )
   })
 
-  it(`store nothing for a stranger in concurrent mode: ${sequences} from seed ${seed}`, async () => {
+  it(`store nothing for other users in concurrent mode: ${sequences} from seed ${seed}`, async () => {
     await onFencedSide(async (side, { maintenance }) => {
       await maintenance.enter("concurrent", { as: "alice" })
       const leak: Look = async (steps) => {

@@ -4,7 +4,10 @@ import { methods, type Step, type TextStep } from "./step"
 
 type Subject = keyof typeof statements
 
-/** Not the modes of a transaction: where that has begun on the server, this package asks something before a text of several. */
+/**
+ * Excludes the modes of a transaction. In an open transaction, the plugin sends a query before a text of
+ * several statements, and that fixes the modes.
+ */
 const subjects: Readonly<Record<Exclude<Subject, "mode">, number>> = {
   begin: 5,
   end: 9,
@@ -19,13 +22,18 @@ const subjects: Readonly<Record<Exclude<Subject, "mode">, number>> = {
   procedure: 2,
 }
 const doors = { runner: 5, client: 5, extended: 2, named: 2, object: 3, cursor: 1, stream: 1, burst: 1 }
-/** The doors by which PostgreSQL takes several statements in a text. */
+/** The doors through which PostgreSQL accepts several statements in a text. */
 const doorsForSeveral = { runner: 5, client: 5, object: 2, burst: 1 }
-/** What the plugin is not certain to be an end, and so does not run as the first of several in a failed transaction. */
+/**
+ * Texts that the plugin cannot classify as an end with certainty. In a failed transaction it does not run
+ * them as the first of several statements.
+ */
 const uncertain: ReadonlySet<string> = new Set(["prepare transaction 'GID'", "commit and", "rollback to"])
-/** In a COPY pg waits for ever by the extended protocol, and a cursor throws where nobody catches it. */
+/**
+ * In the extended protocol, pg waits forever during COPY, and a cursor throws an error that cannot be caught.
+ */
 const inText = /^copy/
-/** A read of a cursor goes on for ever if the statement fails as its transaction ends. */
+/** A read of a cursor never finishes if the statement fails at the end of its transaction. */
 const inNoCursor = /^(?:insert into part|declare c cursor with hold)/
 const transactionControl: ReadonlySet<string> = new Set([
   ...statements.begin,
@@ -33,10 +41,13 @@ const transactionControl: ReadonlySet<string> = new Set([
   ...statements.savepoint,
 ])
 const isolations = ["SERIALIZABLE", "REPEATABLE READ"] as const
-/** How a sequence begins: mostly in a transaction that has written, and in half of them has failed. */
+/**
+ * The beginning of a sequence. Usually a transaction that has written, and in half of the sequences has
+ * failed.
+ */
 const openings: Readonly<Record<string, number>> = { none: 2, open: 2, failed: 4 }
 
-/** The steps of a sequence; the same for the same seed. */
+/** The steps of a sequence. The same seed yields the same steps. */
 export function sequenceOf(seed: number): Step[] {
   const dice = new Dice(seed)
   const steps = Array.from({ length: dice.between(2, 7) }, () => stepOf(dice))
@@ -48,7 +59,10 @@ function forgets(step: Step): boolean {
   return "statements" in step && step.statements.includes("deallocate all")
 }
 
-/** What starts or ends a transaction is sent without its name, so that it goes well though the session has forgotten that. */
+/**
+ * Sends the start or end of a transaction without a name, so that it succeeds after the session has
+ * deallocated it.
+ */
 function withoutName(step: Step): Step {
   const isNamed = step.door === "named" && transactionControl.has(step.statements[0] as string)
   return isNamed ? { ...step, door: "client" } : step
@@ -71,7 +85,7 @@ function openingOf(dice: Dice): Step[] {
   return [begin, ...work, ...savepoint, ...failing, ...escape]
 }
 
-/** A text that ends the transaction, or goes back in it, and then writes and commits. */
+/** A text that ends the transaction or returns to a savepoint, then writes and commits. */
 function escapeOf(dice: Dice): Step {
   const first = dice.pick<string>(statements[dice.pick<Subject>(["end", "savepoint"])])
   const rest = [dice.pick<string>(statements.write), dice.pick(["commit", "end; begin", "commit and chain"])]
@@ -96,7 +110,7 @@ function stepOf(dice: Dice): Step {
   return { door: isToBePlain ? "client" : door, statements: [statement] }
 }
 
-/** Several statements; in half of the texts the first is one that ends something, or looks as if it did. */
+/** Several statements. In half of the texts the first ends a transaction, or appears to. */
 function severalOf(dice: Dice): TextStep {
   const first = dice.chance(0.5)
     ? dice.pick<string>(statements[dice.pick<Subject>(["end", "savepoint", "prepared"])])

@@ -1,6 +1,9 @@
 import { isText, type Step } from "./step"
 
-/** The shortest sequence that is found by leaving out steps, and statements of steps, and that fails still. */
+/**
+ * Removes steps, and statements of steps, as long as the sequence still fails. Resolves with the shortest
+ * sequence found.
+ */
 export async function shrink(
   steps: readonly Step[],
   fails: (steps: readonly Step[]) => Promise<boolean>,
@@ -19,7 +22,7 @@ function* smallerThan(steps: readonly Step[]): Generator<Step[]> {
       yield steps.toSpliced(at, 1, { ...step, statements: step.statements.toSpliced(index, 1) })
     }
   }
-  // The plainest door that will do.
+  // Prefers the simplest door.
   for (const [at, step] of steps.entries()) {
     if (isText(step) && step.door !== "client") yield steps.toSpliced(at, 1, { ...step, door: "client" })
   }

@@ -7,19 +7,22 @@ import type { WireClient } from "../../../src/wire/protocol"
 import { contents, restore } from "./statements"
 import { isText, type MethodStep, type Step, type TextStep, textOf } from "./step"
 
-/** What an outsider, who is on no side, asks. */
+/** Queries of an outsider, on a connection of its own. */
 export type Ask = (text: string) => Promise<QueryResult>
 
-/** What each step of a sequence showed, and what was stored when the last was done, and when all was undone. */
+/**
+ * The outcome of each step of a sequence, the rows stored after the last step, and the rows stored after a
+ * rollback.
+ */
 export type Transcript = readonly unknown[]
 
-/** What is shown of a step that goes on for ever. */
+/** The outcome of a step that does not finish. */
 export const endless = "it does not end"
 
-/** For how long a step may go on. */
+/** Time limit of a step. */
 const patienceMs = Number(process.env["FUZZ_PATIENCE"] ?? 20_000)
 
-/** What a sequence is run on: a DataSource whose pool has one connection, with the database that it is for. */
+/** One side of a comparison: a DataSource with a single connection, and its database. */
 export class Side {
   readonly name: string
   readonly #dataSource: DataSource
@@ -32,12 +35,12 @@ export class Side {
     this.#outsider = outsider
   }
 
-  /** Runs a sequence, and leaves nothing of it. */
+  /** Runs a sequence, and undoes all of it. */
   async transcriptOf(steps: readonly Step[]): Promise<Transcript> {
     return (await this.runOf(steps)).transcript
   }
 
-  /** The same; with what was stored before. */
+  /** Does the same, and also returns the rows stored before. */
   async runOf(steps: readonly Step[]): Promise<{ before: unknown; transcript: Transcript }> {
     await this.#outsider(restore)
     const before = await this.contents()
@@ -53,24 +56,24 @@ export class Side {
             outcomeOf(() => this.#perform(step, runner, client, run)),
           ),
         )
-      // In a transaction, in a failed one, or in none: what a savepoint shows.
+      // A savepoint shows the state of the connection: in a transaction, in a failed one, or in none.
       shown.push(await outcomeOf(async () => shownOf(await client.query("savepoint probe"))))
       shown.push(await this.contents())
-      // Twice, because the first may begin another.
+      // Twice, because the first may begin another transaction.
       for (const text of ["rollback", "rollback"])
         shown.push(await outcomeOf(async () => shownOf(await client.query(text))))
-      // What was prepared shows what it has written when somebody commits it.
+      // Commits a prepared transaction, to show what it has written.
       await this.#outsider(`commit prepared '${this.name}'`).catch(() => undefined)
       shown.push(await this.contents())
       return { before, transcript: shown }
     } finally {
-      // A connection that is lost has shown so already.
+      // A lost connection has already shown in the outcomes.
       await client.query("discard all").catch(() => undefined)
       await runner.release()
     }
   }
 
-  /** What is stored. */
+  /** All rows stored. */
   async contents(): Promise<unknown> {
     return (await this.#outsider(contents)).rows[0]
   }
@@ -87,7 +90,7 @@ export class Side {
       case "extended":
         return shownOf(await client.query({ text, queryMode: "extended" } as pg.QueryConfig))
       case "named":
-        // A name of the run: pg remembers names that the session has forgotten.
+        // A name unique to the run: pg remembers names that the session has deallocated.
         return shownOf(
           await client.query({ name: `${run} ${text}`.slice(0, 63), text, values } as pg.QueryConfig),
         )
@@ -133,7 +136,7 @@ async function readBy(client: ClientBase, text: string, values: unknown[] = []):
   }
 }
 
-/** The statements as texts of their own, all asked for at once. */
+/** The statements as separate texts, all sent at once. */
 function burst({ statements }: TextStep, client: ClientBase, name: string): Promise<unknown> {
   const asked = statements.map((statement) =>
     outcomeOf(async () => shownOf(await client.query(statement.replaceAll("GID", name)))),
@@ -157,7 +160,10 @@ function shownOf(result: QueryResult | QueryResult[]): unknown {
   return { command, rowCount, rows, fields: fields.map(({ name }) => name) }
 }
 
-/** A COMMIT of a failed transaction shows as such, where it is the first of several statements of a query object. */
+/**
+ * The command of a COMMIT in a failed transaction differs if it is the first statement of a query object, so
+ * it is omitted.
+ */
 function shownOfObject(result: QueryResult | QueryResult[]): unknown {
   const shown = shownOf(result)
   return Array.isArray(shown)
@@ -182,7 +188,7 @@ function isResult(one: unknown): one is QueryResult {
   return typeof one === "object" && one !== null && "command" in one && "fields" in one
 }
 
-/** What comes of it in time; else the connection is ended. */
+/** The outcome within the time limit. Otherwise, the connection is closed. */
 async function inTime(client: ClientBase, work: Promise<unknown>): Promise<unknown> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise((resolve) => {

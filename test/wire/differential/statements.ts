@@ -1,4 +1,4 @@
-/** The statements that sequences are made of, by subject; those of a subject are picked alike. */
+/** The statements of the sequences, by subject. Those of a subject are equally likely. */
 export const statements = {
   begin: ["begin", "BEGIN WORK", "start transaction", "begin read only", "begin -- a start"],
   end: [
@@ -124,7 +124,7 @@ export const statements = {
   ],
 } as const
 
-/** Statements that take a value. */
+/** Statements with parameters. */
 export const withValues = [
   { statement: "insert into thing values ($1, 'by value')", values: [30] },
   { statement: "select $1::int as value", values: [1] },
@@ -132,7 +132,7 @@ export const withValues = [
   { statement: "delete from thing where id = $1", values: [2] },
 ] as const
 
-/** Makes the tables that the statements are about. */
+/** Creates the tables for the statements. */
 export const objects = `
   create table thing (id int primary key, note text);
   create table part (thing_id int references thing deferrable initially deferred);
@@ -141,12 +141,12 @@ export const objects = `
   create procedure write_and_commit(id int) language plpgsql as
     'begin insert into thing values (id, ''by call''); commit; end'`
 
-/** Undoes what the statements do, where nothing is left open. */
+/** Undoes the effects of the statements, except open transactions. */
 export const restore = `
   delete from part; delete from thing; drop table if exists made; drop index if exists made_index;
   insert into thing values (0, 'zero')`
 
-/** What is stored, as text. */
+/** All rows stored, as text. */
 export const contents = `
   select (select coalesce(string_agg(thing::text, ' ' order by id), '') from thing) as things,
     (select count(*)::int from part) as parts, to_regclass('made') is not null as is_made`

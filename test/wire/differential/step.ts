@@ -1,4 +1,4 @@
-/** How the text of a step reaches the server. */
+/** The ways in which the text of a step reaches the server. */
 export const textDoors = [
   "runner",
   "client",
@@ -10,23 +10,23 @@ export const textDoors = [
   "burst",
 ] as const
 
-/** How a transaction is begun or ended by TypeORM itself. */
+/** TypeORM's own methods that begin or end a transaction. */
 export const methods = ["startTransaction", "commitTransaction", "rollbackTransaction"] as const
 
-/** A step by which a text is sent; the statements of the text, in order. */
+/** A step that sends a text, with the statements of the text in order. */
 export interface TextStep {
   readonly door: (typeof textDoors)[number]
   readonly statements: readonly string[]
   readonly values?: readonly unknown[]
 }
 
-/** A step by which TypeORM begins or ends a transaction. */
+/** A step in which TypeORM begins or ends a transaction. */
 export interface MethodStep {
   readonly door: (typeof methods)[number]
   readonly isolation?: "SERIALIZABLE" | "REPEATABLE READ"
 }
 
-/** What is done on one connection, and waited for, before the next step. */
+/** One action on a connection. It finishes before the next step begins. */
 export type Step = TextStep | MethodStep
 
 /** Whether a step sends a text. */
@@ -39,7 +39,7 @@ export function textOf({ statements }: TextStep): string {
   return statements.join(";")
 }
 
-/** A step in one line, to be read, and to be pasted into a sequence. */
+/** A step as one line, to be read or pasted into a sequence. */
 export function lineOf(step: Step): string {
   return JSON.stringify(step)
 }

@@ -13,7 +13,7 @@ import type { Opening } from "./messages"
 import { doorOf, siteOf } from "./opener"
 import { Opener } from "./opener-process"
 
-/** A door of each kind, by their groups, with the text that is traced of it. */
+/** One or more doors of each group, each with a text expected in its trace. */
 const doors: Record<string, Record<string, string>> = {
   repositories: { "save of a new entity": 'INSERT INTO "item"' },
   statements: {
@@ -31,7 +31,7 @@ const doors: Record<string, Record<string, string>> = {
   "several statements in one text": { "several statements": "select 1; insert into item" },
   "query objects": {
     "pg's own Query with values": "insert into item (name) values ($1)",
-    "pg-cursor in portions": "select write_audit(g::text)",
+    "pg-cursor in batches": "select write_audit(g::text)",
     "COPY FROM": "copy audit (note) from stdin",
   },
   streams: {
@@ -43,11 +43,14 @@ const doors: Record<string, Record<string, string>> = {
     "failing statement, then COMMIT": "select 1 / 0",
   },
 }
-/** What an instrument does not see the text, or the end, of, without the plugin neither: by the first word of its name. */
+/**
+ * Doors of which an instrument does not see the text or the end, even without the plugin. By the first word
+ * of its name.
+ */
 const endless: Record<string, readonly string[]> = {
   // It waits for a callback or a promise.
-  OpenTelemetry: ["pg's own Query with values", "pg-cursor in portions", "COPY FROM", "stream of many rows"],
-  // They wait for the event `end`.
+  OpenTelemetry: ["pg's own Query with values", "pg-cursor in batches", "COPY FROM", "stream of many rows"],
+  // They wait for the `end` event.
   Datadog: ["stream abandoned half-way, then a write"],
   Elastic: ["COPY FROM", "stream of many rows"],
 }
@@ -55,14 +58,14 @@ const openings = Object.entries(doors).flatMap(([group, texts]) =>
   Object.entries(texts).map(([door, text]) => ({ group, door, text })),
 )
 
-describe("Where pg is patched by", () => {
+describe("With pg patched by", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   const expected = new Map<string, { outcome: Outcome; things: string[] }>()
   const { stackTraceLimit } = Error
   let site: Site
 
-  /** Opens the shop as new; resolves with its stock. */
+  /** Opens a new shop. Resolves with its stock. */
   const prepare = async (opening: Opening) => {
     await restock(site)
     await doorOf(opening).arrange?.(site)
@@ -96,7 +99,7 @@ describe("Where pg is patched by", () => {
       })
       after(() => opener.stop())
 
-      it("every door is as in plain TypeORM in normal mode, and what it runs is traced", async () => {
+      it("every door behaves in normal mode as in plain TypeORM, and its statements are traced", async () => {
         for (const opening of openings) {
           await prepare(opening)
           const { outcome, spans } = await opener.open(opening)
@@ -107,12 +110,12 @@ describe("Where pg is patched by", () => {
           const times = opening.door.endsWith("twice") ? 2 : 1
           expect(traced, `${opening.door}: ${JSON.stringify(spans)}`).to.have.lengthOf(times)
           const hasFailed = opening.group === "what fails"
-          // Elastic's agent does not look at the error.
+          // Elastic's agent ignores the error.
           if (name !== "Elastic APM") expect(traced[0]?.hasFailed, opening.door).to.equal(hasFailed)
         }
       })
 
-      it("nothing is stored by others in concurrent mode", async () => {
+      it("other users store nothing in concurrent mode", async () => {
         const { maintenance } = installed.current
         await maintenance.enter("concurrent", { as: "alice", drain: notWaiting })
         const found: [door: string, refusedBy: string | undefined, isStored: boolean][] = []

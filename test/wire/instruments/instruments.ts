@@ -1,14 +1,14 @@
 import type { Span } from "./messages"
 
-/** Something that patches pg's client: tracing, an APM agent, or a class of the application's. */
+/** A patch of pg's client: a tracer, an APM agent, or a class of the application. */
 export interface Instrument {
-  /** Runs as one request, and resolves with what was traced in it. */
+  /** Runs the work as one request. Resolves with the spans traced in it. */
   traced(work: () => Promise<unknown>): Promise<readonly Span[]>
 }
 
 type OpenTelemetryOptions = import("@opentelemetry/instrumentation-pg").PgInstrumentationConfig
 
-/** Each patches pg's module as it is loaded, so it is to be called before that is. */
+/** The instruments. Each must be called before pg is loaded, because it patches pg's module on load. */
 export const instruments = {
   OpenTelemetry: () => openTelemetry({}),
   "OpenTelemetry with comments": () => openTelemetry({ addSqlCommenterCommentToQueries: true }),
@@ -42,7 +42,7 @@ function openTelemetry(options: OpenTelemetryOptions): Instrument {
   }
 }
 
-/** As much of Datadog's spans as is looked at; they are handed to this instead of being sent. */
+/** The part of Datadog's spans that the tests use. They are passed to this exporter instead of being sent. */
 interface DatadogSpan {
   readonly name: string
   readonly resource: string
@@ -74,7 +74,7 @@ function datadog(dbmPropagationMode: "disabled" | "full"): Instrument {
   }
 }
 
-/** As much of Elastic's spans as is looked at. */
+/** The part of Elastic's spans that the tests use. */
 interface ElasticSpan {
   readonly outcome: string
   readonly context: { readonly db?: { readonly statement?: string } }

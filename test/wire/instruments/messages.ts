@@ -6,13 +6,13 @@ export interface Span {
   readonly hasFailed: boolean
 }
 
-/** What a process is asked to do. */
+/** A request to open a door. */
 export interface Opening {
   readonly group: string
   readonly door: string
 }
 
-/** What came of it. */
+/** The result of a request. */
 export interface Opened {
   readonly outcome: Outcome
   readonly spans: readonly Span[]

@@ -3,7 +3,7 @@ import { once } from "node:events"
 import { join } from "node:path"
 import type { FromOpener, Opened, Opening, ToOpener } from "./messages"
 
-/** A process of its own that has the plugin, and pg patched by an instrument, and opens doors. */
+/** A separate process that has the plugin and a pg patched by an instrument, and opens doors. */
 export class Opener {
   readonly #process: ChildProcess
   readonly #exit: Promise<never>
@@ -16,7 +16,7 @@ export class Opener {
     this.#exit.catch(() => undefined)
   }
 
-  /** Starts one; resolves when it enforces. */
+  /** Starts a process. Resolves once it enforces. */
   static async start(instrument: string, url: string): Promise<Opener> {
     const file = join(__dirname, "instrumented.js")
     const options: ForkOptions = { execArgv: ["--enable-source-maps"], serialization: "advanced" }
@@ -25,13 +25,13 @@ export class Opener {
     return opener
   }
 
-  /** Opens a door there; rejects if the process ends. */
+  /** Opens a door in the process. Rejects if the process ends. */
   async open(opening: Opening): Promise<Opened> {
     this.#process.send(opening satisfies ToOpener)
     return (await this.#answer()) as Opened
   }
 
-  /** Resolves when it has ended. */
+  /** Resolves when the process has ended. */
   async stop(): Promise<void> {
     if (this.#process.exitCode !== null || this.#process.signalCode !== null) return
     this.#process.send("stop" satisfies ToOpener)

@@ -8,20 +8,20 @@ import { Estate } from "../../support/shop"
 import type { Instrument } from "./instruments"
 import type { FromOpener, Opening, ToOpener } from "./messages"
 
-/** The shop at a URL, for an outsider with this client. */
+/** The shop at a URL, with the client of an outsider. */
 export function siteOf(url: string, client: Client): Site {
   const sql: Site["sql"] = async (text, values) => (await client.query(text, values)).rows as never
   return { name: `${new URL(url).pathname.slice(1)}_1`, estate: new Estate(1), sql }
 }
 
-/** The door of that name. */
+/** The door of this name. */
 export function doorOf({ group, door }: Opening): Door {
   const found = corpus[group]?.[door]
   if (!found) throw new Error(`There is no door ${door} of ${group}.`)
   return found
 }
 
-/** Opens the doors that the process is sent, until it is told to stop. */
+/** Opens the doors requested by messages, until told to stop. */
 export async function openDoors(instrument: Instrument, url: string): Promise<void> {
   Error.stackTraceLimit = 50
   const client = new Client({ connectionString: url })
