@@ -4,7 +4,7 @@ import { isSettingUp } from "../identity/current-actor"
 import type { Actor } from "../mode/actor"
 import { rawClientKey } from "./migration"
 import type { PipelinedQuery } from "../wire/pipelined-query"
-import type { ForeignQuery, Result, Statement, WireClient } from "../wire/protocol"
+import type { Submittable, Result, Statement, WireClient } from "../wire/protocol"
 import { Session, type SessionOwner } from "../wire/session"
 import { Checkpoint } from "./checkpoint"
 import { EarlyRefusals } from "./early-refusal"
@@ -12,8 +12,8 @@ import type { Enforcement } from "./enforcement"
 import type { Fence } from "./fence"
 import type { FencePolicy, Situation } from "./fence-policy"
 import { withActors } from "../refusal"
-import { type ForeignOwner, ForeignRequests } from "./foreign-requests"
-import { callbackOf, isForeign } from "./query-forms"
+import { type SubmittableOwner, SubmittableRequests } from "./submittable-requests"
+import { callbackOf, isSubmittable } from "./query-forms"
 import { replaceMethod, type Undo } from "./replace-method"
 import type { Request } from "./request"
 import { SelfCommitting } from "./self-committing"
@@ -30,7 +30,7 @@ const closeWithinMs = 1000
  * statements one at a time in the order of the calls, and the server's transaction status decides how each is
  * sent. The rest of the `pg` client is unchanged.
  */
-export class FencedConnection implements ForeignOwner, SessionOwner {
+export class FencedConnection implements SubmittableOwner, SessionOwner {
   readonly session: Session
   readonly fence: Fence
   /** Whether the pool has foreign listeners, which may set up this connection. */
@@ -61,7 +61,7 @@ export class FencedConnection implements ForeignOwner, SessionOwner {
   readonly #enforcement: Enforcement
   readonly #checkpoint: Checkpoint
   readonly #statements: Statements
-  readonly #foreign: ForeignRequests
+  readonly #submittables: SubmittableRequests
   readonly #undos: Undo[]
   /** The early refusals of the current holder. Undefined before the first one. */
   #earlyRefusals: EarlyRefusals | undefined
@@ -78,7 +78,7 @@ export class FencedConnection implements ForeignOwner, SessionOwner {
     this.#checkpoint = new Checkpoint(this)
     const selfCommitting = new SelfCommitting(this, this.#checkpoint)
     this.#statements = new Statements(this, this.#checkpoint, selfCommitting)
-    this.#foreign = new ForeignRequests(this, this.#checkpoint, selfCommitting)
+    this.#submittables = new SubmittableRequests(this, this.#checkpoint, selfCommitting)
     this.#undos = [
       replaceMethod(client, "query", () => this.query.bind(this)),
       replaceMethod(client as WireClient & { [rawClientKey]?: object }, rawClientKey, () => this.unfenced),
@@ -86,10 +86,10 @@ export class FencedConnection implements ForeignOwner, SessionOwner {
   }
 
   /** Runs a query as pg's `client.query()` does, in all its forms. */
-  query(statement: Statement | ForeignQuery, values?: unknown, callback?: unknown): unknown {
+  query(statement: Statement | Submittable, values?: unknown, callback?: unknown): unknown {
     if (this.#isRetired || statement === null || statement === undefined)
       return this.session.rawQuery(statement, values, callback)
-    if (isForeign(statement)) return this.#queryForeign(statement, values, callback)
+    if (isSubmittable(statement)) return this.#querySubmittable(statement, values, callback)
     const givenCallback = callbackOf(values, callback, statement)
     // Made now, so that the text that is sent in its turn is the one that was classified.
     const query = this.session.statement(statement, typeof values === "function" ? undefined : values)
@@ -194,9 +194,9 @@ export class FencedConnection implements ForeignOwner, SessionOwner {
   clean(): Promise<void> | undefined {
     const { session } = this
     if (!session.isBusy && session.is("I")) return undefined
-    if (!session.isForeignActive) return session.inTurn(() => session.rollBack())
+    if (!session.isSubmittableActive) return session.inTurn(() => session.rollBack())
     const abandoned = new Error("A query object was abandoned on this connection.")
-    if (!session.isForeignEnding) return Promise.reject(abandoned)
+    if (!session.isSubmittableEnding) return Promise.reject(abandoned)
     return within(
       closeWithinMs,
       session.inTurn(() => session.rollBack()),
@@ -246,10 +246,12 @@ export class FencedConnection implements ForeignOwner, SessionOwner {
     })
   }
 
-  #queryForeign(query: ForeignQuery, values: unknown, callback: unknown): ForeignQuery {
+  #querySubmittable(query: Submittable, values: unknown, callback: unknown): Submittable {
     const givenCallback = callbackOf(values, callback)
     if (givenCallback && !query.callback) query.callback = givenCallback
-    this.#foreign.request(query).catch((error: Error) => query.handleError(error, this.session.connection))
+    this.#submittables
+      .request(query)
+      .catch((error: Error) => query.handleError(error, this.session.connection))
     return query
   }
 

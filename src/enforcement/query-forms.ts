@@ -1,10 +1,10 @@
-import type { ForeignQuery, Statement } from "../wire/protocol"
+import type { Submittable, Statement } from "../wire/protocol"
 
 type Callback = (error: unknown, result?: unknown) => void
 
 /** Whether a submittable uses the extended protocol, in which PostgreSQL accepts one statement only. */
-export function isExtendedObject(query: ForeignQuery): boolean {
-  const { read, cursor, requiresPreparation } = query as ForeignQuery & {
+export function isExtendedObject(query: Submittable): boolean {
+  const { read, cursor, requiresPreparation } = query as Submittable & {
     requiresPreparation?: () => boolean
   }
   const isPortioned = typeof ((cursor as { read?: unknown } | undefined) ?? { read }).read === "function"
@@ -13,7 +13,7 @@ export function isExtendedObject(query: ForeignQuery): boolean {
 }
 
 /** Whether a statement is a submittable. */
-export function isForeign(statement: object | string): statement is ForeignQuery {
+export function isSubmittable(statement: object | string): statement is Submittable {
   return typeof (statement as { submit?: unknown }).submit === "function"
 }
 

@@ -1,7 +1,7 @@
 import { MaintenanceSetupError } from "../errors"
 import { mayLackValues, noCompany, type Companions } from "../wire/pipelined-query"
 import type { Escort } from "../wire/escort"
-import type { ForeignQuery, Result } from "../wire/protocol"
+import type { Submittable, Result } from "../wire/protocol"
 import type { Actor } from "../mode/actor"
 import { Checkpoint, type CheckpointOwner } from "./checkpoint"
 import { isAnswer, isOfSeveral, startsTransaction, type Request } from "./request"
@@ -63,7 +63,7 @@ export class SelfCommitting {
    * so that the server refuses a write immediately.
    */
   async submit(
-    query: ForeignQuery,
+    query: Submittable,
     { actor, kind }: Classified & { actor: Actor },
     escort: Escort,
   ): Promise<void> {

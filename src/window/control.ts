@@ -46,7 +46,7 @@ export class Control {
 
   /** Handles a state that differs from the previous one. */
   changed(status: MaintenanceStatus): void {
-    if (status.mode === "normal") this.#entering.putBack.forget()
+    if (status.mode === "normal") this.#entering.restored.forget()
     this.#signalled.changed(status)
   }
 
@@ -171,7 +171,7 @@ export class Control {
     const status = await this.#host.refresh()
     const { mode, reason } = status
     const waited = { mode, actor: { user: to, isEmergency: false }, reason, call: "transfer()", tell }
-    await this.#entering.putBack.handedOver(store, opened, waited, withinMs)
+    await this.#entering.restored.handedOver(store, opened, waited, withinMs)
     return status
   }
 

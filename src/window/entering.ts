@@ -11,7 +11,7 @@ import { endedError } from "./ended"
 import { announcedDrainOf, drainOfEntry, type Entry } from "./entry"
 import { announcedFailed, interrupted } from "./failure"
 import type { WindowEvents, WindowHost } from "./host"
-import { PutBack } from "./put-back"
+import { RestoredDrain } from "./restored-drain"
 import { WindowDrain } from "./window-drain"
 import { warn } from "../notices"
 
@@ -31,13 +31,13 @@ export class Entering {
   readonly #drain: WindowDrain
   readonly #announcedStart: AnnouncedStart
   /** Waits for windows that come into force without being entered. */
-  readonly putBack: PutBack
+  readonly restored: RestoredDrain
 
   constructor(host: WindowHost, events: WindowEvents) {
     this.#host = host
     this.#drain = new WindowDrain(host, events)
     this.#announcedStart = new AnnouncedStart(host, events)
-    this.putBack = new PutBack(host, this.#drain)
+    this.restored = new RestoredDrain(host, this.#drain)
   }
 
   /**
@@ -113,7 +113,7 @@ export class Entering {
       // The window may be tied to another process: the one that announced it.
       if (graceMs !== undefined && lease === watch.lease) watch.keepRenewing(graceMs)
       const status = await persistently(() => this.#host.refresh(), { signal })
-      if (status.epoch === epoch) this.putBack.entered(status, plan)
+      if (status.epoch === epoch) this.restored.entered(status, plan)
       const { acknowledged, inform } = this.#drain.acknowledged(store, epoch, acknowledgeWithinMs, until)
       const waited = { ...opening, call, tell }
       const left = await this.#drain.run(store, opened, { waited, plan, inform, signal })

@@ -79,7 +79,7 @@ export class Tasks {
       const leave = () => this.#end(task)
       const [was, signalled] = await entering.enter(entry, tell, leave).catch(async (error: unknown) => {
         const mayStand = error instanceof EnteringInterruptedError || error instanceof OutcomeUnknownError
-        throw mayStand ? await this.#putBack(task, error) : error
+        throw mayStand ? await this.#restored(task, error) : error
       })
       return [user, { task, id: entry.opening.id, was, signalled }]
     })
@@ -109,32 +109,32 @@ export class Tasks {
     const { host, held, feed, entering } = this.#parts
     const store = await host.store()
     const { mode } = host.watch.latest ?? was
-    const { putBack, status } = await this.#end(task).finally(() => signalled?.release())
+    const { restored, status } = await this.#end(task).finally(() => signalled?.release())
     if (signalled?.endedBy) throw taskEndedBySignal(signalled.endedBy, await fateOf(store, id), status)
-    if (!putBack) {
+    if (!restored) {
       const fate = await fateOf(store, id)
       held.noteIfReplaced({ id, was }, fate)
       throw taskLost(fate, status)
     }
     if (mode !== "concurrent" || status.mode !== "exclusive") return
-    await feed.whileUnderWay((tell) => entering.putBack.wait(store, putBack, status, tell))
+    await feed.whileUnderWay((tell) => entering.restored.wait(store, restored, status, tell))
   }
 
   /**
    * Ends the window of a task. Resolves with the restored window, if the task's window stood, and the status.
    */
-  async #end(task: string): Promise<{ putBack: Opened | undefined; status: MaintenanceStatus }> {
+  async #end(task: string): Promise<{ restored: Opened | undefined; status: MaintenanceStatus }> {
     const { host } = this.#parts
     const store = await host.store()
-    const putBack = await store.switching.finish(task)
-    return { putBack, status: await host.refresh() }
+    const restored = await store.switching.finish(task)
+    return { restored, status: await host.refresh() }
   }
 
   /**
    * Ends the window of a task that did not begin, if it stands. Returns the error that says what became of
    * it.
    */
-  async #putBack(
+  async #restored(
     task: string,
     error: EnteringInterruptedError | OutcomeUnknownError,
   ): Promise<EnteringInterruptedError | OutcomeUnknownError> {

@@ -53,7 +53,7 @@ export interface WireClient extends EventEmitter {
  * A caller's submittable (pg-cursor, pg-query-stream, pg-copy-streams, pg's own `Query`), as pg's client
  * drives it.
  */
-export interface ForeignQuery {
+export interface Submittable {
   readonly text?: string
   readonly name?: string
   readonly values?: unknown

@@ -1,11 +1,11 @@
 import { atCaller } from "./at-caller"
 import type { Escort } from "./escort"
 import { notOurs, notSent } from "./copies"
-import { ForeignRuns } from "./foreign-runs"
+import { SubmittableRuns } from "./submittable-runs"
 import { Packet } from "./packet"
 import { type PipelinedQuery, type PipelinedQueryClass, resultOf } from "./pipelined-query"
 import {
-  type ForeignQuery,
+  type Submittable,
   type Named,
   type Result,
   type Statement,
@@ -47,7 +47,7 @@ export class Session {
   readonly #seal: Seal
   readonly #server: ServerStatus
   readonly #turns: Turns
-  readonly #foreign: ForeignRuns
+  readonly #submittables: SubmittableRuns
   readonly #submissions: Submissions
   readonly #start = new PostponedStart((text) => this.step(text))
   readonly #fixed = new Map<string, Step>()
@@ -81,7 +81,7 @@ export class Session {
     this.#seal = new Seal(raw.connection, (text) => this.#submissions.intruded(notOurs(text)))
     if (server.isKnown) this.#seal.close()
     this.#packet = new Packet(raw.connection, this.#seal.passage)
-    this.#foreign = new ForeignRuns({
+    this.#submittables = new SubmittableRuns({
       query: this.#query,
       passage: this.#seal.passage,
       ready: () => server.ready(),
@@ -113,13 +113,13 @@ export class Session {
   }
 
   /** Whether a submittable of the caller runs. It may not end before the caller ends it. */
-  get isForeignActive(): boolean {
-    return this.#foreign.isActive
+  get isSubmittableActive(): boolean {
+    return this.#submittables.isActive
   }
 
   /** Whether that submittable is about to end: it waits for the server's last answer. */
-  get isForeignEnding(): boolean {
-    return this.#foreign.isEnding
+  get isSubmittableEnding(): boolean {
+    return this.#submittables.isEnding
   }
 
   /** Whether pg has stopped waiting for an answer (`query_timeout`) that has not come yet. */
@@ -255,9 +255,9 @@ export class Session {
   }
 
   /** Hands a caller's submittable to pg; resolves when the server has finished it. */
-  async submit(query: ForeignQuery, escort: Escort): Promise<void> {
+  async submit(query: Submittable, escort: Escort): Promise<void> {
     if (this.#start.isPending) await this.#startNow()
-    await this.#foreign.run(query, escort)
+    await this.#submittables.run(query, escort)
   }
 
   /** Rolls back, if there is anything to roll back. */

@@ -141,8 +141,8 @@ describe("A patch of pg's client that passes on", () => {
     pg.Client.prototype.query = function (this: pg.Client, ...args: unknown[]) {
       const send: Send = (...all) => (original as (...given: unknown[]) => unknown).apply(this, all)
       const [query] = args as [Query]
-      const isForeign = typeof query === "object" && typeof query["submit"] === "function"
-      if (!patch || !isForeign || patch.isFor?.(query) === false) return send(...(args as [object]))
+      const isSubmittable = typeof query === "object" && typeof query["submit"] === "function"
+      if (!patch || !isSubmittable || patch.isFor?.(query) === false) return send(...(args as [object]))
       return patch.hand(query, send)
     } as never
   })

@@ -1,10 +1,10 @@
-import { AccompaniedQuery } from "./accompanied-query"
+import { AccompaniedSubmittable } from "./accompanied-submittable"
 import type { Escort } from "./escort"
 import type { Passage } from "./seal"
-import type { ForeignQuery, WireClient } from "./protocol"
+import type { Submittable, WireClient } from "./protocol"
 
 /** The parts needed to run a submittable. */
-export interface ForeignRunParts {
+export interface SubmittableRunParts {
   /** pg's own `query`. */
   readonly query: WireClient["query"]
   readonly passage: Passage
@@ -15,11 +15,11 @@ export interface ForeignRunParts {
 }
 
 /** Runs the caller's submittables. The server may have more answers as long as the caller asks for them. */
-export class ForeignRuns {
-  readonly #parts: ForeignRunParts
-  #running: AccompaniedQuery | undefined
+export class SubmittableRuns {
+  readonly #parts: SubmittableRunParts
+  #running: AccompaniedSubmittable | undefined
 
-  constructor(parts: ForeignRunParts) {
+  constructor(parts: SubmittableRunParts) {
     this.#parts = parts
   }
 
@@ -34,13 +34,13 @@ export class ForeignRuns {
   }
 
   /** Hands a submittable to pg; resolves when the server has finished it. */
-  async run(query: ForeignQuery, escort: Escort): Promise<void> {
+  async run(query: Submittable, escort: Escort): Promise<void> {
     const { query: send, passage, ready, notSent } = this.#parts
     const translate = (error: Error, isOfStep: boolean) => {
       this.#running = undefined
       return escort.translate?.(error, isOfStep) ?? error
     }
-    const accompanied = new AccompaniedQuery(query, { ...escort, translate }, passage)
+    const accompanied = new AccompaniedSubmittable(query, { ...escort, translate }, passage)
     this.#running = accompanied
     try {
       // A promise comes from code that patches pg's client.

@@ -15,7 +15,7 @@ import type { WindowDrain } from "./window-drain"
 const acknowledgeMs = 5000
 
 /** Drains for windows that come into force without being entered: restored ones, and those handed over. */
-export class PutBack {
+export class RestoredDrain {
   readonly #host: WindowHost
   readonly #drain: WindowDrain
   /** Drain plans of the windows that this DataSource has entered, for when they are restored. */

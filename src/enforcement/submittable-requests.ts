@@ -1,6 +1,6 @@
 import type { Actor } from "../mode/actor"
 import type { Escort } from "../wire/escort"
-import type { ForeignQuery } from "../wire/protocol"
+import type { Submittable } from "../wire/protocol"
 import type { Checkpoint } from "./checkpoint"
 import { exitOf, runExit } from "./failed-block"
 import { isExtendedObject } from "./query-forms"
@@ -9,7 +9,7 @@ import { classify, type Classified } from "./statement-kind"
 import type { StatementOwner } from "./statements"
 
 /** The connection that submittables run on. */
-export interface ForeignOwner extends StatementOwner {
+export interface SubmittableOwner extends StatementOwner {
   /** The user of the running code. Throws MaintenanceSetupError if the application cannot determine it. */
   actor(): Actor
   /** Whether the running code is a pool listener that sets up this connection. */
@@ -25,19 +25,19 @@ const unknownText: Classified = {
 }
 
 /** Runs the caller's submittables (streams, cursors, COPY), each with the check that it needs. */
-export class ForeignRequests {
-  readonly #owner: ForeignOwner
+export class SubmittableRequests {
+  readonly #owner: SubmittableOwner
   readonly #checkpoint: Checkpoint
   readonly #selfCommitting: SelfCommitting
 
-  constructor(owner: ForeignOwner, checkpoint: Checkpoint, selfCommitting: SelfCommitting) {
+  constructor(owner: SubmittableOwner, checkpoint: Checkpoint, selfCommitting: SelfCommitting) {
     this.#owner = owner
     this.#checkpoint = checkpoint
     this.#selfCommitting = selfCommitting
   }
 
   /** Runs a submittable in its turn. Rejects with errors that the submittable itself does not receive. */
-  async request(query: ForeignQuery): Promise<void> {
+  async request(query: Submittable): Promise<void> {
     const owner = this.#owner
     let actor: Actor
     try {

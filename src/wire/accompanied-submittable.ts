@@ -5,7 +5,7 @@ import { allowCopies, type Copyable, handlers, isCommented, rewritten } from "./
 import type { Escort } from "./escort"
 import { holdEnd } from "./held-end"
 import { Packet } from "./packet"
-import type { ForeignQuery, ProtocolConnection, Step } from "./protocol"
+import type { Submittable, ProtocolConnection, Step } from "./protocol"
 import type { Passage } from "./seal"
 
 type Handler = (...args: unknown[]) => void
@@ -23,11 +23,11 @@ const shown = ["text", "name", "values", "cursor", "read", "binary", "_result", 
  * The submittable notices the step only if that fails: as its own error, before it has reported its end. Its
  * text must be one statement. A simple query is sent as an extended one.
  */
-export class AccompaniedQuery implements Copyable {
+export class AccompaniedSubmittable implements Copyable {
   declare text?: string
   declare binary?: unknown
   declare callback?: unknown
-  readonly #query: ForeignQuery & { [name in (typeof handlers)[number]]?: Handler }
+  readonly #query: Submittable & { [name in (typeof handlers)[number]]?: Handler }
   readonly #step: Step | undefined
   readonly #escort: Escort
   readonly #passage: Passage
@@ -35,7 +35,7 @@ export class AccompaniedQuery implements Copyable {
    * Events of a connection arrive in the context that opened it; the caller's code must run in the caller's
    * own.
    */
-  readonly #context = new AsyncResource("QueryObject")
+  readonly #context = new AsyncResource("Submittable")
   #real: ProtocolConnection | undefined
   /** The connection as the submittable sees it. */
   #connection: ProtocolConnection | undefined
@@ -61,7 +61,7 @@ export class AccompaniedQuery implements Copyable {
   #rewrittenText: string | undefined
 
   /** `passage` sends past the seal of the connection. */
-  constructor(query: ForeignQuery, escort: Escort, passage: Passage) {
+  constructor(query: Submittable, escort: Escort, passage: Passage) {
     this.#query = query
     this.#step = escort.step
     this.#escort = escort
@@ -69,7 +69,7 @@ export class AccompaniedQuery implements Copyable {
     pushInContext(query, this.#context)
     if (escort.conclude) this.#letEnd = holdEnd(query)
     for (const name of handlers) {
-      if (query[name as keyof ForeignQuery] === undefined) continue
+      if (query[name as keyof Submittable] === undefined) continue
       Object.defineProperty(this, name, {
         configurable: true,
         value: (...args: unknown[]) => this.#inContext(() => this.#answered(name, args)),
@@ -91,7 +91,7 @@ export class AccompaniedQuery implements Copyable {
 
   /** Shows a property of the submittable, also on objects that inherit from this one and on proxies. */
   #show(name: (typeof shown)[number]): void {
-    const query: { -readonly [shown in keyof ForeignQuery]: unknown } = this.#query
+    const query: { -readonly [shown in keyof Submittable]: unknown } = this.#query
     Object.defineProperty(this, name, {
       configurable: true,
       // A copy must have it.
@@ -259,7 +259,7 @@ export class AccompaniedQuery implements Copyable {
 }
 
 /** Makes a stream that reads the socket itself (pg-copy-streams) emit its data in a context. */
-function pushInContext(query: ForeignQuery, context: AsyncResource): void {
+function pushInContext(query: Submittable, context: AsyncResource): void {
   const stream = query as Partial<Pick<Readable, "push">> & { readonly handleDataRow?: Handler }
   const { push } = stream
   if (typeof push !== "function" || stream.handleDataRow) return
