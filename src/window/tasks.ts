@@ -79,7 +79,7 @@ export class Tasks {
       const leave = () => this.#end(task)
       const [was, signalled] = await entering.enter(entry, tell, leave).catch(async (error: unknown) => {
         const mayStand = error instanceof EnteringInterruptedError || error instanceof OutcomeUnknownError
-        throw mayStand ? await this.#restored(task, error) : error
+        throw mayStand ? await this.#undo(task, error) : error
       })
       return [user, { task, id: entry.opening.id, was, signalled }]
     })
@@ -134,7 +134,7 @@ export class Tasks {
    * Ends the window of a task that did not begin, if it stands. Returns the error that says what became of
    * it.
    */
-  async #restored(
+  async #undo(
     task: string,
     error: EnteringInterruptedError | OutcomeUnknownError,
   ): Promise<EnteringInterruptedError | OutcomeUnknownError> {
