@@ -8,6 +8,7 @@ import { useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
 import { errorOf } from "../support/error-of"
 import { temporaryFolder } from "../support/watchdog"
+import { endWindowAfterEach } from "../support/window"
 
 const root = resolve(__dirname, "../../..")
 const readme = readFileSync(join(root, "README.md"), "utf8")
@@ -83,10 +84,7 @@ describe("The guide to draining", () => {
   const installed = useMaintenance(database)
   const guide = readFileSync(join(root, "docs/guides/drain.md"), "utf8")
   const [snippet = ""] = blocks("ts", guide).filter((block) => block.includes("maintenance.draining()"))
-  afterEach(async () => {
-    const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
-  })
+  endWindowAfterEach(installed)
 
   const AsyncFunction = (async () => undefined).constructor as FunctionConstructor
   /** Runs the loop of the guide. Resolves with the process ids that it prints. */

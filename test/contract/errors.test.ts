@@ -14,6 +14,7 @@ import {
   WindowEndedError,
   WriteVetoedError,
 } from "../../src"
+import { withRunner } from "../doors/door"
 import { useMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { Item, Review, Tag } from "../support/entities"
@@ -31,22 +32,16 @@ type Access = (dataSource: DataSource) => Promise<unknown>
 const insertion = "insert into item (name) values ('crate')"
 const items = (dataSource: DataSource) => dataSource.getRepository(Item)
 
-const withRunner =
+const onRunner =
   (work: (runner: QueryRunner) => Promise<unknown>): Access =>
-  async (dataSource) => {
-    const runner = dataSource.createQueryRunner()
-    try {
-      return await work(runner)
-    } finally {
-      await runner.release()
-    }
-  }
+  (dataSource) =>
+    withRunner(dataSource, work)
 
 const withClient = (work: (client: RawClient) => Promise<unknown>): Access =>
-  withRunner(async (runner) => work((await runner.connect()) as RawClient))
+  onRunner(async (runner) => work((await runner.connect()) as RawClient))
 
 const byHand = (work: (runner: QueryRunner) => Promise<unknown>): Access =>
-  withRunner(async (runner) => {
+  onRunner(async (runner) => {
     await runner.startTransaction()
     await work(runner)
     await runner.commitTransaction()
@@ -63,16 +58,16 @@ const writes: Record<string, Access> = {
   "dataSource.transaction": (d) => d.transaction((manager) => manager.insert(Item, { name: "crate" })),
   "dataSource.transaction, SERIALIZABLE": (d) =>
     d.transaction("SERIALIZABLE", (manager) => manager.insert(Item, { name: "crate" })),
-  "queryRunner.query": withRunner((runner) => runner.query(insertion)),
-  "queryRunner.manager": withRunner((runner) => runner.manager.save(Item, { name: "crate" })),
+  "queryRunner.query": onRunner((runner) => runner.query(insertion)),
+  "queryRunner.manager": onRunner((runner) => runner.manager.save(Item, { name: "crate" })),
   "queryRunner.commitTransaction": byHand((runner) => runner.query(insertion)),
-  "queryRunner.query of a COMMIT": withRunner(async (runner) => {
+  "queryRunner.query of a COMMIT": onRunner(async (runner) => {
     await runner.query("BEGIN")
     await runner.query(insertion)
     await runner.query("COMMIT")
   }),
-  "queryRunner.query of DDL": withRunner((runner) => runner.query("create table extra (id int)")),
-  "queryRunner.stream": withRunner(async (runner) => {
+  "queryRunner.query of DDL": onRunner((runner) => runner.query("create table extra (id int)")),
+  "queryRunner.stream": onRunner(async (runner) => {
     for await (const _row of await runner.stream(`${insertion} returning id`)) expect.fail("a row came")
   }),
   "the raw client": withClient((client) => client.query(insertion)),
@@ -98,11 +93,11 @@ const reads: Record<string, Access> = {
   "a query builder": (d) => items(d).createQueryBuilder("item").getMany(),
   "dataSource.query": (d) => d.query("select 1"),
   "dataSource.transaction": (d) => d.transaction((manager) => manager.query("select 1")),
-  "queryRunner.connect": withRunner((runner) => runner.connect()),
-  "queryRunner.startTransaction": withRunner((runner) => runner.startTransaction()),
-  "queryRunner.query": withRunner((runner) => runner.query("select 1")),
-  "queryRunner.stream": withRunner((runner) => runner.stream("select 1")),
-  "queryRunner.hasTable": withRunner((runner) => runner.hasTable("item")),
+  "queryRunner.connect": onRunner((runner) => runner.connect()),
+  "queryRunner.startTransaction": onRunner((runner) => runner.startTransaction()),
+  "queryRunner.query": onRunner((runner) => runner.query("select 1")),
+  "queryRunner.stream": onRunner((runner) => runner.stream("select 1")),
+  "queryRunner.hasTable": onRunner((runner) => runner.hasTable("item")),
 }
 
 /** Operations of the ORM, with the changes that their veto names. */
@@ -218,7 +213,7 @@ const changing: Record<string, { work: Access; changes: RefusedChange[]; says?: 
     changes: [{ entity: "Item", operation: "insert" }],
   },
   "a second transaction on one query runner": {
-    work: withRunner(async (runner) => {
+    work: onRunner(async (runner) => {
       await runner.startTransaction()
       await runner.manager.insert(Tag, { label: "new" })
       await runner.rollbackTransaction()
@@ -230,7 +225,7 @@ const changing: Record<string, { work: Access; changes: RefusedChange[]; says?: 
   },
   "plain SQL": { work: (d) => d.query(insertion), changes: [], says: "Write vetoed: " },
   "plain SQL after a refused change on one query runner": {
-    work: withRunner(async (runner) => {
+    work: onRunner(async (runner) => {
       await runner.manager.insert(Tag, { label: "new" }).catch(() => undefined)
       await runner.query(insertion)
     }),
@@ -470,7 +465,7 @@ describe("Errors", () => {
       "repository.insert": (d) => items(d).insert({ name: "anvil" }),
       "dataSource.query": (d) => d.query("insert into item (name) values ('anvil')"),
       "dataSource.transaction": (d) => d.transaction((manager) => manager.insert(Item, { name: "anvil" })),
-      "queryRunner.query": withRunner((runner) => runner.query("insert into item (name) values ('anvil')")),
+      "queryRunner.query": onRunner((runner) => runner.query("insert into item (name) values ('anvil')")),
     }
     for (const [layer, duplicate] of Object.entries(duplicates)) {
       it(`a unique violation remains a QueryFailedError: ${layer}`, async () => {

@@ -10,6 +10,7 @@ import type { EnterOptions, Mode } from "../../src"
 import { useMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { openShop } from "../support/shop"
+import { endWindow } from "../support/window"
 
 /** Starts a server that does the work at `/`, and leaves errors to the framework. */
 type Framework = (work: () => Promise<unknown>) => Promise<{ url: string; close(): Promise<unknown> }>
@@ -68,8 +69,7 @@ describe("An application without an error handler", () => {
     console.error = realError
     if (NODE_ENV === undefined) delete process.env["NODE_ENV"]
     else process.env["NODE_ENV"] = NODE_ENV
-    const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "alice" })
+    await endWindow(installed.current.maintenance)
   })
 
   /** The complete answer while alice holds a window. */

@@ -4,6 +4,7 @@ import { expect } from "chai"
 import { Query } from "pg"
 import type { DataSource } from "typeorm"
 import { AccessRefusedError, installMaintenance, WriteVetoedError } from "../../src"
+import { withRunner } from "../doors/door"
 import { newDataSource, useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { Item } from "../support/entities"
@@ -557,17 +558,4 @@ async function count(dataSource: DataSource, name: string): Promise<number> {
     [name],
   )
   return row?.count ?? 0
-}
-
-/** Runs with a query runner, and releases it. */
-async function withRunner<T>(
-  dataSource: DataSource,
-  work: (runner: ReturnType<DataSource["createQueryRunner"]>) => Promise<T>,
-): Promise<T> {
-  const runner = dataSource.createQueryRunner()
-  try {
-    return await work(runner)
-  } finally {
-    await runner.release()
-  }
 }

@@ -5,11 +5,9 @@ import { installMaintenance, WriteVetoedError } from "../../src"
 import { newDataSource, withPlainDataSource } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { errorOf } from "../support/error-of"
+import { poolOf } from "../support/pool"
 
 const insert = "insert into loot (name) values ('gold')"
-
-/** The pool of a DataSource. */
-const poolOf = (dataSource: DataSource) => (dataSource.driver as unknown as { master: pg.Pool }).master
 
 /** Leaves a transaction open on the single connection of the pool. */
 async function leaveOpen(dataSource: DataSource, ...texts: string[]): Promise<void> {

@@ -5,7 +5,7 @@ import { installMaintenance, MaintenanceError } from "../../src"
 import { newDataSource, useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { errorOf } from "../support/error-of"
-import { nothingStray, stray } from "../support/pool"
+import { nothingStray, poolOf, stray } from "../support/pool"
 import { openShop } from "../support/shop"
 
 /** A subscriber that delays every statement. */
@@ -76,7 +76,7 @@ describe("The life cycle of a DataSource", () => {
     const maintenance = installMaintenance(dataSource)
     for (let life = 0; life < 3; life++) {
       await dataSource.initialize()
-      const { master } = dataSource.driver as unknown as { master: NodeJS.EventEmitter }
+      const master = poolOf(dataSource)
       const counts = () => ["connect", "acquire"].map((event) => master.listenerCount(event))
       expect(counts()).to.deep.equal([1, 1])
       await dataSource.query("select 1")

@@ -4,16 +4,15 @@ import { MaintenanceSetupError, maintenanceSchemaSql, WriteVetoedError } from ".
 import { useMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { errorOf } from "../support/error-of"
+import { poolOf } from "../support/pool"
 import { openShop } from "../support/shop"
+import { endWindowAfterEach } from "../support/window"
 
 describe("A limit described in the README", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
-  afterEach(async () => {
-    const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "alice" })
-  })
+  endWindowAfterEach(installed)
 
   for (const statement of ["analyze audit", "select nextval('untouched')", "select txid_current()"]) {
     it(`includes false alarms: ${statement}`, async () => {
@@ -68,7 +67,7 @@ describe("A limit described in the README", () => {
 
   it("fences a library with its own pool only if it uses the pool of the DataSource", async () => {
     const { dataSource, maintenance } = installed.current
-    const pool = (dataSource.driver as unknown as { master: Pool }).master
+    const pool = poolOf(dataSource)
     await maintenance.enter("concurrent", { as: "alice" })
     const insertion = "insert into audit (note) values ('by a library')"
     expect(await errorOf(pool.query(insertion))).to.be.instanceOf(WriteVetoedError)

@@ -5,7 +5,7 @@ import { newDataSource } from "../support/data-source"
 
 /** The package, loaded a second time, as in a process with two bundles. */
 function anotherCopy(): typeof face {
-  const path = require.resolve("../src")
+  const path = require.resolve("../../src")
   const root = path.slice(0, path.lastIndexOf(sep) + 1)
   const isOurs = (name: string) => name.startsWith(root)
   const loaded = Object.entries(require.cache).filter(([name]) => isOurs(name))

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { maintenanceSchemaSql, MaintenanceMigration, MaintenanceSetupError } from "../../src"
 import { withMaintenance } from "../support/data-source"
-import { TestDatabase, withClient } from "../support/database"
+import { TestDatabase, useFreshDatabase, withClient } from "../support/database"
 import { errorOf } from "../support/error-of"
 
 const root = resolve(__dirname, "../../..")
@@ -121,10 +121,7 @@ describe("The privileges", () => {
 
 describe("An existing schema with the chosen name", () => {
   let database: TestDatabase
-  beforeEach(async () => {
-    database = await TestDatabase.create()
-  })
-  afterEach(() => database.drop())
+  useFreshDatabase((created) => (database = created))
 
   const comment = async () =>
     (

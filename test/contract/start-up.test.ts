@@ -2,7 +2,7 @@ import { expect } from "chai"
 import { type MigrationInterface, type QueryRunner } from "typeorm"
 import { AccessRefusedError, installMaintenance, WriteVetoedError } from "../../src"
 import { newDataSource, withMaintenance, withPlainDataSource } from "../support/data-source"
-import { TestDatabase } from "../support/database"
+import { type TestDatabase, useFreshDatabase } from "../support/database"
 import { Item } from "../support/entities"
 
 class AddShelf1700000000000 implements MigrationInterface {
@@ -16,10 +16,7 @@ class AddShelf1700000000000 implements MigrationInterface {
 
 describe("TypeORM's start-up", () => {
   let database: TestDatabase
-  beforeEach(async () => {
-    database = await TestDatabase.create()
-  })
-  afterEach(() => database.drop())
+  useFreshDatabase((created) => (database = created))
 
   const enter = (mode: "concurrent" | "exclusive") =>
     withMaintenance(database.url, {}, ({ maintenance }) => maintenance.enter(mode, { as: "alice" }))

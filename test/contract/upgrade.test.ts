@@ -2,7 +2,7 @@ import { expect } from "chai"
 import { installSchema, type SchemaStep, schemaVersion } from "../../src/state/schema"
 import { schemaSteps } from "../../src/state/schema-steps"
 import { withMaintenance } from "../support/data-source"
-import { TestDatabase, withClient } from "../support/database"
+import { type TestDatabase, useFreshDatabase, withClient } from "../support/database"
 
 /** A step that a later version may contain: columns, a function, and a record of each run. */
 const nextStep: SchemaStep = {
@@ -20,11 +20,8 @@ const laterSteps = [...schemaSteps, nextStep]
 
 describe("A schema of an earlier version", () => {
   let database: TestDatabase
-  beforeEach(async () => {
-    database = await TestDatabase.create()
-    await withMaintenance(database.url, {}, () => Promise.resolve())
-  })
-  afterEach(() => database.drop())
+  useFreshDatabase((created) => (database = created))
+  beforeEach(() => withMaintenance(database.url, {}, () => Promise.resolve()))
 
   const install = (steps: readonly SchemaStep[]) =>
     withClient(database.url, (client) => installSchema(client, "maintenance", steps))

@@ -1,12 +1,10 @@
 import { expect } from "chai"
-import { fork } from "node:child_process"
-import { once } from "node:events"
-import { join } from "node:path"
-import type { QueryRunner } from "typeorm"
 import { AccessRefusedError, WriteVetoedError } from "../../src"
+import { withRunner } from "../doors/door"
 import { useMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { errorOf } from "../support/error-of"
+import { runScript } from "../support/run-script"
 import { openShop } from "../support/shop"
 import { notWaiting } from "../support/window"
 
@@ -18,21 +16,13 @@ describe("The user at the commit", () => {
   afterEach(() => installed.current.maintenance.leave({ as: "alice", ifHeld: true }))
 
   const insert = "insert into audit (note) values ('x')"
-  const withRunner = async (work: (runner: QueryRunner) => Promise<unknown>) => {
-    const runner = installed.current.dataSource.createQueryRunner()
-    try {
-      await work(runner)
-    } finally {
-      await runner.release()
-    }
-  }
 
   it("decides, so the order of decorators matters, as with typeorm-transactional", async () => {
-    const child = fork(join(__dirname, "../support/transactional.js"), [database.current.url])
-    const [[written]] = await Promise.all([once(child, "message"), once(child, "exit")])
-    expect(written.committedByAlice).to.equal("stored")
-    expect(written.committedByNobody.actedFor).to.deep.equal({ first: "alice" })
-    expect(written.committedByNobody.detailedMessage).to.match(
+    const { message } = await runScript("transactional", database.current.url)
+    const { committedByAlice, committedByNobody } = message as Record<string, WriteVetoedError>
+    expect(committedByAlice).to.equal("stored")
+    expect(committedByNobody?.actedFor).to.deep.equal({ first: "alice" })
+    expect(committedByNobody?.detailedMessage).to.match(
       /The code acted for alice when the transaction began and for no user when it committed\. The user at the commit counts\.$/,
     )
     expect(await database.current.sql("select note from audit")).to.deep.equal([{ note: "committedByAlice" }])
@@ -46,7 +36,7 @@ describe("The user at the commit", () => {
     } as const
     for (const [mode, RefusalError] of Object.entries(told)) {
       await maintenance.enter(mode as keyof typeof told, { as: "alice", drain: notWaiting })
-      await withRunner(async (runner) => {
+      await withRunner(installed.current.dataSource, async (runner) => {
         await maintenance.runAs("alice", async () => {
           await runner.startTransaction()
           await runner.query(insert)
@@ -66,7 +56,7 @@ describe("The user at the commit", () => {
   it("is also named in the refusal of a statement within a transaction", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("exclusive", { as: "alice", drain: notWaiting })
-    await withRunner(async (runner) => {
+    await withRunner(installed.current.dataSource, async (runner) => {
       await maintenance.runAs("alice", async () => {
         await runner.startTransaction()
         await runner.query(insert)
@@ -83,7 +73,7 @@ describe("The user at the commit", () => {
   it("is not named if it is the same user, nor are users from before the transaction", async () => {
     const { maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
-    await withRunner(async (runner) => {
+    await withRunner(installed.current.dataSource, async (runner) => {
       await maintenance.runAs("alice", () => runner.query(insert))
       await maintenance.runAs("alice", async () => {
         await runner.startTransaction()

@@ -3,18 +3,16 @@ import { MaintenanceInputError, NotMaintainerError, WindowEndedError, WriteVetoe
 import { type Installed, useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
 import { errorOf } from "../support/error-of"
+import { endOwnSessions } from "../support/sessions"
 import { openShop } from "../support/shop"
-import { windowOf } from "../support/window"
+import { endWindowAfterEach, windowOf } from "../support/window"
 import { statusThat, until } from "../support/until"
 
 describe("A change of mode", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
-  afterEach(async () => {
-    const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
-  })
+  endWindowAfterEach(installed)
 
   it("resolves with the status that status() reads from the database", async () => {
     const { maintenance } = installed.current
@@ -406,10 +404,7 @@ describe("during()", () => {
       while not exists (select from maintenance.state where mode = 'concurrent') loop
         perform pg_sleep(0.005);
       end loop; end $$`)
-    await database.current.sql(
-      "select pg_terminate_backend(pid) from pg_stat_activity " +
-        "where application_name = 'typeorm-maintenance-mode' and datname = current_database()",
-    )
+    await endOwnSessions(database.current)
     await blocker.query("select pg_advisory_unlock(4712)")
     await blocker.release()
     await write

@@ -7,6 +7,7 @@ import { useMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { errorOf } from "../support/error-of"
 import { nothingStray, stray } from "../support/pool"
+import { endWindowAfterEach } from "../support/window"
 import { insertSql, onRawClient, rowsOf, type Site, withRunner } from "./door"
 
 type Query = Record<string, unknown> & { text?: string; callback?: (...args: unknown[]) => void }
@@ -154,10 +155,7 @@ describe("A patch of pg's client that passes on", () => {
     database.current.sql(`create table item (id serial, name text);
       create procedure write_only(note text) language sql as 'insert into item (name) values (note)'`),
   )
-  afterEach(async () => {
-    const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "alice" })
-  })
+  endWindowAfterEach(installed)
 
   const stored = async () => (await database.current.sql("select 1 from item")).length
   /** Runs with pg's client patched. Resolves with the error, if any. */

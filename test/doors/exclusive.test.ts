@@ -1,30 +1,20 @@
 import { expect } from "chai"
 import { finished } from "node:stream/promises"
 import { Query } from "pg"
-import type { DataSource, QueryRunner } from "typeorm"
+import type { QueryRunner } from "typeorm"
 import { AccessRefusedError, maintenanceSchemaSql } from "../../src"
 import { useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
 import { Item } from "../support/entities"
+import { poolOf } from "../support/pool"
 import { openShop } from "../support/shop"
-import { notWaiting } from "../support/window"
-
-interface Pool {
-  readonly totalCount: number
-  readonly idleCount: number
-  readonly waitingCount: number
-}
-
-const poolOf = (dataSource: DataSource) => (dataSource.driver as unknown as { master: Pool }).master
+import { endWindowAfterEach, notWaiting } from "../support/window"
 
 describe("Exclusive mode", () => {
   const database = useDatabase()
   const installed = useMaintenance(database, { poolSize: 2, plugin: { emergencyUsers: ["break-glass"] } })
   before(() => openShop(database.current))
-  afterEach(async () => {
-    const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
-  })
+  endWindowAfterEach(installed)
 
   /**
    * The number of statements, other than those of the plugin, that the server has received in this database.

@@ -5,6 +5,7 @@ import { Barrier } from "../support/barrier"
 import { useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { errorOf } from "../support/error-of"
+import { endWindowAfterEach } from "../support/window"
 
 const passed = "passed"
 /** Waits in the middle of the statement until the barrier opens, then counts its run. */
@@ -80,10 +81,7 @@ describe("A statement in flight during a change of mode", () => {
   const installed = useMaintenance(database)
   before(() => database.current.sql("create table loot (run int); create sequence runs"))
   beforeEach(() => database.current.sql("delete from loot; alter sequence runs restart"))
-  afterEach(async () => {
-    const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
-  })
+  endWindowAfterEach(installed)
 
   /** Blocks a statement of bob in its middle while the mode changes. Resolves with its outcome. */
   const inFlight = async (

@@ -15,6 +15,7 @@ import { Member } from "../support/members"
 import { Proxy } from "../support/proxy"
 import { openShop } from "../support/shop"
 import { until } from "../support/until"
+import { endWindowAfterEach } from "../support/window"
 
 /** The longest possible wait. The tests end it. */
 const forever = { withinMs: 2 ** 31 - 1 }
@@ -26,10 +27,7 @@ describe("Entering a mode under disturbances", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
-  afterEach(async () => {
-    const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
-  })
+  endWindowAfterEach(installed)
 
   /** Runs while a client without the plugin has an open transaction. */
   const withBystander = <T>(work: (rollBack: () => Promise<unknown>) => Promise<T>) =>

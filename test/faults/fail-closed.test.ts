@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process"
 import { resolve } from "node:path"
 import { maintenanceSchemaSql, MaintenanceSetupError, WriteVetoedError } from "../../src"
 import { withMaintenance } from "../support/data-source"
-import { TestDatabase } from "../support/database"
+import { TestDatabase, useFreshDatabase } from "../support/database"
 import { Item } from "../support/entities"
 import { errorOf } from "../support/error-of"
 import { openShop } from "../support/shop"
@@ -40,14 +40,13 @@ describe("An unreadable state", () => {
     await database.sql("create role clerk login")
     await database.drop()
   })
+  useFreshDatabase((created) => (database = created))
   beforeEach(async () => {
-    database = await TestDatabase.create()
     await openShop(database)
     await database.sql(maintenanceSchemaSql({ role: "clerk" }))
     await database.sql(`
       grant all on all tables in schema public to clerk; grant all on all sequences in schema public to clerk`)
   })
-  afterEach(() => database.drop())
   after(async () => {
     database = await TestDatabase.create()
     await database.sql("drop role clerk")

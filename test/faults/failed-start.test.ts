@@ -1,10 +1,8 @@
 import { expect } from "chai"
-import { fork } from "node:child_process"
-import { once } from "node:events"
-import { join } from "node:path"
 import { withMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import type { causes } from "../support/failing-start"
+import { runScript } from "../support/run-script"
 import { until } from "../support/until"
 
 const codes: Record<keyof typeof causes, string> = {
@@ -28,10 +26,8 @@ describe("A DataSource that fails to initialize", () => {
 
   for (const [cause, code] of Object.entries(codes)) {
     it(`leaves neither a connection nor anything else that keeps its process alive, if ${cause}`, async () => {
-      const child = fork(join(__dirname, "../support/failing-start.js"), [database.current.url, cause])
-      const [[message], [exitCode]] = await Promise.all([once(child, "message"), once(child, "exit")])
-      expect(message).to.equal(code)
-      expect(exitCode).to.equal(0)
+      const ended = await runScript("failing-start", database.current.url, cause)
+      expect(ended).to.deep.equal({ message: code, code: 0 })
       const own =
         "select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
       await until(async () => (await database.current.sql(own)).length === 0)

@@ -7,18 +7,17 @@ import { useDatabase, withClient } from "../support/database"
 import { enterSql } from "../support/enter-sql"
 import { errorOf } from "../support/error-of"
 import { Member } from "../support/members"
+import { endOwnSessions } from "../support/sessions"
 import { openShop } from "../support/shop"
 import { warning } from "../support/warning"
 import { statusThat } from "../support/until"
+import { endWindowAfterEach } from "../support/window"
 
 describe("A during() whose process is gone", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
-  afterEach(async () => {
-    const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
-  })
+  endWindowAfterEach(installed)
 
   const read = () => errorOf(installed.current.dataSource.query("select 1"))
 
@@ -118,10 +117,7 @@ describe("A during() whose process is gone", () => {
           isGone: false,
         })
         const before = (await maintenance.status()).instances.map(({ id }) => id)
-        await database.current.sql(
-          "select pg_terminate_backend(pid, 60000) from pg_stat_activity " +
-            "where application_name = 'typeorm-maintenance-mode' and datname = current_database()",
-        )
+        await endOwnSessions(database.current)
         await statusThat(
           installed.current.maintenance,
           ({ instances }) => instances.length === 2 && instances.every(({ id }) => !before.includes(id)),

@@ -8,7 +8,7 @@ import { ledgerSql, post, posted, postSql } from "../support/ledger"
 import type { Action } from "../support/member"
 import { nothingStray, stray } from "../support/pool"
 import { type ProxiedMember, Reserve } from "../support/proxied-member"
-import { notWaiting, windowOf } from "../support/window"
+import { endWindow, notWaiting, windowOf } from "../support/window"
 import { statusThat, until } from "../support/until"
 
 /** A state that may be found, with the number of changes since the previous one. */
@@ -111,8 +111,7 @@ describe("kill -9 of a process at every step towards the server", () => {
   })
   afterEach(async () => {
     await reserve.clear()
-    const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
+    await endWindow(installed.current.maintenance)
   })
 
   /** Runs while a client without the plugin has an open transaction that has written. */

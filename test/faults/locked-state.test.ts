@@ -7,15 +7,13 @@ import { useDatabase, withClient } from "../support/database"
 import { errorOf } from "../support/error-of"
 import { openShop } from "../support/shop"
 import { warning } from "../support/warning"
+import { endWindowAfterEach } from "../support/window"
 
 describe("While a session has locked the state", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
-  afterEach(async () => {
-    const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
-  })
+  endWindowAfterEach(installed)
 
   const withLock = <T>(text: string, work: (pid: number, client: Client) => Promise<T>) =>
     withClient(database.current.url, async (client) => {

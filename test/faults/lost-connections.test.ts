@@ -1,11 +1,10 @@
 import { expect } from "chai"
-import type { Pool } from "pg"
 import type { DataSource, QueryRunner } from "typeorm"
 import { lockKeys } from "../../src/state/schema"
 import { Barrier } from "../support/barrier"
 import { withMaintenance, withPlainDataSource } from "../support/data-source"
 import { TestDatabase, useDatabase } from "../support/database"
-import { nothingStray, stray } from "../support/pool"
+import { nothingStray, poolOf, stray } from "../support/pool"
 import { Proxy } from "../support/proxy"
 import { openShop, restock } from "../support/shop"
 import { insertSql, withRunner } from "../doors/door"
@@ -225,7 +224,7 @@ describe("A lost connection or a cancelled statement", () => {
 
   it("behaves as in plain TypeORM: terminated during a statement sent to the pool itself", async () => {
     const query = async (dataSource: DataSource) => {
-      const pool = (dataSource.driver as unknown as { master: Pool }).master
+      const pool = poolOf(dataSource)
       const events: unknown[] = []
       const noted = (event: Error) => events.push((event as { code?: string }).code ?? event.message)
       pool.on("error", noted)

@@ -12,7 +12,7 @@ import { useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
 import { firstDraining } from "../support/draining"
 import { errorOf } from "../support/error-of"
-import { warning } from "../support/warning"
+import { warning, warningsDuring } from "../support/warning"
 
 const iso = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`
 
@@ -181,21 +181,19 @@ describe("A window that has ended", () => {
 
   it("causes no warning if its own process left it, handed it over, or had extended it", async () => {
     const { maintenance } = installed.current
-    const warnings: string[] = []
-    const listen = ({ message }: Error) => void warnings.push(message)
-    process.on("warning", listen)
-    await maintenance.enter("concurrent", { as: "alice", expiresInMs: 1000 })
-    await maintenance.extend({ as: "alice", expiresInMs: 60_000 })
-    await maintenance.enter("exclusive", { as: "alice" })
-    await maintenance.during("concurrent", { as: "alice" }, () => undefined)
-    await maintenance.during("concurrent", { as: "break-glass" }, () => undefined)
-    await maintenance.leave({ as: "alice" })
-    await maintenance.during("concurrent", { as: "alice" }, () => maintenance.enter("exclusive"))
-    await maintenance.enter("concurrent", { as: "alice" })
-    await maintenance.transfer({ as: "alice", to: "bob" })
-    await maintenance.leave({ as: "bob" })
-    await new Promise(setImmediate)
-    process.removeListener("warning", listen)
+    const warnings = await warningsDuring(async () => {
+      await maintenance.enter("concurrent", { as: "alice", expiresInMs: 1000 })
+      await maintenance.extend({ as: "alice", expiresInMs: 60_000 })
+      await maintenance.enter("exclusive", { as: "alice" })
+      await maintenance.during("concurrent", { as: "alice" }, () => undefined)
+      await maintenance.during("concurrent", { as: "break-glass" }, () => undefined)
+      await maintenance.leave({ as: "alice" })
+      await maintenance.during("concurrent", { as: "alice" }, () => maintenance.enter("exclusive"))
+      await maintenance.enter("concurrent", { as: "alice" })
+      await maintenance.transfer({ as: "alice", to: "bob" })
+      await maintenance.leave({ as: "bob" })
+      await new Promise(setImmediate)
+    })
     expect(warnings).to.deep.equal([])
   })
 

@@ -15,7 +15,7 @@ import { errorOf } from "../support/error-of"
 import { ledgerSql, post, posted, postSql } from "../support/ledger"
 import { withShortenedTimers } from "../support/long-timers"
 import { Proxy } from "../support/proxy"
-import { notWaiting, windowOf } from "../support/window"
+import { endWindowAfterEach, notWaiting, windowOf } from "../support/window"
 import { statusThat, until } from "../support/until"
 
 /** The longest possible wait. The tests end it. */
@@ -31,10 +31,7 @@ describe("A network fault", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => database.current.sql(ledgerSql))
-  afterEach(async () => {
-    const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
-  })
+  endWindowAfterEach(installed)
 
   const withNetwork = async <T>(work: (networked: Networked) => Promise<T>): Promise<T> => {
     const proxy = await Proxy.start(database.current.url)

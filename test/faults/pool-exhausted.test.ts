@@ -3,6 +3,7 @@ import type { DataSource, QueryRunner } from "typeorm"
 import { withMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { ledgerSql, post, posted, postSql } from "../support/ledger"
+import { poolOf } from "../support/pool"
 import { notWaiting } from "../support/window"
 
 const as = "alice"
@@ -17,8 +18,7 @@ describe("A pool without a free connection", () => {
     await runner.query(postSql)
     return runner
   }
-  const waitingFor = (dataSource: DataSource): number =>
-    (dataSource.driver as unknown as { master: { waitingCount: number } }).master.waitingCount
+  const waitingFor = (dataSource: DataSource): number => poolOf(dataSource).waitingCount
 
   for (const poolSize of [1, 2]) {
     for (const [whose, user, outcome, count] of [

@@ -6,6 +6,7 @@ import { useDatabase, withClient } from "../support/database"
 import { ledgerSql, post, posted, postSql } from "../support/ledger"
 import { Proxy } from "../support/proxy"
 import { statusThat } from "../support/until"
+import { endWindowAfterEach } from "../support/window"
 
 /** The longest possible wait. The tests end it. */
 const forever = { withinMs: 2 ** 31 - 1 }
@@ -33,10 +34,7 @@ describe("A watch whose backend was terminated", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => database.current.sql(ledgerSql))
-  afterEach(async () => {
-    const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
-  })
+  endWindowAfterEach(installed)
 
   /** Resolves with the later instance when two instances know the mode. */
   const bothKnow = async (): Promise<Instance> => {

@@ -2,6 +2,7 @@ import type { EventEmitter } from "node:events"
 import { setTimeout as pause } from "node:timers/promises"
 import type { DataSource, EntityManager, QueryRunner } from "typeorm"
 import type { Maintenance } from "../../src"
+import { withRunner } from "../doors/door"
 import type { Dice } from "./dice"
 import { Entry, Shelf, shelfCount } from "./ledger"
 
@@ -52,21 +53,9 @@ async function readStream(runner: QueryRunner): Promise<void> {
   })
 }
 
-async function withRunner(
-  { dataSource }: Errand,
-  work: (runner: QueryRunner) => Promise<void>,
-): Promise<void> {
-  const runner = dataSource.createQueryRunner()
-  try {
-    await work(runner)
-  } finally {
-    await runner.release()
-  }
-}
-
 /** Writes by explicit statements, and rolls back after a failure. */
 async function byHand(errand: Errand): Promise<void> {
-  await withRunner(errand, async (runner) => {
+  await withRunner(errand.dataSource, async (runner) => {
     await runner.query("begin")
     try {
       await runner.query(insertSql, Object.values(errand.signature))
@@ -126,7 +115,7 @@ export const reading: Record<string, Door> = {
   "find one": ({ dataSource, dice }) =>
     dataSource.getRepository(Shelf).findOneBy({ id: dice.between(1, shelfCount) }),
   "query that reads": ({ dataSource }) => dataSource.query("select sum(stock) from shelf"),
-  "stream that reads": (errand) => withRunner(errand, readStream),
+  "stream that reads": ({ dataSource }) => withRunner(dataSource, readStream),
   "transaction that reads": ({ dataSource }) =>
     dataSource.transaction("REPEATABLE READ", async (manager) => {
       await manager.find(Shelf)

@@ -86,3 +86,13 @@ export function useDatabase(): { readonly current: TestDatabase } {
     },
   }
 }
+
+/** A database of its own for each test of a `describe` block. It is passed to `take` before the test. */
+export function useFreshDatabase(take: (database: TestDatabase) => void): void {
+  let database: TestDatabase | undefined
+  beforeEach(async () => {
+    database = await TestDatabase.create()
+    take(database)
+  })
+  afterEach(() => database?.drop())
+}

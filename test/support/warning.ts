@@ -10,6 +10,21 @@ export function warning(text: RegExp): Promise<string> {
   })
 }
 
+/** Runs work, and resolves with the process warnings until then. `work` is passed the same list. */
+export async function warningsDuring(
+  work: (warnings: readonly string[]) => Promise<unknown>,
+): Promise<string[]> {
+  const warnings: string[] = []
+  const listen = ({ message }: Error) => void warnings.push(message)
+  process.on("warning", listen)
+  try {
+    await work(warnings)
+  } finally {
+    process.removeListener("warning", listen)
+  }
+  return warnings
+}
+
 const ownType = "MaintenanceWarning"
 const disabling = ` --disable-warning=${ownType}`
 /** A warning of pg about concurrent calls on one client, which tests make on purpose. */

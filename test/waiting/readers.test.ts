@@ -1,18 +1,18 @@
 import { expect } from "chai"
-import type { Pool, PoolClient } from "pg"
-import type { DataSource, QueryRunner } from "typeorm"
+import type { PoolClient } from "pg"
+import type { QueryRunner } from "typeorm"
 import { AccessRefusedError, StateUnavailableError } from "../../src"
 import { channelOf } from "../../src/state/schema"
 import { Barrier } from "../support/barrier"
 import { type Installed, useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
 import { errorOf } from "../support/error-of"
-import { nothingStray, stray } from "../support/pool"
+import { nothingStray, poolOf, stray } from "../support/pool"
 import { Proxy } from "../support/proxy"
 import { warning } from "../support/warning"
 import { until } from "../support/until"
+import { endWindow } from "../support/window"
 
-const poolOf = ({ driver }: DataSource) => (driver as unknown as { master: Pool }).master
 /** Resolves once all earlier requests have progressed as far as possible without the server. */
 const asFarAsItCan = () => new Promise(setImmediate)
 
@@ -54,7 +54,7 @@ describe("Limited readers", () => {
   beforeEach(() => fill(installed.current))
   afterEach(async () => {
     const { dataSource, maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
+    await endWindow(maintenance)
     expect(await stray(dataSource, database.current)).to.deep.equal(nothingStray)
     expect(poolOf(dataSource).waitingCount).to.equal(0)
     await fill(installed.current)

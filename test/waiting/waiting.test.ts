@@ -8,16 +8,15 @@ import { nothingStray, stray } from "../support/pool"
 import { Proxy } from "../support/proxy"
 import { openShop } from "../support/shop"
 import { until } from "../support/until"
+import { warningsDuring } from "../support/warning"
+import { endWindowAfterEach } from "../support/window"
 
 describe("A restricted call that waits", () => {
   const database = useDatabase()
   // With a single connection, so that calls run in the order in which they are admitted.
   const installed = useMaintenance(database, { poolSize: 1, plugin: { onRefused: "wait" } })
   before(() => openShop(database.current))
-  afterEach(async () => {
-    const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "alice" })
-  })
+  endWindowAfterEach(installed)
 
   let count = 0
   const write = (dataSource: DataSource) =>
@@ -151,25 +150,21 @@ describe("A restricted call that waits", () => {
 
   it("causes one process warning per window", async () => {
     const { dataSource, maintenance } = installed.current
-    const warnings: string[] = []
-    const listen = ({ message }: Error) => {
-      if (/ for the end of the /.test(message)) warnings.push(message)
-    }
-    process.on("warning", listen)
-    try {
-      const { since } = await maintenance.enter("exclusive", { as: "alice", reason: "rebuild" })
+    const ofWaiting = (warnings: readonly string[]) =>
+      warnings.filter((message) => / for the end of the /.test(message))
+    let since: Date | undefined
+    const warnings = await warningsDuring(async (heard) => {
+      ;({ since } = await maintenance.enter("exclusive", { as: "alice", reason: "rebuild" }))
       const waiting = [write(dataSource), write(dataSource)]
-      await until(() => warnings.length > 0)
+      await until(() => ofWaiting(heard).length > 0)
       waiting.push(write(dataSource))
       await maintenance.leave({ as: "alice" })
       await Promise.all(waiting)
-      expect(warnings).to.deep.equal([
-        `2 calls wait for the end of the exclusive maintenance by alice (rebuild) since ${since?.toISOString()}, ` +
-          'for 300000 ms each at most, and later ones will, too (onRefused: "wait").',
-      ])
-    } finally {
-      process.removeListener("warning", listen)
-    }
+    })
+    expect(ofWaiting(warnings)).to.deep.equal([
+      `2 calls wait for the end of the exclusive maintenance by alice (rebuild) since ${since?.toISOString()}, ` +
+        'for 300000 ms each at most, and later ones will, too (onRefused: "wait").',
+    ])
   })
 
   it("rejects if the DataSource is destroyed, and has written nothing", async () => {

@@ -5,14 +5,12 @@ import { useDatabase, withClient } from "../support/database"
 import { errorOf } from "../support/error-of"
 import { Proxy } from "../support/proxy"
 import { warning } from "../support/warning"
+import { endWindowAfterEach } from "../support/window"
 
 describe("The permission to write", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
-  afterEach(async () => {
-    const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "alice" })
-  })
+  endWindowAfterEach(installed)
   /** Resolves with the mode at the time at which writes are allowed. */
   const modeWhenWritable = async () => {
     const { maintenance } = installed.current

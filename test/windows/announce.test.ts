@@ -19,6 +19,7 @@ import { Member } from "../support/members"
 import { openShop } from "../support/shop"
 import { warning } from "../support/warning"
 import { statusThat, until } from "../support/until"
+import { endWindow } from "../support/window"
 
 const hourMs = 3_600_000
 const later = { as: "alice", startsInMs: hourMs } as const
@@ -51,7 +52,7 @@ describe("announce()", () => {
   before(() => openShop(database.current))
   afterEach(async () => {
     const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
+    await endWindow(maintenance)
     await maintenance.leave({ as: "break-glass", ifHeld: true })
     for (const { id } of await announced()) await maintenance.cancel(id, { as: "break-glass" })
   })

@@ -1,8 +1,5 @@
 import { expect } from "chai"
-import { fork } from "node:child_process"
 import { randomUUID } from "node:crypto"
-import { once } from "node:events"
-import { join } from "node:path"
 import {
   AccessRefusedError,
   type EnterOptions,
@@ -20,8 +17,11 @@ import { useDatabase, withClient } from "../support/database"
 import { startEmbeddedServer } from "../support/embedded-server"
 import { errorOf } from "../support/error-of"
 import { Member } from "../support/members"
+import { runScript } from "../support/run-script"
+import { endOwnSessions } from "../support/sessions"
 import { openShop } from "../support/shop"
 import { statusThat, until } from "../support/until"
+import { endWindow } from "../support/window"
 
 /** Far enough away not to begin during a test. */
 const later = { as: "alice", startsInMs: 3_600_000 } as const
@@ -48,7 +48,7 @@ describe("An announced window", () => {
   before(() => openShop(database.current))
   afterEach(async () => {
     const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
+    await endWindow(maintenance)
     expect(await maintenance.status()).not.to.have.property("announced")
   })
 
@@ -554,10 +554,7 @@ describe("An announced window", () => {
       const heard = [true, false].map((isInterrupted) =>
         told(maintenance, ({ announced }) => announced?.isInterrupted === isInterrupted),
       )
-      await database.current.sql(
-        `select pg_terminate_backend(pid, 60000) from pg_stat_activity
-         where application_name = 'typeorm-maintenance-mode' and datname = current_database()`,
-      )
+      await endOwnSessions(database.current)
       await Promise.all(heard)
       await database.current.sql(beginsAt("clock_timestamp()"))
       expect(await entered).to.include({ mode: "concurrent" })
@@ -630,10 +627,8 @@ describe("An announced window", () => {
     })
 
     it("that destroys its DataSource: is cancelled, and the call rejects immediately and keeps nothing alive", async () => {
-      const announcer = fork(join(__dirname, "../support/announcer.js"), [database.current.url])
-      const exited = once(announcer, "exit")
-      expect((await once(announcer, "message"))[0]).to.equal("StateUnavailableError")
-      expect(await exited).to.deep.equal([0, null])
+      const ended = await runScript("announcer", database.current.url)
+      expect(ended).to.deep.equal({ message: "StateUnavailableError", code: 0 })
     })
 
     const stops: Record<string, (one: Installed) => Promise<void>> = {

@@ -5,15 +5,13 @@ import { useDatabase, withClient } from "../support/database"
 import { firstDraining } from "../support/draining"
 import { errorOf } from "../support/error-of"
 import { openShop } from "../support/shop"
+import { endWindowAfterEach } from "../support/window"
 
 describe("A commit of others that has passed its fence and does not finish", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
-  afterEach(async () => {
-    const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
-  })
+  endWindowAfterEach(installed)
 
   /** Runs while another user is between the fence and the commit. `commit` commits. */
   const underWay = (

@@ -15,9 +15,10 @@ import { firstDraining } from "../support/draining"
 import { errorOf } from "../support/error-of"
 import { Member } from "../support/members"
 import { Proxy } from "../support/proxy"
+import { endOwnSessions } from "../support/sessions"
 import { openShop } from "../support/shop"
 import { warning } from "../support/warning"
-import { windowOf } from "../support/window"
+import { endWindowAfterEach, windowOf } from "../support/window"
 import { until } from "../support/until"
 
 /** The longest possible wait. The tests end it. */
@@ -27,10 +28,7 @@ describe("Entering a mode during in-flight transactions", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
-  afterEach(async () => {
-    const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
-  })
+  endWindowAfterEach(installed)
 
   /** A query runner of another user, with an open transaction. */
   const withOpen = async <T>(
@@ -500,10 +498,7 @@ describe("Entering a mode during in-flight transactions", () => {
       const told = firstDraining(maintenance, 1)
       const entered = maintenance.enter("exclusive", { as: "alice", drain: forever })
       await told
-      await database.current.sql(
-        "select pg_terminate_backend(pid, 60000) from pg_stat_activity " +
-          "where application_name = 'typeorm-maintenance-mode' and datname = current_database()",
-      )
+      await endOwnSessions(database.current)
       await until(async () => (await maintenance.status()).state === "entering")
       await runner.query("rollback")
       await entered

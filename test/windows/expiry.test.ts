@@ -16,15 +16,13 @@ import { Member } from "../support/members"
 import { Proxy } from "../support/proxy"
 import { openShop } from "../support/shop"
 import { until } from "../support/until"
+import { endWindowAfterEach } from "../support/window"
 
 describe("A window that expires", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
-  afterEach(async () => {
-    const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
-  })
+  endWindowAfterEach(installed)
 
   let count = 0
   const insert = () => installed.current.dataSource.getRepository(Item).insert({ name: `crate ${++count}` })
@@ -238,10 +236,7 @@ describe("A window that is tied to a process", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
-  afterEach(async () => {
-    const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
-  })
+  endWindowAfterEach(installed)
 
   const tied = { as: "alice", heldWhile: "alive", graceMs: 1000 } as const
   let count = 0

@@ -5,6 +5,7 @@ import { useMaintenance, withMaintenance } from "../support/data-source"
 import { TestDatabase, useDatabase, withClient } from "../support/database"
 import { Item } from "../support/entities"
 import { Member } from "../support/members"
+import { endOwnSessions } from "../support/sessions"
 import { openShop } from "../support/shop"
 import { until } from "../support/until"
 
@@ -93,10 +94,7 @@ describe("The instances", () => {
   it("register again under another id after their watch lost its connection", async () => {
     const { maintenance } = installed.current
     const before = (await instanceOf(maintenance, process.pid)) as Instance
-    await database.current.sql(
-      "select pg_terminate_backend(pid, 60000) from pg_stat_activity " +
-        "where application_name = 'typeorm-maintenance-mode' and datname = current_database()",
-    )
+    await endOwnSessions(database.current)
     const after = await until(() => instanceOf(maintenance, process.pid))
     expect(after.id).to.be.greaterThan(before.id)
     const { unacknowledged } = await maintenance.enter("concurrent", { as: "alice" })

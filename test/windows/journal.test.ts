@@ -7,17 +7,14 @@ import { enterSql } from "../support/enter-sql"
 import { Item, Review } from "../support/entities"
 import { errorOf } from "../support/error-of"
 import { openShop } from "../support/shop"
-import { notWaiting } from "../support/window"
+import { endWindowAfterEach, notWaiting } from "../support/window"
 
 describe("The journal", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
   beforeEach(() => database.current.sql("delete from maintenance.window"))
-  afterEach(async () => {
-    const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
-  })
+  endWindowAfterEach(installed)
 
   const journal = () => installed.current.maintenance.journal()
   const enter = (maintenance: Maintenance, reason: string) =>

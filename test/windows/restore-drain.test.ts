@@ -7,15 +7,13 @@ import { firstDraining } from "../support/draining"
 import { errorOf } from "../support/error-of"
 import { openShop } from "../support/shop"
 import { warning } from "../support/warning"
+import { endWindowAfterEach } from "../support/window"
 
 describe("A transaction of others begun in a concurrent during() within exclusive mode", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
-  afterEach(async () => {
-    const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
-  })
+  endWindowAfterEach(installed)
 
   /**
    * Runs with a transaction that another user has begun in a concurrent during(), within an exclusive window

@@ -2,12 +2,13 @@ import { expect } from "chai"
 import { AsyncResource } from "node:async_hooks"
 import { type MaintenanceStatus, WindowEndedError } from "../../src"
 import { useMaintenance, withMaintenance } from "../support/data-source"
-import { TestDatabase, useDatabase, withClient } from "../support/database"
+import { type TestDatabase, useDatabase, useFreshDatabase, withClient } from "../support/database"
 import { Item } from "../support/entities"
 import { enterSql } from "../support/enter-sql"
 import { errorOf } from "../support/error-of"
 import { openShop } from "../support/shop"
 import { until } from "../support/until"
+import { endWindowAfterEach } from "../support/window"
 
 /** A window that is tied to this process, with a short grace time. */
 const tied = { as: "alice", heldWhile: "alive", graceMs: 1000 } as const
@@ -19,10 +20,7 @@ describe("A window that is restored after another", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => openShop(database.current))
-  afterEach(async () => {
-    const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
-  })
+  endWindowAfterEach(installed)
 
   const status = () => installed.current.maintenance.status()
   const sleepUntil = (time: Date | undefined, andMs = 1) =>
@@ -298,12 +296,9 @@ describe("A window that is restored after another", () => {
 
   describe("with an expired window above it whose row does not say so yet", () => {
     let own: TestDatabase
-    beforeEach(async () => {
-      own = await TestDatabase.create()
-      // The schema alone, so that no instance updates the row.
-      await withMaintenance(own.url, {}, () => Promise.resolve())
-    })
-    afterEach(() => own.drop())
+    useFreshDatabase((created) => (own = created))
+    // The schema alone, so that no instance updates the row.
+    beforeEach(() => withMaintenance(own.url, {}, () => Promise.resolve()))
 
     const start = (id: string, who: typeof alice | typeof emergency, task?: string, expiresInMs?: number) =>
       own.sql(enterSql({ ...who, id, mode: "exclusive", reason: id, task, expires_in_ms: expiresInMs }))

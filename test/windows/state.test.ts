@@ -1,6 +1,4 @@
 import { expect } from "chai"
-import { fork } from "node:child_process"
-import { join } from "node:path"
 import { Client } from "pg"
 import {
   AccessRefusedError,
@@ -13,32 +11,25 @@ import {
   WriteVetoedError,
 } from "../../src"
 import { newDataSource, withMaintenance, withPlainDataSource } from "../support/data-source"
-import { TestDatabase, useDatabase, withClient } from "../support/database"
+import { type TestDatabase, useDatabase, useFreshDatabase, withClient } from "../support/database"
 import { startEmbeddedServer } from "../support/embedded-server"
 import { Item } from "../support/entities"
 import { Proxy } from "../support/proxy"
+import { runScript } from "../support/run-script"
+import { endOwnSessions } from "../support/sessions"
 import { openShop } from "../support/shop"
 import { windowOf } from "../support/window"
 import { until } from "../support/until"
+import { warningsDuring } from "../support/warning"
 
-/** Starts a process that installs the plugin. Resolves with the state that it found. */
-function startProcess(url: string): Promise<MaintenanceStatus> {
-  return new Promise((resolve, reject) => {
-    const child = fork(join(__dirname, "../support/starter.js"), [url])
-    let found: MaintenanceStatus | undefined
-    child.once("message", (status) => (found = status as MaintenanceStatus))
-    child.once("exit", (code) =>
-      found ? resolve(found) : reject(new Error(`The process exited with ${code}.`)),
-    )
-  })
+/** Starts a process that installs the plugin. Resolves with the state that it found when it has exited. */
+async function startProcess(url: string): Promise<MaintenanceStatus> {
+  return (await runScript("starter", url)).message as MaintenanceStatus
 }
 
 describe("The state", () => {
   let database: TestDatabase
-  beforeEach(async () => {
-    database = await TestDatabase.create()
-  })
-  afterEach(() => database.drop())
+  useFreshDatabase((created) => (database = created))
 
   it("is installed by twenty processes at once", async function () {
     this.timeout(180_000)
@@ -213,11 +204,7 @@ describe("The watch", () => {
   const database = useDatabase()
   before(() => openShop(database.current))
 
-  const killWatches = () =>
-    database.current.sql(
-      "select pg_terminate_backend(pid) from pg_stat_activity " +
-        "where application_name = 'typeorm-maintenance-mode' and datname = current_database()",
-    )
+  const killWatches = () => endOwnSessions(database.current)
 
   it("refuses nothing early when it loses its connection, is replaced, and misses no change", async () => {
     await withMaintenance(database.current.url, {}, async ({ dataSource, maintenance }) => {
@@ -263,11 +250,8 @@ describe("The watch", () => {
 
   it("polls the state if LISTEN does not deliver, and warns once", async () => {
     const proxy = await Proxy.start(database.current.url, { dropsNotifications: true })
-    const warnings: string[] = []
-    const warned = ({ message }: Error) => warnings.push(message)
-    process.on("warning", warned)
-    try {
-      await withMaintenance(proxy.url, {}, async ({ dataSource, maintenance }) => {
+    const work = () =>
+      withMaintenance(proxy.url, {}, async ({ dataSource, maintenance }) => {
         for (const mode of ["exclusive", "normal"] as const) {
           const heard = new Promise<MaintenanceStatus>((resolve) => maintenance.on("change", resolve))
           const change =
@@ -282,12 +266,13 @@ describe("The watch", () => {
         }
         expect((await maintenance.status()).instances).to.deep.equal([])
       })
+    try {
+      const warnings = await warningsDuring(work)
+      expect(warnings).to.have.length(1)
+      expect(warnings[0]).to.match(/^LISTEN does not deliver.*read every 1000 ms/)
     } finally {
-      process.removeListener("warning", warned)
       await proxy.stop()
     }
-    expect(warnings).to.have.length(1)
-    expect(warnings[0]).to.match(/^LISTEN does not deliver.*read every 1000 ms/)
   })
 
   it("polls the state of a read replica, and listens once the replica is promoted", async function () {

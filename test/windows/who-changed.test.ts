@@ -1,7 +1,7 @@
 import { expect } from "chai"
 import { hostname } from "node:os"
 import { withMaintenance } from "../support/data-source"
-import { TestDatabase, withClient } from "../support/database"
+import { type TestDatabase, useFreshDatabase, withClient } from "../support/database"
 import { enterSql } from "../support/enter-sql"
 
 interface Change {
@@ -17,10 +17,7 @@ interface Change {
 
 describe("Each recorded change of a window", () => {
   let database: TestDatabase
-  beforeEach(async () => {
-    database = await TestDatabase.create()
-  })
-  afterEach(() => database.drop())
+  useFreshDatabase((created) => (database = created))
   const changes = () =>
     database.sql<Change>(
       "select kind, made_by, is_emergency, instance, host, pid, database_user, application from maintenance.change order by at",

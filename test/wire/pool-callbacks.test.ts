@@ -5,6 +5,7 @@ import { WriteVetoedError } from "../../src"
 import { useMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { errorOf } from "../support/error-of"
+import { poolOf } from "../support/pool"
 
 const write = "insert into paid (by) values ('x')"
 
@@ -61,7 +62,7 @@ describe("A pool without an available connection", () => {
   })
   afterEach(() => installed.current.maintenance.leave({ as: "alice" }))
 
-  const pool = () => (installed.current.dataSource.driver as unknown as { master: Pool }).master
+  const pool = () => poolOf(installed.current.dataSource)
 
   for (const [way, run] of Object.entries(ways))
     for (const [how, release] of Object.entries(releases))

@@ -5,6 +5,7 @@ import { useMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { errorOf } from "../support/error-of"
 import { openShop } from "../support/shop"
+import { endWindowAfterEach } from "../support/window"
 
 interface Client {
   query(text: string, values?: unknown[]): Promise<{ rows: Record<string, unknown>[] }>
@@ -44,10 +45,7 @@ describe("A listener of a pool", () => {
   // With a single connection, so that the next borrower gets the same one.
   const installed = useMaintenance(database, { poolSize: 1 })
   before(() => openShop(database.current))
-  afterEach(async () => {
-    const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
-  })
+  endWindowAfterEach(installed)
 
   /** Runs the work with a listener, starting without a connection. Resolves with the unhandled rejections. */
   async function unhandledWith(

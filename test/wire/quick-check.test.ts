@@ -5,15 +5,12 @@ import { lockKeys } from "../../src/state/schema"
 import { useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
 import { errorOf } from "../support/error-of"
+import { poolOf } from "../support/pool"
+import { endWindowAfterEach } from "../support/window"
 
 interface Client {
   query(text: string): Promise<unknown>
   release(): void
-}
-
-interface Pool {
-  query(text: string): Promise<unknown>
-  connect(): Promise<Client>
 }
 
 const insert = "insert into loot (name) values ('gold')"
@@ -26,10 +23,7 @@ describe("A process that has not seen a window yet", () => {
   const installed = useMaintenance(database, { poolSize: 1 })
   before(() => database.current.sql("create table loot (name text)"))
   beforeEach(() => database.current.sql("delete from loot"))
-  afterEach(async () => {
-    const { maintenance } = installed.current
-    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "alice" })
-  })
+  endWindowAfterEach(installed)
   const loot = async () => (await database.current.sql("select from loot")).length
 
   const ways: Record<string, (dataSource: DataSource) => Promise<unknown>> = {
@@ -127,7 +121,7 @@ describe("A connection taken from the pool itself", () => {
   const installed = useMaintenance(database, { poolSize: 1 })
   before(() => database.current.sql("create table loot (name text)"))
   const loot = async () => (await database.current.sql("select from loot")).length
-  const pool = () => (installed.current.dataSource.driver as unknown as { master: Pool }).master
+  const pool = () => poolOf(installed.current.dataSource)
 
   it("writes in normal mode, and is vetoed in a window", async () => {
     const { maintenance } = installed.current
@@ -159,7 +153,7 @@ describe("A connection taken from the pool itself", () => {
 
   it("is refused in exclusive mode, even if TypeORM opened it at the start", async () => {
     await withMaintenance(database.current.url, { poolSize: 1 }, async ({ dataSource, maintenance }) => {
-      const { master } = dataSource.driver as unknown as { master: Pool }
+      const master = poolOf(dataSource)
       await maintenance.enter("exclusive", { as: "alice" })
       const refusal: unknown = await master.query("select 1").catch((error: unknown) => error)
       expect(refusal).to.be.instanceOf(AccessRefusedError)
@@ -171,7 +165,7 @@ describe("A connection taken from the pool itself", () => {
     const { maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
     await withMaintenance(database.current.url, { poolSize: 2 }, async ({ dataSource }) => {
-      const { master } = dataSource.driver as unknown as { master: Pool & NodeJS.EventEmitter }
+      const master = poolOf(dataSource)
       const prepared: Promise<unknown>[] = []
       master.on("connect", (client: Client) =>
         prepared.push(client.query(insert).catch((error: unknown) => error)),
