@@ -104,9 +104,7 @@ describe("connectMaintenance()", () => {
     const error = await errorOf(connect({ schema: "not_there" }))
     await empty.destroy()
     expect(error).to.be.instanceOf(MaintenanceSetupError)
-    expect((error as Error).message).to.include(
-      'The schema "not_there" of this package is not in this database',
-    )
+    expect((error as Error).message).to.include('The schema "not_there" is not installed')
   })
 
   it("creates the schema where it may", async () => {
@@ -122,7 +120,7 @@ describe("connectMaintenance()", () => {
       "an option of a DataSource",
       undefined,
       { onRefused: "wait" },
-      'Unknown option "onRefused"; known are currentUser',
+      'Unknown option "onRefused". Known options are currentUser',
     ],
     ["options that are no object", undefined, "alice", "The options must be an object"],
     ["an invalid option", undefined, { schema: "Public" }, "Invalid schema name"],

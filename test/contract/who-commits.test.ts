@@ -19,13 +19,15 @@ describe("The user at the commit", () => {
 
   it("decides, so the order of decorators matters, as with typeorm-transactional", async () => {
     const { message } = await runScript("transactional", database.current.url)
-    const { committedByAlice, committedByNobody } = message as Record<string, WriteVetoedError>
+    const { committedByAlice, committedByNobody, followed } = message as Record<string, WriteVetoedError>
     expect(committedByAlice).to.equal("stored")
     expect(committedByNobody?.actedFor).to.deep.equal({ first: "alice" })
     expect(committedByNobody?.detailedMessage).to.match(
       /The code acted for alice when the transaction began and for no user when it committed\. The user at the commit counts\.$/,
     )
     expect(await database.current.sql("select note from audit")).to.deep.equal([{ note: "committedByAlice" }])
+    // afterCommit() knows the transaction of that library without a manager.
+    expect(followed).to.deep.equal(["in the transaction", "committed"])
   })
 
   it("is named in the refusal along with the user at the start of the transaction, in each mode", async () => {

@@ -33,6 +33,26 @@ async function main(url: string): Promise<void> {
     }
   }
 
+  /** Follows the commits of transactions that only `dataSource.manager` knows. */
+  const followed: string[] = []
+  class Followed {
+    @Transactional()
+    async committed() {
+      maintenance.afterCommit(() => followed.push("committed"))
+      await dataSource.query("select 1")
+      followed.push("in the transaction")
+    }
+
+    @Transactional()
+    async rolledBack() {
+      maintenance.afterCommit(() => followed.push("rolled back"))
+      throw new Error("no")
+    }
+  }
+  const calls = new Followed()
+  await calls.committed()
+  await calls.rolledBack().catch(() => undefined)
+
   const notes = new Notes()
   await maintenance.enter("concurrent", { as: "alice" })
   const written: Record<string, Written> = {}
@@ -43,7 +63,7 @@ async function main(url: string): Promise<void> {
     )
   }
   await maintenance.leave({ as: "alice" })
-  process.send?.(written)
+  process.send?.({ ...written, followed })
   await dataSource.destroy()
   process.disconnect()
 }

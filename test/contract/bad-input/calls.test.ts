@@ -13,7 +13,7 @@ const alice = { as: "alice" }
 const work = () => expect.fail("the work ran")
 const begun = async () => work()
 
-const unknownMode = "Unknown mode %s; use one of normal, concurrent, exclusive."
+const unknownMode = "Unknown mode %s. Use one of normal, concurrent, exclusive."
 const unknownTexts = {
   '"readonly"': "readonly",
   '"EXCLUSIVE"': "EXCLUSIVE",
@@ -30,20 +30,23 @@ const modes = [
         m.enter(mode, alice),
   ),
   ...badCalls<Maintenance>({
-    'Unknown mode "readonly"; use one of normal, concurrent, exclusive.': (m) =>
+    'Unknown mode "readonly". Use one of normal, concurrent, exclusive.': (m) =>
       m.during("readonly" as never, alice, work),
-    'during("normal") makes no sense: name the mode to enter.': (m) => m.during("normal", alice, work),
-    "There is no maintenance to leave: the mode is normal already. Where that is no error, pass ifHeld: true.":
-      [(m) => m.leave(alice), (m) => m.enter("normal", alice)],
+    'during("normal") makes no sense. Name the mode to enter: "concurrent" or "exclusive".': (m) =>
+      m.during("normal", alice, work),
+    "There is no maintenance to leave: the mode is already normal. If that is expected, pass ifHeld: true.": [
+      (m) => m.leave(alice),
+      (m) => m.enter("normal", alice),
+    ],
   }),
 ]
 
-const badUser = (fault: string) => `A user is a string of 1 to 200 characters; this one ${fault}.`
+const badUser = (fault: string) => `A user must be a string of 1 to 200 characters, but this one ${fault}.`
 const badUsers = [
   ["as", badUser("is empty"), ["", " \n\t"]],
   ["as", badUser("is longer than 200 characters"), ["a".repeat(201)]],
   ["as", badUser("contains a null character"), ["\0", "al\0ice"]],
-  ["as", badUser("is no string (%s)"), { number: 7, null: null, object: { name: "alice" } }],
+  ["as", badUser("is not a string (%s)"), { number: 7, null: null, object: { name: "alice" } }],
 ] as const
 const users = [
   ...badOptions("enter()", badUsers, (given) => (m: Maintenance) => m.enter("concurrent", given)),
@@ -57,21 +60,22 @@ const users = [
         m.runAs(as, work),
   ),
   ...badCalls<Maintenance>({
-    [badUser("is no string (undefined)")]: (m) => m.runAs(undefined as never, work),
-    "It is not known who changes the mode: pass `as`, call within runAs(), or set the option currentUser.": [
-      (m) => m.enter("concurrent"),
-      (m) => m.enter("normal"),
-      (m) => m.announce("concurrent", { startsInMs: 5000 }),
-      (m) => m.cancel("4711"),
-      (m) => m.leave(),
-      (m) => m.during("exclusive", {}, work),
-    ],
+    [badUser("is not a string (undefined)")]: (m) => m.runAs(undefined as never, work),
+    "The mode was not changed, because no user is known for this call. Pass `as`, call within runAs(), or set the option currentUser.":
+      [
+        (m) => m.enter("concurrent"),
+        (m) => m.enter("normal"),
+        (m) => m.announce("concurrent", { startsInMs: 5000 }),
+        (m) => m.cancel("4711"),
+        (m) => m.leave(),
+        (m) => m.during("exclusive", {}, work),
+      ],
   }),
 ]
 
-const noRetries = "The option retries is a whole number from 0 up; this one is %s."
-const noPolicy = 'The policy is "throw" or "wait"; this one is %s.'
-const noMoment = 'vetoAt is "commit" or "write"; this one is %s.'
+const noRetries = "The option retries must be a whole number of 0 or more, not %s."
+const noPolicy = 'The policy must be "throw" or "wait", not %s.'
+const noMoment = 'The option vetoAt must be "commit" or "write", not %s.'
 const options = [
   ...badOptions(
     "transaction()",
@@ -83,15 +87,14 @@ const options = [
     [
       ["vetoAt", noMoment, { "'later'": "later", "'WRITE'": "WRITE", null: null, true: true }],
       ["onRefused", noPolicy, { "'later'": "later" }],
-      ["veto", 'Unknown option "veto"; known are onRefused, vetoAt.', ["write"]],
+      ["veto", 'Unknown option "veto". Known options are onRefused, vetoAt.', ["write"]],
     ],
     (given) => (m: Maintenance) => m.runAs("bob", work, given),
   ),
 ]
 
 const enterTakes =
-  "as, reason, message, plannedForMs, expiresInMs, heldWhile, graceMs, then, startsInMs, startsAt, readers, " +
-  "drain, acknowledgeWithinMs, leaveOnSignal, signal"
+  "as, reason, message, plannedForMs, expiresInMs, heldWhile, graceMs, then, startsInMs, startsAt, readers, drain, acknowledgeWithinMs, leaveOnSignal, signal"
 const others = badCalls<Maintenance>({
   [`The options must be an object of ${enterTakes}, not null.`]: [
     (m) => m.enter("concurrent", null as never),
@@ -101,12 +104,12 @@ const others = badCalls<Maintenance>({
     m.enter("concurrent", "alice" as never),
   [`The options must be an object of ${enterTakes}, not undefined.`]: (m) =>
     m.announce("concurrent", undefined as never),
-  [`Unknown option "reson"; known are ${enterTakes}.`]: (m) =>
+  [`Unknown option "reson". Known options are ${enterTakes}.`]: (m) =>
     m.enter("concurrent", { ...alice, reson: "rebuild" } as never),
   "The options must be an object of as, ifHeld, not null.": (m) => m.leave(null as never),
   "The options must be an object of isolation, retries, onRefused, not null.": (m) =>
     m.transaction(begun, null as never),
-  'Unknown option "retry"; known are isolation, retries, onRefused.': (m) =>
+  'Unknown option "retry". Known options are isolation, retries, onRefused.': (m) =>
     m.transaction(begun, { retry: 3 } as never),
   "runAs() needs a function to run.": (m) => m.runAs("bob", undefined as never),
   "whenRefused() needs a function to run.": (m) => m.whenRefused("wait", undefined as never),
@@ -115,16 +118,15 @@ const others = badCalls<Maintenance>({
     (m) => m.transaction(undefined as never),
     (m) => m.transaction({ isolation: "SERIALIZABLE" } as never, { onRefused: "wait" }),
   ],
-  'The policy is "throw" or "wait"; this one is \'later\'.': (m) => m.whenRefused("later" as never, work),
-  'Unknown event "changed"; there are change, overdue, draining, refused.': (m) =>
+  'The policy must be "throw" or "wait", not \'later\'.': (m) => m.whenRefused("later" as never, work),
+  'Unknown event "changed". The events are change, overdue, draining, refused.': (m) =>
     m.on("changed" as never, work as never),
-  'Unknown event "toString"; there are change, overdue, draining, refused.': (m) =>
+  'Unknown event "toString". The events are change, overdue, draining, refused.': (m) =>
     m.on("toString" as never, work as never),
 })
 
 const heldByBob =
-  "Mode not changed: exclusive maintenance is held since <time> by bob (move the catalog); " +
-  "only bob or an emergency user may change it."
+  "Mode not changed: exclusive maintenance by bob (move the catalog) since <time> is in force. Only bob or an emergency user may change it. Ask bob to leave, or wait until the window ends."
 const ofOthers = badCalls<Maintenance>({
   [heldByBob]: [
     (m) => m.enter("concurrent", alice),

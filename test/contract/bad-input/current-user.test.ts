@@ -8,10 +8,9 @@ import { Item } from "../../support/entities"
 import { thrown } from "./bad-call"
 
 const outage = new Error("the session store is down")
-const aUser = "a user is a string of 1 to 200 characters, or an integer"
+const aUser = "a user must be a string of 1 to 200 characters, or an integer"
 const promised =
-  "The option currentUser returned a promise, but it is called for every statement and must return the user at once. " +
-  "Look the user up when the request begins, and keep it in an AsyncLocalStorage, or run the request by runAs()."
+  "The option currentUser returned a promise, but it is called for every statement and must return the user at once. Look the user up when the request begins, and keep it in an AsyncLocalStorage, or run the request by runAs()."
 
 /** Faults of the option currentUser: its title, the function, the message, and the cause of the error. */
 const faults: readonly [title: string, currentUser: () => unknown, message: string, cause?: unknown][] = [
@@ -20,8 +19,7 @@ const faults: readonly [title: string, currentUser: () => unknown, message: stri
     () => {
       throw outage
     },
-    "The option currentUser threw (the session store is down), so it is not known who is asking, and the " +
-      "statement was not sent. Have it return undefined where there is no user.",
+    "The option currentUser threw (the session store is down), so it is not known who is asking, and the statement was not sent. Have it return undefined where there is no user.",
     outage,
   ],
   [
@@ -132,7 +130,7 @@ describe("The option currentUser", () => {
         expect(await dataSource.query("select 1 as one")).to.deep.equal([{ one: 1 }])
         const error = await thrown(MaintenanceInputError, () => maintenance.enter("concurrent"))
         expect(error.message).to.equal(
-          "It is not known who changes the mode: pass `as`, call within runAs(), or set the option currentUser.",
+          "The mode was not changed, because no user is known for this call. Pass `as`, call within runAs(), or set the option currentUser.",
         )
       })
     })

@@ -8,7 +8,7 @@ import { useDatabase } from "../../support/database"
 import { badCalls, badOptions, itRejects, thrown } from "./bad-call"
 
 const unknownOption =
-  'Unknown option "emergencyUser"; known are currentUser, emergencyUsers, schema, migrate, preparedStatements, ' +
+  'Unknown option "emergencyUser". Known options are currentUser, emergencyUsers, schema, migrate, preparedStatements, ' +
   "onRefused, vetoAt, maxWaitMs, maxWaiting, showsQueries, journalDays."
 const noFunction = "The option currentUser must be a function that returns a user or undefined."
 const noArray = "The option emergencyUsers must be an array of users."
@@ -20,8 +20,7 @@ const noMoment = breaks('"commit" or "write"')
 const noCount = breaks("a whole number from 0 to 2147483647")
 const noDays = breaks("a whole number from 1 to 36500")
 const invalidName =
-  "Invalid schema name %s: use lower-case letters, digits and underscores, " +
-  "beginning with a letter or an underscore, at most 40."
+  "Invalid schema name %s: use lower-case letters, digits and underscores, beginning with a letter or an underscore, at most 40."
 const invalidNames = {
   '"Maintenance"': "Maintenance",
   [String.raw`"main\"tenance"`]: 'main"tenance',
@@ -44,7 +43,7 @@ const options = badOptions(
     ["emergencyUser", unknownOption, [["root"]]],
     ["currentUser", noFunction, ["alice", null]],
     ["emergencyUsers", noArray, ["root", new Set(["root"])]],
-    ["emergencyUsers", badUser("is no string (number)"), [["root", 1]]],
+    ["emergencyUsers", badUser("is not a string (number)"), [["root", 1]]],
     ["emergencyUsers", badUser("is empty"), [[""]]],
     ["emergencyUsers", badUser("is longer than 200 characters"), [["a".repeat(201)]]],
     ["emergencyUsers", badUser("contains a null character"), [["\0"]]],
@@ -79,7 +78,8 @@ const withoutDataSource = [
       () => installMaintenance({} as never),
       () => installMaintenance({ type: "postgres", url: "postgres://localhost/x" } as never),
     ],
-    'Unknown option "rolle"; known are schema, role.': () => maintenanceSchemaSql({ rolle: "shop" } as never),
+    'Unknown option "rolle". Known options are schema, role.': () =>
+      maintenanceSchemaSql({ rolle: "shop" } as never),
     'The option role must name a role, not "".': () => maintenanceSchemaSql({ role: "" }),
     "The option role must name a role, not 5.": () => maintenanceSchemaSql({ role: 5 as never }),
     "PostgreSQL 13 is too old: typeorm-maintenance-mode needs 14 or later.": () =>

@@ -21,8 +21,8 @@ const noDate = {
 const breaks = (rule: string) => `The option %o is ${rule}; this one is %s.`
 const duration = breaks("a number of milliseconds from 0 to 2147483647")
 const delay = breaks("a number of milliseconds from 1000 to 2147483647")
-const reason = (fault: string) => `A reason is a string of 1 to 1000 characters; this one ${fault}.`
-const text = (fault: string) => `A message is a string of 1 to 2000 characters; this one ${fault}.`
+const reason = (fault: string) => `A reason must be a string of 1 to 1000 characters, but this one ${fault}.`
+const text = (fault: string) => `A message must be a string of 1 to 2000 characters, but this one ${fault}.`
 const past = "A window cannot begin at that time: it is <time> already, by the database's clock."
 const noDrain = "The option drain must be an object of withinMs, then, not %s."
 const aliveOnly =
@@ -34,7 +34,7 @@ const ofEnter = badOptions(
     ["acknowledgeWithinMs", duration, noDuration],
     ["drain.withinMs", duration, noDuration],
     ["drain.then", breaks("one of proceed, cancel, terminate, abandon"), { "'kill'": "kill" }],
-    ["drain.within", 'Unknown option "drain.within"; known are withinMs, then.', [5]],
+    ["drain.within", 'Unknown option "drain.within". Known options are withinMs, then.', [5]],
     ["drain", noDrain, { null: null, 5: 5 }],
     ["expiresInMs", delay, noDelay],
     ["startsInMs", delay, { ...noDelay, Infinity }],
@@ -51,7 +51,7 @@ const ofEnter = badOptions(
     ["reason", reason("is empty"), ["", "  "]],
     ["reason", reason("is longer than 1000 characters"), ["r".repeat(1001)]],
     ["reason", reason("contains a null character"), ["re\0index"]],
-    ["reason", reason("is no string (%s)"), { number: 42, null: null }],
+    ["reason", reason("is not a string (%s)"), { number: 42, null: null }],
     ["message", text("is empty"), [""]],
     ["message", text("is longer than 2000 characters"), ["m".repeat(2001)]],
   ],
@@ -91,7 +91,7 @@ const ofAnnounce = badOptions(
 )
 
 const noUser = (fault: string) =>
-  `The option to is a user: a string of 1 to 200 characters; this one ${fault}.`
+  `The option to is a user: a string of 1 to 200 characters, but this one ${fault}.`
 const calls = badCalls<Maintenance>({
   [past]: (m) => m.announce("concurrent", { ...alice, startsAt: new Date(0) }),
   "A window cannot begin at that time: it is only <time>, and a window begins within a year, by the database's clock.":
@@ -126,7 +126,7 @@ const calls = badCalls<Maintenance>({
     m.extend({ ...alice, expiresInMs: 5000 }),
   "There is no maintenance to hand over: the mode is normal already.": (m) =>
     m.transfer({ ...alice, to: "bob" }),
-  [noUser("is no string (undefined)")]: (m) => m.transfer(alice as never),
+  [noUser("is not a string (undefined)")]: (m) => m.transfer(alice as never),
   [noUser("is empty")]: (m) => m.transfer({ ...alice, to: "" }),
 })
 
