@@ -30,7 +30,7 @@ export function faultOfUser(user: unknown): string | undefined {
 export function checkUser(user: unknown, option?: string): string {
   const fault = faultOfUser(user)
   if (fault) {
-    const what = option === undefined ? "A user" : `The user in the option ${option}`
+    const what = option === undefined ? "A user" : `The user in the option "${option}"`
     throw new MaintenanceInputError(
       `${what} must be a string of 1 to ${maxUserLength} characters, but this one ${fault}.`,
     )

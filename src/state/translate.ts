@@ -114,17 +114,16 @@ export function translateStateError(error: unknown, schema: string, called = "le
         factsIn(serverError),
       )
     case ownSqlState.invalidStart:
-      return new MaintenanceInputError(
-        `The window was not announced: ${error.message}. ${serverError.hint}`,
-        { cause: error },
-      )
+      return new MaintenanceInputError(`The window was not opened: ${error.message}. ${serverError.hint}`, {
+        cause: error,
+      })
     case ownSqlState.windowAnnounced:
       return called === "announce"
         ? announcedByOthers(factsIn(serverError), detailOf(serverError).is_bounded !== false)
         : notYoursToCancel(factsIn(serverError))
     case sqlState.untranslatableCharacter:
       return new MaintenanceInputError(
-        `The user or the reason contains a character that the encoding of this database lacks (${error.message}), ` +
+        `The user, the reason or the message contains a character that the encoding of this database lacks (${error.message}), ` +
           "so nothing is committed. Use characters that the encoding has.",
         { cause: error },
       )

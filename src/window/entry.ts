@@ -139,12 +139,12 @@ function graceOf({
   if (heldWhile === undefined) {
     if (graceMs === undefined && then === "end") return undefined
     throw new MaintenanceInputError(
-      'The options graceMs and then require heldWhile: "alive". For in-flight transactions, use drain.then.',
+      'The options graceMs and "then" require heldWhile: "alive". For in-flight transactions, use drain.then.',
     )
   }
   if (heldWhile !== "alive") {
     throw new MaintenanceInputError(
-      `The option heldWhile must be "alive" if it is given, not ${inspect(heldWhile)}.`,
+      `The option heldWhile must be "alive" or omitted, not ${inspect(heldWhile)}.`,
     )
   }
   const ms = graceMs ?? defaultGraceMs

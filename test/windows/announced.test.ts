@@ -333,7 +333,7 @@ describe("An announced window", () => {
       const error = (await errorOf(maintenance.enter("concurrent", { as: "alice", startsAt }))) as Error
       expect(error).to.be.instanceOf(MaintenanceInputError)
       expect(error.message).to.match(
-        /^The window was not announced: the start is past, because it is .* on the clock of the database\. Choose a later time\.$/,
+        /^The window was not opened: its start is in the past; it is already .* on the clock of the database\. Choose a later time\.$/,
       )
       expect(await maintenance.status()).not.to.have.property("announced")
     })
@@ -344,7 +344,7 @@ describe("An announced window", () => {
         const error = await errorOf(maintenance.enter("concurrent", { as: "alice", startsAt }))
         expect(error).to.be.instanceOf(MaintenanceInputError)
         expect((error as Error).message).to.match(
-          /^The window was not announced: the start is more than a year away, because it is only .* on the clock of the database\. Choose an earlier time\.$/,
+          /^The window was not opened: its start is more than a year away; it is only .* on the clock of the database\. Choose an earlier time\.$/,
         )
       }
       expect(await maintenance.status()).not.to.have.property("announced")

@@ -159,7 +159,9 @@ describe("Bad input of a call", () => {
     before(() => installed.current.maintenance.enter("exclusive", { as: "bob", reason: "move the catalog" }))
     after(() => installed.current.maintenance.leave({ as: "bob" }))
     const check = (error: Error, { since }: MaintenanceStatus) => {
-      expect(error.message).to.include(`held since ${since?.toISOString()} by bob`)
+      expect(error.message).to.include(
+        `exclusive maintenance by bob (move the catalog) since ${since?.toISOString()} is in force.`,
+      )
       const window = { mode: "exclusive", maintainer: "bob", reason: "move the catalog", since }
       expect(error).to.deep.include(window)
     }
@@ -176,7 +178,9 @@ describe("Bad input of a call", () => {
         () => maintenance.enter("concurrent"),
       ]) {
         const error = await thrown(MaintenanceInputError, () => maintenance.runAs("Łukasz", call))
-        expect(error.message).to.match(/^This database cannot hold the name of the user, .*"LATIN1"/)
+        expect(error.message).to.match(
+          /^The user, the reason or the message contains a character that the encoding of this database lacks \(.*"LATIN1"/,
+        )
       }
       expect(await dataSource.query("select from item")).to.deep.equal([])
       expect(await maintenance.status()).to.include({ mode: "normal" })

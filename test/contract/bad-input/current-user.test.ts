@@ -8,9 +8,9 @@ import { Item } from "../../support/entities"
 import { thrown } from "./bad-call"
 
 const outage = new Error("the session store is down")
-const aUser = "a user must be a string of 1 to 200 characters, or an integer"
+const aUser = "A user must be a string of 1 to 200 characters or an integer."
 const promised =
-  "The option currentUser returned a promise, but it is called for every statement and must return the user at once. Look the user up when the request begins, and keep it in an AsyncLocalStorage, or run the request by runAs()."
+  "The option currentUser returned a promise, but it is called for every statement and must return the user synchronously. Look up the user when the request begins and keep it in an AsyncLocalStorage, or run the request within runAs()."
 
 /** Faults of the option currentUser: its title, the function, the message, and the cause of the error. */
 const faults: readonly [title: string, currentUser: () => unknown, message: string, cause?: unknown][] = [
@@ -19,31 +19,31 @@ const faults: readonly [title: string, currentUser: () => unknown, message: stri
     () => {
       throw outage
     },
-    "The option currentUser threw (the session store is down), so it is not known who is asking, and the statement was not sent. Have it return undefined where there is no user.",
+    "The option currentUser threw an error (the session store is down), so the current user is not known, and nothing was sent. Make it return undefined where there is no user.",
     outage,
   ],
   [
     "returns a number beyond 2^53",
     () => 2 ** 53,
-    `The option currentUser returned a number that is no safe integer (9007199254740992); ${aUser}.`,
+    `The option currentUser returned a number that is not a safe integer (9007199254740992). ${aUser}`,
   ],
   [
     "returns NaN",
     () => NaN,
-    `The option currentUser returned a number that is no safe integer (NaN); ${aUser}.`,
+    `The option currentUser returned a number that is not a safe integer (NaN). ${aUser}`,
   ],
-  ["returns an object", () => ({ id: 7 }), `The option currentUser returned an object; ${aUser}.`],
+  ["returns an object", () => ({ id: 7 }), `The option currentUser returned an object. ${aUser}`],
   ["returns a promise", async () => "alice", promised],
   ["returns a promise that rejects", () => Promise.reject(outage), promised],
   [
     "returns 201 characters",
     () => "a".repeat(201),
-    `The option currentUser returned a user that is longer than 200 characters; ${aUser}.`,
+    `The option currentUser returned a user that is longer than 200 characters. ${aUser}`,
   ],
   [
     "returns a null character",
     () => "al\0ice",
-    `The option currentUser returned a user that contains a null character; ${aUser}.`,
+    `The option currentUser returned a user that contains a null character. ${aUser}`,
   ],
 ]
 

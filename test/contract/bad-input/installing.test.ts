@@ -12,15 +12,15 @@ const unknownOption =
   "onRefused, vetoAt, maxWaitMs, maxWaiting, showsQueries, journalDays."
 const noFunction = "The option currentUser must be a function that returns a user or undefined."
 const noArray = "The option emergencyUsers must be an array of users."
-const badUser = (fault: string) => `The option emergencyUsers holds a user that ${fault}.`
+const badUser = (fault: string) => `The option emergencyUsers contains a user that ${fault}.`
 const noFlag = "The option %o must be true or false."
-const breaks = (rule: string) => `The option %o is ${rule}; this one is %s.`
+const breaks = (rule: string) => `The option %o must be ${rule}, not %s.`
 const noPolicy = breaks('"throw" or "wait"')
 const noMoment = breaks('"commit" or "write"')
 const noCount = breaks("a whole number from 0 to 2147483647")
 const noDays = breaks("a whole number from 1 to 36500")
 const invalidName =
-  "Invalid schema name %s: use lower-case letters, digits and underscores, beginning with a letter or an underscore, at most 40."
+  "Invalid schema name %s. Use at most 40 lower-case letters, digits and underscores, beginning with a letter or an underscore."
 const invalidNames = {
   '"Maintenance"': "Maintenance",
   [String.raw`"main\"tenance"`]: 'main"tenance',
@@ -33,7 +33,7 @@ const invalidNames = {
   7: 7,
 }
 const foreignSchema =
-  'The schema "%s" cannot hold the state: it must be a schema of its own, like "maintenance".'
+  'The schema "%s" cannot hold the maintenance state. Name a schema that holds nothing else, such as "maintenance".'
 const foreign = ["public", "information_schema", "pg_maintenance"]
 const foreignSchemas = Object.fromEntries(foreign.map((name) => [name, name]))
 
@@ -68,7 +68,7 @@ options.push({
 
 const url = "postgres://localhost/x"
 const unsupported = (fault: string) =>
-  `This TypeORM cannot be supported: ${fault}. Supported is TypeORM 0.3.20 up to, but not including, 2.`
+  `This TypeORM is not supported: ${fault}. Install TypeORM 0.3.20 up to, but not including, 2.`
 const versions = ["0.2.45", "0.3.0", "0.3.19", "0.4.0", "2.0.0", "2.0.0-alpha.1", "10.0.0", "next", ""]
 const withoutDataSource = [
   ...badCalls({
@@ -82,7 +82,7 @@ const withoutDataSource = [
       maintenanceSchemaSql({ rolle: "shop" } as never),
     'The option role must name a role, not "".': () => maintenanceSchemaSql({ role: "" }),
     "The option role must name a role, not 5.": () => maintenanceSchemaSql({ role: 5 as never }),
-    "PostgreSQL 13 is too old: typeorm-maintenance-mode needs 14 or later.": () =>
+    "PostgreSQL 13 is not supported: typeorm-maintenance-mode needs PostgreSQL 14 or later.": () =>
       checkServerVersion(130_021),
   }),
   ...versions.map((version) => ({
@@ -110,7 +110,7 @@ describe("Bad input of an installation", () => {
   })
 
   for (const other of otherTypes) {
-    const message = `The DataSource is of type "${other.type}"; maintenance mode works on "postgres" only.`
+    const message = `Maintenance mode supports only "postgres", but the DataSource is of type "${other.type}".`
     itRejects(
       MaintenanceSetupError,
       [{ title: `a DataSource of type ${other.type}`, message, call: (d) => installMaintenance(d) }],
@@ -162,7 +162,7 @@ describe("A call at the wrong time", () => {
       const error = await thrown(MaintenanceSetupError, () =>
         maintenance[call]("concurrent", { as: "alice" }),
       )
-      expect(error.message).to.equal("The DataSource is not initialized: call initialize() first.")
+      expect(error.message).to.equal("The DataSource is not initialized. Call initialize() first.")
       await dataSource.initialize()
       expect(await maintenance.status()).to.include({ mode: "normal" })
       await dataSource.destroy()

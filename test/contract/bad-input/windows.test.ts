@@ -18,15 +18,18 @@ const noDate = {
   "{}": {},
   null: null,
 }
-const breaks = (rule: string) => `The option %o is ${rule}; this one is %s.`
+const breaks = (rule: string) => `The option %o must be ${rule}, not %s.`
 const duration = breaks("a number of milliseconds from 0 to 2147483647")
 const delay = breaks("a number of milliseconds from 1000 to 2147483647")
-const reason = (fault: string) => `A reason must be a string of 1 to 1000 characters, but this one ${fault}.`
-const text = (fault: string) => `A message must be a string of 1 to 2000 characters, but this one ${fault}.`
-const past = "A window cannot begin at that time: it is <time> already, by the database's clock."
+const reason = (fault: string) =>
+  `The option reason must be a string of 1 to 1000 characters, but this one ${fault}.`
+const text = (fault: string) =>
+  `The option message must be a string of 1 to 2000 characters, but this one ${fault}.`
+const past =
+  "The window was not opened: its start is in the past; it is already <time> on the clock of the database. Choose a later time."
 const noDrain = "The option drain must be an object of withinMs, then, not %s."
 const aliveOnly =
-  'The options graceMs and then make sense with heldWhile: "alive" only; what others have running is drain.then.'
+  'The options graceMs and "then" require heldWhile: "alive". For in-flight transactions, use drain.then.'
 
 const ofEnter = badOptions(
   "enter()",
@@ -41,10 +44,10 @@ const ofEnter = badOptions(
     ["plannedForMs", delay, { 0: 0 }],
     ["startsAt", breaks("a valid Date"), noDate],
     ["startsAt", past, [new Date(0), new Date(-1e14)]],
-    ["startsAt", "The option startsAt is past: -271821-04-20T00:00:00.000Z.", [new Date(-8.64e15)]],
-    ["readers", breaks("a whole number from 1 up"), noCount],
+    ["startsAt", "The option startsAt is in the past: -271821-04-20T00:00:00.000Z.", [new Date(-8.64e15)]],
+    ["readers", breaks("a whole number from 1 to 2147483647"), noCount],
     ["signal", breaks("an AbortSignal"), { "'SIGINT'": "SIGINT" }],
-    ["heldWhile", breaks('"alive", or not given'), { "'connected'": "connected" }],
+    ["heldWhile", breaks('"alive" or omitted'), { "'connected'": "connected" }],
     ["leaveOnSignal", breaks("true or false"), { 1: 1 }],
     ["graceMs", aliveOnly, [5000]],
     ["then", aliveOnly, ["stay"]],
@@ -72,11 +75,12 @@ const ofExtend = badOptions(
 )
 
 const lacks = (why: string) =>
-  `announce() does not take the option %o: ${why}. It takes as, reason, message, plannedForMs, expiresInMs, ` +
+  `announce() does not support the option %o: ${why}. Supported options are as, reason, message, plannedForMs, expiresInMs, ` +
   "startsInMs, startsAt, readers, drain, acknowledgeWithinMs."
-const noProcess = "any instance begins the window, so that it is tied to no process; expiresInMs bounds it"
-const returns = "announce() returns at once: cancel() takes the window back"
-const stands = "the window begins and stands whatever becomes of this process"
+const noProcess =
+  "any instance may begin the window, so it is tied to no process; use expiresInMs to limit it"
+const returns = "announce() returns immediately, and cancel() cancels the window"
+const stands = "the window begins and stands independently of this process"
 const ofAnnounce = badOptions(
   "announce()",
   [
@@ -91,27 +95,28 @@ const ofAnnounce = badOptions(
 )
 
 const noUser = (fault: string) =>
-  `The option to is a user: a string of 1 to 200 characters, but this one ${fault}.`
+  `The user in the option "to" must be a string of 1 to 200 characters, but this one ${fault}.`
 const calls = badCalls<Maintenance>({
   [past]: (m) => m.announce("concurrent", { ...alice, startsAt: new Date(0) }),
-  "A window cannot begin at that time: it is only <time>, and a window begins within a year, by the database's clock.":
+  "The window was not opened: its start is more than a year away; it is only <time> on the clock of the database. Choose an earlier time.":
     (m) => m.announce("concurrent", { ...alice, startsAt: new Date("9999-01-01") }),
-  "announce() needs startsInMs or startsAt; enter() begins at once.": (m) => m.announce("concurrent", alice),
-  "Normal mode cannot be announced: name another, or leave at once.": [
+  "announce() needs startsInMs or startsAt. To begin a window now, call enter().": (m) =>
+    m.announce("concurrent", alice),
+  "Normal mode cannot be announced. Announce another mode, or call leave() now.": [
     (m) => m.announce("normal", { ...alice, startsInMs: 5000 }),
     (m) => m.enter("normal", { ...alice, startsInMs: 5000 }),
   ],
-  "The options startsAt and startsInMs say the same: give one of them.": (m) =>
+  "The options startsAt and startsInMs exclude each other. Pass only one of them.": (m) =>
     m.enter("concurrent", { ...alice, startsAt: new Date("2100-01-01"), startsInMs: 5000 }),
-  "The option startsInMs is a number of milliseconds from 1000 to 2147483647; this one is 1.": (m) =>
+  "The option startsInMs must be a number of milliseconds from 1000 to 2147483647, not 1.": (m) =>
     m.during("exclusive", { ...alice, startsInMs: 1 }, work),
-  "The option plannedForMs (5000) is longer than expiresInMs (4000): the window would end before its work is done.":
+  "The option plannedForMs (5000) is longer than expiresInMs (4000), so the window would end before its work is done.":
     (m) => m.enter("concurrent", { ...alice, plannedForMs: 5000, expiresInMs: 4000 }),
   [reason("is longer than 1000 characters")]: (m) =>
     m.during("concurrent", { ...alice, reason: "r".repeat(1001) }, work),
-  "The option readers makes sense in concurrent mode only: in exclusive mode nobody else reads.": (m) =>
+  "The option readers is for concurrent mode only, because other users cannot read in exclusive mode.": (m) =>
     m.enter("exclusive", { ...alice, readers: 2 }),
-  "cancel() needs the id of a window, as announce() or status() tells it.": [
+  "cancel() needs the id of a window, as returned by announce() or status().": [
     (m) => m.cancel("", alice),
     (m) => m.cancel(7 as never, alice),
     (m) => m.cancel(null as never, alice),
@@ -120,11 +125,10 @@ const calls = badCalls<Maintenance>({
   ],
   "There is nothing to cancel: no window has this id. Look at status().windows.": (m) =>
     m.cancel("4711", alice),
-  "The option ifHeld is true or false; this one is 'yes'.": (m) =>
-    m.leave({ ...alice, ifHeld: "yes" as never }),
-  "There is no maintenance to extend: the mode is normal already.": (m) =>
+  "The option ifHeld must be true or false, not 'yes'.": (m) => m.leave({ ...alice, ifHeld: "yes" as never }),
+  "There is no maintenance to extend: the mode is already normal.": (m) =>
     m.extend({ ...alice, expiresInMs: 5000 }),
-  "There is no maintenance to hand over: the mode is normal already.": (m) =>
+  "There is no maintenance to hand over: the mode is already normal.": (m) =>
     m.transfer({ ...alice, to: "bob" }),
   [noUser("is not a string (undefined)")]: (m) => m.transfer(alice as never),
   [noUser("is empty")]: (m) => m.transfer({ ...alice, to: "" }),

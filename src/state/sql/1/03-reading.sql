@@ -108,8 +108,8 @@ begin
       when 'not announced' then 'no window is announced under this id'
       when 'busy' then format('a task of %s is running', state.maintainer)
       when 'lost' then 'the window is not in force: it has ended, or a later window is in force'
-      when 'past' then format('the start is past, because it is %s on the clock of the database', clock_timestamp())
-      when 'far' then format('the start is more than a year away, because it is only %s on the clock of the database', clock_timestamp())
+      when 'past' then format('its start is in the past; it is already %s on the clock of the database', clock_timestamp())
+      when 'far' then format('its start is more than a year away; it is only %s on the clock of the database', clock_timestamp())
       when 'announced' then format('maintenance by %s is announced for %s', state.maintainer, state.since)
       else holder end,
     detail = (jsonb_build_object('mode', state.mode, 'maintainer', state.maintainer, 'reason', state.reason, 'message', state.message,
