@@ -56,6 +56,7 @@ export class Membership {
   stop(): void {
     this.#isRunning = false
     clearTimeout(this.#next)
+    this.#next = undefined
   }
 
   /** Records that the connection is lost, and with it the id. */
@@ -97,9 +98,6 @@ export class Membership {
 
   /** Reports what this instance knows and has refused, if that has changed. */
   tell(): void {
-    clearTimeout(this.#next)
-    this.#next = undefined
-    void this.tellRefusals()
     const { fleet, known, backends, drop } = this.#parts
     const [id, status, refusals] = [this.#id, known(), this.#refusals]
     if (id === undefined || status === undefined) return
@@ -117,6 +115,13 @@ export class Membership {
   }
 
   #tellLater(): void {
-    if (this.#isRunning) this.#next ??= setTimeout(() => this.tell(), tellWithinMs).unref()
+    if (!this.#isRunning) return
+    // Not with every change of the mode: there may be thousands of refusals, and the switch waits for this
+    // connection, too.
+    this.#next ??= setTimeout(() => {
+      this.#next = undefined
+      void this.tellRefusals()
+      this.tell()
+    }, tellWithinMs).unref()
   }
 }
