@@ -4,6 +4,7 @@ import type { PastWindow } from "./mode/journal"
 import type { MaintenanceReport, MaintenanceStatus } from "./mode/status"
 import { type MaintenanceOptions, type ResolvedOptions, resolveOptions } from "./options"
 import type { ClientFactory } from "./state/control-connection"
+import { applicationName } from "./state/control-settings"
 import type { Backend } from "./state/fleet"
 import type { JournalRange } from "./state/journal"
 import type { StateStore } from "./state/state-store"
@@ -14,15 +15,6 @@ import type { HostEvents, WindowHost } from "./window/host"
 /** Returns a client of `pg` that is not connected, with these settings in addition to its own. */
 export type CreateClient = (settings: object) => object
 
-/** Options for `connectMaintenance()`; their meaning is that of the same options of `installMaintenance()`. */
-export interface ConnectOptions extends Pick<
-  MaintenanceOptions,
-  "currentUser" | "emergencyUsers" | "schema" | "showsQueries" | "journalDays"
-> {
-  /** Whether to create or upgrade the schema. Default: `false`. */
-  migrate?: boolean | undefined
-}
-
 const optionNames = [
   "currentUser",
   "emergencyUsers",
@@ -30,7 +22,14 @@ const optionNames = [
   "showsQueries",
   "journalDays",
   "migrate",
-] as const satisfies (keyof ConnectOptions)[]
+] as const satisfies (keyof MaintenanceOptions)[]
+
+/**
+ * Options for `connectMaintenance()`. Their meaning is that of the same options of `installMaintenance()`, with two
+ * exceptions: the default of `migrate` is `false`, and without `journalDays` the control deletes nothing of the
+ * journal.
+ */
+export type ConnectOptions = Pick<MaintenanceOptions, (typeof optionNames)[number]>
 
 /** The state behind a connection of its own, without a DataSource. */
 class ConnectedState implements WindowHost {
@@ -38,14 +37,19 @@ class ConnectedState implements WindowHost {
   readonly watch: Watch
   readonly #events: HostEvents
   readonly #access: StateAccess
-  #ready: Promise<void> | undefined
+  readonly #ready: Promise<void>
+  #isClosed = false
 
-  constructor(createClient: ClientFactory, options: ResolvedOptions, events: HostEvents) {
+  constructor(
+    createClient: ClientFactory,
+    options: ResolvedOptions,
+    { journalDays, ...events }: HostEvents & Pick<ConnectOptions, "journalDays">,
+  ) {
     this.options = options
     this.#events = events
     this.watch = new Watch(createClient, options.schema, {
       isPrepared: false,
-      journalDays: options.journalDays,
+      journalDays,
       changed: (status) => events.changed(status),
       read: (state) => events.read(state),
       needsWindows: (status) => events.needsWindows(status),
@@ -53,10 +57,13 @@ class ConnectedState implements WindowHost {
       backends: () => [],
     })
     this.#access = new StateAccess(this.watch, () => this.store())
+    this.#ready = this.#start()
+    this.#ready.catch(() => undefined)
   }
 
   async store(): Promise<StateStore> {
-    await this.ready()
+    if (this.#isClosed) throw new MaintenanceSetupError("This control was closed. Connect again.")
+    await this.#ready
     return this.watch.store
   }
 
@@ -76,18 +83,13 @@ class ConnectedState implements WindowHost {
     return []
   }
 
-  /** Resolves when the watch listens; a failed attempt is repeated by the next call. */
+  /** Resolves when the watch has begun to listen. */
   ready(): Promise<void> {
-    this.#ready ??= this.#start().catch((error: unknown) => {
-      this.#ready = undefined
-      throw error
-    })
     return this.#ready
   }
 
   async close(): Promise<void> {
-    this.#ready = Promise.reject(new MaintenanceSetupError("This control was closed: connect again."))
-    this.#ready.catch(() => undefined)
+    this.#isClosed = true
     this.#events.stopped()
     await this.watch.stop()
   }
@@ -108,16 +110,20 @@ export class ConnectedControl extends MaintenanceControl {
     const factory = checkedFactory(createClient)
     const resolved = resolveOptions(options, { names: optionNames, fallbacks: { migrate: false } })
     let state: ConnectedState | undefined
-    super((events) => (state = new ConnectedState(factory, resolved, events)))
+    const { journalDays } = options
+    super((events) => (state = new ConnectedState(factory, resolved, { ...events, journalDays })))
     this.#state = state as unknown as ConnectedState
   }
 
-  /** Resolves when the state can be read; rejects with MaintenanceSetupError or StateUnavailableError. */
+  /** Resolves when the control has connected; rejects with MaintenanceSetupError or StateUnavailableError. */
   ready(): Promise<void> {
     return this.#state.ready()
   }
 
-  /** Closes the connection. A window that was entered stays. */
+  /**
+   * Closes the connection. A window that was entered stays, unless it is tied to this process (`heldWhile`). A window
+   * whose start a call of this control awaits is cancelled.
+   */
   close(): Promise<void> {
     return this.#state.close()
   }
@@ -154,10 +160,12 @@ function checkedFactory(createClient: CreateClient): ClientFactory {
     throw new MaintenanceSetupError("connectMaintenance() needs a function that returns a client of pg.")
   return (settings) => {
     const client = createClient(settings) as ReturnType<ClientFactory> | undefined
-    if (client?.connection?.stream && typeof client.query === "function") return client
+    const parameters: { application_name?: unknown } | undefined = client?.connectionParameters
+    const isOwn = parameters?.application_name === applicationName
+    if (client?.connection?.stream && typeof client.query === "function" && isOwn) return client
     throw new MaintenanceSetupError(
-      "The function given to connectMaintenance() returned no client of pg. It must return a new Client that is not " +
-        "connected, of the JavaScript implementation: (settings) => new Client({ connectionString, ...settings }).",
+      "The function given to connectMaintenance() returned no client of pg with the given settings. It must return a new " +
+        "Client that is not connected: (settings) => new Client({ connectionString, ...settings }).",
     )
   }
 }

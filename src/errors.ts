@@ -22,7 +22,7 @@ export abstract class MaintenanceError extends TypeORMError {
   declare readonly reason: string | undefined
   /** The maintainer's message for the public (the option `message` of `enter()`). */
   declare readonly publicMessage: string | undefined
-  /** Time at which the window was opened, on the database's clock. */
+  /** Time at which the maintenance began, on the database's clock. */
   declare readonly since: Date | undefined
   /** Time at which the window ends by itself, on the database's clock; undefined if it does not. */
   declare readonly expiresAt: Date | undefined
@@ -123,7 +123,10 @@ function hide(error: Error, properties: Record<string, unknown>): void {
 /** Thrown when another user's change was rolled back because the system is in concurrent maintenance. */
 export class WriteVetoedError extends RefusalError {
   readonly code = "MAINTENANCE_WRITE_VETOED"
-  /** The changes that the ORM made in the refused transaction; empty for plain SQL. */
+  /**
+   * The changes that the ORM made in the refused transaction. Empty for plain SQL, and for a statement outside a
+   * transaction that was sent before this process knew of the window.
+   */
   readonly changes: readonly RefusedChange[]
 
   constructor(

@@ -6,7 +6,7 @@ import { type Mode, modes } from "./mode/mode"
 /** Maximum length of a user's name, in characters. */
 export const maxUserLength = 200
 /** Maximum length of a reason, in characters. */
-export const maxReasonLength = 1000
+const maxReasonLength = 1000
 
 /**
  * Returns the fault of a text that becomes part of the state, as the end of a sentence; undefined if it has

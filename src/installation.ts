@@ -7,7 +7,7 @@ import { Fence } from "./enforcement/fence"
 import type { Enforcement } from "./enforcement/enforcement"
 import type { FencedConnection } from "./enforcement/fenced-connection"
 import { guardPool } from "./enforcement/guarded-pools"
-import { clientFactory, hostDriver, type HostDriver } from "./enforcement/host"
+import { clientFactory, hostDriver, type HostDriver, ownTables } from "./enforcement/host"
 import { Lending } from "./enforcement/lending"
 import type { RunnerContext } from "./enforcement/query-runner"
 import type { Undo } from "./enforcement/replace-method"
@@ -62,7 +62,7 @@ export class Installation implements WindowHost {
     this.#driver = hostDriver(dataSource)
     if (hasPlugin(this.#driver)) {
       throw new MaintenanceSetupError(
-        "Maintenance mode is installed in this DataSource already: install it once.",
+        "Maintenance mode is already installed in this DataSource. Install it once.",
       )
     }
     this.dataSource = dataSource
@@ -93,7 +93,7 @@ export class Installation implements WindowHost {
     this.#changeHost()
     if (!dataSource.isInitialized) return
     this.#guardPools()
-    this.#subscribers.subscribe()
+    this.#built()
     this.ready().catch(() => undefined)
   }
 
@@ -160,7 +160,6 @@ export class Installation implements WindowHost {
     this.#events.stopped()
     for (const undo of [...this.#undos.splice(0), ...this.#poolUndos.splice(0)].toReversed()) undo()
     this.#connections.retire()
-    this.#subscribers.unsubscribe()
     this.#closeWaiting()
     await this.watch.stop()
   }
@@ -204,14 +203,13 @@ export class Installation implements WindowHost {
       watch: this.watch,
       fence: this.#fence,
       connected: () => this.#guardPools(),
-      built: () => this.#subscribers.subscribe(),
+      built: () => this.#built(),
       closing: () => {
         this.#events.stopped()
         this.#closeWaiting()
       },
       closed: () => {
         for (const undo of this.#poolUndos.splice(0)) undo()
-        this.#subscribers.unsubscribe()
       },
     })
   }
@@ -238,19 +236,25 @@ export class Installation implements WindowHost {
     this.#undos.push(
       ...undos,
       keepReadsFromWriting(this.dataSource, () => this.#mayWrite()),
+    )
+  }
+
+  /** TypeORM has built the entities, the subscribers and the logger: until `destroy()`. */
+  #built(): void {
+    this.#subscribers.subscribe()
+    this.#poolUndos.push(
+      () => this.#subscribers.unsubscribe(),
       logWarnings((message) => this.dataSource.logger.log("warn", message)),
     )
   }
 
   #runnerContext(): RunnerContext {
-    const { migrationsTableName = "migrations" } = this.dataSource.options
-    const tables = new Set([migrationsTableName, this.dataSource.metadataTableName])
+    const isOfTypeorm = ownTables(this.dataSource)
     return {
       ...this.#enforcement,
       connectionOf: (client) => this.#connections.get(client as WireClient),
       isWaiting: () => currentPolicy(this.options) === "wait",
-      isNeededToMigrate: (table) =>
-        this.#fence.isAwaitingSchema && tables.has(table.split(".").at(-1) as string),
+      isNeededToMigrate: (table) => this.#fence.isAwaitingSchema && isOfTypeorm(table),
       committed: () => (this.#fence.isAwaitingSchema ? this.ready() : undefined),
       isVetoedAtWrite: () => currentVetoAt(this.options) === "write",
       writeRefusal: (actor, changes) => this.#access.refusalOfWrite(actor, changes),
@@ -265,10 +269,10 @@ export class Installation implements WindowHost {
       const undos = guardPool(pool, {
         context: this.#context,
         fenceOff: (client, isNew) => {
-          if (pool !== master) this.#connections.isElsewhere(client)
+          if (pool !== master) this.#connections.markReplica(client)
           this.#fenceOff(client, isNew)
         },
-        hasListeners: (client) => void (this.#fenceOff(client).hasListeners = true),
+        markListened: (client) => void (this.#fenceOff(client).hasListeners = true),
       })
       this.#poolUndos.push(...undos)
     }

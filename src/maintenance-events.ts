@@ -4,14 +4,14 @@ import { type AccessRefusedError, MaintenanceInputError, type WriteVetoedError }
 import type { MaintenanceStatus } from "./mode/status"
 import { publish, warn } from "./notices"
 
-/** Events for `maintenance.on()`, with their listeners. */
+/** Events for `on()`, with their listeners. */
 export interface MaintenanceEvents {
   /** Emitted when any process has changed the mode. */
   change: (status: MaintenanceStatus) => void
   /** Emitted once in every process when a window lasts longer than planned (`plannedForMs`). */
   overdue: (status: MaintenanceStatus) => void
   /**
-   * Emitted while this DataSource enters a mode and there are blockers: at every change, and every second.
+   * Emitted while a mode is entered here and there are blockers: at every change, and every second.
    */
   draining: (draining: Draining) => void
   /** Emitted when this process has refused something. */

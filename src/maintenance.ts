@@ -14,7 +14,7 @@ import { checkPolicy, checkVetoAt, type MaintenanceOptions, resolveOptions } fro
 import { type RefusalPolicy, shared } from "./shared"
 import { type WaitOptions, WritableWait } from "./waiting/when-writable"
 
-/** The switch of a DataSource that has the plugin. Made by `installMaintenance()`. */
+/** The maintenance mode of a DataSource that has the plugin. Made by `installMaintenance()`. */
 export class Maintenance extends MaintenanceControl {
   readonly #installation: Installation
   readonly #writable = new WritableWait({
@@ -116,6 +116,9 @@ export class Maintenance extends MaintenanceControl {
    * of `maintenance.transaction()`, or of a library that gives `dataSource.manager` a query runner for each
    * context. If the given manager has no transaction open, the work runs immediately.
    *
+   * The connection is given back after the work. If the work needs another connection of the same DataSource, as
+   * many transactions as the pool has connections can wait for each other. Then start the work without awaiting it.
+   *
    * The work runs in the context of this call. If it fails, a process warning reports that, because the commit
    * cannot be undone. Throws MaintenanceInputError if `work` is no function, or if the transaction is not known.
    */
@@ -146,26 +149,28 @@ export class Maintenance extends MaintenanceControl {
   }
 }
 
-/** Every Maintenance of this process, by whichever copy of this package it was installed. */
+/** Every Maintenance of this process, installed by any copy of this package. */
 export const installedMaintenances = shared.installed as Set<Maintenance>
 
 /**
  * Installs maintenance mode in a DataSource, before or after `initialize()`. From then on every connection of the
- * DataSource is fenced; those that were taken from the pool before are not. Throws MaintenanceSetupError if the
- * DataSource is not one of PostgreSQL, has the plugin already, or TypeORM, pg or an option is not as needed.
+ * DataSource is fenced, including those in use, from their next statement. Throws MaintenanceSetupError if the
+ * DataSource is not one of PostgreSQL or has the plugin already, if the version of TypeORM or `pg` is not supported,
+ * or if an option is invalid.
  */
 export function installMaintenance(dataSource: DataSource, options: MaintenanceOptions = {}): Maintenance {
   return new Maintenance(dataSource, options)
 }
 
 /**
- * The Maintenance of a DataSource in which it is installed, by whichever copy of this package: for dependency injection, and for code
- * that is given the DataSource alone. Throws MaintenanceSetupError if there is none.
+ * Returns the Maintenance of a DataSource in which the plugin is installed, by any copy of this package: for
+ * dependency injection, and for code that is given the DataSource alone. Throws MaintenanceSetupError if the plugin
+ * is not installed in it.
  */
 export function maintenanceOf(dataSource: DataSource): Maintenance {
   for (const maintenance of installedMaintenances)
     if (maintenance.dataSource === dataSource) return maintenance
   throw new MaintenanceSetupError(
-    "Maintenance mode is not installed in this DataSource: call installMaintenance(dataSource) first.",
+    "Maintenance mode is not installed in this DataSource. Call installMaintenance(dataSource) first.",
   )
 }

@@ -15,8 +15,14 @@ export function publish(topic: NoticeTopic, notice: object): void {
  */
 export function warn(message: string): void {
   process.emitWarning(message, "MaintenanceWarning")
-  for (const log of shared.loggers) log(message)
   publish("warning", { message })
+  for (const log of shared.loggers) {
+    try {
+      log(message)
+    } catch {
+      // A logger of the application that fails must not become the error of the code that warns.
+    }
+  }
 }
 
 /** Has warnings logged, too; returns the undo. */

@@ -15,7 +15,7 @@ export interface MaintenanceOptions {
   emergencyUsers?: readonly string[] | undefined
   /**
    * Name of the schema that holds the state. DataSources that name the same schema of the same database share
-   * one switch. Lower-case letters, digits and underscores, at most 40 characters. Default: `"maintenance"`.
+   * one mode. Lower-case letters, digits and underscores, at most 40 characters. Default: `"maintenance"`.
    */
   schema?: string | undefined
   /**

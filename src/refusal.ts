@@ -132,7 +132,7 @@ export function noSlot(
     factsOf(facts),
     (system) =>
       `No connection available: ${system}. Other users may use ${readers} connection${readers === 1 ? "" : "s"} ` +
-      `of each process (readers), and none became free within ${waitedMs} ms. Try again.`,
+      `of each instance (readers), and none became free within ${waitedMs} ms. Try again.`,
   )
 }
 

@@ -16,8 +16,8 @@ export interface Context {
   readonly onRefused?: RefusalPolicy
   /** The moment at which writes of the ORM are vetoed. Default: that of the DataSource. */
   readonly vetoAt?: VetoAt
-  /** The query runner of the innermost `maintenance.transaction()`. */
-  readonly queryRunner?: object
+  /** The query runner of the innermost `maintenance.transaction()` of each DataSource. */
+  readonly queryRunners?: ReadonlyMap<object, object>
   /** The innermost `during()`, and its user. */
   readonly task?: { readonly id: string; readonly user: string } | undefined
   /** The connection that a listener of the pool is setting up. */

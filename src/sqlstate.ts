@@ -51,7 +51,8 @@ const unreadable = new Set<string>([
 const passing = /^(?:08|57|53300|55P03|40001|40P01)/
 /** SQLSTATEs for the end of a session: terminated, shut down, crashed, or open or idle for too long. */
 const endings = /^(?:57P01|57P02|57P03|57P05|25P03|25P04)$/
-const isSqlState = /^[0-9A-Z]{5}$/
+/** No class of SQLSTATEs begins with E, but codes of the operating system do (EPIPE). */
+const isSqlState = /^(?!E)[0-9A-Z]{5}$/
 /** SQLSTATEs for a transaction that would succeed if it were run again. */
 const retryable = new Set<string>([sqlState.serializationFailure, sqlState.deadlock])
 
@@ -84,7 +85,7 @@ export function isRetryable(error: unknown): boolean {
 /** Whether the server has refused a statement and the session goes on. The statement has then not run. */
 export function isRefusedByServer(error: unknown): boolean {
   const code = codeOf(error)
-  return isSqlState.test(code) && !code.startsWith("57P")
+  return isSqlState.test(code) && !code.startsWith("57P") && !endings.test(code)
 }
 
 /** Whether an error ends its session. */

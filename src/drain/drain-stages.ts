@@ -1,5 +1,5 @@
 import type { Blocker, Sight } from "../mode/blocker"
-import type { Drained, DrainOutcome, DrainPlan } from "./drain-plan"
+import type { Drained, DrainPlan } from "./drain-plan"
 
 /** Time for cancelled and terminated transactions to end, in milliseconds. */
 export const graceMs = 5000
@@ -27,58 +27,53 @@ export interface Stage {
 /** Returns the stage with which a drain begins. */
 export function firstStage(drained: Drained, plan: DrainPlan): Stage {
   const { withinMs, outcome } = plan
-  if (outcome !== "proceed") return new AllTransactions(drained, withinMs, outcomes[outcome])
-  const commits = new CommitsOnly(drained, plan)
-  return new AllTransactions(drained, withinMs, async () => commits, commits)
+  if (outcome === "proceed") return new AllTransactions(drained, withinMs, new CommitsOnly(drained, plan))
+  return outcome === "abandon" ? new Abandoning(drained, withinMs) : new Ending(drained, withinMs, outcome)
 }
 
-/** Decides what becomes of the blockers that are left at the end of a stage. */
-type EndOfStage = (
-  stage: Stage,
-  drained: Drained,
-  blockers: readonly Blocker[],
-  elapsed: () => number,
-) => ReturnType<Stage["end"]>
-
-const outcomes: Record<Exclude<DrainOutcome, "proceed">, EndOfStage> = {
-  abandon: async (stage, drained) => {
-    const left = await lookAgain(drained)
-    return left.length > 0 ? left : stage
-  },
-  cancel: endThem("cancel"),
-  terminate: endThem("terminate"),
-}
-
-/** Ends the blockers, and waits for a while until they are gone. */
-function endThem(how: "cancel" | "terminate"): EndOfStage {
-  return async (_stage, drained, _blockers, elapsed) => {
-    const left = await lookAgain(drained)
-    const endsAtMs = elapsed() + graceMs
-    for (const blocker of left) await drained.end(blocker, how)
-    return new AllTransactions(drained, endsAtMs, async (_last, _drained, blockers) => blockers)
-  }
-}
-
-/** Waits for all in-flight transactions. */
+/** Waits for all in-flight transactions. If some are left, the window must be abandoned. */
 class AllTransactions implements Stage {
   readonly endsAtMs: number
-  readonly #drained: Drained
   readonly next: Stage | undefined
-  readonly #end: EndOfStage
+  protected readonly drained: Drained
 
-  constructor(drained: Drained, endsAtMs: number, end: EndOfStage, next?: Stage) {
-    this.#drained = drained
+  constructor(drained: Drained, endsAtMs: number, next?: Stage) {
+    this.drained = drained
     this.endsAtMs = endsAtMs
-    this.#end = end
     this.next = next
   }
 
   look(holders: readonly number[]): Promise<Sight> {
-    return this.#drained.look(holders)
+    return this.drained.look(holders)
   }
 
-  end(blockers: readonly Blocker[], elapsed: () => number): Promise<Stage | readonly Blocker[]> {
-    return this.#end(this, this.#drained, blockers, elapsed)
+  async end(blockers: readonly Blocker[], _elapsed: () => number): Promise<Stage | readonly Blocker[]> {
+    return blockers
+  }
+}
+
+/** As before, but makes sure that the transactions that are left are not the maintainer's. */
+class Abandoning extends AllTransactions {
+  override async end(): Promise<Stage | readonly Blocker[]> {
+    const left = await lookAgain(this.drained)
+    return left.length > 0 ? left : this
+  }
+}
+
+/** Waits for all in-flight transactions, then ends those that are left, and waits for a while until they are gone. */
+class Ending extends AllTransactions {
+  readonly #how: "cancel" | "terminate"
+
+  constructor(drained: Drained, endsAtMs: number, how: "cancel" | "terminate") {
+    super(drained, endsAtMs)
+    this.#how = how
+  }
+
+  override async end(_blockers: readonly Blocker[], elapsed: () => number): Promise<Stage> {
+    const left = await lookAgain(this.drained)
+    const endsAtMs = elapsed() + graceMs
+    for (const blocker of left) await this.drained.end(blocker, this.#how)
+    return new AllTransactions(this.drained, endsAtMs)
   }
 }
 

@@ -6,8 +6,8 @@ import { warn } from "../notices"
 import { type FencedQueryRunner, isFencedQueryRunner } from "./query-runner"
 
 /**
- * Runs work after the outermost transaction has committed, in the context of this call; at once if the manager has no transaction
- * open. Throws MaintenanceInputError if it cannot tell which transaction is meant.
+ * Runs work after the outermost transaction has committed, in the context of this call; immediately if the manager
+ * has no transaction open. Throws MaintenanceInputError if the transaction is not known.
  */
 export function afterCommit(
   dataSource: DataSource,
@@ -25,17 +25,25 @@ function runnerOf(
   dataSource: DataSource,
   manager: EntityManager | QueryRunner,
 ): FencedQueryRunner | undefined {
+  if (typeof manager !== "object" || manager === null) throw notOurs()
   const runner = "startTransaction" in manager ? manager : manager.queryRunner
   if (runner === undefined && manager.connection === dataSource) return undefined
   if (isFencedQueryRunner(runner) && runner.connection === dataSource) return runner
-  throw new MaintenanceInputError(
+  throw notOurs()
+}
+
+function notOurs(): MaintenanceInputError {
+  return new MaintenanceInputError(
     "The second argument of afterCommit() must be an entity manager or a query runner of this DataSource.",
   )
 }
 
-/** The query runner of `maintenance.transaction()`, or of a library that gives `dataSource.manager` one for each context. */
+/**
+ * Returns the query runner of `maintenance.transaction()`, or of a library that gives `dataSource.manager` one for
+ * each context.
+ */
 function runnerOfContext(dataSource: DataSource): FencedQueryRunner {
-  for (const runner of [currentQueryRunner(), dataSource.manager.queryRunner]) {
+  for (const runner of [currentQueryRunner(dataSource), dataSource.manager.queryRunner]) {
     if (isFencedQueryRunner(runner) && runner.connection === dataSource && runner.isTransactionActive)
       return runner
   }

@@ -36,7 +36,7 @@ export class Connections {
   }
 
   /** Takes note that a connection is to a replica. */
-  isElsewhere(client: WireClient): void {
+  markReplica(client: WireClient): void {
     this.#elsewhere.add(client)
   }
 

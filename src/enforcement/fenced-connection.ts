@@ -2,6 +2,7 @@ import { MaintenanceError } from "../errors"
 import type { RefusedChange } from "../mode/refused-change"
 import { isSettingUp } from "../identity/current-actor"
 import type { Actor } from "../mode/actor"
+import { anybody } from "../mode/restriction"
 import { rawClientKey } from "./migration"
 import type { PipelinedQuery } from "../wire/pipelined-query"
 import type { Submittable, Result, Statement, WireClient } from "../wire/protocol"
@@ -19,8 +20,6 @@ import type { Request } from "./request"
 import { SelfCommitting } from "./self-committing"
 import { Statements } from "./statements"
 import { classify } from "./statement-kind"
-
-const nobody: Actor = { user: undefined, isEmergency: false }
 
 /** Time for an abandoned submittable to end, in milliseconds. */
 const closeWithinMs = 1000
@@ -236,7 +235,7 @@ export class FencedConnection implements SubmittableOwner, SessionOwner {
     let actor: Actor
     try {
       // Any user may roll back, even an unknown one.
-      actor = kind === "rollback" ? nobody : this.#enforcement.actor()
+      actor = kind === "rollback" ? anybody : this.#enforcement.actor()
     } catch (error) {
       return this.refuse(error)
     }

@@ -13,14 +13,14 @@ export interface PoolGuard {
   /** Fences a connection. `isNew` says that nothing has used it before. */
   fenceOff(client: WireClient, isNew: boolean): void
   /** Records that foreign listeners set up this connection when it is opened or lent. */
-  hasListeners(client: WireClient): void
+  markListened(client: WireClient): void
 }
 
 /**
  * Fences every connection of a pool, including those taken from the pool without the driver. Returns the
  * undos.
  */
-export function guardPool(pool: Pool, { context, fenceOff, hasListeners }: PoolGuard): Undo[] {
+export function guardPool(pool: Pool, { context, fenceOff, markListened }: PoolGuard): Undo[] {
   const undos = [callBackAsCaller(pool), openIn(context, pool)]
   for (const event of ["connect", "acquire"] as const) {
     const listener = (client: unknown) => fenceOff(client as WireClient, event === "connect")
@@ -31,7 +31,7 @@ export function guardPool(pool: Pool, { context, fenceOff, hasListeners }: PoolG
   undos.push(
     watchPoolListeners(pool, (client, isNew) => {
       fenceOff(client as WireClient, isNew)
-      hasListeners(client as WireClient)
+      markListened(client as WireClient)
     }),
   )
   for (const client of clientsOf(pool)) fenceOff(client, false)

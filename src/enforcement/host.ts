@@ -106,3 +106,10 @@ export function clientFactory(driver: HostDriver): ClientFactory {
     return new driver.postgres.Client(Object.assign(config, settings)) as ReturnType<ClientFactory>
   }
 }
+
+/** Returns whether a table, by its path, is one of TypeORM's own: without them no migration can run. */
+export function ownTables({ options, metadataTableName }: DataSource): (table: string) => boolean {
+  const { migrationsTableName = "migrations" } = options
+  const tables = new Set([migrationsTableName, metadataTableName])
+  return (table) => tables.has(table.split(".").at(-1) as string)
+}

@@ -11,9 +11,9 @@ import { type AfterCommit, TransactionRecord } from "./transaction-record"
 
 /** What a query runner needs to know of the installation. */
 export interface RunnerContext extends Enforcement {
-  /** The fenced connection behind a client that the driver handed out. */
+  /** Returns the fenced connection of a client that the driver has lent. */
   connectionOf(client: unknown): FencedConnection | undefined
-  /** Whether whoever is restricted waits before he takes a connection. */
+  /** Whether a restricted user waits before a connection is taken. */
   isWaiting(): boolean
   /** Whether this table is one that TypeORM itself needs before the migration that installs the schema can run. */
   isNeededToMigrate(table: string): boolean
@@ -22,12 +22,12 @@ export interface RunnerContext extends Enforcement {
   /** Whether a write of the ORM is refused before it is sent, if a window restricts the running code. */
   isVetoedAtWrite(): boolean
   /** The refusal of a write, read from the database; undefined for an actor who may write, and where it cannot be read. */
-  writeRefusal(actor: Actor, changes: readonly RefusedChange[]): Promise<Error | undefined>
+  writeRefusal(actor: Actor, changes: () => readonly RefusedChange[]): Promise<Error | undefined>
 }
 
 type RunnerClass = new (driver: PostgresDriver, mode: ReplicationMode) => PostgresQueryRunner
 
-/** A query runner that is refused early, and whose refusals surface as errors of this package. */
+/** TypeORM's query runner with early refusals, the record of its transaction, and work after its commit. */
 export interface FencedQueryRunner extends PostgresQueryRunner {
   /** The ORM's changes that a veto undoes now. */
   readonly changes: RefusedChange[]
@@ -86,22 +86,31 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
     ): Promise<void> {
       const refused = this.#refused()
       if (refused) return refused
-      if (this.isTransactionActive) this.#record.savepoint()
+      if (this.isTransactionActive) this.#record.savepoint(this.transactionDepth)
       else this.#record.end()
       return super.startTransaction(...isolation)
     }
 
     override commitTransaction(): Promise<void> {
-      return super.commitTransaction().then(() => {
-        if (!this.isTransactionActive) return this.#committed()
-        this.#record.releaseSavepoint()
-        return undefined
-      })
+      const [wasActive, depth] = [this.isTransactionActive, this.transactionDepth]
+      return super.commitTransaction().then(
+        () => this.#ended(depth),
+        // A subscriber may throw although the server has committed.
+        async (error: unknown) => {
+          if (wasActive) await this.#ended(depth)
+          throw error
+        },
+      )
     }
 
     override async rollbackTransaction(): Promise<void> {
-      await super.rollbackTransaction()
-      if (!this.isTransactionActive || !this.#record.rollBackToSavepoint()) this.#record.end()
+      const depth = this.transactionDepth
+      try {
+        await super.rollbackTransaction()
+      } finally {
+        if (!this.isTransactionActive) this.#record.end()
+        else if (this.transactionDepth < depth) this.#record.rollBackToSavepoint(this.transactionDepth)
+      }
     }
 
     override release(): Promise<void> {
@@ -132,9 +141,9 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
     }
 
     aboutToChange(change: RefusedChange): Promise<void> | undefined {
-      this.#record.announce(change)
+      this.#record.expect(change)
       if (!context.isVetoedAtWrite()) return undefined
-      this.#vetoing ??= this.#vetoWrite().finally(() => (this.#vetoing = undefined))
+      this.#vetoing ??= this.#vetoWrite()
       return this.#vetoing
     }
 
@@ -152,13 +161,24 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
     }
 
     #queried(): void {
-      if (!this.isTransactionActive) this.#record.forgetAnnounced()
+      if (!this.isTransactionActive) this.#record.forgetExpected()
+    }
+
+    /** The server has ended a transaction or released a savepoint, if TypeORM's own record says so. */
+    #ended(depth: number): Promise<void> | undefined {
+      if (!this.isTransactionActive) return this.#committed()
+      if (this.transactionDepth < depth) this.#record.releaseSavepoint(this.transactionDepth)
+      return undefined
     }
 
     #committed(): Promise<void> | undefined {
       const work = this.#record.end()
       const told = context.committed()
-      if (told) return told.then(() => inOrder(work))
+      const follow = () => inOrder(work)
+      if (told)
+        return Promise.allSettled([told])
+          .then(follow)
+          .then(() => told)
       return work.length > 0 ? inOrder(work) : undefined
     }
 
@@ -192,9 +212,14 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
 
     /** What is known may be outdated, so the database is asked: a write after the end of a window is not refused. */
     async #vetoWrite(): Promise<void> {
-      const refusal = await context.writeRefusal(context.actor(), this.changes)
+      const actor = context.actor()
+      // By then, all entities of one save() are recorded.
+      const refusal = await context
+        .writeRefusal(actor, () => this.changes)
+        .finally(() => (this.#vetoing = undefined))
       if (!refusal) return
-      this.#record.forgetAnnounced()
+      this.#record.forgetExpected()
+      this.#fenced?.note({ actor, kind: "atomic" })
       await (this.#fenced ?? context).refuse(refusal)
     }
   }

@@ -29,7 +29,7 @@ export async function retriedTransaction<T>(
   { isolation, retries = 5 }: TransactionOptions,
 ): Promise<T> {
   const run = (manager: EntityManager) =>
-    runInQueryRunner(manager.queryRunner as QueryRunner, () => work(manager))
+    runInQueryRunner(dataSource, manager.queryRunner as QueryRunner, () => work(manager))
   for (let attempt = 0; ; attempt++) {
     try {
       return await (isolation ? dataSource.transaction(isolation, run) : dataSource.transaction(run))

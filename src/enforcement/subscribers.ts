@@ -38,40 +38,46 @@ class ChangeRecorder implements EntitySubscriberInterface {
 class NoEntity {}
 
 /**
- * Records what the ORM is about to change for a restricted user, since a statement outside a transaction is vetoed before TypeORM
- * has an `after*` event; refuses it at once where `vetoAt` says so. TypeORM computes each entity anew after a `before*` method, so
- * this is subscribed only while a window stands.
+ * Records the changes that the ORM is about to make for a restricted user, because a statement outside a
+ * transaction is vetoed before TypeORM sends an `after*` event. Refuses them at once where `vetoAt` says so.
+ * TypeORM computes each entity again after a `before*` method, so this is subscribed only while a window stands.
  */
-class WriteAnnouncer implements EntitySubscriberInterface {
+class ExpectedChanges implements EntitySubscriberInterface {
   readonly #isRestricted: () => boolean
+  /** The answer for the code that runs now. TypeORM asks several times for each entity, also for loaded ones. */
+  #answer: boolean | undefined
 
   constructor(isRestricted: () => boolean) {
     this.#isRestricted = isRestricted
   }
 
-  /** For an unrestricted user TypeORM computes nothing anew. */
+  /** TypeORM computes nothing again for an unrestricted user. */
   listenTo(): Function {
-    return this.#isRestricted() ? Object : NoEntity
+    if (this.#answer === undefined) {
+      this.#answer = this.#isRestricted()
+      queueMicrotask(() => (this.#answer = undefined))
+    }
+    return this.#answer ? Object : NoEntity
   }
 
   beforeInsert(event: ChangeEvent): Promise<void> | undefined {
-    return announce(event, "insert")
+    return expectChange(event, "insert")
   }
 
   beforeUpdate(event: ChangeEvent): Promise<void> | undefined {
-    return announce(event, "update")
+    return expectChange(event, "update")
   }
 
   beforeRemove(event: ChangeEvent): Promise<void> | undefined {
-    return announce(event, "remove")
+    return expectChange(event, "remove")
   }
 
   beforeSoftRemove(event: ChangeEvent): Promise<void> | undefined {
-    return announce(event, "soft-remove")
+    return expectChange(event, "soft-remove")
   }
 
   beforeRecover(event: ChangeEvent): Promise<void> | undefined {
-    return announce(event, "recover")
+    return expectChange(event, "recover")
   }
 }
 
@@ -79,7 +85,7 @@ function record({ queryRunner, metadata }: ChangeEvent, operation: RefusedChange
   if (isFencedQueryRunner(queryRunner)) queryRunner.changed({ entity: metadata.name, operation })
 }
 
-function announce(
+function expectChange(
   { queryRunner, metadata }: ChangeEvent,
   operation: RefusedChange["operation"],
 ): Promise<void> | undefined {
@@ -100,7 +106,7 @@ export class Subscribers {
   readonly #dataSource: DataSource
   readonly #owner: SubscribersOwner
   readonly #recorder = new ChangeRecorder()
-  readonly #announcer = new WriteAnnouncer(() => this.#isRestricted(this.#owner.actor))
+  readonly #expected = new ExpectedChanges(() => this.#isRestricted(this.#owner.actor))
 
   constructor(dataSource: DataSource, owner: SubscribersOwner) {
     this.#dataSource = dataSource
@@ -116,14 +122,14 @@ export class Subscribers {
   /** The state has changed: subscribes what a window needs, or takes it away. */
   changed(): void {
     const isSubscribed = this.#all.includes(this.#recorder)
-    if (isSubscribed && this.#isRestricted(() => anybody)) this.#add(this.#announcer)
-    else this.#remove(this.#announcer)
+    if (isSubscribed && this.#isRestricted(() => anybody)) this.#add(this.#expected)
+    else this.#remove(this.#expected)
   }
 
   /** Takes all away. */
   unsubscribe(): void {
     this.#remove(this.#recorder)
-    this.#remove(this.#announcer)
+    this.#remove(this.#expected)
   }
 
   #isRestricted(actor: () => Actor): boolean {

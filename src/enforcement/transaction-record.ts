@@ -6,7 +6,7 @@ interface Recorded {
   readonly isMade: boolean
 }
 
-/** Changes of the ORM, each kind once, in the order in which they were announced or made. */
+/** Changes of the ORM, each kind once, in the order in which they were expected or made. */
 type Changes = ReadonlyMap<string, Recorded>
 
 /** Work to be done when a transaction has been committed. */
@@ -21,8 +21,8 @@ interface Savepoint {
 export class TransactionRecord {
   #changes: Changes = new Map()
   #afterCommit: readonly AfterCommit[] = []
-  /** The innermost savepoint comes last. */
-  readonly #savepoints: Savepoint[] = []
+  /** By TypeORM's depth outside of each: an attempt that fails leaves an entry that the next one replaces. */
+  readonly #savepoints: (Savepoint | undefined)[] = []
 
   /** The changes that a veto undoes now. */
   get changes(): RefusedChange[] {
@@ -34,12 +34,12 @@ export class TransactionRecord {
   }
 
   /** Records a change that is about to be sent. */
-  announce(change: RefusedChange): void {
+  expect(change: RefusedChange): void {
     if (!this.#changes.get(keyOf(change))?.isMade) this.#record({ change, isMade: false })
   }
 
-  /** Forgets the announced changes that were not made: their statements were refused, or are over. */
-  forgetAnnounced(): void {
+  /** Forgets the changes that were expected and not made: their statements were refused, or are over. */
+  forgetExpected(): void {
     if (this.#changes.size === 0) return
     this.#changes = new Map([...this.#changes].filter(([, { isMade }]) => isMade))
   }
@@ -48,21 +48,23 @@ export class TransactionRecord {
     this.#afterCommit = [...this.#afterCommit, work]
   }
 
-  savepoint(): void {
-    this.#savepoints.push({ changes: this.#changes, afterCommit: this.#afterCommit })
+  /** Records a savepoint within this many transactions and savepoints. */
+  savepoint(depth: number): void {
+    this.#savepoints[depth] = { changes: this.#changes, afterCommit: this.#afterCommit }
   }
 
-  releaseSavepoint(): void {
-    this.#savepoints.pop()
+  /** Forgets the savepoints within this depth. */
+  releaseSavepoint(depth: number): void {
+    this.#savepoints.length = Math.min(this.#savepoints.length, depth)
   }
 
-  /** Goes back to the innermost savepoint; returns false if there is none. */
-  rollBackToSavepoint(): boolean {
-    const savepoint = this.#savepoints.pop()
-    if (!savepoint) return false
+  /** Goes back to the savepoint within this depth. */
+  rollBackToSavepoint(depth: number): void {
+    const savepoint = this.#savepoints[depth]
+    this.releaseSavepoint(depth)
+    if (!savepoint) return
     this.#changes = savepoint.changes
     this.#afterCommit = savepoint.afterCommit
-    return true
   }
 
   /** The transaction is over; returns what is to follow its commit. */

@@ -33,7 +33,7 @@ export function currentPolicy(options: ResolvedOptions): RefusalPolicy {
   return shared.context.getStore()?.onRefused ?? options.onRefused
 }
 
-/** Runs a function, and all that it starts, with writes of the ORM vetoed at this moment. */
+/** Runs a function and everything it starts with writes of the ORM vetoed at this moment. */
 export function runWithVetoAt<T>(vetoAt: VetoAt, work: () => T): T {
   return shared.context.run({ ...shared.context.getStore(), vetoAt }, work)
 }
@@ -43,14 +43,16 @@ export function currentVetoAt(options: ResolvedOptions): VetoAt {
   return shared.context.getStore()?.vetoAt ?? options.vetoAt
 }
 
-/** Runs a function, and all that it starts, within the transaction of a query runner. */
-export function runInQueryRunner<T>(queryRunner: object, work: () => T): T {
-  return shared.context.run({ ...shared.context.getStore(), queryRunner }, work)
+/** Runs a function and everything it starts within the transaction of a query runner. */
+export function runInQueryRunner<T>(dataSource: object, queryRunner: object, work: () => T): T {
+  const context = shared.context.getStore()
+  const queryRunners = new Map(context?.queryRunners).set(dataSource, queryRunner)
+  return shared.context.run({ ...context, queryRunners }, work)
 }
 
-/** The query runner within whose transaction the code runs, if `runInQueryRunner` has said it. */
-export function currentQueryRunner(): object | undefined {
-  return shared.context.getStore()?.queryRunner
+/** The query runner of a DataSource in whose transaction the code runs, as set by `runInQueryRunner()`. */
+export function currentQueryRunner(dataSource: object): object | undefined {
+  return shared.context.getStore()?.queryRunners?.get(dataSource)
 }
 
 /** Runs a function as a task of a user, for `during()`. */

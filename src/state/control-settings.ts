@@ -19,13 +19,16 @@ export const ownSettings = {
   connectionTimeoutMillis: patienceMs,
 } as ClientConfig
 
+/** Name of the control connection's session in pg_stat_activity. */
+export const applicationName = "typeorm-maintenance-mode"
+
 /**
  * The same for parameters that pg prefers to take from the application's URL or `pg.defaults`. A server or
  * pooler that received these times would apply them to statements that may wait, and to a session that is
  * idle by nature.
  */
 export const ownParameters = {
-  application_name: "typeorm-maintenance-mode",
+  application_name: applicationName,
   replication: undefined,
   query_timeout: 0,
   statement_timeout: 0,

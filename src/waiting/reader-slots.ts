@@ -69,7 +69,7 @@ export class ReaderSlots {
 
   /** Rejects all waiting calls. */
   close(): void {
-    const error = destroyed(" while this waited for a connection")
+    const error = destroyed(" while this call waited for a connection")
     for (const call of this.#queue) this.#queue.reject(call, error)
   }
 
@@ -86,9 +86,9 @@ export class ReaderSlots {
     return {
       of: String(status.since?.getTime()),
       text:
-        `for one of the connections, of which the ${status.mode} maintenance ${describeWindow(status)} leaves ` +
-        `${status.readers} of each process to others (readers), ${timeoutMs > 0 ? `for ${timeoutMs} ms each at most, ` : ""}` +
-        "and later ones will, too.",
+        `for a connection: the ${status.mode} maintenance ${describeWindow(status)} limits other users to ` +
+        `${status.readers} in each instance (readers). ` +
+        `${timeoutMs > 0 ? `Each call waits for at most ${timeoutMs} ms. ` : ""}This is reported once.`,
     }
   }
 

@@ -44,8 +44,9 @@ export class WaitQueue<Call> {
 
   /** Waits until the call is admitted; rejects with the error of `reject()`, `expired()` or the signal. */
   wait<Result>(call: Call, terms: WaitTerms<Result>): Promise<Result> {
+    const { admitted, timeoutMs, expired, signal, left } = terms
+    if (signal?.aborted) return Promise.reject(signal.reason as Error)
     return new Promise((resolve, reject) => {
-      const { admitted, timeoutMs, expired, signal, left } = terms
       const leave = () => {
         clearTimeout(timer)
         stopListening?.()

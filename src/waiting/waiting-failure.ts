@@ -20,11 +20,11 @@ export function failureFor(obstacle: Error, timeoutMs: number): Error {
 
 /** Returns the reason why it is not known whether a call may write. */
 export function whyUnknown(obstacle: Error): string {
-  const what = isLocked(obstacle) ? "others have locked the state" : "the database cannot be reached"
+  const what = isLocked(obstacle) ? "other sessions have locked the state" : "the database cannot be reached"
   return `${what} (${String(obstacle)})`
 }
 
 /** Returns the error for a call that waited when the DataSource was destroyed. */
 export function destroyedMeanwhile(): StateUnavailableError {
-  return destroyed(" while this waited until it may write")
+  return destroyed(" while this call waited until it may write")
 }

@@ -51,14 +51,17 @@ export class WaitingRoom {
     const { maxWaiting, maxWaitMs } = this.#options
     if (this.#queue.size >= maxWaiting) {
       return this.#owner.refuse(
-        refusalOf(restricting, `as many wait for its end already as may (maxWaiting: ${maxWaiting})`),
+        refusalOf(
+          restricting,
+          `the maximum number of calls already waits for its end (maxWaiting: ${maxWaiting})`,
+        ),
       )
     }
     return this.#queue.wait(
       { actor },
       {
         timeoutMs: maxWaitMs,
-        expired: () => this.#refusal(actor, `waited ${maxWaitMs} ms for its end (maxWaitMs)`),
+        expired: () => this.#refusal(actor, `this call has waited ${maxWaitMs} ms for its end (maxWaitMs)`),
         admitted: () => undefined,
       },
     )
@@ -74,7 +77,8 @@ export class WaitingRoom {
   /** Ends all waits. */
   close(): void {
     clearTimeout(this.#next)
-    const why = "the DataSource was destroyed, or maintenance mode uninstalled, while this waited for its end"
+    const why =
+      "the DataSource was destroyed, or maintenance mode was uninstalled from it, while this call waited for its end"
     for (const call of this.#queue) {
       const refusal = this.#refusal(call.actor, why)
       if (refusal) this.#queue.reject(call, refusal)
@@ -88,8 +92,8 @@ export class WaitingRoom {
       status && {
         of: String(status.since?.getTime()),
         text:
-          `for the end of the ${status.mode} maintenance ${describeWindow(status)}, ` +
-          `for ${this.#options.maxWaitMs} ms each at most, and later ones will, too (onRefused: "wait").`,
+          `for the end of the ${status.mode} maintenance ${describeWindow(status)} (onRefused: "wait"). ` +
+          `Each call waits for at most ${this.#options.maxWaitMs} ms. This is reported once.`,
       }
     )
   }

@@ -83,12 +83,12 @@ export class StateAccess {
   /** The refusal of changes that are about to be made; undefined if they may be, or if that cannot be read: then the fence decides. */
   async refusalOfWrite(
     actor: Actor,
-    changes: readonly RefusedChange[],
+    changes: () => readonly RefusedChange[],
   ): Promise<WriteVetoedError | AccessRefusedError | undefined> {
     const refusal = await this.refusalOf(actor).catch(() => undefined)
     if (!refusal) return undefined
     const facts = factsOf(refusal)
-    return refusal instanceof AccessRefusedError ? accessRefused(facts) : writeVetoed(facts, changes)
+    return refusal instanceof AccessRefusedError ? accessRefused(facts) : writeVetoed(facts, changes())
   }
 }
 

@@ -13,8 +13,8 @@ export interface WatchOwner {
   overdue(status: MaintenanceStatus): void
   /** Whether sessions keep statements prepared. */
   readonly isPrepared: boolean
-  /** Number of days for which the journal is kept. */
-  readonly journalDays: number
+  /** Number of days for which the journal is kept; undefined if this instance deletes nothing of it. */
+  readonly journalDays: number | undefined
   /** The backends of the pools that the instance reports, in a state. */
   backends(status: MaintenanceStatus): readonly Backend[]
 }

@@ -69,7 +69,8 @@ export class Watch implements SharedWatch, StateView {
     const { fleet, journal, switching } = this.store
     this.#lease = new Lease((name) => switching.renew(name))
     this.#counts = new RefusalCounts((counts) => journal.count(this.lease, counts))
-    this.#pruning = new Pruning(() => journal.prune(owner.journalDays))
+    const { journalDays } = owner
+    this.#pruning = new Pruning(async () => journalDays !== undefined && journal.prune(journalDays))
     this.#awaited = new AwaitedWindows((ids) => switching.lapseAll(ids, sayWithinMs))
     this.#membership = new Membership({
       fleet,

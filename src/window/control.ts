@@ -170,7 +170,14 @@ export class Control {
     const opened = await this.#held.letGo(() => store.switching.transfer(actor, to))
     const status = await this.#host.refresh()
     const { mode, reason } = status
-    const waited = { mode, actor: { user: to, isEmergency: false }, reason, call: "transfer()", tell }
+    const waited = {
+      mode,
+      actor: { user: to, isEmergency: false },
+      reason,
+      call: "transfer()",
+      isEntering: false,
+      tell,
+    }
     await this.#entering.restored.handedOver(store, opened, waited, withinMs)
     return status
   }

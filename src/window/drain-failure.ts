@@ -16,6 +16,8 @@ export type Wanted = Pick<Opening, "mode" | "actor" | "reason">
 /** The window that a call waits for. */
 export interface Waited extends Wanted {
   readonly call: string
+  /** Whether the window is abandoned if the drain fails. A restored or handed over window stays. */
+  readonly isEntering: boolean
   /** Reports progress to the iterators that follow the call. */
   readonly tell: Tell
 }
@@ -29,12 +31,17 @@ export function stillWaiting(draining: Draining, waited: Waited, plan: Told): st
   const who = `${actor.user}${reason ? `: ${reason}` : ""}`
   return (
     `${capitalized(mode)} mode (${who}) is in force, and ${call} has waited ${inWords(draining.waitedMs)} ` +
-    `for these transactions.${whatNext(draining, plan)}${linesOf(draining.blockers, plan.showsQueries)}`
+    `for these transactions.${whatNext(draining, plan, waited)}${linesOf(draining.blockers, plan.showsQueries)}`
   )
 }
 
 /** States the limit of the wait, and what happens then. A limit too long to matter is left out. */
-function whatNext({ waitedMs }: Draining, { withinMs, outcome, commitsWithinMs }: DrainPlan): string {
+function whatNext(
+  { waitedMs }: Draining,
+  { withinMs, outcome, commitsWithinMs }: DrainPlan,
+  { isEntering }: Waited,
+): string {
+  const consequences = consequencesFor(isEntering)
   if (outcome !== "proceed" || waitedMs < withinMs) {
     return withinMs > longestToldMs ? "" : ` After ${inWords(withinMs)} it ${consequences[outcome]}.`
   }
@@ -43,11 +50,15 @@ function whatNext({ waitedMs }: Draining, { withinMs, outcome, commitsWithinMs }
     : ` They can no longer be refused, so after ${inWords(commitsWithinMs)} it ${consequences.abandon}.`
 }
 
-const consequences: Readonly<Record<DrainOutcome, string>> = {
-  proceed: "proceeds without them",
-  cancel: `cancels them, and ${graceMs / 1000} s later it abandons the window`,
-  terminate: `terminates them, and ${graceMs / 1000} s later it abandons the window`,
-  abandon: "abandons the window",
+function consequencesFor(isEntering: boolean): Readonly<Record<DrainOutcome, string>> {
+  const abandon = isEntering ? "abandons the window" : "rejects, and the window stays in force"
+  const afterGrace = `them; if one is still open ${graceMs / 1000} s later, it ${abandon}`
+  return {
+    proceed: "proceeds without them",
+    cancel: `cancels ${afterGrace}`,
+    terminate: `terminates ${afterGrace}`,
+    abandon,
+  }
 }
 
 /** Longest limit that messages mention, in milliseconds. A longer one counts as no limit. */
@@ -106,14 +117,14 @@ export function stillOpen(
 /** A clause that counts the transactions still open when the time is over. */
 function whoIsLeft(blockers: readonly Blocker[], { withinMs, outcome, commitsWithinMs }: DrainPlan): string {
   const count = `${blockers.length} transaction${blockers.length === 1 ? "" : "s"} of other users`
-  const [were, they, their] = blockers.length === 1 ? ["was", "it", "its"] : ["were", "they", "their"]
+  const [were, they] = blockers.length === 1 ? ["was", "it"] : ["were", "they"]
   const cancelled = outcome === "cancel" ? "cancelled" : "terminated"
   const toEnd = blockers.some(({ cannotEnd }) => cannotEnd)
     ? `an attempt to ${outcome} ${them(blockers)}`
     : `${they} ${were} ${cancelled}`
   switch (outcome) {
     case "proceed":
-      return `${count} that had already passed ${their} check ${were} still open after ${inWords(commitsWithinMs)}`
+      return `${count} whose commit was under way ${were} still open after ${inWords(commitsWithinMs)}`
     case "abandon":
       return `${count} ${were} still open after ${inWords(withinMs)}`
     default:

@@ -115,7 +115,7 @@ export class Entering {
       const status = await persistently(() => this.#host.refresh(), { signal })
       if (status.epoch === epoch) this.restored.entered(status, plan)
       const { acknowledged, inform } = this.#drain.acknowledged(store, epoch, acknowledgeWithinMs, until)
-      const waited = { ...opening, call, tell }
+      const waited = { ...opening, call, isEntering: true, tell }
       const left = await this.#drain.run(store, opened, { waited, plan, inform, signal })
       if (left.length > 0) throw drainTimedOut(left, this.#drain.told(plan), opening)
       const unacknowledged = await acknowledged

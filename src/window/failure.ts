@@ -91,16 +91,22 @@ function messageOf(cause: unknown): string {
 
 /**
  * The error for an announced window whose DataSource is destroyed before its start. `hasLapsed` says whether
- * the announcement could be taken back.
+ * the announcement could be cancelled.
  */
-export function destroyedBefore(wanted: Wanted, hasLapsed: boolean, cause: unknown): StateUnavailableError {
+export function destroyedBefore(
+  wanted: Wanted & { readonly task: string | undefined },
+  hasLapsed: boolean,
+  cause: unknown,
+): StateUnavailableError {
   const window = `the ${describeWanted(wanted)}`
   return new StateUnavailableError(
     "The DataSource was destroyed, or maintenance mode was uninstalled from it, " +
       (hasLapsed
         ? `so the announcement was cancelled. ${capitalized(window)} does not begin.`
         : `but the announcement could not be cancelled, because the database did not answer. ` +
-          `Another process begins ${window}, unless it is cancelled.`),
+          (wanted.task === undefined
+            ? `Another process begins ${window}, unless it is cancelled.`
+            : `${capitalized(window)} does not begin, because its process is gone.`)),
     { isDestroyed: true, cause },
   )
 }

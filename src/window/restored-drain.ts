@@ -64,7 +64,7 @@ export class RestoredDrain {
     const { mode, reason, epoch } = status
     const plan = this.#plans.get(nameOf(status)) ?? usualPlanOf(mode)
     const actor = { user: status.maintainer, isEmergency: false }
-    const waited = { mode, actor, reason, call: "during()", tell }
+    const waited = { mode, actor, reason, call: "during()", isEntering: false, tell }
     const over = new AbortController()
     try {
       const { inform } = this.#drain.acknowledged(store, epoch, acknowledgeMs, over.signal)

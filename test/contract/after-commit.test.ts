@@ -144,6 +144,56 @@ describe("afterCommit()", () => {
     expect(await dataSource.getRepository(Item).countBy({ name: made.name })).to.equal(1)
   })
 
+  it("runs it if a subscriber of the application throws when the server has committed", async () => {
+    const { dataSource, maintenance } = installed.current
+    const told: string[] = []
+    const failing = { afterTransactionCommit: () => Promise.reject(new Error("a subscriber at fault")) }
+    const made = item()
+    dataSource.subscribers.push(failing)
+    try {
+      const failed = dataSource.transaction(async (manager) => {
+        maintenance.afterCommit(() => told.push("committed"), manager)
+        await manager.insert(Item, made)
+      })
+      expect(await errorOf(failed)).to.have.property("message", "a subscriber at fault")
+    } finally {
+      dataSource.subscribers.splice(dataSource.subscribers.indexOf(failing), 1)
+    }
+    expect(await dataSource.getRepository(Item).countBy({ name: made.name })).to.equal(1)
+    expect(told).to.deep.equal(["committed"])
+  })
+
+  it("does not run it if its savepoint is rolled back, even after a savepoint that failed", async () => {
+    const { dataSource, maintenance } = installed.current
+    const told: string[] = []
+    const runner = dataSource.createQueryRunner()
+    await runner.startTransaction()
+    maintenance.afterCommit(() => told.push("outer"), runner)
+    await runner.startTransaction()
+    maintenance.afterCommit(() => told.push("inner"), runner)
+    await errorOf(runner.query("select 1 / 0"))
+    await errorOf(runner.startTransaction())
+    await runner.rollbackTransaction()
+    await runner.commitTransaction()
+    await runner.release()
+    expect(told).to.deep.equal(["outer"])
+  })
+
+  it("knows the transaction of each DataSource within maintenance.transaction()", async () => {
+    const { maintenance } = installed.current
+    const told: string[] = []
+    await withMaintenance(database.current.url, {}, (other) =>
+      maintenance.transaction(async () => {
+        await other.maintenance.transaction(async () => {
+          maintenance.afterCommit(() => told.push("outer"))
+          other.maintenance.afterCommit(() => told.push("inner"))
+        })
+        told.push("inner is done")
+      }),
+    )
+    expect(told).to.deep.equal(["inner", "inner is done", "outer"])
+  })
+
   it("rejects a call that does not identify the transaction", async () => {
     const { dataSource, maintenance } = installed.current
     const nothing = () => undefined
@@ -161,6 +211,11 @@ describe("afterCommit()", () => {
         "of this DataSource",
       )
     })
+    for (const manager of [null, "manager", 1, {}])
+      expect(() => maintenance.afterCommit(nothing, manager as never)).to.throw(
+        MaintenanceInputError,
+        "of this DataSource",
+      )
     expect(() => maintenance.afterCommit("work" as never)).to.throw(MaintenanceInputError, "afterCommit()")
   })
 })

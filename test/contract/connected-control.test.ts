@@ -117,6 +117,12 @@ describe("connectMaintenance()", () => {
     ["no function", "postgres://localhost", {}, "needs a function that returns a client of pg"],
     ["a function that returns no client", () => ({}), {}, "returned no client of pg"],
     [
+      "a function that ignores the settings",
+      () => new Client(),
+      {},
+      "no client of pg with the given settings",
+    ],
+    [
       "an option of a DataSource",
       undefined,
       { onRefused: "wait" },

@@ -37,7 +37,7 @@ describe("maintenanceOf()", () => {
     const refused = () =>
       expect(() => face.maintenanceOf(dataSource)).to.throw(
         face.MaintenanceSetupError,
-        "Maintenance mode is not installed in this DataSource: call installMaintenance(dataSource) first.",
+        "Maintenance mode is not installed in this DataSource. Call installMaintenance(dataSource) first.",
       )
     refused()
     await face.installMaintenance(dataSource).uninstall()

@@ -61,6 +61,29 @@ describe("A channel of node:diagnostics_channel", () => {
     expect(notices).to.deep.equal([{ message: await warned }])
   })
 
+  it("leaves the caller alone when a logger of the application fails", async () => {
+    const { dataSource, maintenance } = installed.current
+    const { logger } = dataSource
+    const logged: unknown[] = []
+    const log = (level: string, message: unknown) => {
+      logged.push([level, message])
+      throw new Error("the disk of the log is full")
+    }
+    Object.assign(dataSource, { logger: { ...logger, log } })
+    const stop = maintenance.on("change", () => {
+      throw new Error("a listener at fault")
+    })
+    try {
+      const warned = warning(/a listener at fault/)
+      await maintenance.enter("concurrent", { as: "alice" })
+      expect(logged).to.deep.equal([["warn", await warned]])
+    } finally {
+      stop()
+      Object.assign(dataSource, { logger })
+      await maintenance.leave({ as: "alice" })
+    }
+  })
+
   it("publishes the blockers of a drain", async () => {
     const { dataSource, maintenance } = installed.current
     const runner = dataSource.createQueryRunner()

@@ -1,5 +1,5 @@
 import { expect } from "chai"
-import { Column, type DataSource, DeleteDateColumn, Entity, PrimaryGeneratedColumn } from "typeorm"
+import { Column, type DataSource, DeleteDateColumn, Entity, ManyToOne, PrimaryGeneratedColumn } from "typeorm"
 import { type Maintenance, MaintenanceInputError, WriteVetoedError } from "../../src"
 import { useMaintenance, withMaintenance, withPlainDataSource } from "../support/data-source"
 import { useDatabase } from "../support/database"
@@ -26,7 +26,16 @@ class Priced {
   deletedAt!: Date | null
 }
 
-const entities = [Priced]
+@Entity()
+class Note {
+  @PrimaryGeneratedColumn()
+  id!: number
+
+  @ManyToOne(() => Priced, { cascade: true })
+  priced!: Priced
+}
+
+const entities = [Priced, Note]
 const repository = (dataSource: DataSource) => dataSource.getRepository(Priced)
 
 /** No update is one to the same price. */
@@ -59,7 +68,7 @@ async function counted(dataSource: DataSource): Promise<Record<string, typeof tr
 }
 
 const restart =
-  "truncate priced restart identity; insert into priced (price) values (10), (20), (30), (40), (50)"
+  "truncate priced, note restart identity; insert into priced (price) values (10), (20), (30), (40), (50)"
 const methods = (dataSource: DataSource) => dataSource.subscribers.flatMap(methodsOf)
 
 function methodsOf(subscriber: object): string[] {
@@ -273,6 +282,32 @@ describe('vetoAt: "write"', () => {
     const veto = await errorOf(repository(dataSource).save([{ price: 1 }, { price: 2 }, { price: 3 }]))
     stop()
     expect(refused).to.deep.equal([veto])
+  })
+
+  it("names all that one save() would have changed, like a veto at the commit", async () => {
+    const { dataSource, maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice" })
+    const changesAt = async (vetoAt: "commit" | "write") => {
+      const save = () => dataSource.getRepository(Note).save({ priced: { price: 1 } })
+      const veto = await errorOf(maintenance.runAs("bob", save, { vetoAt }))
+      return (veto as WriteVetoedError).changes.map(({ entity }) => entity).toSorted()
+    }
+    expect(await changesAt("write")).to.deep.equal(["Note", "Priced"])
+    expect(await changesAt("commit")).to.deep.equal(["Note", "Priced"])
+  })
+
+  it("names the users of this transaction, and not of an earlier one on the query runner", async () => {
+    const { dataSource, maintenance } = installed.current
+    const runner = dataSource.createQueryRunner()
+    await maintenance.runAs("bob", () => runner.startTransaction())
+    await maintenance.runAs("bob", () => runner.query("select 1"))
+    await maintenance.runAs("carol", () => runner.commitTransaction())
+    await maintenance.enter("concurrent", { as: "alice" })
+    const insert = () => runner.manager.insert(Priced, { price: 1 })
+    const veto = await errorOf(maintenance.runAs("bob", insert))
+    expect(veto).to.be.instanceOf(WriteVetoedError)
+    expect((veto as WriteVetoedError).actedFor).to.equal(undefined)
+    await runner.release()
   })
 
   it("leaves a transaction usable, and its commit names no refused change", async () => {

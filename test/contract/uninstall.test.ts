@@ -65,7 +65,7 @@ describe("uninstall()", () => {
       const first = installMaintenance(dataSource)
       expect(() => installMaintenance(dataSource)).to.throw(
         MaintenanceSetupError,
-        "installed in this DataSource already",
+        "already installed in this DataSource",
       )
       await dataSource.initialize()
       await first.uninstall()

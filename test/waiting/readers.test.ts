@@ -97,8 +97,8 @@ describe("Limited readers", () => {
     const { since } = await enter(1)
     const all = strangers(3)
     expect(await warned).to.equal(
-      `2 calls wait for one of the connections, of which the concurrent maintenance by alice since ${since?.toISOString()} ` +
-        "leaves 1 of each process to others (readers), and later ones will, too.",
+      `2 calls wait for a connection: the concurrent maintenance by alice since ${since?.toISOString()} limits other users ` +
+        "to 1 in each instance (readers). This is reported once.",
     )
     await releaseAll(all)
   })
@@ -265,7 +265,7 @@ describe("Limited readers", () => {
           /^No connection available: the system has been in concurrent maintenance by alice \(rebuild\) since .*Z\. /,
         )
         .and.include(
-          "Other users may use 1 connection of each process (readers), and none became free within 500 ms.",
+          "Other users may use 1 connection of each instance (readers), and none became free within 500 ms.",
         )
       expect(error).to.include({ mode: "concurrent", maintainer: "alice", reason: "rebuild" })
       expect(told).to.equal(error)
@@ -284,7 +284,7 @@ describe("Limited readers", () => {
     })
     for (const error of await Promise.all(waiting)) {
       expect(error).to.be.instanceOf(StateUnavailableError).and.include({ isDestroyed: true })
-      expect((error as Error).message).to.include("while this waited for a connection")
+      expect((error as Error).message).to.include("while this call waited for a connection")
     }
   })
 

@@ -91,15 +91,17 @@ describe("A restricted call that waits", () => {
       const second = await errorOf(write(dataSource))
       expect(second).to.be.instanceOf(AccessRefusedError)
       expect((second as AccessRefusedError).detailedMessage).to.include(
-        ". As many wait for its end already as may (maxWaiting: 1).",
+        ". The maximum number of calls already waits for its end (maxWaiting: 1).",
       )
       expect(await first).to.be.instanceOf(AccessRefusedError)
-      expect(((await first) as Error).message).to.include(" Waited 20 ms for its end (maxWaitMs). Try again ")
+      expect(((await first) as Error).message).to.include(
+        " This call has waited 20 ms for its end (maxWaitMs). Try again ",
+      )
       await maintenance.enter("concurrent", { as: "alice" })
       const read = await errorOf(dataSource.query("select 1"))
       expect(read).to.be.instanceOf(AccessRefusedError).and.to.include({ mode: "concurrent" })
       expect((read as AccessRefusedError).detailedMessage).to.match(
-        /^Access refused: the system has been in concurrent maintenance by alice since \S+; waited 20 ms for its end \(maxWaitMs\)\. Nothing was sent\. /,
+        /^Access refused: the system has been in concurrent maintenance by alice since \S+; this call has waited 20 ms for its end \(maxWaitMs\)\. Nothing was sent\. /,
       )
       const written = maintenance.whenRefused("throw", () => write(dataSource))
       expect(await errorOf(written)).to.be.instanceOf(WriteVetoedError)
@@ -162,8 +164,8 @@ describe("A restricted call that waits", () => {
       await Promise.all(waiting)
     })
     expect(ofWaiting(warnings)).to.deep.equal([
-      `2 calls wait for the end of the exclusive maintenance by alice (rebuild) since ${since?.toISOString()}, ` +
-        'for 300000 ms each at most, and later ones will, too (onRefused: "wait").',
+      `2 calls wait for the end of the exclusive maintenance by alice (rebuild) since ${since?.toISOString()} (onRefused: "wait"). ` +
+        "Each call waits for at most 300000 ms. This is reported once.",
     ])
   })
 

@@ -131,7 +131,7 @@ describe("The permission to write", () => {
       const warned = warning(/whenWritable/)
       const waiting = maintenance.whenWritable()
       expect(await warned).to.equal(
-        "1 call waits in whenWritable(), but others have locked the state " +
+        "1 call waits in whenWritable(), but other sessions have locked the state " +
           "(error: canceling statement due to lock timeout).",
       )
       await client.query("rollback")
@@ -153,7 +153,7 @@ describe("The permission to write", () => {
         await stop(other)
         const error = await Promise.race([waiting, new Promise(setImmediate)])
         expect(error).to.be.instanceOf(StateUnavailableError)
-        expect((error as Error).message).to.include("while this waited until it may write")
+        expect((error as Error).message).to.include("while this call waited until it may write")
       })
     }
   })

@@ -46,8 +46,8 @@ describe("A commit of others that has passed its fence and does not finish", () 
         expect(pidsOf((error as DrainTimeoutError).blockers)).to.deep.equal([pid])
         const [first, line, advice] = (error as Error).message.split("\n")
         expect(first).to.equal(
-          "Mode not changed: alice was entering concurrent mode (rebuild), but 1 transaction of other users that had already " +
-            "passed its check was still open after 1 s. The previous mode is in force again.",
+          "Mode not changed: alice was entering concurrent mode (rebuild), but 1 transaction of other users whose commit was under way " +
+            "was still open after 1 s. The previous mode is in force again.",
         )
         expect(line).to.include(`- backend ${pid} (`).and.to.include("idle in transaction")
         expect(advice).to.equal(
@@ -110,8 +110,8 @@ describe("A commit of others that has passed its fence and does not finish", () 
       expect(pidsOf((error as DrainTimeoutError).blockers)).to.deep.equal([pid])
       const lines = (error as Error).message.split("\n")
       expect(lines[0]).to.equal(
-        "Concurrent mode (rebuild) was handed over to carol, but 1 transaction of other users that had already passed its " +
-          "check was still open after 20 ms.",
+        "Concurrent mode (rebuild) was handed over to carol, but 1 transaction of other users whose commit was under way " +
+          "was still open after 20 ms.",
       )
       expect(lines.at(-1)).to.equal("End it, or enter concurrent mode again as carol to wait for it.")
       expect(await maintenance.status()).to.include({ mode: "concurrent", maintainer: "carol" })

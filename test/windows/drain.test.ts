@@ -327,7 +327,7 @@ describe("Entering a mode during in-flight transactions", () => {
           'End it by hand, or let it be refused (drain.then: "proceed").',
       )
       expect(await warned).to.match(
-        /^Concurrent mode \(alice: move\) is in force, and enter\(\) has waited \d s for these transactions\. After 1 s it cancels them, and 5 s later it abandons the window\.\n- /,
+        /^Concurrent mode \(alice: move\) is in force, and enter\(\) has waited \d s for these transactions\. After 1 s it cancels them; if one is still open 5 s later, it abandons the window\.\n- /,
       )
     })
     expect(await maintenance.status()).to.include({ mode: "normal" })

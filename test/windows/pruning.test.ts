@@ -1,5 +1,6 @@
 import { expect } from "chai"
-import type { MaintenanceOptions } from "../../src"
+import { connectMaintenance, type ConnectOptions, type MaintenanceOptions } from "../../src"
+import { Client } from "pg"
 import { Pruning } from "../../src/watch/pruning"
 import { useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
@@ -104,6 +105,28 @@ describe("The pruning of the journal", () => {
     await prune(1)
     expect(await database.current.sql(names)).to.have.lengthOf(1)
   })
+
+  for (const [options, rest] of [
+    [{}, 150],
+    [{ journalDays: 300 }, 0],
+  ] as [ConnectOptions, number][]) {
+    it(`is done by a control only if journalDays is given: ${JSON.stringify(options)}`, async () => {
+      await note(150, "600 days")
+      const { random } = Math
+      const control = await connectMaintenance(
+        (settings) => new Client({ connectionString: database.current.url, ...settings }),
+        options,
+      )
+      // Makes it due immediately.
+      Math.random = () => 0
+      await control
+        .during("concurrent", { as: "alice" }, () => undefined)
+        .finally(() => (Math.random = random))
+      // Sends what waits for its turn before.
+      await control.close()
+      expect(await left("600 days")).to.deep.equal(all(rest))
+    })
+  }
 
   for (const [plugin, rest] of [
     [{}, 150],

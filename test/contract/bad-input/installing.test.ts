@@ -131,7 +131,7 @@ describe("Bad input of an installation", () => {
     await withMaintenance(database.current.url, {}, async ({ dataSource, maintenance }) => {
       const before = shapeOf(dataSource)
       const { message } = await thrown(MaintenanceSetupError, () => installMaintenance(dataSource))
-      expect(message).to.equal("Maintenance mode is installed in this DataSource already: install it once.")
+      expect(message).to.equal("Maintenance mode is already installed in this DataSource. Install it once.")
       expect(shapeOf(dataSource)).to.deep.equal(before)
       expect(await maintenance.during("concurrent", { as: "alice" }, () => "done")).to.equal("done")
     })
