@@ -4,7 +4,6 @@ import type { PastWindow } from "./mode/journal"
 import type { MaintenanceReport, MaintenanceStatus } from "./mode/status"
 import { type MaintenanceOptions, type ResolvedOptions, resolveOptions } from "./options"
 import type { ClientFactory } from "./state/control-connection"
-import { applicationName } from "./state/control-settings"
 import type { Backend } from "./state/fleet"
 import type { JournalRange } from "./state/journal"
 import type { StateStore } from "./state/state-store"
@@ -160,8 +159,9 @@ function checkedFactory(createClient: CreateClient): ClientFactory {
     throw new MaintenanceSetupError("connectMaintenance() needs a function that returns a client of pg.")
   return (settings) => {
     const client = createClient(settings) as ReturnType<ClientFactory> | undefined
-    const parameters: { application_name?: unknown } | undefined = client?.connectionParameters
-    const isOwn = parameters?.application_name === applicationName
+    // pg (8.11 to 8.23) keeps this setting as it is.
+    const { _connectionTimeoutMillis: taken } = { ...client } as { _connectionTimeoutMillis?: number }
+    const isOwn = taken === settings.connectionTimeoutMillis
     if (client?.connection?.stream && typeof client.query === "function" && isOwn) return client
     throw new MaintenanceSetupError(
       "The function given to connectMaintenance() returned no client of pg with the given settings. It must return a new " +

@@ -19,16 +19,13 @@ export const ownSettings = {
   connectionTimeoutMillis: patienceMs,
 } as ClientConfig
 
-/** Name of the control connection's session in pg_stat_activity. */
-export const applicationName = "typeorm-maintenance-mode"
-
 /**
  * The same for parameters that pg prefers to take from the application's URL or `pg.defaults`. A server or
  * pooler that received these times would apply them to statements that may wait, and to a session that is
  * idle by nature.
  */
 export const ownParameters = {
-  application_name: applicationName,
+  application_name: "typeorm-maintenance-mode",
   replication: undefined,
   query_timeout: 0,
   statement_timeout: 0,

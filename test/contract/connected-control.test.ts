@@ -73,7 +73,7 @@ describe("connectMaintenance()", () => {
     await statusThat(maintenance, ({ instances }) => instances.length === before)
     const refused = await errorOf(control.enter("concurrent", { as: "alice" }))
     expect(refused).to.be.instanceOf(MaintenanceSetupError)
-    expect((refused as Error).message).to.equal("This control was closed: connect again.")
+    expect((refused as Error).message).to.equal("This control was closed. Connect again.")
   })
 
   it("leaves the window open that it has entered", async () => {
