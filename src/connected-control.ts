@@ -89,7 +89,7 @@ class ConnectedState implements WindowHost {
 
   async close(): Promise<void> {
     this.#isClosed = true
-    this.#events.stopped()
+    this.#events.stopped(true)
     await this.watch.stop()
   }
 

@@ -125,13 +125,13 @@ export class Installation implements WindowHost {
 
   /** Throws the refusal, and reports it, if the actor may not write; rejects with MaintenanceSetupError. */
   async assertWritable(actor: Actor): Promise<void> {
-    const refusal = await this.#access.refusalNow(actor)
+    const refusal = await this.#access.refusalWithRetry(actor)
     if (refusal) throw this.refused(refusal)
   }
 
   /** Whether the actor may write; rejects with MaintenanceSetupError. */
   async isWritable(actor: Actor): Promise<boolean> {
-    return (await this.#access.refusalNow(actor)) === undefined
+    return (await this.#access.refusalWithRetry(actor)) === undefined
   }
 
   /** The refusal of an actor who may not write; undefined for others. Rejects with MaintenanceSetupError. */
@@ -157,7 +157,7 @@ export class Installation implements WindowHost {
   /** Gives the DataSource back as it was. */
   async uninstall(): Promise<void> {
     this.#isUninstalled = true
-    this.#events.stopped()
+    this.#events.stopped(true)
     for (const undo of [...this.#undos.splice(0), ...this.#poolUndos.splice(0)].toReversed()) undo()
     this.#connections.retire()
     this.#closeWaiting()
@@ -205,7 +205,7 @@ export class Installation implements WindowHost {
       connected: () => this.#guardPools(),
       built: () => this.#built(),
       closing: () => {
-        this.#events.stopped()
+        this.#events.stopped(false)
         this.#closeWaiting()
       },
       closed: () => {

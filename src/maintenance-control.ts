@@ -40,7 +40,7 @@ export class MaintenanceControl {
       needsWindows: (status) => this.#control.needsWindows(status),
       overdue: (status) => this.#listeners.emit("overdue", status),
       refused: (error) => this.#listeners.emit("refused", error),
-      stopped: () => this.#control.stop(),
+      stopped: (isForGood) => this.#control.stop(isForGood),
     })
     this.#control = new Control(this.#host, {
       draining: (draining) => this.#listeners.emit("draining", draining),

@@ -85,6 +85,9 @@ export interface ResolvedOptions {
   readonly journalDays: number
 }
 
+/** Name of the schema that holds the state, unless the option says another one. */
+export const defaultSchema = "maintenance"
+
 /** Maximum number of days for which the journal is kept: a century. */
 const maxJournalDays = 36_500
 
@@ -98,7 +101,7 @@ interface Rule<Value> {
 const rules = {
   currentUser: { fallback: () => undefined, check: checkCurrentUser },
   emergencyUsers: { fallback: [], check: checkUsers },
-  schema: { fallback: "maintenance", check: checkSchemaName },
+  schema: { fallback: defaultSchema, check: checkSchemaName },
   migrate: flag(true),
   preparedStatements: flag(true),
   onRefused: oneOf(["throw", "wait"], "throw"),
@@ -148,7 +151,7 @@ export function checkVetoAt(vetoAt: unknown): VetoAt {
 }
 
 /** Checks the name of the schema, or returns its default. Throws MaintenanceSetupError. */
-export function checkSchemaName(schema: unknown = "maintenance"): string {
+export function checkSchemaName(schema: unknown = defaultSchema): string {
   if (typeof schema !== "string" || !/^[a-z_][a-z0-9_]{0,39}$/.test(schema)) {
     throw new MaintenanceSetupError(
       `Invalid schema name ${JSON.stringify(schema)}. Use at most 40 lower-case letters, digits and underscores, ` +

@@ -173,3 +173,8 @@ export function factsOf(told: RefusalFacts & { readonly message?: string }): Ref
     told instanceof MaintenanceError ? told.publicMessage : (told.publicMessage ?? told.message)
   return { windowId, mode, maintainer, reason, publicMessage, since, expiresAt, retryAfterMs }
 }
+
+/** Returns the message of an error, or the text of any other thrown value. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -8,6 +8,7 @@ export class DrainingFeed {
   readonly #followers = new Set<Follower>()
   /** The calls under way, in the order of their start. One may wait for hours until its window begins. */
   readonly #calls = new Set<object>()
+  #isClosed = false
 
   /**
    * Runs a call that may drain, and publishes its progress. Iterators that follow the call end when it
@@ -27,8 +28,9 @@ export class DrainingFeed {
     }
   }
 
-  /** Ends all iterators. */
-  close(): void {
+  /** Ends all iterators, and with `isForGood` also those that come later. */
+  close(isForGood: boolean): void {
+    this.#isClosed ||= isForGood
     for (const follower of this.#followers) follower.end()
   }
 
@@ -37,6 +39,7 @@ export class DrainingFeed {
     const follower = new Follower(() => this.#followers.delete(follower))
     follower.call = [...this.#calls].at(-1)
     this.#followers.add(follower)
+    if (this.#isClosed) follower.end()
     return follower
   }
 }

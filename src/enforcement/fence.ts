@@ -6,6 +6,7 @@ import type { StampedState } from "../mode/status"
 import { accessRefused, factsOf, writeVetoed } from "../refusal"
 import { adviceIn, translateStateError } from "../state/translate"
 import type { ResolvedOptions } from "../options"
+import { ownSqlState } from "../sqlstate"
 import { lockKeys } from "../state/schema"
 import type { Step } from "../wire/protocol"
 import { FencePolicies, type FencePolicy, type PrimaryFence, type Situation } from "./fence-policy"
@@ -181,7 +182,7 @@ export class Fence implements PrimaryFence {
         if pg_current_xact_id_if_assigned() is null and not (${declaresHoldable}) then
           return;
         elsif to_regprocedure('"${this.#schema}".fence(text, boolean)') is null then
-          raise exception using errcode = 'MM009', message = 'the schema is not installed yet';
+          raise exception using errcode = '${ownSqlState.stateMissing}', message = 'the schema is not installed yet';
         end if;
         perform "${this.#schema}".fence(${userLiteral(user)}, ${isEmergency});
       end $fence$`,

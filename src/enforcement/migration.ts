@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from "typeorm"
 import { MaintenanceSetupError } from "../errors"
-import { checkSchemaName } from "../options"
+import { checkSchemaName, defaultSchema } from "../options"
 import {
   installationFault,
   installSchema,
@@ -24,7 +24,7 @@ export class MaintenanceMigration implements MigrationInterface {
   /** TypeORM sorts by the number at the end. */
   readonly name: string = "MaintenanceMigration0000000000001"
   /** The schema to create. */
-  protected readonly schema: string = "maintenance"
+  protected readonly schema: string = defaultSchema
 
   /** Creates or upgrades the schema. Does nothing if it is up to date. */
   async up(queryRunner: QueryRunner): Promise<void> {

@@ -150,3 +150,11 @@ function isPlainComment(text: string, start: number): boolean {
  * them.
  */
 const typeormEnds = new Map(["COMMIT", "ROLLBACK"].map((text) => [text, classifyAny(text, false)]))
+
+/** Finds a text that may remove prepared statements of its session, except by a function. */
+const removesPrepared = /deallocate|discard/i
+
+/** Whether a text may remove prepared statements of its session, and with them those of this package. */
+export function mayForgetPrepared(kind: StatementKind, text: string): boolean {
+  return kind !== "atomic" && removesPrepared.test(text)
+}

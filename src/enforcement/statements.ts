@@ -5,6 +5,7 @@ import type { Checkpoint, CheckpointOwner } from "./checkpoint"
 import { exitOf, runAsOne, runExit } from "./failed-block"
 import { isAnswer, type Request } from "./request"
 import type { SelfCommitting } from "./self-committing"
+import { mayForgetPrepared } from "./statement-kind"
 
 /** The connection that statements run on. */
 export interface StatementOwner extends CheckpointOwner {
@@ -15,9 +16,6 @@ export interface StatementOwner extends CheckpointOwner {
   /** Records the user that a statement acts for. */
   note(request: Pick<Request, "actor" | "kind">): void
 }
-
-/** Texts after which a session may have dropped its prepared statements. */
-const forgetting = /deallocate|discard/i
 
 /** Runs statements according to their text and the transaction status of the server. */
 export class Statements {
@@ -45,7 +43,7 @@ export class Statements {
       const result = end ? session.forget(end) : session.postpone(query.text)
       if (result) return Promise.resolve(result)
     }
-    if (kind !== "atomic" && forgetting.test(query.text)) session.forgetPrepared()
+    if (mayForgetPrepared(kind, query.text)) session.forgetPrepared()
     if (session.is("I")) return this.#runAlone(request)
     if (session.is("E")) return this.#runInFailed(request)
     return this.#runInTransaction(request)

@@ -5,7 +5,7 @@ import type { Checkpoint } from "./checkpoint"
 import { exitOf, runExit } from "./failed-block"
 import { isExtendedObject } from "./query-forms"
 import type { SelfCommitting } from "./self-committing"
-import { classify, type Classified } from "./statement-kind"
+import { classify, type Classified, mayForgetPrepared } from "./statement-kind"
 import type { StatementOwner } from "./statements"
 
 /** The connection that submittables run on. */
@@ -45,41 +45,50 @@ export class SubmittableRequests {
     } catch (error) {
       return owner.refuse(error)
     }
-    const isExtended = isExtendedObject(query)
     const escort: Escort = {
-      isExtended,
+      isExtended: isExtendedObject(query),
       refuse: () => owner.refused(owner.refusalOf(actor)) as Error | undefined,
     }
     const isSetUp = owner.isSetUp()
-    await owner.session.inTurn(async () => {
-      const { session } = owner
+    await owner.session.inTurn(() => {
       owner.setUpOrNot(isSetUp)
-      // Read in its turn, just before it is sent, since the caller may have changed the object.
-      const text = session.textOf(query) ?? query.cursor?.text
-      const classified = text === undefined ? unknownText : classify(text, isExtended)
-      const { kind, mayEndTransaction } = classified
-      owner.note({ actor, kind })
-      const refusal = kind === "rollback" ? undefined : owner.refusalOf(actor)
-      if (refusal) return owner.refuse(refusal)
-      if (session.is("E") && text !== undefined) {
-        const exit = kind === "several" ? exitOf(text) : undefined
-        if (!exit) return session.submit(query, escort)
-        // If it is uncertain, PostgreSQL refuses the `hold()` in the failed block.
-        if (exit !== "uncertain") await runExit(session, text, exit)
-      }
-      // Outside a transaction, COMMIT does nothing.
-      const isToPass = kind === "control" || kind === "rollback" || (kind === "commit" && session.is("I"))
-      if (isToPass) return session.submit(query, { isExtended })
-      if (session.is("I") && kind === "atomic") {
-        const translate = (error: Error, isOfStep: boolean) =>
-          isOfStep ? (this.#checkpoint.refuse(error, actor) as Error) : error
-        return session.submit(query, { ...escort, step: owner.policy.check(actor), translate })
-      }
-      if (!session.is("I") && !mayEndTransaction) {
-        if (owner.policy.isBlind && session.is("T")) await this.#checkpoint.admitReader(actor)
-        return session.submit(query, escort)
-      }
-      return this.#selfCommitting.submit(query, { ...classified, actor }, escort)
+      return this.#run(query, actor, escort)
     })
+  }
+
+  async #run(query: Submittable, actor: Actor, escort: Escort): Promise<void> {
+    const owner = this.#owner
+    const { session } = owner
+    // Read in its turn, just before it is sent, since the caller may have changed the object.
+    const text = session.textOf(query) ?? query.cursor?.text
+    const classified = text === undefined ? unknownText : classify(text, escort.isExtended === true)
+    const { kind, mayEndTransaction } = classified
+    owner.note({ actor, kind })
+    const refusal = kind === "rollback" ? undefined : owner.refusalOf(actor)
+    if (refusal) return owner.refuse(refusal)
+    if (text === undefined || mayForgetPrepared(kind, text)) session.forgetPrepared()
+    if (session.is("E") && text !== undefined) {
+      const exit = kind === "several" ? exitOf(text) : undefined
+      if (!exit) return session.submit(query, escort)
+      // If it is uncertain, PostgreSQL refuses the `hold()` in the failed block.
+      if (exit !== "uncertain") await runExit(session, text, exit)
+    }
+    // Outside a transaction, COMMIT does nothing.
+    const isToPass = kind === "control" || kind === "rollback" || (kind === "commit" && session.is("I"))
+    if (isToPass) return session.submit(query, { isExtended: escort.isExtended === true })
+    if (session.is("I") && kind === "atomic") return this.#submitAlone(query, actor, escort)
+    if (!session.is("I") && !mayEndTransaction) {
+      if (owner.policy.isBlind && session.is("T")) await this.#checkpoint.admitReader(actor)
+      return session.submit(query, escort)
+    }
+    return this.#selfCommitting.submit(query, { ...classified, actor }, escort)
+  }
+
+  /** Submits one statement outside a block, with its check under the same Sync. */
+  #submitAlone(query: Submittable, actor: Actor, escort: Escort): Promise<void> {
+    const { session, policy } = this.#owner
+    const translate = (error: Error, isOfStep: boolean) =>
+      isOfStep ? (this.#checkpoint.refuse(error, actor) as Error) : error
+    return session.submit(query, { ...escort, step: policy.check(actor), translate })
   }
 }

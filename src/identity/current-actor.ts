@@ -2,6 +2,7 @@ import { MaintenanceInputError, MaintenanceSetupError } from "../errors"
 import type { Actor } from "../mode/actor"
 import { checkUser, faultOfUser, maxUserLength } from "../input"
 import type { ResolvedOptions } from "../options"
+import { messageOf } from "../refusal"
 import { type RefusalPolicy, shared, type VetoAt } from "../shared"
 
 /** Options for `maintenance.runAs()`. */
@@ -147,8 +148,4 @@ function noUser(user: unknown, fault: string): MaintenanceSetupError {
 function describeValue(value: unknown): string {
   if (typeof value === "number") return `a number that is not a safe integer (${value})`
   return typeof value === "object" ? "an object" : `a ${typeof value}`
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -69,7 +69,7 @@ export function notAnnounced(
  * Makes the error for a `leave()` that has nothing to end, and nothing to cancel except windows that another
  * user has announced.
  */
-export function notTakenBack(refusal: NotMaintainerError): NotMaintainerError {
+export function notCancelled(refusal: NotMaintainerError): NotMaintainerError {
   return new NotMaintainerError(
     `There is nothing to leave: the mode is normal, and only other users have announced windows. ` +
       `${capitalized(describeAnnounced(refusal))}. Only ${refusal.maintainer} or an emergency user may cancel it.`,

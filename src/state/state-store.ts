@@ -76,7 +76,7 @@ export class StateStore {
    * Reads the state once no other request waits: changes of the mode come first. Throws
    * MaintenanceSetupError.
    */
-  async readLast(): Promise<MaintenanceStatus> {
+  async readWhenIdle(): Promise<MaintenanceStatus> {
     return (await this.read({ priority: "last" })).status
   }
 

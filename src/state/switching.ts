@@ -7,7 +7,7 @@ import { mayHaveRun } from "./control-connection"
 import { isDestroyed } from "./destroyed"
 import { awaitingTask } from "./interrupted-task"
 import { stateLocked } from "./locked"
-import { isNothingToChange, notChanged, notTakenBack, perhapsChanged } from "./not-changed"
+import { isNothingToChange, notChanged, notCancelled, perhapsChanged } from "./not-changed"
 import {
   type AnnouncedRequest,
   type Announcement,
@@ -105,11 +105,11 @@ export class Switching {
       await this.#functions.rows("leave", values).catch(async (error: unknown) => {
         const isNothing = isNothingToChange(error)
         if (windowOnly || (!isNothing && !(error instanceof NotMaintainerError))) throw error
-        const isTakenBack = await this.#takeBack(values).catch((refusal: unknown) => {
+        const isCancelled = await this.#cancelAnnounced(values).catch((refusal: unknown) => {
           if (!(refusal instanceof NotMaintainerError)) throw refusal
-          throw isNothing ? notTakenBack(refusal) : error
+          throw isNothing ? notCancelled(refusal) : error
         })
-        if (!isTakenBack) throw error
+        if (!isCancelled) throw error
       })
     })
   }
@@ -208,8 +208,8 @@ export class Switching {
     await persistently(() => this.#functions.rows("lapse", [ids, "cancelled"]), { withinMs })
   }
 
-  #takeBack(values: readonly unknown[]): Promise<boolean> {
-    return this.#functions.value("take_back", values)
+  #cancelAnnounced(values: readonly unknown[]): Promise<boolean> {
+    return this.#functions.value("cancel_announced", values)
   }
 
   /** Voids the changes that were given up: a network that recovers may still deliver them. */

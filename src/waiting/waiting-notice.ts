@@ -4,6 +4,8 @@ import { warn } from "../notices"
 export interface Said {
   /** Identifies what they wait for: there is one warning for each. */
   readonly of: string
+  /** Whether it is reported again when no call has waited in between. Windows have names, outages have none. */
+  readonly isPassing?: boolean
   /** The rest of the sentence after "2 calls wait". */
   readonly text: string
 }
@@ -18,6 +20,7 @@ export class WaitingNotice<Waiting> {
   readonly #since = new Map<Waiting, number>()
   #next: NodeJS.Timeout | undefined
   #saidOf: string | undefined
+  #isPassing = false
 
   /** `describe` returns what the longest waiting call waits for; undefined if that is over. */
   constructor(describe: (longest: Waiting) => Said | undefined) {
@@ -34,6 +37,7 @@ export class WaitingNotice<Waiting> {
   end(waiting: Waiting): void {
     this.#since.delete(waiting)
     if (this.#since.size > 0) return
+    if (this.#isPassing) this.#saidOf = undefined
     clearTimeout(this.#next)
     this.#next = undefined
   }
@@ -54,6 +58,7 @@ export class WaitingNotice<Waiting> {
     const said = this.#describe(longest)
     if (!said || said.of === this.#saidOf) return
     this.#saidOf = said.of
+    this.#isPassing = said.isPassing === true
     const count = this.#since.size
     warn(`${count} call${count === 1 ? " waits" : "s wait"} ${said.text}`)
   }

@@ -99,6 +99,7 @@ function said(obstacle: Error | undefined): Said | undefined {
       }
     : {
         of: "the database",
+        isPassing: true,
         text: `in whenWritable(), but ${whyUnknown(obstacle)}.`,
       }
 }

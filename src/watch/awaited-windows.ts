@@ -1,12 +1,12 @@
 /** The announced windows whose start a call in this process waits for. */
 export class AwaitedWindows {
   readonly #ids = new Set<string>()
-  readonly #takeBack: (ids: readonly string[]) => Promise<void>
+  readonly #cancelAnnounced: (ids: readonly string[]) => Promise<void>
   #hasLapsed = true
 
-  /** `takeBack` cancels windows that no call waits for any longer. */
-  constructor(takeBack: (ids: readonly string[]) => Promise<void>) {
-    this.#takeBack = takeBack
+  /** `cancel` cancels windows that no call waits for any longer. */
+  constructor(cancel: (ids: readonly string[]) => Promise<void>) {
+    this.#cancelAnnounced = cancel
   }
 
   /** Records a call that waits for the start of the window it has announced. Returns the undo. */
@@ -33,7 +33,7 @@ export class AwaitedWindows {
   async lapse(): Promise<void> {
     if (this.isEmpty) return
     this.#hasLapsed = false
-    await this.#takeBack([...this.#ids])
+    await this.#cancelAnnounced([...this.#ids])
     this.#hasLapsed = true
   }
 }

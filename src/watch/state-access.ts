@@ -26,7 +26,7 @@ export class StateAccess {
   readonly #watch: Watch
   readonly #ready: () => Promise<StateStore>
   readonly #current = new SharedQuestion(async () => {
-    const status = await (await this.store()).readLast()
+    const status = await (await this.store()).readWhenIdle()
     return { status, refusal: status.mode === "normal" ? undefined : notWritable(status) }
   })
   readonly #reported = new SharedQuestion(async () => {
@@ -65,7 +65,7 @@ export class StateAccess {
   }
 
   /** The refusal of an actor who may not write, or undefined. Retries for a second. */
-  async refusalNow(actor: Actor): Promise<WriteVetoedError | AccessRefusedError | undefined> {
+  async refusalWithRetry(actor: Actor): Promise<WriteVetoedError | AccessRefusedError | undefined> {
     const store = await this.store()
     const ask = () => this.refusalOf(actor)
     const refusal = await persistently(ask, { withinMs: readAgainMs }).catch(unlocked(store))

@@ -71,10 +71,7 @@ const announceOptionNames = enterOptionNames.filter((name) => !(name in notAnnou
 
 /** Throws MaintenanceInputError for a mode or an option that `announce()` does not support. */
 export function checkAnnounceable(mode: Mode, options: EnterOptions): void {
-  if (mode === "normal")
-    throw new MaintenanceInputError(
-      "Normal mode cannot be announced. Announce another mode, or call leave() now.",
-    )
+  if (mode === "normal") throw normalNotAnnounced()
   for (const [name, why] of Object.entries(notAnnounced)) {
     if (options?.[name as keyof EnterOptions] !== undefined)
       throw new MaintenanceInputError(
@@ -85,4 +82,11 @@ export function checkAnnounceable(mode: Mode, options: EnterOptions): void {
     throw new MaintenanceInputError(
       "announce() needs startsInMs or startsAt. To begin a window now, call enter().",
     )
+}
+
+/** Makes the error for a start that is given with normal mode. */
+export function normalNotAnnounced(): MaintenanceInputError {
+  return new MaintenanceInputError(
+    "Normal mode cannot be announced. Announce another mode, or call leave() now.",
+  )
 }

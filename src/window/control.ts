@@ -8,7 +8,7 @@ import type { Mode } from "../mode/mode"
 import type { Entered, MaintenanceStatus, StampedState } from "../mode/status"
 import { holdsNothing } from "../state/not-changed"
 import type { Start } from "../state/opening"
-import { checkAnnounceable } from "./announcement"
+import { checkAnnounceable, normalNotAnnounced } from "./announcement"
 import type { Announced, CancelOptions, ExtendOptions, LeaveOptions, TransferOptions } from "./call-options"
 import { DueWindows } from "./due-windows"
 import { type AnnounceOptions, type EnterOptions, enterOptionNames } from "./enter-options"
@@ -62,11 +62,11 @@ export class Control {
   }
 
   /** Ends everything that waits, because the DataSource is being destroyed or the plugin uninstalled. */
-  stop(): void {
+  stop(isForGood: boolean): void {
     this.#held.forget()
     this.#signalled.release()
     this.#dueWindows.stop()
-    this.#feed.close()
+    this.#feed.close(isForGood)
   }
 
   enter(mode: Mode, options: EnterOptions): Promise<Entered> {
@@ -140,10 +140,7 @@ export class Control {
 
   async #enterNormal(options: EnterOptions): Promise<Entered> {
     checkOptions(options, enterOptionNames)
-    if (startOf(options))
-      throw new MaintenanceInputError(
-        "Normal mode cannot be announced. Announce another mode, or call leave() now.",
-      )
+    if (startOf(options)) throw normalNotAnnounced()
     return { ...(await this.leave({ as: options.as })), unacknowledged: [] }
   }
 

@@ -5,10 +5,10 @@ import {
   WindowEndedError,
 } from "../errors"
 import type { MaintenanceStatus } from "../mode/status"
-import { capitalized, describeAnnounced, factsOf } from "../refusal"
+import { capitalized, describeAnnounced, factsOf, messageOf } from "../refusal"
 import type { Announcement } from "../state/opening"
 import type { Wanted } from "./drain-failure"
-import { type Fate, insteadOf } from "./fate"
+import { type Fate, insteadOf, missed } from "./fate"
 
 /**
  * The error for a window that was over before `what` was done. `status` is the current state, if it could be
@@ -85,10 +85,6 @@ export function taskEndedBySignal(
   )
 }
 
-function messageOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause)
-}
-
 /**
  * The error for an announced window whose DataSource is destroyed before its start. `hasLapsed` says whether
  * the announcement could be cancelled.
@@ -149,7 +145,7 @@ function whyNotBegun(
     case "cancelled":
       return `it was cancelled${by}`
     case "missed":
-      return "its start was missed, because another user held a window at that time, or no process began it in time"
+      return missed
     case "switched":
     case "taken over":
       return `another window was announced in its place${by}${other ? `; ${describeAnnounced({ ...other, since: other.startsAt })}` : ""}`

@@ -18,6 +18,10 @@ export interface Fate extends Ending {
   readonly why: string
 }
 
+/** A clause that says why an announced window did not begin. */
+export const missed =
+  "its start was missed, because another user held a window at that time, no process began it in time, or the process of its during() was gone"
+
 /** Reads what became of the window that a call has opened, or of the last window of a task. */
 export async function fateOf(store: StateStore, call: string): Promise<Fate> {
   try {
@@ -57,8 +61,7 @@ const reasons: Readonly<
       : `its process was considered gone, and ${who} took it over ${at}`,
   replaced: () => replaced,
   cancelled: ({ who, at }) => `${who} cancelled it ${at}, before it began`,
-  missed: () =>
-    "its start was missed, because another user held a window at that time, or no process began it in time",
+  missed: () => missed,
 }
 
 function whyOver(ending: WindowEnding): string {

@@ -35,8 +35,8 @@ export interface HostEvents {
   needsWindows(status: MaintenanceStatus): boolean
   overdue(status: MaintenanceStatus): void
   refused(error: WriteVetoedError | AccessRefusedError): void
-  /** The host is being closed: the DataSource destroyed, or the plugin uninstalled. */
-  stopped(): void
+  /** The host is being closed; for good, unless its DataSource is only destroyed and may be initialized again. */
+  stopped(isForGood: boolean): void
 }
 
 /** The owner of the windows, as far as it is informed about them. */

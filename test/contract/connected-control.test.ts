@@ -74,6 +74,8 @@ describe("connectMaintenance()", () => {
     const refused = await errorOf(control.enter("concurrent", { as: "alice" }))
     expect(refused).to.be.instanceOf(MaintenanceSetupError)
     expect((refused as Error).message).to.equal("This control was closed. Connect again.")
+    // Nothing will ever be drained.
+    for await (const draining of control.draining()) expect.fail(String(draining))
   })
 
   it("leaves the window open that it has entered", async () => {

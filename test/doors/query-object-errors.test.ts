@@ -99,6 +99,22 @@ describe("A query object", () => {
     expect(outcome.shown).to.include("  code: '42703',")
   })
 
+  for (const text of ["deallocate all; begin", "deallocate all", "discard all", "begin; deallocate all"]) {
+    it(`lets the session go on after it has dropped all prepared statements: ${text}`, async () => {
+      const insert = "insert into category (name) values ('after')"
+      const [fenced, plain] = await inBoth((dataSource) =>
+        onRawClient(async (client) => {
+          // Prepares the check.
+          await client.query(insert)
+          await submitted(client, new pg.Query(text))
+          await client.query(insert)
+          return ((await client.query("commit")) as pg.QueryResult).command
+        })(dataSource, none),
+      )
+      expect(fenced).to.deep.equal(plain)
+    })
+  }
+
   it("reports the error of a deferred trigger at its end", async () => {
     const [fenced, plain] = await inBoth((dataSource) =>
       onRawClient((client) => submitted(client, new pg.Query("insert into late values (1)")))(

@@ -30,7 +30,7 @@ const calls = [
   "select maintenance.cancel('announced', 'alice', false)",
   `select maintenance.begin_announced('{"id": "announced", "instance": 1}')`,
   `select maintenance.announce('${JSON.stringify({ ...start, id: "again", starts_in_ms: 60_000 })}')`,
-  "select maintenance.take_back('alice', false)",
+  "select maintenance.cancel_announced('alice', false)",
   "select maintenance.void('{one,other}'), maintenance.lapse('{one,other}', 'cancelled')",
   enterSql({ id: "fourth", mode: "concurrent", ...alice, expires_in_ms: 60_000 }),
   "update maintenance.window set expires_at = clock_timestamp() where id = 'fourth'",

@@ -64,7 +64,7 @@ export class Announcing {
   async takeBack(action: Action & { kind: "take back" }, count: number): Promise<void> {
     const name = `taking back ${count}`
     const actor = actorOf(action.user)
-    const text = `nullif(maintenance.take_back(${sqlOf(actor)}, ${literal(name)}), false)`
+    const text = `nullif(maintenance.cancel_announced(${sqlOf(actor)}, ${literal(name)}), false)`
     const apply = (model: Model) => model.announcements.takeBack(actor, name)
     await this.#script.call(action.process, { text, name, apply })
   }

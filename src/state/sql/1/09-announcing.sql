@@ -186,7 +186,7 @@ end $$;
 comment on function {schema}.cancel is
   'Cancels the window announced under this id. Raises MM008 if another user has announced it, MM004 if it is not, or no longer, announced.';
 
-create or replace function {schema}.take_back(acting_user text, is_emergency boolean, change_name text default null) returns boolean
+create or replace function {schema}.cancel_announced(acting_user text, is_emergency boolean, change_name text default null) returns boolean
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -210,7 +210,7 @@ begin
   perform {schema}.refuse({schema}.as_begun(w), 'announced') from {schema}.window w where w.position = 'announced' order by w.starts_at limit 1;
   return false;
 end $$;
-comment on function {schema}.take_back is
+comment on function {schema}.cancel_announced is
   'Cancels all windows that this user has announced; for an emergency user without any, all windows of other users. Returns whether there was one. Raises MM008 if only other users have announced windows.';
 
 create or replace function {schema}.lapse(ids text[], because text) returns boolean
