@@ -1,11 +1,13 @@
-import { MaintenanceSetupError } from "./errors"
+import { MaintenanceError, MaintenanceSetupError, StateUnavailableError } from "./errors"
 import { MaintenanceControl } from "./maintenance-control"
 import type { PastWindow } from "./mode/journal"
 import type { MaintenanceReport, MaintenanceStatus } from "./mode/status"
 import { type MaintenanceOptions, type ResolvedOptions, resolveOptions } from "./options"
+import { messageOf } from "./refusal"
 import type { ClientFactory } from "./state/control-connection"
 import type { Backend } from "./state/fleet"
 import type { JournalRange } from "./state/journal"
+import { isPassing } from "./state/persistence"
 import type { StateStore } from "./state/state-store"
 import { StateAccess } from "./watch/state-access"
 import { Watch } from "./watch/watch"
@@ -150,8 +152,17 @@ export async function connectMaintenance(
     return control
   } catch (error) {
     await control.close()
-    throw error
+    throw notConnected(error)
   }
+}
+
+/** Makes the error for a database to which no connection could be made. */
+function notConnected(cause: unknown): unknown {
+  if (cause instanceof MaintenanceError) return cause
+  const message = `connectMaintenance() could not connect to the database: ${messageOf(cause)}.`
+  return isPassing(cause)
+    ? new StateUnavailableError(`${message} Retry later, or check the address.`, { cause })
+    : new MaintenanceSetupError(`${message} Check the settings of the client.`, { cause })
 }
 
 function checkedFactory(createClient: CreateClient): ClientFactory {
@@ -159,6 +170,13 @@ function checkedFactory(createClient: CreateClient): ClientFactory {
     throw new MaintenanceSetupError("connectMaintenance() needs a function that returns a client of pg.")
   return (settings) => {
     const client = createClient(settings) as ReturnType<ClientFactory> | undefined
+    if (client instanceof Promise) {
+      client.catch(() => undefined)
+      throw new MaintenanceSetupError(
+        "The function given to connectMaintenance() returned a promise. It must return the client at once, so get what " +
+          "it needs before: (settings) => new Client({ connectionString, ...settings }).",
+      )
+    }
     // pg (8.11 to 8.23) keeps this setting as it is.
     const { _connectionTimeoutMillis: taken } = { ...client } as { _connectionTimeoutMillis?: number }
     const isOwn = taken === settings.connectionTimeoutMillis

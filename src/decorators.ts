@@ -79,7 +79,9 @@ function onlyInstalled(): Maintenance {
     maintenance
       ? "@DuringMaintenance cannot choose a DataSource, because several have maintenance mode. " +
           "Name one: @DuringMaintenance(mode, { maintenance: () => ... })."
-      : "Maintenance mode is not installed in this process. Call installMaintenance(dataSource) first.",
+      : installedMaintenances.size > 0
+        ? "The DataSource that has maintenance mode is not initialized. Call initialize() first."
+        : "Maintenance mode is not installed in this process. Call installMaintenance(dataSource) first.",
   )
 }
 

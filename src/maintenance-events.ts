@@ -2,7 +2,7 @@ import { AsyncResource } from "node:async_hooks"
 import type { Draining } from "./drain/drain-plan"
 import { type AccessRefusedError, MaintenanceInputError, type WriteVetoedError } from "./errors"
 import type { MaintenanceStatus } from "./mode/status"
-import { publish, warn } from "./notices"
+import { publish, textOf, warn } from "./notices"
 
 /** Events for `on()`, with their listeners. */
 export interface MaintenanceEvents {
@@ -66,7 +66,7 @@ export class MaintenanceListeners {
     const source = this.#dataSource && { dataSource: this.#dataSource }
     publish(event, { ...source, [payloadOf[event]]: args[0] })
     for (const listener of this.#listeners[event]) {
-      const report = (error: unknown) => warn(`A listener of "${event}" threw: ${String(error)}`)
+      const report = (error: unknown) => warn(`A listener of "${event}" threw: ${textOf(error)}`)
       try {
         const result: unknown = (listener as (...args: Parameters<MaintenanceEvents[Event]>) => unknown)(
           ...args,

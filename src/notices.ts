@@ -1,4 +1,5 @@
 import { channel } from "node:diagnostics_channel"
+import { inspect } from "node:util"
 import { shared } from "./shared"
 
 /** Topics of the channels `typeorm-maintenance-mode:<topic>` of `node:diagnostics_channel`. */
@@ -22,6 +23,15 @@ export function warn(message: string): void {
     } catch {
       // A logger of the application that fails must not become the error of the code that warns.
     }
+  }
+}
+
+/** Returns the text of any thrown value, even of one that has none. */
+export function textOf(error: unknown): string {
+  try {
+    return String(error)
+  } catch {
+    return inspect(error)
   }
 }
 

@@ -2,7 +2,7 @@ import { AsyncResource } from "node:async_hooks"
 import type { DataSource, EntityManager, QueryRunner } from "typeorm"
 import { MaintenanceInputError } from "../errors"
 import { currentQueryRunner } from "../identity/current-actor"
-import { warn } from "../notices"
+import { textOf, warn } from "../notices"
 import { type FencedQueryRunner, isFencedQueryRunner } from "./query-runner"
 
 /**
@@ -58,6 +58,6 @@ async function reported(work: () => unknown): Promise<void> {
   try {
     await work()
   } catch (error) {
-    warn(`The work of an afterCommit() call failed: ${String(error)}. Its transaction is committed.`)
+    warn(`The transaction is committed, but the work of an afterCommit() call failed: ${textOf(error)}`)
   }
 }

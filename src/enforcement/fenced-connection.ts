@@ -49,6 +49,8 @@ export class FencedConnection implements SubmittableOwner, SessionOwner {
   #firstActor: Actor | undefined
   #isCommitting = false
   /** Whether a query runner holds the connection. */
+  /** Whether the last COMMIT was one: PostgreSQL answers that of a failed transaction with ROLLBACK. */
+  hasCommitted = false
   isLent = false
   /**
    * Whether it is a connection to one of TypeORM's `slaves`: a replica, which writes nothing and may lack the
@@ -241,8 +243,16 @@ export class FencedConnection implements SubmittableOwner, SessionOwner {
     }
     return session.inTurn(() => {
       this.setUpOrNot(isSetUp)
-      return this.#statements.run({ query, actor, ...classified })
+      const result = this.#statements.run({ query, actor, ...classified })
+      return kind === "commit" ? this.#noteCommit(result) : result
     })
+  }
+
+  async #noteCommit(committed: Promise<Result>): Promise<Result> {
+    this.hasCommitted = false
+    const result = await committed
+    this.hasCommitted = (result as { command?: string }).command === "COMMIT"
+    return result
   }
 
   #querySubmittable(query: Submittable, values: unknown, callback: unknown): Submittable {

@@ -53,8 +53,8 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
   return class extends Base implements FencedQueryRunner {
     readonly #record = new TransactionRecord()
     #isUnfenced = false
-    /** Several entities that are saved together are refused once. */
-    #vetoing: Promise<void> | undefined
+    /** Several entities that a user saves together are refused once. */
+    readonly #vetoing = new Map<string | undefined, Promise<void>>()
 
     // No async functions below: where AsyncLocalStorage is in use, each promise costs something.
 
@@ -143,8 +143,12 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
     aboutToChange(change: RefusedChange): Promise<void> | undefined {
       this.#record.expect(change)
       if (!context.isVetoedAtWrite()) return undefined
-      this.#vetoing ??= this.#vetoWrite()
-      return this.#vetoing
+      const actor = context.actor()
+      const known = this.#vetoing.get(actor.user)
+      if (known) return known
+      const vetoed = this.#vetoWrite(actor)
+      this.#vetoing.set(actor.user, vetoed)
+      return vetoed
     }
 
     /** A connection that comes when it is released already, TypeORM (0.3 to 1.1) keeps, and destroy() would never end. */
@@ -172,7 +176,8 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
     }
 
     #committed(): Promise<void> | undefined {
-      const work = this.#record.end()
+      const ended = this.#record.end()
+      const work = this.#fenced?.hasCommitted === false ? [] : ended
       const told = context.committed()
       const follow = () => inOrder(work)
       if (told)
@@ -211,12 +216,11 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
     }
 
     /** What is known may be outdated, so the database is asked: a write after the end of a window is not refused. */
-    async #vetoWrite(): Promise<void> {
-      const actor = context.actor()
+    async #vetoWrite(actor: Actor): Promise<void> {
       // By then, all entities of one save() are recorded.
       const refusal = await context
         .writeRefusal(actor, () => this.changes)
-        .finally(() => (this.#vetoing = undefined))
+        .finally(() => this.#vetoing.delete(actor.user))
       if (!refusal) return
       this.#record.forgetExpected()
       this.#fenced?.note({ actor, kind: "atomic" })

@@ -3,6 +3,7 @@ import type { Actor } from "../mode/actor"
 import type { RefusedChange } from "../mode/refused-change"
 import { anybody, restrictionOf } from "../mode/restriction"
 import type { MaintenanceStatus } from "../mode/status"
+import { shared } from "../shared"
 import { isFencedQueryRunner } from "./query-runner"
 
 /** The facts of TypeORM's events that count here. */
@@ -45,7 +46,7 @@ class NoEntity {}
 class ExpectedChanges implements EntitySubscriberInterface {
   readonly #isRestricted: () => boolean
   /** The answer for the code that runs now. TypeORM asks several times for each entity, also for loaded ones. */
-  #answer: boolean | undefined
+  #answer: { readonly context: unknown; readonly isRestricted: boolean } | undefined
 
   constructor(isRestricted: () => boolean) {
     this.#isRestricted = isRestricted
@@ -53,11 +54,12 @@ class ExpectedChanges implements EntitySubscriberInterface {
 
   /** TypeORM computes nothing again for an unrestricted user. */
   listenTo(): Function {
-    if (this.#answer === undefined) {
-      this.#answer = this.#isRestricted()
-      queueMicrotask(() => (this.#answer = undefined))
+    const context = shared.context.getStore()
+    if (this.#answer?.context !== context || this.#answer === undefined) {
+      if (!this.#answer) queueMicrotask(() => (this.#answer = undefined))
+      this.#answer = { context, isRestricted: this.#isRestricted() }
     }
-    return this.#answer ? Object : NoEntity
+    return this.#answer.isRestricted ? Object : NoEntity
   }
 
   beforeInsert(event: ChangeEvent): Promise<void> | undefined {
@@ -106,6 +108,7 @@ export class Subscribers {
   readonly #dataSource: DataSource
   readonly #owner: SubscribersOwner
   readonly #recorder = new ChangeRecorder()
+  #isBuilt = false
   readonly #expected = new ExpectedChanges(() => this.#isRestricted(this.#owner.actor))
 
   constructor(dataSource: DataSource, owner: SubscribersOwner) {
@@ -115,19 +118,22 @@ export class Subscribers {
 
   /** Subscribes, when TypeORM has built its list of subscribers. */
   subscribe(): void {
-    this.#add(this.#recorder)
+    this.#isBuilt = true
     this.changed()
   }
 
   /** The state has changed: subscribes what a window needs, or takes it away. */
   changed(): void {
-    const isSubscribed = this.#all.includes(this.#recorder)
-    if (isSubscribed && this.#isRestricted(() => anybody)) this.#add(this.#expected)
+    if (!this.#isBuilt) return
+    // The application may have replaced the list.
+    this.#add(this.#recorder)
+    if (this.#isRestricted(() => anybody)) this.#add(this.#expected)
     else this.#remove(this.#expected)
   }
 
   /** Takes all away. */
   unsubscribe(): void {
+    this.#isBuilt = false
     this.#remove(this.#recorder)
     this.#remove(this.#expected)
   }

@@ -132,14 +132,14 @@ describe("afterCommit()", () => {
 
   it("reports an error of the work as a warning, because the transaction is committed", async () => {
     const { dataSource, maintenance } = installed.current
-    const warned = warning(/The work of an afterCommit\(\) call failed/)
+    const warned = warning(/the work of an afterCommit\(\) call failed/)
     const made = item()
     await dataSource.transaction(async (manager) => {
       maintenance.afterCommit(() => Promise.reject(new Error("the mail server is down")), manager)
       await manager.insert(Item, made)
     })
     expect(await warned).to.equal(
-      "The work of an afterCommit() call failed: Error: the mail server is down. Its transaction is committed.",
+      "The transaction is committed, but the work of an afterCommit() call failed: Error: the mail server is down",
     )
     expect(await dataSource.getRepository(Item).countBy({ name: made.name })).to.equal(1)
   })
@@ -192,6 +192,48 @@ describe("afterCommit()", () => {
       }),
     )
     expect(told).to.deep.equal(["inner", "inner is done", "outer"])
+  })
+
+  it("never runs the work if the server answers COMMIT with ROLLBACK, because an error was swallowed", async () => {
+    const { dataSource, maintenance } = installed.current
+    const told: string[] = []
+    const made = item()
+    await dataSource.transaction(async (manager) => {
+      maintenance.afterCommit(() => told.push("failed"), manager)
+      await manager.insert(Item, made)
+      await errorOf(manager.query("select 1 / 0"))
+    })
+    await dataSource.transaction(async (manager) => {
+      maintenance.afterCommit(() => told.push("committed"), manager)
+      await manager.query("select 1")
+    })
+    expect(await dataSource.getRepository(Item).countBy({ name: made.name })).to.equal(0)
+    expect(told).to.deep.equal(["committed"])
+  })
+
+  it("runs the work of a transaction in which nothing was sent", async () => {
+    const { dataSource, maintenance } = installed.current
+    const told: string[] = []
+    await dataSource.transaction(async (manager) =>
+      maintenance.afterCommit(() => told.push("empty"), manager),
+    )
+    expect(told).to.deep.equal(["empty"])
+  })
+
+  it("reports an error that has no text, and runs the work that follows", async () => {
+    const { dataSource, maintenance } = installed.current
+    const told: string[] = []
+    const warned = warning(/afterCommit/)
+    await dataSource.transaction(async (manager) => {
+      // oxlint-disable-next-line typescript/only-throw-error
+      maintenance.afterCommit(() => Promise.reject(Object.create(null)), manager)
+      maintenance.afterCommit(() => told.push("second"), manager)
+      await manager.query("select 1")
+    })
+    expect(await warned).to.match(
+      /^The transaction is committed, but the work of an afterCommit\(\) call failed: /,
+    )
+    expect(told).to.deep.equal(["second"])
   })
 
   it("rejects a call that does not identify the transaction", async () => {

@@ -5,6 +5,7 @@ import {
   MaintenanceInputError,
   MaintenanceSetupError,
   NotMaintainerError,
+  StateUnavailableError,
   WriteVetoedError,
 } from "../../src"
 import { newDataSource, useMaintenance } from "../support/data-source"
@@ -75,7 +76,7 @@ describe("connectMaintenance()", () => {
     expect(refused).to.be.instanceOf(MaintenanceSetupError)
     expect((refused as Error).message).to.equal("This control was closed. Connect again.")
     // Nothing will ever be drained.
-    for await (const draining of control.draining()) expect.fail(String(draining))
+    for await (const draining of control.draining()) expect.fail(JSON.stringify(draining))
   })
 
   it("leaves the window open that it has entered", async () => {
@@ -139,6 +140,26 @@ describe("connectMaintenance()", () => {
       const error = await errorOf(connectMaintenance(factory, options as object))
       expect(error).to.be.instanceOf(MaintenanceSetupError)
       expect((error as Error).message).to.include(message)
+    })
+  }
+
+  it("says that its function must not be async, and leaves no rejection unhandled", async () => {
+    const error = await errorOf(connectMaintenance(() => Promise.reject(new Error("no secret"))))
+    expect(error).to.be.instanceOf(MaintenanceSetupError)
+    expect((error as Error).message).to.include("returned a promise")
+  })
+
+  for (const [what, change, ErrorClass] of [
+    ["no server listens", (url: URL) => (url.port = "1"), StateUnavailableError],
+    ["there is no such database", (url: URL) => (url.pathname = "/nowhere"), MaintenanceSetupError],
+    ["there is no such role", (url: URL) => (url.username = "nobody"), MaintenanceSetupError],
+  ] as const) {
+    it(`says that it could not connect if ${what}`, async () => {
+      const url = new URL(database.current.url)
+      change(url)
+      const error = await errorOf(connectMaintenance(clientOf(url.toString())))
+      expect(error).to.be.instanceOf(ErrorClass)
+      expect((error as Error).message).to.match(/^connectMaintenance\(\) could not connect to the database: /)
     })
   }
 

@@ -1,5 +1,13 @@
 import { expect } from "chai"
-import { Column, type DataSource, DeleteDateColumn, Entity, ManyToOne, PrimaryGeneratedColumn } from "typeorm"
+import {
+  Column,
+  type DataSource,
+  DeleteDateColumn,
+  Entity,
+  type EntityManager,
+  ManyToOne,
+  PrimaryGeneratedColumn,
+} from "typeorm"
 import { type Maintenance, MaintenanceInputError, WriteVetoedError } from "../../src"
 import { useMaintenance, withMaintenance, withPlainDataSource } from "../support/data-source"
 import { useDatabase } from "../support/database"
@@ -282,6 +290,33 @@ describe('vetoAt: "write"', () => {
     const veto = await errorOf(repository(dataSource).save([{ price: 1 }, { price: 2 }, { price: 3 }]))
     stop()
     expect(refused).to.deep.equal([veto])
+  })
+
+  it("refuses each user by itself, even within one transaction", async () => {
+    const { dataSource, maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice" })
+    const save = (manager: EntityManager, user: string) =>
+      maintenance.runAs(user, () => manager.insert(Priced, { price: 60 }))
+    for (const users of [
+      ["bob", "alice"],
+      ["alice", "bob"],
+    ]) {
+      await maintenance.runAs("alice", () =>
+        dataSource.transaction(async (manager) => {
+          const settled = await Promise.allSettled(users.map((user) => save(manager, user)))
+          const outcomes = Object.fromEntries(users.map((user, at) => [user, settled[at]?.status]))
+          expect(outcomes).to.deep.equal({ alice: "fulfilled", bob: "rejected" })
+        }),
+      )
+    }
+  })
+
+  it("goes on after the application has replaced the list of subscribers", async () => {
+    const { dataSource, maintenance } = installed.current
+    Object.assign(dataSource, { subscribers: [] })
+    await maintenance.enter("concurrent", { as: "alice" })
+    const veto = await errorOf(repository(dataSource).insert({ price: 1 }))
+    expect((veto as WriteVetoedError).changes).to.deep.equal([{ entity: "Priced", operation: "insert" }])
   })
 
   it("names all that one save() would have changed, like a veto at the commit", async () => {
