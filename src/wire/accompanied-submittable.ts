@@ -1,9 +1,8 @@
 import { AsyncResource } from "node:async_hooks"
 import type { EventEmitter } from "node:events"
-import type { Readable } from "node:stream"
 import { allowCopies, type Copyable, handlers, isCommented, rewritten } from "./copies"
 import type { Escort } from "./escort"
-import { holdEnd } from "./held-end"
+import { holdEnd, pushInContext } from "./held-end"
 import { Packet } from "./packet"
 import type { Submittable, ProtocolConnection, Step } from "./protocol"
 import type { Passage } from "./seal"
@@ -169,8 +168,12 @@ export class AccompaniedSubmittable implements Copyable {
 
   #answered(name: (typeof handlers)[number], args: unknown[]): void {
     if (name === "handleReadyForQuery") {
+      if (this.#letEnd && !this.#hasFailed) {
+        this.#isSynced = false
+        return
+      }
+      this.#complete()
       this.#isSynced = false
-      if (this.#letEnd && !this.#hasFailed) return
     }
     if (name === "handleCommandComplete" && this.#letEnd && !this.#hasFailed) {
       this.#keptBack = args
@@ -183,7 +186,6 @@ export class AccompaniedSubmittable implements Copyable {
     if (this.#step && (isCompletion || name === "handleDataRow")) {
       if (this.#isStepSent && this.#unanswered === 0) {
         if (isCompletion) this.#isStepPassed = true
-        if (isCompletion && this.#keptBack) this.#forward("handleCommandComplete", this.#keptBack)
         return
       }
       if (isCompletion) this.#unanswered--
@@ -194,7 +196,20 @@ export class AccompaniedSubmittable implements Copyable {
         return
       }
     }
+    if (name === "handleCommandComplete" && this.#unanswered > 0 && !this.#isSynced) {
+      // pg-cursor (2.22) ignores an error that comes after this, as from the commit, and would never end.
+      this.#keptBack = args
+      this.#connection?.sync()
+      return
+    }
     this.#forward(name, args)
+  }
+
+  /** Reports the completion of the statement, when its transaction is over, too. */
+  #complete(): void {
+    const completion = this.#keptBack
+    this.#keptBack = undefined
+    if (completion && !this.#hasFailed) this.#forward("handleCommandComplete", completion)
   }
 
   #listen(method: "on" | "once", args: Parameters<Listen>): void {
@@ -256,14 +271,6 @@ export class AccompaniedSubmittable implements Copyable {
     }
     return withMethods(connection, { ...this.#passage, execute, sync, once, close, query })
   }
-}
-
-/** Makes a stream that reads the socket itself (pg-copy-streams) emit its data in a context. */
-function pushInContext(query: Submittable, context: AsyncResource): void {
-  const stream = query as Partial<Pick<Readable, "push">> & { readonly handleDataRow?: Handler }
-  const { push } = stream
-  if (typeof push !== "function" || stream.handleDataRow) return
-  stream.push = (chunk, encoding) => context.runInAsyncScope(push, query, chunk, encoding)
 }
 
 /**

@@ -1,4 +1,6 @@
+import type { AsyncResource } from "node:async_hooks"
 import type { Readable } from "node:stream"
+import type { Submittable } from "./protocol"
 
 /**
  * Keeps a submittable that is a stream from ending; returns a function that restores it, and ends it if it
@@ -21,4 +23,12 @@ export function holdEnd(query: object): (hasFailed: boolean) => void {
     delete stream._read
     if (isAtEnd && !hasFailed) push.call(query, null)
   }
+}
+
+/** Makes a stream that reads the socket itself (pg-copy-streams) emit its data in a context. */
+export function pushInContext(query: Submittable, context: AsyncResource): void {
+  const stream = query as Partial<Pick<Readable, "push">> & { readonly handleDataRow?: unknown }
+  const { push } = stream
+  if (typeof push !== "function" || stream.handleDataRow) return
+  stream.push = (chunk, encoding) => context.runInAsyncScope(push, query, chunk, encoding)
 }

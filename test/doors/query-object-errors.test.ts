@@ -115,6 +115,24 @@ describe("A query object", () => {
     })
   }
 
+  // Plain pg-cursor (2.22) ignores an error that follows the completion of its statement, and never ends.
+  for (const text of [
+    "insert into late values (1)",
+    "declare held cursor with hold for select 1 / (random() * 0)::int",
+  ]) {
+    it(`reports an error of the commit to a stream and to a cursor: ${text}`, async () => {
+      const { dataSource } = installed.current
+      const code = text.startsWith("insert") ? "42P01" : "22012"
+      for (const way of ["a stream", "a cursor"]) {
+        const run = ways[way] as (dataSource: DataSource, text: string) => Promise<unknown>
+        const told = await run(dataSource, text).catch((error: unknown) => error)
+        // A cursor's reads are reported one by one.
+        expect(way === "a cursor" ? (told as unknown[])[0] : told).to.have.property("code", code)
+      }
+      expect(await dataSource.query("select 1 as one")).to.deep.equal([{ one: 1 }])
+    })
+  }
+
   it("reports the error of a deferred trigger at its end", async () => {
     const [fenced, plain] = await inBoth((dataSource) =>
       onRawClient((client) => submitted(client, new pg.Query("insert into late values (1)")))(
