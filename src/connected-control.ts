@@ -1,12 +1,9 @@
 import { MaintenanceError, MaintenanceSetupError, StateUnavailableError } from "./errors"
 import { MaintenanceControl } from "./maintenance-control"
-import type { PastWindow } from "./mode/journal"
-import type { MaintenanceReport, MaintenanceStatus } from "./mode/status"
 import { type MaintenanceOptions, type ResolvedOptions, resolveOptions } from "./options"
 import { messageOf } from "./refusal"
 import type { ClientFactory } from "./state/control-connection"
 import type { Backend } from "./state/fleet"
-import type { JournalRange } from "./state/journal"
 import { isPassing } from "./state/persistence"
 import type { StateStore } from "./state/state-store"
 import { StateAccess } from "./watch/state-access"
@@ -36,48 +33,26 @@ export type ConnectOptions = Pick<MaintenanceOptions, (typeof optionNames)[numbe
 class ConnectedState implements WindowHost {
   readonly options: ResolvedOptions
   readonly watch: Watch
+  readonly access: StateAccess
   readonly #events: HostEvents
-  readonly #access: StateAccess
   readonly #ready: Promise<void>
   #isClosed = false
 
-  constructor(
-    createClient: ClientFactory,
-    options: ResolvedOptions,
-    { journalDays, ...events }: HostEvents & Pick<ConnectOptions, "journalDays">,
-  ) {
-    this.options = options
+  constructor(createClient: ClientFactory, given: ConnectOptions, events: HostEvents) {
+    this.options = resolveOptions(given, { names: optionNames, fallbacks: { migrate: false } })
     this.#events = events
-    this.watch = new Watch(createClient, options.schema, {
+    this.watch = new Watch(createClient, this.options.schema, {
       isPrepared: false,
-      journalDays,
+      journalDays: given.journalDays,
       changed: (status) => events.changed(status),
       read: (state) => events.read(state),
       needsWindows: (status) => events.needsWindows(status),
       overdue: (status) => events.overdue(status),
       backends: () => [],
     })
-    this.#access = new StateAccess(this.watch, () => this.store())
+    this.access = new StateAccess(this.watch, () => this.#store())
     this.#ready = this.#start()
     this.#ready.catch(() => undefined)
-  }
-
-  async store(): Promise<StateStore> {
-    if (this.#isClosed) throw new MaintenanceSetupError("This control was closed. Connect again.")
-    await this.#ready
-    return this.watch.store
-  }
-
-  refresh(): Promise<MaintenanceStatus> {
-    return this.#access.refresh()
-  }
-
-  report(): Promise<MaintenanceReport> {
-    return this.#access.report()
-  }
-
-  journal(range: JournalRange): Promise<PastWindow[]> {
-    return this.#access.journal(range)
   }
 
   unrestrictedBackends(): readonly Backend[] {
@@ -95,6 +70,12 @@ class ConnectedState implements WindowHost {
     await this.watch.stop()
   }
 
+  async #store(): Promise<StateStore> {
+    if (this.#isClosed) throw new MaintenanceSetupError("This control was closed. Connect again.")
+    await this.#ready
+    return this.watch.store
+  }
+
   async #start(): Promise<void> {
     const { store } = this.watch
     if (!(await store.prepare(this.options.migrate))) throw store.missingSchema()
@@ -109,10 +90,8 @@ export class ConnectedControl extends MaintenanceControl {
   /** Use `connectMaintenance()`. */
   constructor(createClient: CreateClient, options: ConnectOptions) {
     const factory = checkedFactory(createClient)
-    const resolved = resolveOptions(options, { names: optionNames, fallbacks: { migrate: false } })
     let state: ConnectedState | undefined
-    const { journalDays } = options
-    super((events) => (state = new ConnectedState(factory, resolved, { ...events, journalDays })))
+    super((events) => (state = new ConnectedState(factory, options, events)))
     this.#state = state as unknown as ConnectedState
   }
 

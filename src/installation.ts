@@ -17,14 +17,12 @@ import { Subscribers } from "./enforcement/subscribers"
 import { AccessRefusedError, MaintenanceSetupError, WriteVetoedError } from "./errors"
 import { currentActor, currentPolicy, currentVetoAt } from "./identity/current-actor"
 import type { Actor } from "./mode/actor"
-import type { PastWindow } from "./mode/journal"
 import { restrictionOf } from "./mode/restriction"
-import type { MaintenanceReport, MaintenanceStatus } from "./mode/status"
+import type { MaintenanceStatus } from "./mode/status"
 import { logWarnings } from "./notices"
 import type { ResolvedOptions } from "./options"
 import { shared } from "./shared"
 import type { Backend } from "./state/fleet"
-import type { JournalRange } from "./state/journal"
 import type { StateStore } from "./state/state-store"
 import { ReaderSlots } from "./waiting/reader-slots"
 import { WaitingRoom } from "./waiting/waiting-room"
@@ -52,7 +50,7 @@ export class Installation implements WindowHost {
   readonly #slots: ReaderSlots
   readonly #startUp: StartUp
   readonly #lending: Lending
-  readonly #access: StateAccess
+  readonly access: StateAccess
   readonly #undos: Undo[] = []
   readonly #poolUndos: Undo[] = []
   #isUninstalled = false
@@ -76,7 +74,7 @@ export class Installation implements WindowHost {
       refuse: (error) => this.#refuse(error),
     })
     this.#slots = new ReaderSlots({
-      // Not only what is known to be current: where that is in doubt for a moment, not all are to come in at once.
+      // The last state, even if it may be outdated: otherwise all calls would be admitted during a brief doubt.
       latest: () => this.watch.latest,
       lent: () => this.#connections.lentTo(),
       timeoutMs: () => this.#driver.master?.options.connectionTimeoutMillis ?? 0,
@@ -89,7 +87,7 @@ export class Installation implements WindowHost {
     this.#enforcement = this.#makeEnforcement()
     this.#startUp = this.#makeStartUp()
     this.#lending = this.#makeLending()
-    this.#access = new StateAccess(this.watch, () => this.store())
+    this.access = new StateAccess(this.watch, () => this.#store())
     this.#changeHost()
     if (!dataSource.isInitialized) return
     this.#guardPools()
@@ -102,41 +100,20 @@ export class Installation implements WindowHost {
     return this.#startUp.ready()
   }
 
-  async store(): Promise<StateStore> {
-    if (this.#isUninstalled)
-      throw new MaintenanceSetupError("Maintenance mode was uninstalled from this DataSource.")
-    await this.ready()
-    if (this.#fence.isAwaitingSchema) throw this.watch.store.missingSchema()
-    return this.watch.store
-  }
-
-  refresh(): Promise<MaintenanceStatus> {
-    return this.#access.refresh()
-  }
-
-  report(): Promise<MaintenanceReport> {
-    return this.#access.report()
-  }
-
-  /** The windows that are over; rejects with MaintenanceSetupError. */
-  journal(range: JournalRange): Promise<PastWindow[]> {
-    return this.#access.journal(range)
-  }
-
-  /** Throws the refusal, and reports it, if the actor may not write; rejects with MaintenanceSetupError. */
+  /** Throws and reports the refusal if the actor may not write. Rejects with MaintenanceSetupError. */
   async assertWritable(actor: Actor): Promise<void> {
-    const refusal = await this.#access.refusalWithRetry(actor)
+    const refusal = await this.access.refusalWithRetry(actor)
     if (refusal) throw this.refused(refusal)
   }
 
   /** Whether the actor may write; rejects with MaintenanceSetupError. */
   async isWritable(actor: Actor): Promise<boolean> {
-    return (await this.#access.refusalWithRetry(actor)) === undefined
+    return (await this.access.refusalWithRetry(actor)) === undefined
   }
 
-  /** The refusal of an actor who may not write; undefined for others. Rejects with MaintenanceSetupError. */
+  /** Returns the refusal of an actor who may not write. Rejects with MaintenanceSetupError. */
   refusalOf(actor: Actor): Promise<WriteVetoedError | AccessRefusedError | undefined> {
-    return this.#access.refusalOf(actor)
+    return this.access.refusalOf(actor)
   }
 
   /** Reports an error, if it is a refusal; returns it. */
@@ -154,7 +131,7 @@ export class Installation implements WindowHost {
     return this.#connections.backends(window).filter(({ isUnrestricted }) => isUnrestricted)
   }
 
-  /** Gives the DataSource back as it was. */
+  /** Restores the DataSource as it was. */
   async uninstall(): Promise<void> {
     this.#isUninstalled = true
     this.#events.stopped(true)
@@ -162,6 +139,14 @@ export class Installation implements WindowHost {
     this.#connections.retire()
     this.#closeWaiting()
     await this.watch.stop()
+  }
+
+  async #store(): Promise<StateStore> {
+    if (this.#isUninstalled)
+      throw new MaintenanceSetupError("Maintenance mode was uninstalled from this DataSource.")
+    await this.ready()
+    if (this.#fence.isAwaitingSchema) throw this.watch.store.missingSchema()
+    return this.watch.store
   }
 
   #makeWatch(): Watch {
@@ -239,7 +224,7 @@ export class Installation implements WindowHost {
     )
   }
 
-  /** TypeORM has built the entities, the subscribers and the logger: until `destroy()`. */
+  /** Installs the parts that last until `destroy()`, when TypeORM has built the subscribers. */
   #built(): void {
     this.#subscribers.subscribe()
     this.#poolUndos.push(
@@ -257,11 +242,11 @@ export class Installation implements WindowHost {
       isNeededToMigrate: (table) => this.#fence.isAwaitingSchema && isOfTypeorm(table),
       committed: () => (this.#fence.isAwaitingSchema ? this.ready() : undefined),
       isVetoedAtWrite: () => currentVetoAt(this.options) === "write",
-      writeRefusal: (actor, changes) => this.#access.refusalOfWrite(actor, changes),
+      writeRefusal: (actor, changes) => this.access.refusalOfWrite(actor, changes),
     }
   }
 
-  /** Has every connection of the pools fenced, also one that is taken from a pool past the driver. */
+  /** Fences every connection of the pools, including those taken from a pool directly. */
   #guardPools(): void {
     const { master, slaves } = this.#driver
     for (const pool of [master, ...slaves]) {

@@ -155,7 +155,7 @@ export class MaintenanceControl {
     const since = checkTime("since", options.since)
     const limit = checkCount("limit", options.limit, { max: 1000, fallback: 100 })
     // No window ended before 1970, and PostgreSQL has no time as early as the earliest Date.
-    return this.#host.journal({ sinceMs: since && Math.max(0, since.getTime()), limit })
+    return this.#host.access.journal({ sinceMs: since && Math.max(0, since.getTime()), limit })
   }
 
   /**
@@ -163,7 +163,7 @@ export class MaintenanceControl {
    * database does not answer.
    */
   status(): Promise<MaintenanceReport> {
-    return this.#host.report()
+    return this.#host.access.report()
   }
 
   /**

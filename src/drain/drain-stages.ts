@@ -55,7 +55,7 @@ class AllTransactions implements Stage {
 /** As before, but makes sure that the transactions that are left are not the maintainer's. */
 class Abandoning extends AllTransactions {
   override async end(): Promise<Stage | readonly Blocker[]> {
-    const left = await lookAgain(this.drained)
+    const { blockers: left } = await lookAgain(this.drained)
     return left.length > 0 ? left : this
   }
 }
@@ -70,7 +70,7 @@ class Ending extends AllTransactions {
   }
 
   override async end(_blockers: readonly Blocker[], elapsed: () => number): Promise<Stage> {
-    const left = await lookAgain(this.drained)
+    const { blockers: left } = await lookAgain(this.drained)
     const endsAtMs = elapsed() + graceMs
     for (const blocker of left) await this.drained.end(blocker, this.#how)
     return new AllTransactions(this.drained, endsAtMs)
@@ -97,19 +97,18 @@ class CommitsOnly implements Stage {
   }
 
   async end(): Promise<Stage | readonly Blocker[]> {
-    await this.#drained.inform()
-    const holders = await this.#drained.holders()
-    const { blockers } = await this.#drained.look(holders)
+    const { blockers, holders } = await lookAgain(this.#drained)
     const left = ofHolders(blockers, holders)
     return left.length > 0 ? left : this
   }
 }
 
 /** Looks once more, when the instances have reported which backends act for the maintainer. */
-async function lookAgain(drained: Drained): Promise<readonly Blocker[]> {
+async function lookAgain(drained: Drained) {
   await drained.inform()
-  const { blockers } = await drained.look(await drained.holders())
-  return blockers
+  const holders = await drained.holders()
+  const { blockers } = await drained.look(holders)
+  return { blockers, holders }
 }
 
 /**

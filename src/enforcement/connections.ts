@@ -13,7 +13,7 @@ import { isFencedQueryRunner } from "./query-runner"
 export class Connections {
   readonly #driver: HostDriver
   readonly #fenced = new Map<WireClient, FencedConnection>()
-  /** The connections to replicas: there another backend may have the same process id as one here. */
+  /** The connections to replicas, where another backend may have the same process id as one on the primary. */
   readonly #elsewhere = new WeakSet<WireClient>()
 
   constructor(driver: HostDriver) {
@@ -25,7 +25,7 @@ export class Connections {
     return this.#fenced.get(client)
   }
 
-  /** Gives a physical connection its fence, once; `isNew` if nobody has had it before. */
+  /** Fences a physical connection, once. `isNew` tells that it was not used before. */
   fence(client: WireClient, enforcement: Enforcement, isNew = false): FencedConnection {
     const known = this.#fenced.get(client)
     if (known) return known
@@ -35,12 +35,12 @@ export class Connections {
     return connection
   }
 
-  /** Takes note that a connection is to a replica. */
+  /** Records that a connection is to a replica. */
   markReplica(client: WireClient): void {
     this.#elsewhere.add(client)
   }
 
-  /** The users of the connections that are lent: one entry a connection, undefined if it has not acted for anybody. */
+  /** The users of the lent connections, one entry a connection; undefined for one that has run nothing yet. */
   lentTo(): (Actor | undefined)[] {
     return [...this.#fenced.values()].filter(({ isLent }) => isLent).map(({ lastActor }) => lastActor)
   }
@@ -62,7 +62,7 @@ export class Connections {
     return isFencedQueryRunner(runner) ? runner.changes : []
   }
 
-  /** Takes all fences away. */
+  /** Removes all fences. */
   retire(): void {
     for (const connection of this.#fenced.values()) connection.retire()
     this.#fenced.clear()

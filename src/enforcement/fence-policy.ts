@@ -1,9 +1,9 @@
 import type { Actor } from "../mode/actor"
 import type { Step } from "../wire/protocol"
 
-/** What a connection asks of the fence, in the situation that it is in. */
+/** The checks that a connection needs in its situation. */
 export interface FencePolicy {
-  /** Whether nothing is known in memory, so that the server has to be asked before a statement of a transaction. */
+  /** Whether the state is not known, so that the server must be asked before each statement of a transaction. */
   readonly isBlind: boolean
   /** Whether a share of the gate may be held for a statement that commits by itself; otherwise it may only read. */
   readonly mayHold: boolean
@@ -11,19 +11,19 @@ export interface FencePolicy {
   assertAdmitted(actor: Actor): void
   /** The last statement of a transaction. */
   check(actor: Actor): Step
-  /** As `check`, for what may take a role that may not even look at the state. */
+  /** Like `check`, for a text that may take a role without access to the state. */
   fullCheck(actor: Actor): Step
-  /** As `check`, for a transaction that is to be prepared. */
+  /** Like `check`, for a transaction that is to be prepared. */
   checkToPrepare(actor: Actor): Step
 }
 
 /** The policy for the primary, which also makes the check that needs no schema. */
 export interface PrimaryFence extends FencePolicy {
-  /** As `check`, but needs no schema, and lets whatever changed nothing pass in every mode. */
+  /** Like `check`, but without the schema. A transaction that changed nothing passes in every mode. */
   checkWrites(actor: Actor): Step
 }
 
-/** The situation of a connection: TypeORM looks at the server as it starts, a listener of the pool sets it up, or neither. */
+/** The situation of a connection: TypeORM inspects the server during start-up, a pool listener sets it up, or neither. */
 export type Situation = "usual" | "starting up" | "setting up"
 
 /** The policies of a fence, one for each situation of a connection. */
@@ -50,7 +50,7 @@ function situationsOf(fence: PrimaryFence, usual: FencePolicy): Record<Situation
   }
 }
 
-/** For a replica, which writes nothing, and may not have the schema, and while the schema is awaited: what only reads passes. */
+/** For a replica, which may lack the schema, and while the schema is awaited from a migration: reads pass. */
 class WritesOnly implements FencePolicy {
   readonly isBlind: boolean = false
   readonly mayHold: boolean = true
@@ -77,7 +77,7 @@ class WritesOnly implements FencePolicy {
   }
 }
 
-/** For TypeORM's look at the server as it starts, which every mode allows to read. */
+/** For TypeORM's inspection of the server during start-up, which may read in every mode. */
 class StartingUp implements FencePolicy {
   readonly mayHold: boolean = false
   protected readonly usual: FencePolicy
@@ -107,7 +107,7 @@ class StartingUp implements FencePolicy {
   }
 }
 
-/** The same for a listener of the pool that sets up a connection; the schema is there, so what it prepares passes the fence. */
+/** The same for a pool listener that sets up a connection. The schema exists, so a prepared transaction is fenced. */
 class SettingUp extends StartingUp {
   override checkToPrepare(actor: Actor): Step {
     return this.usual.checkToPrepare(actor)

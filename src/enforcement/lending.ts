@@ -7,7 +7,7 @@ import type { FencedConnection } from "./fenced-connection"
 import type { Obtained } from "./host"
 import type { StartUp } from "./start-up"
 
-/** The parts that lending a connection takes. */
+/** The parts needed to lend a connection. */
 export interface LendingParts {
   readonly startUp: StartUp
   readonly waitingRoom: WaitingRoom
@@ -31,7 +31,7 @@ export class Lending {
     this.#parts = parts
   }
 
-  /** As the driver's methods that obtain a connection. */
+  /** Replaces the driver's methods that obtain a connection. */
   obtain(obtain: () => Promise<Obtained>, isReplica: boolean): Promise<Obtained> {
     const { startUp, fenceOff } = this.#parts
     const isStartingUp = startUp.isUnderWay
@@ -46,7 +46,7 @@ export class Lending {
       connection.isReplica = isReplica
       connection.isLent = true
       const given = [client, (error) => this.#release(connection, release, error)] satisfies Obtained
-      // Whoever had it from the pool itself may have left something open.
+      // A holder that took it from the pool itself may have left a transaction open.
       const cleaned = connection.clean()?.catch((error: Error) => {
         this.#release(connection, release, error)
         throw error
@@ -55,7 +55,7 @@ export class Lending {
     })
   }
 
-  /** What is to be waited for before a connection is taken. */
+  /** Resolves when a connection may be taken; undefined if it may be taken immediately. */
   #admission(isStartingUp: boolean): Promise<void> | undefined {
     const { waitingRoom, actor, policy, refuse } = this.#parts
     if (isStartingUp || policy() !== "wait") return undefined
@@ -66,7 +66,7 @@ export class Lending {
     }
   }
 
-  /** Takes a connection, within what a window leaves to others. */
+  /** Takes a connection, within the limit of the window (`readers`). */
   #withSlot(obtain: () => Promise<Obtained>, isStartingUp: boolean): Promise<Obtained> {
     return isStartingUp || !this.#parts.slots.isLimited ? obtain() : this.#inSlot(obtain)
   }
@@ -94,7 +94,7 @@ export class Lending {
     }
   }
 
-  /** Gives a connection back to the pool, at once if nothing is left to clean up on it. */
+  /** Gives a connection back to the pool, immediately if it needs no cleaning. */
   #release(connection: FencedConnection, release: (error?: Error) => void, error?: Error): void {
     const { session } = connection
     connection.isStartingUp = false

@@ -9,19 +9,22 @@ import type { RefusedChange } from "../mode/refused-change"
 import { classify } from "./statement-kind"
 import { type AfterCommit, TransactionRecord } from "./transaction-record"
 
-/** What a query runner needs to know of the installation. */
+/** The parts of the installation that a query runner needs. */
 export interface RunnerContext extends Enforcement {
   /** Returns the fenced connection of a client that the driver has lent. */
   connectionOf(client: unknown): FencedConnection | undefined
   /** Whether a restricted user waits before a connection is taken. */
   isWaiting(): boolean
-  /** Whether this table is one that TypeORM itself needs before the migration that installs the schema can run. */
+  /** Whether TypeORM itself needs this table before the migration that installs the schema can run. */
   isNeededToMigrate(table: string): boolean
-  /** Called when a transaction was committed; what it returns is waited for. */
+  /** Called when a transaction was committed. The commit resolves after the returned promise. */
   committed(): Promise<void> | undefined
   /** Whether a write of the ORM is refused before it is sent, if a window restricts the running code. */
   isVetoedAtWrite(): boolean
-  /** The refusal of a write, read from the database; undefined for an actor who may write, and where it cannot be read. */
+  /**
+   * Returns the refusal of a write, read from the database; undefined for an actor who may write, and if the state
+   * cannot be read.
+   */
   writeRefusal(actor: Actor, changes: () => readonly RefusedChange[]): Promise<Error | undefined>
 }
 
@@ -31,22 +34,22 @@ type RunnerClass = new (driver: PostgresDriver, mode: ReplicationMode) => Postgr
 export interface FencedQueryRunner extends PostgresQueryRunner {
   /** The ORM's changes that a veto undoes now. */
   readonly changes: RefusedChange[]
-  /** Runs when the outermost transaction has been committed; not at all if it is rolled back. */
+  /** Runs the work when the outermost transaction has been committed; not at all if it is rolled back. */
   afterCommit(work: AfterCommit): void
-  /** Takes note of a change that the ORM has made. */
+  /** Records a change that the ORM has made. */
   changed(change: RefusedChange): void
-  /** Takes note of a change that the ORM is about to make; rejects if it is refused before it is sent. */
+  /** Records a change that the ORM is about to make. Rejects if it is refused before it is sent. */
   aboutToChange(change: RefusedChange): Promise<void> | undefined
 }
 
-/** Whether a query runner is one of ours. */
+/** Whether a query runner was made by this package. */
 export function isFencedQueryRunner(runner: object | undefined): runner is FencedQueryRunner {
   return runner !== undefined && "aboutToChange" in runner
 }
 
 /**
- * Makes the class of query runners for a DataSource, as a subclass of the one that its driver uses; `sample` is one of
- * those.
+ * Makes the class of query runners for a DataSource: a subclass of the one that its driver uses, of which `sample`
+ * is an instance.
  */
 export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: RunnerContext): RunnerClass {
   const Base = sample.constructor as RunnerClass
@@ -56,7 +59,7 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
     /** Several entities that a user saves together are refused once. */
     readonly #vetoing = new Map<string | undefined, Promise<void>>()
 
-    // No async functions below: where AsyncLocalStorage is in use, each promise costs something.
+    // Few async functions below: where AsyncLocalStorage is in use, each promise has a cost.
 
     override connect(): Promise<unknown> {
       if (this.#isUnfenced) return super.connect().then((client) => context.connectionOf(client)?.unfenced)
@@ -115,7 +118,7 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
 
     override release(): Promise<void> {
       const fenced = this.isReleased ? undefined : this.#fenced
-      // Nobody waits for what pg has given up waiting for.
+      // A statement for which pg no longer waits is not awaited here, either.
       const cleaning = fenced?.session.isGivenUp ? undefined : fenced?.clean()
       if (!fenced || !cleaning) return super.release()
       // A connection that cannot be cleaned up is closed instead of being given back.
@@ -151,7 +154,10 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
       return vetoed
     }
 
-    /** A connection that comes when it is released already, TypeORM (0.3 to 1.1) keeps, and destroy() would never end. */
+    /**
+     * Gives back a connection that arrives after the release. TypeORM (0.3 to 1.1) keeps it, so that `destroy()` would
+     * never end.
+     */
     async #refuseReleased(): Promise<never> {
       if (this.databaseConnection) {
         this.isReleased = false
@@ -215,7 +221,7 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
       }
     }
 
-    /** What is known may be outdated, so the database is asked: a write after the end of a window is not refused. */
+    /** Reads the state before it refuses a write, because the known state may be outdated. */
     async #vetoWrite(actor: Actor): Promise<void> {
       // By then, all entities of one save() are recorded.
       const refusal = await context
@@ -233,7 +239,7 @@ async function inOrder(work: readonly AfterCommit[]): Promise<void> {
   for (const run of work) await run()
 }
 
-/** TypeORM wraps whatever a query throws; an error of this package comes out as it is. */
+/** Returns the error of this package that TypeORM has wrapped, or else the given one. */
 function ownError(error: unknown): unknown {
   const { driverError } = error as { driverError?: unknown }
   return driverError instanceof MaintenanceError ? driverError : error

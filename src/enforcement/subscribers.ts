@@ -95,7 +95,7 @@ function expectChange(
   return queryRunner.aboutToChange({ entity: metadata.name, operation })
 }
 
-/** What the subscribers need to know. */
+/** The facts that the subscribers need. */
 export interface SubscribersOwner {
   /** The state, as it was read last. */
   latest(): MaintenanceStatus | undefined

@@ -1,14 +1,15 @@
 import type { Actor } from "./actor"
 import type { MaintenanceStatus } from "./status"
 
-/** What a window denies an actor: nothing, to change anything, or any access. */
+/** The actions that a window denies an actor: none, writes, or any access. */
 export type Restriction = "none" | "writes" | "all"
 
-/** An actor of whom nothing is known: every window restricts it. */
+/** An actor without a user, whom every window restricts. */
 export const anybody: Actor = { user: undefined, isEmergency: false }
 
 /**
- * The one rule of the modes: what this state denies this actor. The database decides by the same rule, in `restriction_of()`.
+ * Applies the one rule of the modes: returns the actions that this state denies this actor. The database applies the
+ * same rule in `restriction_of()`.
  */
 export function restrictionOf(
   status: Pick<MaintenanceStatus, "mode" | "maintainer">,

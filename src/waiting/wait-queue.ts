@@ -1,7 +1,7 @@
 import { onAborted } from "../state/abort-listeners"
 import { type Said, WaitingNotice } from "./waiting-notice"
 
-/** How a call waits. */
+/** The conditions of a wait. */
 export interface WaitTerms<Result> {
   /** Called as soon as the call is admitted; its result is that of the wait. */
   readonly admitted: () => Result

@@ -1,6 +1,6 @@
 import { warn } from "../notices"
 
-/** What a warning about waiting calls says. */
+/** The text of a warning about waiting calls. */
 export interface Said {
   /** Identifies what they wait for: there is one warning for each. */
   readonly of: string

@@ -89,7 +89,7 @@ export class WritableWait {
   }
 }
 
-/** What a warning about waiting calls says. */
+/** Returns the text of the warning about waiting calls. */
 function said(obstacle: Error | undefined): Said | undefined {
   if (!obstacle) return undefined
   return isRefusal(obstacle)

@@ -46,7 +46,7 @@ export class AnnouncedStart {
   /** The error for an announced window that was gone when its time came. */
   async #notBegun(store: StateStore, { id }: Pick<Opening, "id">): Promise<WindowEndedError> {
     const announcement = await store.switching.announcement(id)
-    return notBegun(announcement, await this.#host.refresh())
+    return notBegun(announcement, await this.#host.access.refresh())
   }
 
   /**

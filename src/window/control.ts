@@ -86,7 +86,7 @@ export class Control {
     this.#dueWindows.own(id)
     const startsAt = await this.#entering.announce(entry, entry.start as Start)
     // The window is announced, even if the state cannot be read now.
-    await this.#host.refresh().catch(() => undefined)
+    await this.#host.access.refresh().catch(() => undefined)
     return { id, startsAt }
   }
 
@@ -97,16 +97,16 @@ export class Control {
         "cancel() needs the id of a window, as returned by announce() or status().",
       )
     const actor = this.#actor(options.as)
-    const store = await this.#host.store()
+    const store = await this.#host.access.store()
     await store.switching.cancel(id, actor)
-    return this.#host.refresh()
+    return this.#host.access.refresh()
   }
 
   async leave(options: LeaveOptions): Promise<MaintenanceStatus> {
     checkOptions(options, ["as", "ifHeld"])
     const ifHeld = checkFlag("ifHeld", options.ifHeld)
     const actor = this.#actor(options.as)
-    const store = await this.#host.store()
+    const store = await this.#host.access.store()
     // With `ifHeld`, an emergency user may end only their own window.
     const holder = ifHeld ? { ...actor, isEmergency: false } : actor
     await this.#held
@@ -114,16 +114,16 @@ export class Control {
       .catch((error: unknown) => {
         if (!ifHeld || !holdsNothing(error)) throw error
       })
-    return this.#host.refresh()
+    return this.#host.access.refresh()
   }
 
   async extend(options: ExtendOptions): Promise<MaintenanceStatus> {
     checkOptions(options, ["as", "expiresInMs"])
     const expiresInMs = checkExpiry(options.expiresInMs)
     const actor = this.#actor(options.as)
-    const store = await this.#host.store()
+    const store = await this.#host.access.store()
     await store.switching.extend(actor, expiresInMs)
-    return this.#host.refresh()
+    return this.#host.access.refresh()
   }
 
   transfer(options: TransferOptions): Promise<MaintenanceStatus> {
@@ -163,9 +163,9 @@ export class Control {
     const to = checkUser(options.to, "to")
     const withinMs = options.withinMs === undefined ? undefined : durationOf("withinMs", options.withinMs, 0)
     const actor = this.#actor(options.as)
-    const store = await this.#host.store()
+    const store = await this.#host.access.store()
     const opened = await this.#held.letGo(() => store.switching.transfer(actor, to))
-    const status = await this.#host.refresh()
+    const status = await this.#host.access.refresh()
     const { mode, reason } = status
     const waited = {
       mode,

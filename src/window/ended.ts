@@ -16,6 +16,6 @@ export async function endedError(
 ): Promise<Error> {
   const fate = await fateOf(store, id)
   if (!fate.isOver) return interrupted(cause, { why: `${fate.why}.` })
-  const status = await host.refresh().catch(() => undefined)
+  const status = await host.access.refresh().catch(() => undefined)
   return windowEnded(what, fate, { status, cause })
 }

@@ -45,7 +45,7 @@ export class Entering {
    * meanwhile.
    */
   async enter(entry: Entry, tell: Tell): Promise<Entered> {
-    const store = await this.#host.store()
+    const store = await this.#host.access.store()
     const { opening, start, signal } = entry
     signal?.throwIfAborted()
     const { watch } = this.#host
@@ -68,7 +68,7 @@ export class Entering {
 
   /** Announces a window that any instance may begin. Returns its start. */
   async announce(entry: Entry, start: Start): Promise<Date> {
-    const store = await this.#host.store()
+    const store = await this.#host.access.store()
     const opening = { ...entry.opening, instance: undefined }
     return store.switching.announce(opening, start, drainOfEntry(entry))
   }
@@ -78,7 +78,7 @@ export class Entering {
    * are reported as process warnings. If it is too early, resolves with the milliseconds that remain.
    */
   async begin(id: string): Promise<number | undefined> {
-    const store = await this.#host.store()
+    const store = await this.#host.access.store()
     const { watch } = this.#host
     const done = watch.entering(id)
     try {
@@ -112,7 +112,7 @@ export class Entering {
       const { watch } = this.#host
       // The window may be tied to another process: the one that announced it.
       if (graceMs !== undefined && lease === watch.lease) watch.keepRenewing(graceMs)
-      const status = await persistently(() => this.#host.refresh(), { signal })
+      const status = await persistently(() => this.#host.access.refresh(), { signal })
       if (status.epoch === epoch) this.restored.entered(status, plan)
       const { acknowledged, inform } = this.#drain.acknowledged(store, epoch, acknowledgeWithinMs, until)
       const waited = { ...opening, call, isEntering: true, tell }
@@ -153,7 +153,7 @@ export class Entering {
     }
     try {
       await store.switching.abandon(opened, opening.actor)
-      await this.#host.refresh().catch(() => undefined)
+      await this.#host.access.refresh().catch(() => undefined)
     } catch (failure) {
       if (failure instanceof OutcomeUnknownError) return perhapsAbandoned(failure)
       if (!(failure instanceof WindowEndedError || failure instanceof NotMaintainerError))
@@ -167,7 +167,7 @@ export class Entering {
   }
 
   async #isThere({ id }: Opened): Promise<boolean> {
-    const { windows } = await this.#host.report()
+    const { windows } = await this.#host.access.report()
     return windows.some((window) => window.id === id)
   }
 }

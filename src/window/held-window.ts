@@ -68,7 +68,7 @@ export class HeldWindow {
     status: MaintenanceStatus,
     successor: OpenWindow | undefined,
   ): Promise<void> {
-    const fate = await fateOf(await this.#host.store(), held.id)
+    const fate = await fateOf(await this.#host.access.store(), held.id)
     this.noteIfReplaced(held, fate)
     const { maintainer, reason } = held.was
     const which = `The maintenance by ${maintainer}${reason === undefined ? "" : ` (${reason})`}`

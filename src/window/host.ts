@@ -1,27 +1,17 @@
 import type { Draining } from "../drain/drain-plan"
 import type { AccessRefusedError, WriteVetoedError } from "../errors"
-import type { PastWindow } from "../mode/journal"
-import type { MaintenanceReport, MaintenanceStatus, StampedState } from "../mode/status"
+import type { MaintenanceStatus, StampedState } from "../mode/status"
 import type { ResolvedOptions } from "../options"
 import type { Backend } from "../state/fleet"
-import type { JournalRange } from "../state/journal"
-import type { StateStore } from "../state/state-store"
+import type { StateAccess } from "../watch/state-access"
 import type { Watch } from "../watch/watch"
 
 /** The parts of an installation that are needed to open and end windows. */
 export interface WindowHost {
   readonly options: ResolvedOptions
   readonly watch: Watch
-  /**
-   * Returns the state in the database. Rejects with MaintenanceSetupError or StateUnavailableError if it is not
-   * ready.
-   */
-  store(): Promise<StateStore>
-  /** Reads the state again, also for the other DataSources of this process. */
-  refresh(): Promise<MaintenanceStatus>
-  report(): Promise<MaintenanceReport>
-  /** The windows that are over. */
-  journal(range: JournalRange): Promise<PastWindow[]>
+  /** The state in the database, for callers. */
+  readonly access: StateAccess
   /** The backends of this DataSource's pools that act for users whom the window does not restrict. */
   unrestrictedBackends(window: Pick<MaintenanceStatus, "mode" | "maintainer">): readonly Backend[]
 }

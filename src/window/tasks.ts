@@ -107,7 +107,7 @@ export class Tasks {
    */
   async #finish({ task, id, was, signalled }: RanTask): Promise<void> {
     const { host, held, feed, entering } = this.#parts
-    const store = await host.store()
+    const store = await host.access.store()
     const { mode } = host.watch.latest ?? was
     const { restored, status } = await this.#end(task).finally(() => signalled?.release())
     if (signalled?.endedBy) throw taskEndedBySignal(signalled.endedBy, await fateOf(store, id), status)
@@ -125,9 +125,9 @@ export class Tasks {
    */
   async #end(task: string): Promise<{ restored: Opened | undefined; status: MaintenanceStatus }> {
     const { host } = this.#parts
-    const store = await host.store()
+    const store = await host.access.store()
     const restored = await store.switching.finish(task)
-    return { restored, status: await host.refresh() }
+    return { restored, status: await host.access.refresh() }
   }
 
   /**

@@ -139,9 +139,8 @@ export class AccompaniedSubmittable implements Copyable {
     }
     this.#letEnd(false)
     this.#inContext(() => {
-      const completion = this.#keptBack
       this.#isSynced = true
-      if (completion) this.#forward("handleCommandComplete", completion)
+      this.#complete()
       this.#isSynced = false
       this.#forward("handleReadyForQuery", [])
     })
