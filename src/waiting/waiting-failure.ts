@@ -26,5 +26,5 @@ export function whyUnknown(obstacle: Error): string {
 
 /** Returns the error for a call that waited when the DataSource was destroyed. */
 export function destroyedMeanwhile(): StateUnavailableError {
-  return destroyed(" while this call waited until it may write")
+  return destroyed(" while this call was waiting for permission to write")
 }

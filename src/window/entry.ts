@@ -96,7 +96,9 @@ export function startOf({ startsAt, startsInMs }: EnterOptions): Start | undefin
   if (inMs !== undefined) return { inMs }
   const at = checkTime("startsAt", startsAt)
   if (at && at.getTime() < firstMs)
-    throw new MaintenanceInputError(`The option startsAt is in the past: ${at.toISOString()}.`)
+    throw new MaintenanceInputError(
+      `The option startsAt is in the past: ${at.toISOString()}. Pass a later time.`,
+    )
   return at && { at }
 }
 
@@ -105,7 +107,8 @@ function plannedIn(plannedForMs: unknown, expiresInMs: number | undefined): numb
   const ms = checkExpiry(plannedForMs, "plannedForMs")
   if (ms !== undefined && expiresInMs !== undefined && ms > expiresInMs) {
     throw new MaintenanceInputError(
-      `The option plannedForMs (${ms}) is longer than expiresInMs (${expiresInMs}), so the window would end before its work is done.`,
+      `The option plannedForMs (${ms}) is longer than expiresInMs (${expiresInMs}), so the window would end before its ` +
+        "work is done. Pass a shorter plannedForMs or a longer expiresInMs.",
     )
   }
   return ms
@@ -161,7 +164,7 @@ function readersOf(mode: Mode, value: unknown): number | undefined {
   if (value === undefined) return undefined
   if (mode !== "concurrent")
     throw new MaintenanceInputError(
-      "The option readers is for concurrent mode only, because other users cannot read in exclusive mode.",
+      "The option readers is for concurrent mode only, because other users cannot read in exclusive mode. Omit it.",
     )
   if (Number.isInteger(value) && (value as number) >= 1 && (value as number) <= maxDurationMs)
     return value as number

@@ -153,7 +153,7 @@ describe("The permission to write", () => {
         await stop(other)
         const error = await Promise.race([waiting, new Promise(setImmediate)])
         expect(error).to.be.instanceOf(StateUnavailableError)
-        expect((error as Error).message).to.include("while this call waited until it may write")
+        expect((error as Error).message).to.include("while this call was waiting for permission to write")
       })
     }
   })

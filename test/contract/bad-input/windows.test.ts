@@ -44,7 +44,11 @@ const ofEnter = badOptions(
     ["plannedForMs", delay, { 0: 0 }],
     ["startsAt", breaks("a valid Date"), noDate],
     ["startsAt", past, [new Date(0), new Date(-1e14)]],
-    ["startsAt", "The option startsAt is in the past: -271821-04-20T00:00:00.000Z.", [new Date(-8.64e15)]],
+    [
+      "startsAt",
+      "The option startsAt is in the past: -271821-04-20T00:00:00.000Z. Pass a later time.",
+      [new Date(-8.64e15)],
+    ],
     ["readers", breaks("a whole number from 1 to 2147483647"), noCount],
     ["signal", breaks("an AbortSignal"), { "'SIGINT'": "SIGINT" }],
     ["heldWhile", breaks('"alive" or omitted'), { "'connected'": "connected" }],
@@ -110,12 +114,12 @@ const calls = badCalls<Maintenance>({
     m.enter("concurrent", { ...alice, startsAt: new Date("2100-01-01"), startsInMs: 5000 }),
   "The option startsInMs must be a number of milliseconds from 1000 to 2147483647, not 1.": (m) =>
     m.during("exclusive", { ...alice, startsInMs: 1 }, work),
-  "The option plannedForMs (5000) is longer than expiresInMs (4000), so the window would end before its work is done.":
+  "The option plannedForMs (5000) is longer than expiresInMs (4000), so the window would end before its work is done. Pass a shorter plannedForMs or a longer expiresInMs.":
     (m) => m.enter("concurrent", { ...alice, plannedForMs: 5000, expiresInMs: 4000 }),
   [reason("is longer than 1000 characters")]: (m) =>
     m.during("concurrent", { ...alice, reason: "r".repeat(1001) }, work),
-  "The option readers is for concurrent mode only, because other users cannot read in exclusive mode.": (m) =>
-    m.enter("exclusive", { ...alice, readers: 2 }),
+  "The option readers is for concurrent mode only, because other users cannot read in exclusive mode. Omit it.":
+    (m) => m.enter("exclusive", { ...alice, readers: 2 }),
   "cancel() needs the id of a window, as returned by announce() or status().": [
     (m) => m.cancel("", alice),
     (m) => m.cancel(7 as never, alice),
