@@ -23,9 +23,9 @@ const optionNames = [
 ] as const satisfies (keyof MaintenanceOptions)[]
 
 /**
- * Options for `connectMaintenance()`. Their meaning is that of the same options of `installMaintenance()`, with two
- * exceptions: the default of `migrate` is `false`, and without `journalDays` the control deletes nothing of the
- * journal.
+ * Options for `connectMaintenance()`. Their meaning is that of the same options of `installMaintenance()`,
+ * with two exceptions: the default of `migrate` is `false`, and without `journalDays` the control deletes
+ * nothing of the journal.
  */
 export type ConnectOptions = Pick<MaintenanceOptions, (typeof optionNames)[number]>
 
@@ -101,8 +101,8 @@ export class ConnectedControl extends MaintenanceControl {
   }
 
   /**
-   * Closes the connection. A window that was entered stays, unless it is tied to this process (`heldWhile`). A window
-   * whose start a call of this control awaits is cancelled.
+   * Closes the connection. A window that was entered stays, unless it is tied to this process (`heldWhile`).
+   * A window whose start a call of this control awaits is cancelled.
    */
   close(): Promise<void> {
     return this.#state.close()
@@ -110,16 +110,19 @@ export class ConnectedControl extends MaintenanceControl {
 }
 
 /**
- * Connects to the state of a database without a DataSource, for command lines, control panels and scripts that
- * only change the mode. `createClient` returns a client of `pg` that is not connected yet, with the settings that
- * it is given in addition to its own:
+ * Connects to the state of a database without a DataSource, for command lines, control panels and scripts
+ * that only change the mode. `createClient` returns a client of `pg` that is not connected yet, with the
+ * settings that it is given in addition to its own:
  * `(settings) => new Client({ connectionString: process.env.DATABASE_URL, ...settings })`.
  *
- * The control is an instance: while it is connected, `status()` lists it. Close it with `close()`. Statements of
- * other connections are not fenced by it.
+ * The control is an instance: while it is connected, `status()` lists it. Close it with `close()`. Statements
+ * of other connections are not fenced by it.
  *
- * Throws MaintenanceSetupError for invalid options, if the factory returns no client, and if the schema is not in
- * the database; StateUnavailableError if the database does not answer.
+ * Throws:
+ *
+ * - MaintenanceSetupError if an option is invalid, if the factory returns no client, if the database refuses
+ *   the connection, or if the schema is not in the database.
+ * - StateUnavailableError if the database does not answer.
  */
 export async function connectMaintenance(
   createClient: CreateClient,

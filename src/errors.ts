@@ -124,8 +124,8 @@ function hide(error: Error, properties: Record<string, unknown>): void {
 export class WriteVetoedError extends RefusalError {
   readonly code = "MAINTENANCE_WRITE_VETOED"
   /**
-   * The changes that the ORM made in the refused transaction. Empty for plain SQL, and for a statement outside a
-   * transaction that was sent before this process knew of the window.
+   * The changes that the ORM made in the refused transaction. Empty for plain SQL, and for a statement
+   * outside a transaction that was sent before this process knew of the window.
    */
   readonly changes: readonly RefusedChange[]
 

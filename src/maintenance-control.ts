@@ -49,64 +49,82 @@ export class MaintenanceControl {
   }
 
   /**
-   * Opens a window, or switches the mode of your own window without a gap. The mode restricts other users from
-   * the beginning of the call. The call resolves when these conditions hold:
+   * Opens a window, or switches the mode of your own window without a gap. The mode restricts other users
+   * from the beginning of the call. The call resolves when these conditions hold:
    *
    * - No write of other users is in flight.
    * - All live instances know the mode, or `acknowledgeWithinMs` is over.
-   * - The in-flight transactions of other users were waited for as `drain` says. By default that is not at all
-   *   in concurrent mode, and for 30 seconds in exclusive mode.
+   * - The in-flight transactions of other users were waited for as `drain` says. By default that is not at
+   *   all in concurrent mode, and for 30 seconds in exclusive mode.
    *
    * From then on no write of other users commits; in exclusive mode other users get no connection.
    * `enter("normal")` is `leave()`.
    *
-   * Throws NotMaintainerError if another user holds a window; an emergency user takes it over instead. Throws
-   * WindowEndedError if the window was over before the call resolved, DrainTimeoutError if the window was
-   * abandoned because a blocker did not end, and EnteringInterruptedError if the database could not be reached
-   * for minutes while the mode is in force. Throws OutcomeUnknownError if the connection was lost and the mode
-   * may be in force, StateUnavailableError if the state cannot be changed now, and MaintenanceInputError for
-   * invalid arguments.
+   * Throws:
+   *
+   * - NotMaintainerError if another user holds a window. An emergency user takes it over instead.
+   * - WindowEndedError if the window was over before the call resolved.
+   * - DrainTimeoutError if the window was abandoned because a blocker did not end.
+   * - EnteringInterruptedError if the mode is in force, but the database could not be reached for minutes.
+   * - OutcomeUnknownError if the connection was lost. The mode may be in force.
+   * - StateUnavailableError if the state cannot be changed now.
+   * - MaintenanceInputError for invalid arguments.
    */
   enter(mode: Mode, options: EnterOptions = {}): Promise<Entered> {
     return this.#control.enter(mode, options)
   }
 
   /**
-   * Announces a window for later (`startsInMs` or `startsAt`), and resolves with its id and its time. Until then
-   * it restricts no user. At that time one of the instances begins it in the maintainer's name, and drains as
-   * `drain` says. If this process is gone, another instance begins it. If no instance lives then, the first that
-   * comes begins it, unless the window would have expired. The call replaces your own announced windows that
-   * overlap with it.
+   * Announces a window for later (`startsInMs` or `startsAt`), and resolves with its id and its time. Until
+   * then it restricts no user. At that time one of the instances begins it in the maintainer's name, and
+   * drains as `drain` says. If this process is gone, another instance begins it. If no instance lives then,
+   * the first that comes begins it, unless the window would have expired. The call replaces your own
+   * announced windows that overlap with it.
    *
-   * Throws NotMaintainerError if another user holds a window, or has announced one that overlaps; an emergency
-   * user replaces it instead. Throws MaintenanceInputError for a time in the past or more than a year ahead, and
-   * for options that need a waiting call or a living process: `signal`, `leaveOnSignal`, `heldWhile`, `graceMs`,
-   * `then`.
+   * Throws:
+   *
+   * - NotMaintainerError if another user holds a window, or has announced one that overlaps. An emergency
+   *   user replaces it instead.
+   * - MaintenanceInputError for a time in the past or more than a year ahead.
+   * - MaintenanceInputError for options that need a waiting call or a living process: `signal`,
+   *   `leaveOnSignal`, `heldWhile`, `graceMs`, `then`.
    */
   announce(mode: Mode, options: AnnounceOptions): Promise<Announced> {
     return this.#control.announce(mode, options)
   }
 
   /**
-   * Takes back an announced window. Throws NotMaintainerError for another user's window, and
-   * MaintenanceInputError for an unknown id and for a window that has begun or is over.
+   * Cancels an announced window.
+   *
+   * Throws:
+   *
+   * - NotMaintainerError if another user has announced it.
+   * - MaintenanceInputError for an unknown id, and for a window that has begun or is over.
    */
   cancel(id: string, options: CancelOptions = {}): Promise<MaintenanceStatus> {
     return this.#control.cancel(id, options)
   }
 
   /**
-   * Ends the window. In normal mode, it takes back all windows that you have announced; an emergency user who
-   * has announced none takes back those of all users. Throws NotMaintainerError for another user's window, and
-   * MaintenanceInputError if there is nothing to end. With `ifHeld` it throws neither.
+   * Ends the window. In normal mode, it cancels all windows that you have announced. An emergency user who
+   * has announced none cancels those of all users.
+   *
+   * Throws the following, or neither with `ifHeld`:
+   *
+   * - NotMaintainerError if another user holds the window.
+   * - MaintenanceInputError if there is nothing to end.
    */
   leave(options: LeaveOptions = {}): Promise<MaintenanceStatus> {
     return this.#control.leave(options)
   }
 
   /**
-   * Changes when the window ends by itself; without `expiresInMs` it no longer does. Throws NotMaintainerError
-   * for another user's window, and MaintenanceInputError in normal mode and for less than a second.
+   * Changes when the window ends by itself. Without `expiresInMs` it no longer does.
+   *
+   * Throws:
+   *
+   * - NotMaintainerError if another user holds the window.
+   * - MaintenanceInputError in normal mode, and for less than a second.
    */
   extend(options: ExtendOptions = {}): Promise<MaintenanceStatus> {
     return this.#control.extend(options)
@@ -114,17 +132,22 @@ export class MaintenanceControl {
 
   /**
    * Hands the window to another maintainer. When it resolves, no write of the former maintainer is in flight.
-   * Throws NotMaintainerError for another user's window, and MaintenanceInputError in normal mode and without a
-   * user in `to`. Throws DrainTimeoutError if a write of the former maintainer is still in flight after
-   * `withinMs`; the window was handed over nevertheless.
+   *
+   * Throws:
+   *
+   * - NotMaintainerError if another user holds the window.
+   * - MaintenanceInputError in normal mode, and without a user in `to`.
+   * - DrainTimeoutError if a write of the former maintainer is still in flight after `withinMs`. The window
+   *   has been handed over.
+   * - WindowEndedError if the window of the new maintainer is over before these writes are.
    */
   transfer(options: TransferOptions): Promise<MaintenanceStatus> {
     return this.#control.transfer(options)
   }
 
   /**
-   * The status as this process knows it, without a query; undefined while it is not known to be current, for
-   * example while the watch is disconnected. Use it for display only: the fence decides at the commit.
+   * The status as this process knows it, without a query. Undefined while it may be outdated, for example
+   * while the watch is not connected. Use it for display only: the fence decides at the commit.
    */
   get known(): MaintenanceStatus | undefined {
     return this.#host.watch.known?.status
@@ -132,14 +155,18 @@ export class MaintenanceControl {
 
   /**
    * Enters the mode, runs the work as the maintainer, and leaves, also if the work throws. It resolves or
-   * rejects with the result of the work. At the end it restores the window that it covered: your own, or another
-   * user's if an emergency user took that over. If the process ends before that, the window stays; see
-   * `leaveOnSignal`, `heldWhile` and `expiresInMs`.
+   * rejects with the result of the work. At the end it restores the window that it covered: your own, or
+   * another user's if an emergency user took that over. If the process ends before that, the window stays;
+   * see `leaveOnSignal`, `heldWhile` and `expiresInMs`.
    *
-   * Throws what `enter()` throws; the work was not begun then. Throws NotMaintainerError if another `during()`
-   * of the same user is running, in any process; one whose process is gone for 16 seconds is taken over. Throws
-   * WindowEndedError if the window was over before the work was done. Throws DrainTimeoutError if the work is
-   * done, exclusive mode is restored, and in-flight transactions of other users do not end in time.
+   * Throws:
+   *
+   * - What `enter()` throws. The work was not begun then.
+   * - NotMaintainerError if another `during()` of the same user is running, in any process. One whose process
+   *   is gone for 16 seconds is taken over.
+   * - WindowEndedError if the window was over before the work was done.
+   * - DrainTimeoutError if the work is done and exclusive mode is restored, but in-flight transactions of
+   *   other users do not end in time.
    */
   during<T>(mode: Mode, options: EnterOptions, work: () => T | Promise<T>): Promise<T> {
     return this.#control.during(mode, options, work)
@@ -147,8 +174,12 @@ export class MaintenanceControl {
 
   /**
    * Reads the windows that are over, the last one first, with what they refused. They are kept for
-   * `journalDays`. Throws MaintenanceInputError for invalid options, and StateUnavailableError if the database
-   * does not answer.
+   * `journalDays`.
+   *
+   * Throws:
+   *
+   * - MaintenanceInputError for invalid options.
+   * - StateUnavailableError if the database does not answer.
    */
   async journal(options: JournalOptions = {}): Promise<PastWindow[]> {
     checkOptions(options, ["since", "limit"])
@@ -167,8 +198,8 @@ export class MaintenanceControl {
   }
 
   /**
-   * Adds a listener for an event; returns the undo. An error of a listener is reported as a process warning.
-   * Throws MaintenanceInputError for an unknown event.
+   * Adds a listener for an event, and returns the undo. An error of a listener is reported as a process
+   * warning. Throws MaintenanceInputError for an unknown event.
    */
   on<Event extends keyof MaintenanceEvents>(event: Event, listener: MaintenanceEvents[Event]): () => void {
     return this.#listeners.add(event, listener)
@@ -176,7 +207,8 @@ export class MaintenanceControl {
 
   /**
    * Iterates over the reports of the event `draining`, for the `enter()`, `during()` or `transfer()` that was
-   * called last on this object, or else for the next one. It ends when that call ends, or when this is closed.
+   * called last on this object, or else for the next one. It ends when that call ends, or when this is
+   * closed.
    */
   draining(): AsyncIterableIterator<Draining> {
     return this.#control.draining()

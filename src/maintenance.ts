@@ -35,9 +35,9 @@ export class Maintenance extends MaintenanceControl {
   }
 
   /**
-   * Throws the refusal if the current user may not write now. Call it before an effect outside the database,
-   * which no veto undoes. It reads the state and holds nothing: a window may begin immediately afterwards.
-   * Throws StateUnavailableError if the database does not answer.
+   * Throws the refusal if the current user may not write now, and StateUnavailableError if the database does
+   * not answer. Call it before an effect outside the database, which no veto undoes. It reads the state and
+   * holds nothing: a window may begin immediately afterwards.
    */
   async assertWritable(): Promise<void> {
     await this.#installation.assertWritable(namedActor(this.#installation.options, undefined))
@@ -52,13 +52,17 @@ export class Maintenance extends MaintenanceControl {
   }
 
   /**
-   * Resolves when the current user may write, at once if that is so already. For loops that take one job after
-   * another. After a window the waiting calls resolve one by one, within a quarter of a second. While the
-   * database cannot be reached, they continue to wait.
+   * Resolves when the current user may write, at once if the user already may. It is for loops that take one
+   * job after another. After a window the waiting calls resolve one by one, within a quarter of a second.
+   * While the database cannot be reached, they continue to wait.
    *
-   * Throws the refusal after `timeoutMs`, and the reason of the signal. Throws StateUnavailableError if the
-   * database does not answer at the end of that time (it is given a second at least), or if the DataSource is
-   * destroyed.
+   * Throws:
+   *
+   * - The refusal after `timeoutMs`.
+   * - The reason of the signal.
+   * - StateUnavailableError if the database does not answer at the end of that time. It is given at least one
+   *   second.
+   * - StateUnavailableError if the DataSource is destroyed.
    */
   async whenWritable(options: WaitOptions = {}): Promise<void> {
     checkOptions(options, ["timeoutMs", "signal"])
@@ -71,8 +75,8 @@ export class Maintenance extends MaintenanceControl {
   }
 
   /**
-   * Runs the work, and everything it starts, on behalf of a user. It is a maintainer context if the user is the
-   * maintainer. Throws MaintenanceInputError for an invalid user or option, and if `work` is no function.
+   * Runs the work, and everything it starts, on behalf of a user. It is a maintainer context if the user is
+   * the maintainer. Throws MaintenanceInputError for an invalid user or option, and if `work` is no function.
    */
   runAs<T>(user: string, work: () => T, options: RunAsOptions = {}): T {
     checkOptions(options, ["onRefused", "vetoAt"])
@@ -109,18 +113,21 @@ export class Maintenance extends MaintenanceControl {
   }
 
   /**
-   * Runs the work after the outermost transaction has committed. It does not run after a veto or a rollback, nor
-   * if the savepoint in which it was requested is rolled back. The call that commits resolves after the work.
+   * Runs the work after the outermost transaction has committed. It does not run after a veto or a rollback,
+   * nor if the savepoint in which it was requested is rolled back. The call that commits resolves after the
+   * work.
    *
-   * The transaction is that of `manager`, an entity manager or a query runner. Without it, the transaction is that
-   * of `maintenance.transaction()`, or of a library that gives `dataSource.manager` a query runner for each
-   * context. If the given manager has no transaction open, the work runs immediately.
+   * The transaction is that of `manager`, an entity manager or a query runner. Without it, the transaction is
+   * that of `maintenance.transaction()`, or of a library that gives `dataSource.manager` a query runner for
+   * each context. If the given manager has no transaction open, the work runs immediately.
    *
-   * The connection is given back after the work. If the work needs another connection of the same DataSource, as
-   * many transactions as the pool has connections can wait for each other. Then start the work without awaiting it.
+   * The connection is given back after the work. If the work needs another connection of the same DataSource,
+   * as many transactions as the pool has connections can wait for each other. Then start the work without
+   * awaiting it.
    *
-   * The work runs in the context of this call. If it fails, a process warning reports that, because the commit
-   * cannot be undone. Throws MaintenanceInputError if `work` is no function, or if the transaction is not known.
+   * The work runs in the context of this call. If it fails, a process warning reports that, because the
+   * commit cannot be undone. Throws MaintenanceInputError if `work` is no function, or if the transaction is
+   * not known.
    */
   afterCommit(work: () => unknown, manager?: EntityManager | QueryRunner): void {
     checkWork("afterCommit()", work)
@@ -137,7 +144,9 @@ export class Maintenance extends MaintenanceControl {
     return this.#installation.dataSource.isInitialized
   }
 
-  /** Resolves when the plugin enforces; `dataSource.initialize()` waits for it. Throws MaintenanceSetupError. */
+  /**
+   * Resolves when the plugin enforces; `dataSource.initialize()` waits for it. Throws MaintenanceSetupError.
+   */
   ready(): Promise<void> {
     return this.#installation.ready()
   }
@@ -153,10 +162,14 @@ export class Maintenance extends MaintenanceControl {
 export const installedMaintenances = shared.installed as Set<Maintenance>
 
 /**
- * Installs maintenance mode in a DataSource, before or after `initialize()`. From then on every connection of the
- * DataSource is fenced, including those in use, from their next statement. Throws MaintenanceSetupError if the
- * DataSource is not one of PostgreSQL or has the plugin already, if the version of TypeORM or `pg` is not supported,
- * or if an option is invalid.
+ * Installs maintenance mode in a DataSource, before or after `initialize()`. From then on every connection of
+ * the DataSource is fenced, including those in use, from their next statement.
+ *
+ * Throws MaintenanceSetupError in these cases:
+ *
+ * - The DataSource is not one of PostgreSQL, or has the plugin already.
+ * - The version of TypeORM or `pg` is not supported.
+ * - An option is invalid.
  */
 export function installMaintenance(dataSource: DataSource, options: MaintenanceOptions = {}): Maintenance {
   return new Maintenance(dataSource, options)
@@ -164,8 +177,8 @@ export function installMaintenance(dataSource: DataSource, options: MaintenanceO
 
 /**
  * Returns the Maintenance of a DataSource in which the plugin is installed, by any copy of this package: for
- * dependency injection, and for code that is given the DataSource alone. Throws MaintenanceSetupError if the plugin
- * is not installed in it.
+ * dependency injection, and for code that is given the DataSource alone. Throws MaintenanceSetupError if the
+ * plugin is not installed in it.
  */
 export function maintenanceOf(dataSource: DataSource): Maintenance {
   for (const maintenance of installedMaintenances)

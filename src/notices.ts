@@ -11,8 +11,8 @@ export function publish(topic: NoticeTopic, notice: object): void {
 }
 
 /**
- * Emits a process warning (`MaintenanceWarning`), logs it by the logger of each DataSource that has the plugin,
- * and publishes it on the channel `warning`.
+ * Emits a process warning (`MaintenanceWarning`), logs it by the logger of each DataSource that has the
+ * plugin, and publishes it on the channel `warning`.
  */
 export function warn(message: string): void {
   process.emitWarning(message, "MaintenanceWarning")

@@ -18,8 +18,8 @@ export interface Stage {
   /** Finds the transactions that this stage waits for. */
   look(holders: readonly number[], waitedMs: number): Promise<Sight>
   /**
-   * Called if blockers are left when a stage without a next one is over. Returns the stage to go on with, or the
-   * blockers for which the window must be abandoned.
+   * Called if blockers are left when a stage without a next one is over. Returns the stage to go on with, or
+   * the blockers for which the window must be abandoned.
    */
   end(blockers: readonly Blocker[], elapsed: () => number): Promise<Stage | readonly Blocker[]>
 }
@@ -52,7 +52,7 @@ class AllTransactions implements Stage {
   }
 }
 
-/** As before, but makes sure that the transactions that are left are not the maintainer's. */
+/** Waits like AllTransactions, and asks the instances again before it abandons. */
 class Abandoning extends AllTransactions {
   override async end(): Promise<Stage | readonly Blocker[]> {
     const { blockers: left } = await lookAgain(this.drained)
@@ -60,7 +60,10 @@ class Abandoning extends AllTransactions {
   }
 }
 
-/** Waits for all in-flight transactions, then ends those that are left, and waits for a while until they are gone. */
+/**
+ * Waits for all in-flight transactions, then ends those that are left, and waits for a while until they are
+ * gone.
+ */
 class Ending extends AllTransactions {
   readonly #how: "cancel" | "terminate"
 
@@ -77,7 +80,9 @@ class Ending extends AllTransactions {
   }
 }
 
-/** Waits only for commits under way, which can no longer be refused; the fence refuses all other transactions. */
+/**
+ * Waits only for commits under way, which can no longer be refused; the fence refuses all other transactions.
+ */
 class CommitsOnly implements Stage {
   readonly endsAtMs: number
   readonly #drained: Drained
@@ -112,8 +117,8 @@ async function lookAgain(drained: Drained) {
 }
 
 /**
- * Returns the blockers that can no longer be refused. Prepared transactions count if there is any holder among
- * them: they cannot be told apart.
+ * Returns the blockers that can no longer be refused. Prepared transactions count if there is any holder
+ * among them: they cannot be told apart.
  */
 function ofHolders(blockers: readonly Blocker[], holders: readonly number[]): Blocker[] {
   return blockers.filter(({ pid = 0 }) => holders.includes(pid))

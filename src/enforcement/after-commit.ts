@@ -6,8 +6,8 @@ import { textOf, warn } from "../notices"
 import { type FencedQueryRunner, isFencedQueryRunner } from "./query-runner"
 
 /**
- * Runs work after the outermost transaction has committed, in the context of this call; immediately if the manager
- * has no transaction open. Throws MaintenanceInputError if the transaction is not known.
+ * Runs work after the outermost transaction has committed, in the context of this call; immediately if the
+ * manager has no transaction open. Throws MaintenanceInputError if the transaction is not known.
  */
 export function afterCommit(
   dataSource: DataSource,
@@ -39,8 +39,8 @@ function notOurs(): MaintenanceInputError {
 }
 
 /**
- * Returns the query runner of `maintenance.transaction()`, or of a library that gives `dataSource.manager` one for
- * each context.
+ * Returns the query runner of `maintenance.transaction()`, or of a library that gives `dataSource.manager`
+ * one for each context.
  */
 function runnerOfContext(dataSource: DataSource): FencedQueryRunner {
   for (const runner of [currentQueryRunner(dataSource), dataSource.manager.queryRunner]) {

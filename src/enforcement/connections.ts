@@ -13,7 +13,9 @@ import { isFencedQueryRunner } from "./query-runner"
 export class Connections {
   readonly #driver: HostDriver
   readonly #fenced = new Map<WireClient, FencedConnection>()
-  /** The connections to replicas, where another backend may have the same process id as one on the primary. */
+  /**
+   * The connections to replicas, where another backend may have the same process id as one on the primary.
+   */
   readonly #elsewhere = new WeakSet<WireClient>()
 
   constructor(driver: HostDriver) {
@@ -40,7 +42,9 @@ export class Connections {
     this.#elsewhere.add(client)
   }
 
-  /** The users of the lent connections, one entry a connection; undefined for one that has run nothing yet. */
+  /**
+   * The users of the lent connections, one entry a connection; undefined for one that has run nothing yet.
+   */
   lentTo(): (Actor | undefined)[] {
     return [...this.#fenced.values()].filter(({ isLent }) => isLent).map(({ lastActor }) => lastActor)
   }

@@ -22,8 +22,8 @@ export interface RunnerContext extends Enforcement {
   /** Whether a write of the ORM is refused before it is sent, if a window restricts the running code. */
   isVetoedAtWrite(): boolean
   /**
-   * Returns the refusal of a write, read from the database; undefined for an actor who may write, and if the state
-   * cannot be read.
+   * Returns the refusal of a write, read from the database; undefined for an actor who may write, and if the
+   * state cannot be read.
    */
   writeRefusal(actor: Actor, changes: () => readonly RefusedChange[]): Promise<Error | undefined>
 }
@@ -48,8 +48,8 @@ export function isFencedQueryRunner(runner: object | undefined): runner is Fence
 }
 
 /**
- * Makes the class of query runners for a DataSource: a subclass of the one that its driver uses, of which `sample`
- * is an instance.
+ * Makes the class of query runners for a DataSource: a subclass of the one that its driver uses, of which
+ * `sample` is an instance.
  */
 export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: RunnerContext): RunnerClass {
   const Base = sample.constructor as RunnerClass
@@ -155,8 +155,8 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
     }
 
     /**
-     * Gives back a connection that arrives after the release. TypeORM (0.3 to 1.1) keeps it, so that `destroy()` would
-     * never end.
+     * Gives back a connection that arrives after the release. TypeORM (0.3 to 1.1) keeps it, so that
+     * `destroy()` would never end.
      */
     async #refuseReleased(): Promise<never> {
       if (this.databaseConnection) {

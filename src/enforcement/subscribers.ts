@@ -6,7 +6,7 @@ import type { MaintenanceStatus } from "../mode/status"
 import { shared } from "../shared"
 import { isFencedQueryRunner } from "./query-runner"
 
-/** The facts of TypeORM's events that count here. */
+/** Properties of TypeORM's events that the subscribers read. */
 interface ChangeEvent {
   readonly queryRunner: QueryRunner
   readonly metadata: EntityMetadata
@@ -35,17 +35,20 @@ class ChangeRecorder implements EntitySubscriberInterface {
   }
 }
 
-/** No entity is one of these. */
+/** A target that no entity matches. */
 class NoEntity {}
 
 /**
  * Records the changes that the ORM is about to make for a restricted user, because a statement outside a
  * transaction is vetoed before TypeORM sends an `after*` event. Refuses them at once where `vetoAt` says so.
- * TypeORM computes each entity again after a `before*` method, so this is subscribed only while a window stands.
+ * TypeORM computes each entity again after a `before*` method, so this is subscribed only while a window
+ * stands.
  */
 class ExpectedChanges implements EntitySubscriberInterface {
   readonly #isRestricted: () => boolean
-  /** The answer for the code that runs now. TypeORM asks several times for each entity, also for loaded ones. */
+  /**
+   * The answer for the code that runs now. TypeORM asks several times for each entity, also for loaded ones.
+   */
   #answer: { readonly context: unknown; readonly isRestricted: boolean } | undefined
 
   constructor(isRestricted: () => boolean) {
@@ -122,7 +125,7 @@ export class Subscribers {
     this.changed()
   }
 
-  /** The state has changed: subscribes what a window needs, or takes it away. */
+  /** Adds or removes the subscriber for windows after a change of the state. */
   changed(): void {
     if (!this.#isBuilt) return
     // The application may have replaced the list.
@@ -131,7 +134,7 @@ export class Subscribers {
     else this.#remove(this.#expected)
   }
 
-  /** Takes all away. */
+  /** Removes both subscribers. */
   unsubscribe(): void {
     this.#isBuilt = false
     this.#remove(this.#recorder)

@@ -21,7 +21,10 @@ interface Savepoint {
 export class TransactionRecord {
   #changes: Changes = new Map()
   #afterCommit: readonly AfterCommit[] = []
-  /** By TypeORM's depth outside of each: an attempt that fails leaves an entry that the next one replaces. */
+  /**
+   * Savepoints, indexed by the transaction depth at which each began. An attempt that fails leaves an entry
+   * that the next one replaces.
+   */
   readonly #savepoints: (Savepoint | undefined)[] = []
 
   /** The changes that a veto undoes now. */

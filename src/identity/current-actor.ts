@@ -12,7 +12,10 @@ export interface RunAsOptions {
    * code, or else of the DataSource.
    */
   onRefused?: RefusalPolicy | undefined
-  /** The moment at which writes of the ORM are vetoed: `"commit"` or `"write"`. Default: as around it, or as the DataSource says. */
+  /**
+   * The moment at which writes of the ORM are vetoed: `"commit"` or `"write"`. Default: as around it, or as
+   * the DataSource says.
+   */
   vetoAt?: VetoAt | undefined
 }
 

@@ -8,8 +8,8 @@ export type Restriction = "none" | "writes" | "all"
 export const anybody: Actor = { user: undefined, isEmergency: false }
 
 /**
- * Applies the one rule of the modes: returns the actions that this state denies this actor. The database applies the
- * same rule in `restriction_of()`.
+ * Applies the one rule of the modes: returns the actions that this state denies this actor. The database
+ * applies the same rule in `restriction_of()`.
  */
 export function restrictionOf(
   status: Pick<MaintenanceStatus, "mode" | "maintainer">,

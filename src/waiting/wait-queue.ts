@@ -21,8 +21,8 @@ interface Entry {
 }
 
 /**
- * Calls that wait, in the order in which they came. Its owner decides when to admit one; the queue ends a wait
- * that takes too long or is aborted, and warns about calls that wait for long.
+ * Calls that wait, in the order in which they came. Its owner decides when to admit one; the queue ends a
+ * wait that takes too long or is aborted, and warns about calls that wait for long.
  */
 export class WaitQueue<Call> {
   readonly #entries = new Map<Call, Entry>()

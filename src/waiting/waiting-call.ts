@@ -58,7 +58,7 @@ export class WaitingCall {
     )
   }
 
-  /** Has it look soon, because the state has changed. */
+  /** Schedules a look within 250 ms, because the state has changed. */
   changed(): void {
     if (this.#isDue) return
     this.#isDue = true

@@ -4,7 +4,9 @@ import { warn } from "../notices"
 export interface Said {
   /** Identifies what they wait for: there is one warning for each. */
   readonly of: string
-  /** Whether it is reported again when no call has waited in between. Windows have names, outages have none. */
+  /**
+   * Whether it is reported again when no call has waited in between. Windows have names, outages have none.
+   */
   readonly isPassing?: boolean
   /** The rest of the sentence after "2 calls wait". */
   readonly text: string

@@ -38,9 +38,9 @@ export class WritableWait {
   }
 
   /**
-   * Resolves when the actor may write. At the end of the time, throws the refusal, or StateUnavailableError if
-   * the database cannot be reached. Throws the reason of the signal, and StateUnavailableError if the DataSource
-   * is destroyed.
+   * Resolves when the actor may write. At the end of the time, throws the refusal, or StateUnavailableError
+   * if the database cannot be reached. Throws the reason of the signal, and StateUnavailableError if the
+   * DataSource is destroyed.
    */
   async wait(
     actor: Actor,

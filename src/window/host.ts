@@ -25,7 +25,9 @@ export interface HostEvents {
   needsWindows(status: MaintenanceStatus): boolean
   overdue(status: MaintenanceStatus): void
   refused(error: WriteVetoedError | AccessRefusedError): void
-  /** The host is being closed; for good, unless its DataSource is only destroyed and may be initialized again. */
+  /**
+   * The host is being closed; for good, unless its DataSource is only destroyed and may be initialized again.
+   */
   stopped(isForGood: boolean): void
 }
 
