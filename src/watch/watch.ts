@@ -10,19 +10,19 @@ import { channelOf } from "../state/schema"
 import { isLocked } from "../sqlstate"
 import { StateStore } from "../state/state-store"
 import { AwaitedWindows } from "./awaited-windows"
-import { Delivery, pollMs } from "./delivery"
+import { Delivery } from "./delivery"
 import { Hearing } from "./hearing"
 import { KnownState, type StateView } from "./known-state"
 import { sayLast, sayWithinMs } from "./last-words"
 import { Lease } from "./lease"
+import { LockWarning } from "./lock-warning"
 import { Membership } from "./membership"
 import { NextLook } from "./next-look"
 import { Pruning } from "./pruning"
+import { Reconnection } from "./reconnection"
+import { readStamped } from "./stamped-read"
 import type { WatchOwner } from "./watch-owner"
-import { warn } from "../notices"
 
-const firstRetryMs = 200
-const lastRetryMs = 10_000
 /**
  * Keeps the mode in memory, by LISTEN, and registers this process as an instance. The known state serves to
  * refuse early; it never allows a write. While the connection is down nothing is known, and the fence alone
@@ -43,12 +43,10 @@ export class Watch implements SharedWatch, StateView {
   /** The refusals for the journal. */
   readonly #counts: RefusalCounts
   readonly #pruning: Pruning
+  readonly #lockWarning: LockWarning
   readonly #nextLook = new NextLook(() => this.#read())
-  #retryMs = firstRetryMs
+  readonly #reconnection: Reconnection
   #isRunning = false
-  #next: NodeJS.Timeout | undefined
-  /** Whether a warning has reported that the state is locked. Reset when it can be read again. */
-  #isLockSaid = false
   #stopping = new AbortController()
 
   constructor(createClient: ClientFactory, schema: string, owner: WatchOwner) {
@@ -57,6 +55,7 @@ export class Watch implements SharedWatch, StateView {
       lost: () => this.#lost(),
     })
     this.store = new StateStore(this.#control, schema)
+    this.#lockWarning = new LockWarning(this.store)
     this.schema = schema
     this.#owner = owner
     this.#channel = channelOf(schema)
@@ -77,6 +76,13 @@ export class Watch implements SharedWatch, StateView {
       counts: this.#counts,
       known: () => this.#state.current?.status,
       backends: (status) => owner.backends(status),
+      drop: () => this.#control.drop(),
+    })
+    this.#reconnection = new Reconnection({
+      delivery: this.#delivery,
+      lease: this.#lease,
+      listen: () => this.#listen(),
+      refresh: () => this.refresh(),
       drop: () => this.#control.drop(),
     })
   }
@@ -126,6 +132,7 @@ export class Watch implements SharedWatch, StateView {
   /** Starts listening. Resolves when the state is known, and rejects if it cannot be read. */
   async start(): Promise<void> {
     this.#isRunning = true
+    this.#reconnection.start()
     this.#lease.start()
     this.#membership.start()
     this.#stopping = new AbortController()
@@ -138,7 +145,7 @@ export class Watch implements SharedWatch, StateView {
     this.#isRunning = false
     shared.watches.delete(this)
     this.#delivery.end()
-    clearTimeout(this.#next)
+    this.#reconnection.stop()
     this.#nextLook.stop()
     this.#membership.stop()
     this.#lease.stop()
@@ -213,15 +220,10 @@ export class Watch implements SharedWatch, StateView {
 
   async #readAnew(isWhole = false): Promise<StampedState> {
     const { changes } = this.#state
-    let state = await this.#readOnce(isWhole)
-    if (state.stamp === undefined) {
-      // There is no stamp after a rolled-back switch or an expiry. If it cannot be set, each fence reads the
-      // state.
-      await this.store.mend().catch(() => undefined)
-      state = await this.#readOnce(isWhole)
-    }
+    const needsWindows = (status: MaintenanceStatus) => this.#owner.needsWindows(status)
+    const state = await readStamped(this.store, { isWhole, needsWindows })
     const { status } = state
-    this.#isLockSaid = false
+    this.#lockWarning.reset()
     const isChanged = this.#state.read(state, changes)
     if (isChanged) this.#owner.changed(status)
     this.#owner.read(state)
@@ -235,20 +237,12 @@ export class Watch implements SharedWatch, StateView {
     return state
   }
 
-  /** Reads the windows only where they are needed, because every instance reads each change. */
-  async #readOnce(withWindows: boolean): Promise<StampedState> {
-    const state = await this.store.read({ withWindows })
-    return withWindows || !this.#owner.needsWindows(state.status)
-      ? state
-      : this.store.read({ withWindows: true })
-  }
-
   async #listen(): Promise<void> {
     await this.#delivery.begin()
     await this.refresh()
-    this.#retryMs = firstRetryMs
+    this.#reconnection.connected()
     this.#lease.connectedAgain()
-    if (this.#delivery.isPolled) return this.#pollLater()
+    if (this.#delivery.isPolled) return
     const { epoch } = this.#state.latest as MaintenanceStatus
     await this.#membership.register(epoch)
   }
@@ -257,7 +251,7 @@ export class Watch implements SharedWatch, StateView {
   #read(): void {
     this.refresh().catch((error: unknown) => {
       if (!isLocked(error)) return this.#control.drop()
-      if (!this.#isLockSaid) void this.#sayLocked(error)
+      void this.#lockWarning.give(error)
       this.#nextLook.soon()
     })
   }
@@ -269,31 +263,10 @@ export class Watch implements SharedWatch, StateView {
     else this.outdate()
   }
 
-  #pollLater(): void {
-    if (!this.#isRunning) return
-    clearTimeout(this.#next)
-    this.#next = setTimeout(() => {
-      // A standby may have been promoted meanwhile.
-      const poll = this.#delivery.isStandby ? this.#listen() : this.refresh().then(() => this.#pollLater())
-      poll.catch(() => this.#control.drop())
-    }, pollMs).unref()
-  }
-
   #lost(): void {
     this.#delivery.end()
     this.#state.doubt()
     this.#membership.disconnected()
-    if (!this.#isRunning) return
-    clearTimeout(this.#next)
-    const longestMs = Math.min(lastRetryMs, this.#lease.longestRetryMs)
-    const waitMs = Math.min(this.#retryMs, longestMs) * (0.5 + Math.random())
-    this.#retryMs = Math.min(this.#retryMs * 2, lastRetryMs)
-    this.#next = setTimeout(() => void this.#listen().catch(() => this.#control.drop()), waitMs).unref()
-  }
-
-  /** Warns about the session whose lock prevents the state from being read. */
-  async #sayLocked(error: unknown): Promise<void> {
-    this.#isLockSaid = true
-    warn((await this.store.unreadable(error)).message)
+    this.#reconnection.lost()
   }
 }
