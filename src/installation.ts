@@ -17,7 +17,6 @@ import { Subscribers } from "./enforcement/subscribers"
 import { AccessRefusedError, MaintenanceSetupError, WriteVetoedError } from "./errors"
 import { currentActor, currentPolicy, currentVetoAt } from "./identity/current-actor"
 import type { Actor } from "./mode/actor"
-import { restrictionOf } from "./mode/restriction"
 import type { MaintenanceStatus } from "./mode/status"
 import { logWarnings } from "./notices"
 import type { ResolvedOptions } from "./options"
@@ -68,22 +67,17 @@ export class Installation implements WindowHost {
     this.#events = events
     this.#connections = new Connections(this.#driver)
     this.watch = this.#makeWatch()
-    this.#waitingRoom = new WaitingRoom(options, {
-      known: () => this.watch.expected,
+    // The watch reports a change in this order: to the waiting room, the slots, the subscribers, and `events`.
+    this.#waitingRoom = new WaitingRoom(options, this.watch, {
       refused: (error) => this.refused(error),
       refuse: (error) => this.#refuse(error),
     })
-    this.#slots = new ReaderSlots({
-      // The last state, even if it may be outdated: otherwise all calls would be admitted during a brief doubt.
-      latest: () => this.watch.latest,
+    this.#slots = new ReaderSlots(this.watch, {
       lent: () => this.#connections.lentTo(),
       timeoutMs: () => this.#driver.master?.options.connectionTimeoutMillis ?? 0,
     })
-    this.#fence = new Fence(options, { known: () => this.watch.known, doubt: () => this.watch.doubt() })
-    this.#subscribers = new Subscribers(dataSource, {
-      latest: () => this.watch.latest,
-      actor: () => currentActor(options),
-    })
+    this.#fence = new Fence(options, this.watch)
+    this.#subscribers = new Subscribers(dataSource, this.watch, () => currentActor(options))
     this.#enforcement = this.#makeEnforcement()
     this.#startUp = this.#makeStartUp()
     this.#lending = this.#makeLending()
@@ -155,12 +149,7 @@ export class Installation implements WindowHost {
     return new Watch(clientFactory(this.#driver), schema, {
       isPrepared: preparedStatements,
       journalDays,
-      changed: (status) => {
-        this.#waitingRoom.changed()
-        this.#slots.letIn()
-        this.#subscribers.changed()
-        events.changed(status)
-      },
+      changed: (status) => events.changed(status),
       read: (state) => events.read(state),
       needsWindows: (status) => events.needsWindows(status),
       overdue: (status) => events.overdue(status),
@@ -218,10 +207,7 @@ export class Installation implements WindowHost {
       startUp: this.#startUp,
       lending: this.#lending,
     })
-    this.#undos.push(
-      ...undos,
-      keepReadsFromWriting(this.dataSource, () => this.#mayWrite()),
-    )
+    this.#undos.push(...undos, keepReadsFromWriting(this.dataSource, this.watch, this.#enforcement.actor))
   }
 
   /** Installs the parts that last until `destroy()`, when TypeORM has built the subscribers. */
@@ -275,10 +261,5 @@ export class Installation implements WindowHost {
   #closeWaiting(): void {
     this.#waitingRoom.close()
     this.#slots.close()
-  }
-
-  #mayWrite(): boolean {
-    const status = this.watch.known?.status
-    return status === undefined || restrictionOf(status, this.#enforcement.actor()) === "none"
   }
 }

@@ -8,6 +8,7 @@ import { adviceIn, translateStateError } from "../state/translate"
 import type { ResolvedOptions } from "../options"
 import { ownSqlState } from "../sqlstate"
 import { lockKeys } from "../state/schema"
+import type { StateView } from "../watch/state-view"
 import type { Step } from "../wire/protocol"
 import { FencePolicies, type FencePolicy, type PrimaryFence, type Situation } from "./fence-policy"
 
@@ -27,10 +28,9 @@ export class Fence implements PrimaryFence {
   readonly mayHold: boolean = true
   readonly #schema: string
   readonly #keys: ReturnType<typeof lockKeys>
-  readonly #known: () => StampedState | undefined
+  readonly #state: StateView
   /** Whether a session keeps the checks prepared. */
   readonly isPrepared: boolean
-  readonly #doubt: () => void
   #checks: Checks = { state: undefined, byActor: new Map() }
   /**
    * Whether the schema is still to be created by a migration. Until then, transactions that only read may
@@ -39,18 +39,10 @@ export class Fence implements PrimaryFence {
   isAwaitingSchema = false
   readonly #policies = new FencePolicies(this)
 
-  /**
-   * `known` returns the state, if it is known. `doubt` is called when the database turns out to be in a
-   * different one.
-   */
-  constructor(
-    { schema, preparedStatements }: ResolvedOptions,
-    { known, doubt }: { known: () => StampedState | undefined; doubt: () => void },
-  ) {
+  constructor({ schema, preparedStatements }: ResolvedOptions, state: StateView) {
     this.#schema = schema
     this.#keys = lockKeys(schema)
-    this.#known = known
-    this.#doubt = doubt
+    this.#state = state
     this.isPrepared = preparedStatements
   }
 
@@ -61,7 +53,7 @@ export class Fence implements PrimaryFence {
 
   /** Whether all users may at least read, as far as is known. */
   get isOpen(): boolean {
-    const state = this.#known()
+    const state = this.#state.known
     return state === undefined || restrictionOf(state.status, anybody) !== "all"
   }
 
@@ -70,7 +62,7 @@ export class Fence implements PrimaryFence {
    * AccessRefusedError.
    */
   assertAdmitted(actor: Actor): void {
-    const state = this.#known()
+    const state = this.#state.known
     if (state === undefined || restrictionOf(state.status, actor) !== "all") return
     const now = performance.now()
     // If the window has expired by this process's clock, the database's clock decides.
@@ -89,7 +81,7 @@ export class Fence implements PrimaryFence {
    * actor.
    */
   check(actor: Actor): Step {
-    const state = this.#known()
+    const state = this.#state.known
     if (this.#checks.state !== state) this.#checks = { state, byActor: new Map() }
     const { byActor } = this.#checks
     const key = `${actor.isEmergency}${actor.user === undefined ? "" : ` ${actor.user}`}`
@@ -114,7 +106,7 @@ export class Fence implements PrimaryFence {
 
   /** Whether no state is known, so that the server must be asked before a statement of a transaction. */
   get isBlind(): boolean {
-    return this.#known() === undefined
+    return this.#state.known === undefined
   }
 
   /** Raises the refusal of an actor who may not even read. */
@@ -156,8 +148,8 @@ export class Fence implements PrimaryFence {
 
   /** Records that the database has refused an actor. If the known state admits that actor, it is outdated. */
   refused(actor: Actor): void {
-    const state = this.#known()
-    if (state && restrictionOf(state.status, actor) === "none") this.#doubt()
+    const state = this.#state.known
+    if (state && restrictionOf(state.status, actor) === "none") this.#state.doubt()
   }
 
   /**
@@ -198,7 +190,7 @@ export class Fence implements PrimaryFence {
     const name = restrictionOf((state as Stamped).status, actor) === "none" ? "gate" : "reader"
     // A row means that the fence was called, usually because the database is in a different state.
     const called = () => {
-      if (this.#known() === state) this.#doubt()
+      if (this.#state.known === state) this.#state.doubt()
     }
     return { ...this.#named(name, `${full.text} where ${condition}`, full.values), called }
   }

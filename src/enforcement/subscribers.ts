@@ -2,8 +2,8 @@ import type { DataSource, EntityMetadata, EntitySubscriberInterface, QueryRunner
 import type { Actor } from "../mode/actor"
 import type { RefusedChange } from "../mode/refused-change"
 import { anybody, restrictionOf } from "../mode/restriction"
-import type { MaintenanceStatus } from "../mode/status"
 import { shared } from "../shared"
+import type { StateView } from "../watch/state-view"
 import { isFencedQueryRunner } from "./query-runner"
 
 /** Properties of TypeORM's events that the subscribers read. */
@@ -98,51 +98,45 @@ function expectChange(
   return queryRunner.aboutToChange({ entity: metadata.name, operation })
 }
 
-/** The facts that the subscribers need. */
-export interface SubscribersOwner {
-  /** The state, as it was read last. */
-  latest(): MaintenanceStatus | undefined
-  /** The user of the running code; throws MaintenanceSetupError. */
-  actor(): Actor
-}
-
 /** The subscribers of the plugin in a DataSource. */
 export class Subscribers {
   readonly #dataSource: DataSource
-  readonly #owner: SubscribersOwner
+  readonly #state: StateView
   readonly #recorder = new ChangeRecorder()
-  #isBuilt = false
-  readonly #expected = new ExpectedChanges(() => this.#isRestricted(this.#owner.actor))
+  readonly #expected: ExpectedChanges
+  #stopListening: (() => void) | undefined
 
-  constructor(dataSource: DataSource, owner: SubscribersOwner) {
+  /** `actor` returns the user of the running code; throws MaintenanceSetupError. */
+  constructor(dataSource: DataSource, state: StateView, actor: () => Actor) {
     this.#dataSource = dataSource
-    this.#owner = owner
+    this.#state = state
+    this.#expected = new ExpectedChanges(() => this.#isRestricted(actor))
   }
 
   /** Subscribes, when TypeORM has built its list of subscribers. */
   subscribe(): void {
-    this.#isBuilt = true
-    this.changed()
+    this.#stopListening ??= this.#state.onChange(() => this.#changed())
+    this.#changed()
+  }
+
+  /** Removes both subscribers. */
+  unsubscribe(): void {
+    this.#stopListening?.()
+    this.#stopListening = undefined
+    this.#remove(this.#recorder)
+    this.#remove(this.#expected)
   }
 
   /** Adds or removes the subscriber for windows after a change of the state. */
-  changed(): void {
-    if (!this.#isBuilt) return
+  #changed(): void {
     // The application may have replaced the list.
     this.#add(this.#recorder)
     if (this.#isRestricted(() => anybody)) this.#add(this.#expected)
     else this.#remove(this.#expected)
   }
 
-  /** Removes both subscribers. */
-  unsubscribe(): void {
-    this.#isBuilt = false
-    this.#remove(this.#recorder)
-    this.#remove(this.#expected)
-  }
-
   #isRestricted(actor: () => Actor): boolean {
-    const status = this.#owner.latest()
+    const status = this.#state.latest
     return status !== undefined && restrictionOf(status, actor()) !== "none"
   }
 

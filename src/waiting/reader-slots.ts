@@ -3,13 +3,12 @@ import { restrictionOf } from "../mode/restriction"
 import type { MaintenanceStatus } from "../mode/status"
 import { describeWindow, noSlot } from "../refusal"
 import { destroyed } from "../state/destroyed"
+import type { StateView } from "../watch/state-view"
 import { WaitQueue } from "./wait-queue"
 import type { Said } from "./waiting-notice"
 
 /** The facts that reader slots need of their owner. */
 export interface ReaderSlotsOwner {
-  /** The state, as it was read last. */
-  latest(): MaintenanceStatus | undefined
   /** The users of the lent connections, one entry a connection; undefined for one that has run nothing yet. */
   lent(): Iterable<Actor | undefined>
   /** Maximum wait for a connection in milliseconds; 0 means no limit. */
@@ -18,21 +17,25 @@ export interface ReaderSlotsOwner {
 
 /**
  * Limits the number of connections that other users have at a time, where a window says so (`readers`). Further
- * calls wait, and get a connection in the order in which they came.
+ * calls wait, and get a connection in the order in which they came. It goes by the last state, even if that may be
+ * outdated: otherwise all calls would be admitted during a brief doubt.
  */
 export class ReaderSlots {
+  readonly #state: StateView
   readonly #owner: ReaderSlotsOwner
   readonly #queue = new WaitQueue<{ readonly actor: Actor }>(() => this.#said())
   /** The users of admitted calls that have no connection yet. */
   readonly #comingIn = new Set<Actor>()
 
-  constructor(owner: ReaderSlotsOwner) {
+  constructor(state: StateView, owner: ReaderSlotsOwner) {
+    this.#state = state
     this.#owner = owner
+    state.onChange(() => this.letIn())
   }
 
   /** Whether there is a limit. */
   get isLimited(): boolean {
-    return this.#owner.latest()?.readers !== undefined
+    return this.#state.latest?.readers !== undefined
   }
 
   /**
@@ -46,7 +49,7 @@ export class ReaderSlots {
       { actor },
       {
         timeoutMs: timeoutMs > 0 ? timeoutMs : undefined,
-        expired: () => noSlot(this.#owner.latest() ?? {}, timeoutMs),
+        expired: () => noSlot(this.#state.latest ?? {}, timeoutMs),
         admitted: () => this.#comeIn(actor),
       },
     )
@@ -57,7 +60,7 @@ export class ReaderSlots {
   /** Admits the calls for which there are slots, after a connection was given back or the state has changed. */
   letIn(): void {
     if (this.#queue.size === 0) return
-    const status = this.#owner.latest()
+    const status = this.#state.latest
     let free = this.#freeSlots(status)
     for (const call of this.#queue) {
       const needsSlot = status !== undefined && restrictionOf(status, call.actor) !== "none"
@@ -80,7 +83,7 @@ export class ReaderSlots {
   }
 
   #said(): Said | undefined {
-    const status = this.#owner.latest()
+    const status = this.#state.latest
     if (status?.readers === undefined) return undefined
     const timeoutMs = this.#owner.timeoutMs()
     return {

@@ -2,6 +2,7 @@ import type { Actor } from "../mode/actor"
 import { restrictionOf } from "../mode/restriction"
 import type { MaintenanceStatus } from "../mode/status"
 import { accessRefused, describeWindow, factsOf, notLetIn } from "../refusal"
+import type { StateView } from "../watch/state-view"
 import { WaitQueue } from "./wait-queue"
 import type { Said } from "./waiting-notice"
 
@@ -11,10 +12,8 @@ export interface WaitingRoomOptions {
   readonly maxWaiting: number
 }
 
-/** The facts that a waiting room needs of its owner. */
+/** The owner of a waiting room, which reports its refusals. */
 export interface WaitingRoomOwner {
-  /** The state, as far as it is known. */
-  known(): MaintenanceStatus | undefined
   /** Reports a refusal; returns it. */
   refused(error: unknown): unknown
   /** Reports a refusal, and rejects with it, for a call that did not wait. */
@@ -28,17 +27,20 @@ const releaseWithinMs = 1000
 
 /**
  * Calls that wait for the end of a window before they take a connection (`onRefused: "wait"`). It admits calls by
- * the known state, which may be late: the fence checks an admitted call like any other.
+ * the expected state, which may be late: the fence checks an admitted call like any other.
  */
 export class WaitingRoom {
   readonly #options: WaitingRoomOptions
+  readonly #state: StateView
   readonly #owner: WaitingRoomOwner
   readonly #queue = new WaitQueue<{ readonly actor: Actor }>(({ actor }) => this.#said(actor))
   #next: NodeJS.Timeout | undefined
 
-  constructor(options: WaitingRoomOptions, owner: WaitingRoomOwner) {
+  constructor(options: WaitingRoomOptions, state: StateView, owner: WaitingRoomOwner) {
     this.#options = options
+    this.#state = state
     this.#owner = owner
+    state.onChange(() => this.#changed())
   }
 
   /**
@@ -67,13 +69,6 @@ export class WaitingRoom {
     )
   }
 
-  /** Admits the calls that no window restricts, in their order, when the state has changed or is not known. */
-  changed(): void {
-    clearTimeout(this.#next)
-    const free = [...this.#queue].filter(({ actor }) => !this.#restricting(actor)).length
-    if (free > 0) this.#letIn(Math.ceil((free * betweenMs) / releaseWithinMs))
-  }
-
   /** Ends all waits. */
   close(): void {
     clearTimeout(this.#next)
@@ -84,6 +79,13 @@ export class WaitingRoom {
       if (refusal) this.#queue.reject(call, refusal)
       else this.#queue.admit(call)
     }
+  }
+
+  /** Admits the calls that no window restricts, in their order, when the state has changed or is not known. */
+  #changed(): void {
+    clearTimeout(this.#next)
+    const free = [...this.#queue].filter(({ actor }) => !this.#restricting(actor)).length
+    if (free > 0) this.#letIn(Math.ceil((free * betweenMs) / releaseWithinMs))
   }
 
   #said(actor: Actor): Said | undefined {
@@ -106,7 +108,7 @@ export class WaitingRoom {
 
   /** The state that restricts the actor, if it does. */
   #restricting(actor: Actor): MaintenanceStatus | undefined {
-    const status = this.#owner.known()
+    const status = this.#state.expected
     return status && restrictionOf(status, actor) !== "none" ? status : undefined
   }
 

@@ -12,7 +12,7 @@ export interface MembershipParts {
   /** The refusals for the journal. */
   readonly counts: RefusalCounts
   /** The state, while it is known to be current. */
-  known(): MaintenanceStatus | undefined
+  current(): MaintenanceStatus | undefined
   /** The backends of the pools, in a state. */
   backends(status: MaintenanceStatus): readonly Backend[]
   /** Drops the connection, so that the instance registers again. */
@@ -98,8 +98,8 @@ export class Membership {
 
   /** Reports what this instance knows and has refused, if that has changed. */
   tell(): void {
-    const { fleet, known, backends, drop } = this.#parts
-    const [id, status, refusals] = [this.#id, known(), this.#refusals]
+    const { fleet, current, backends, drop } = this.#parts
+    const [id, status, refusals] = [this.#id, current(), this.#refusals]
     if (id === undefined || status === undefined) return
     const { epoch } = status
     if (!this.#isAsked && epoch === this.#told.epoch && refusals === this.#told.refusals) return

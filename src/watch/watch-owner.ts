@@ -3,7 +3,7 @@ import type { Backend } from "../state/fleet"
 
 /** The events that a watch passes to its owner, and the settings that it takes from it. */
 export interface WatchOwner {
-  /** Called with every new state. */
+  /** Called with every new state, after the listeners of `onChange()`. */
   changed(status: MaintenanceStatus): void
   /** Called with every state that is read, new or not. */
   read(state: StampedState): void

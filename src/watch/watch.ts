@@ -12,7 +12,7 @@ import { StateStore } from "../state/state-store"
 import { AwaitedWindows } from "./awaited-windows"
 import { Delivery } from "./delivery"
 import { Hearing } from "./hearing"
-import { KnownState, type StateView } from "./known-state"
+import { KnownState } from "./known-state"
 import { sayLast, sayWithinMs } from "./last-words"
 import { Lease } from "./lease"
 import { LockWarning } from "./lock-warning"
@@ -21,6 +21,7 @@ import { NextLook } from "./next-look"
 import { Pruning } from "./pruning"
 import { Reconnection } from "./reconnection"
 import { readStamped } from "./stamped-read"
+import type { StateView } from "./state-view"
 import type { WatchOwner } from "./watch-owner"
 
 /**
@@ -37,6 +38,7 @@ export class Watch implements SharedWatch, StateView {
   readonly #hearing: Hearing
   readonly #delivery: Delivery
   readonly #state = new KnownState()
+  readonly #listeners = new Set<() => void>()
   readonly #membership: Membership
   readonly #lease: Lease
   readonly #awaited: AwaitedWindows
@@ -74,7 +76,7 @@ export class Watch implements SharedWatch, StateView {
     this.#membership = new Membership({
       fleet,
       counts: this.#counts,
-      known: () => this.#state.current?.status,
+      current: () => this.#state.current?.status,
       backends: (status) => owner.backends(status),
       drop: () => this.#control.drop(),
     })
@@ -203,6 +205,11 @@ export class Watch implements SharedWatch, StateView {
     this.#membership.countRefusal(error, !this.#delivery.isStandby)
   }
 
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
   doubt(): void {
     if (this.#state.doubt()) this.#read()
   }
@@ -225,7 +232,7 @@ export class Watch implements SharedWatch, StateView {
     const { status } = state
     this.#lockWarning.reset()
     const isChanged = this.#state.read(state, changes)
-    if (isChanged) this.#owner.changed(status)
+    if (isChanged) this.#changed(status)
     this.#owner.read(state)
     if (!this.#delivery.isStandby) this.#pruning.looked(isChanged)
     if (this.#state.becameOverdue(status)) this.#owner.overdue(status)
@@ -235,6 +242,12 @@ export class Watch implements SharedWatch, StateView {
     // The watch does not wait for sessions that lock the state. A failure is made up for after the next read.
     this.store.switching.voidDoubtful().catch(() => undefined)
     return state
+  }
+
+  /** The calls that wait go on before the application's listeners run. */
+  #changed(status: MaintenanceStatus): void {
+    for (const listener of this.#listeners) listener()
+    this.#owner.changed(status)
   }
 
   async #listen(): Promise<void> {
