@@ -76,10 +76,10 @@ export class Installation implements WindowHost {
       lent: () => this.#connections.lentTo(),
       timeoutMs: () => this.#driver.master?.options.connectionTimeoutMillis ?? 0,
     })
-    this.#fence = new Fence(options, this.watch)
+    this.#startUp = this.#makeStartUp()
+    this.#fence = new Fence(options, this.watch, this.#startUp)
     this.#subscribers = new Subscribers(dataSource, this.watch, () => currentActor(options))
     this.#enforcement = this.#makeEnforcement()
-    this.#startUp = this.#makeStartUp()
     this.#lending = this.#makeLending()
     this.access = new StateAccess(this.watch, () => this.#store())
     this.#changeHost()
@@ -139,7 +139,7 @@ export class Installation implements WindowHost {
     if (this.#isUninstalled)
       throw new MaintenanceSetupError("Maintenance mode was uninstalled from this DataSource.")
     await this.ready()
-    if (this.#fence.isAwaitingSchema) throw this.watch.store.missingSchema()
+    if (this.#startUp.isAwaitingSchema) throw this.watch.store.missingSchema()
     return this.watch.store
   }
 
@@ -175,7 +175,6 @@ export class Installation implements WindowHost {
       driver: this.#driver,
       migrate: this.options.migrate,
       watch: this.watch,
-      fence: this.#fence,
       connected: () => this.#guardPools(),
       built: () => this.#built(),
       closing: () => {
@@ -190,6 +189,7 @@ export class Installation implements WindowHost {
 
   #makeLending(): Lending {
     return new Lending({
+      fence: this.#fence,
       startUp: this.#startUp,
       waitingRoom: this.#waitingRoom,
       slots: this.#slots,
@@ -225,8 +225,8 @@ export class Installation implements WindowHost {
       ...this.#enforcement,
       connectionOf: (client) => this.#connections.get(client as WireClient),
       isWaiting: () => currentPolicy(this.options) === "wait",
-      isNeededToMigrate: (table) => this.#fence.isAwaitingSchema && isOfTypeorm(table),
-      committed: () => (this.#fence.isAwaitingSchema ? this.ready() : undefined),
+      isNeededToMigrate: (table) => this.#startUp.isAwaitingSchema && isOfTypeorm(table),
+      committed: () => (this.#startUp.isAwaitingSchema ? this.ready() : undefined),
       isVetoedAtWrite: () => currentVetoAt(this.options) === "write",
       writeRefusal: (actor, changes) => this.access.refusalOfWrite(actor, changes),
     }

@@ -32,12 +32,13 @@ export function changeDriver(driver: HostDriver, { runnerContext, startUp, lendi
     replaceMethod(
       driver,
       "obtainMasterConnection",
-      (obtain) => () => lending.obtain(() => obtain.call(driver), false),
+      (obtain) => () => lending.obtain(() => obtain.call(driver), "primary"),
     ),
     replaceMethod(
       driver,
       "obtainSlaveConnection",
-      (obtain) => () => lending.obtain(() => obtain.call(driver), driver.slaves.length > 0),
+      (obtain) => () =>
+        lending.obtain(() => obtain.call(driver), driver.slaves.length > 0 ? "replica" : "primary"),
     ),
     replaceMethod(driver, "connect", (connect) => () => startUp.connect(() => connect.call(driver))),
     replaceMethod(driver, "afterConnect", (look) => () => startUp.afterConnect(() => look.call(driver))),

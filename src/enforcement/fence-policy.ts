@@ -17,36 +17,98 @@ export interface FencePolicy {
   checkToPrepare(actor: Actor): Step
 }
 
-/** The policy for the primary, which also makes the check that needs no schema. */
-export interface PrimaryFence extends FencePolicy {
+/** The checks of a fence, from which the policies choose. */
+export interface FenceChecks extends Omit<FencePolicy, "mayHold"> {
   /** Like `check`, but without the schema. A transaction that changed nothing passes in every mode. */
   checkWrites(actor: Actor): Step
 }
 
-/** The situation of a connection: TypeORM inspects the server during start-up, a pool listener sets it up, or neither. */
-export type Situation = "usual" | "starting up" | "setting up"
+/** The presence of the schema, which the policies ask about, because it may change while a connection is lent. */
+export interface SchemaPresence {
+  /** Whether a migration is still to create the schema. Until then, transactions that only read may pass. */
+  readonly isAwaitingSchema: boolean
+}
 
-/** The policies of a fence, one for each situation of a connection. */
-export class FencePolicies {
-  readonly #primary: Record<Situation, FencePolicy>
-  readonly #writesOnly: Record<Situation, FencePolicy>
+/** The server of a connection. */
+export type Server = "primary" | "replica"
 
-  constructor(fence: PrimaryFence) {
-    this.#primary = situationsOf(fence, fence)
-    this.#writesOnly = situationsOf(fence, new WritesOnly(fence))
-  }
+/** The policies of a connection, from when it is lent. */
+export class LentPolicies {
+  /** For the holder. */
+  readonly holder: FencePolicy
+  /** For a pool listener that sets up the connection for its next holder. */
+  readonly listener: FencePolicy
+  /** From when the connection is released until it is lent again. */
+  readonly released: LentPolicies
 
-  /** The policy for a connection; `isWritesOnly` to a replica, and while the schema is expected from a migration. */
-  of(situation: Situation, isWritesOnly: boolean): FencePolicy {
-    return (isWritesOnly ? this.#writesOnly : this.#primary)[situation]
+  /** Without `released`, the policies stay the same after the release. */
+  constructor(holder: FencePolicy, listener: FencePolicy, released?: LentPolicies) {
+    this.holder = holder
+    this.listener = listener
+    this.released = released ?? this
   }
 }
 
-function situationsOf(fence: PrimaryFence, usual: FencePolicy): Record<Situation, FencePolicy> {
+/** The policies that a connection to one server may be lent with. */
+interface ServerPolicies {
+  readonly usual: LentPolicies
+  /** While TypeORM inspects the server during start-up. */
+  readonly startingUp: LentPolicies
+}
+
+/** The policies of a fence, by the server of a connection. */
+export type FencePolicies = Readonly<Record<Server, ServerPolicies>>
+
+/** Returns the policies of a fence. */
+export function policiesOf(checks: FenceChecks, schema: SchemaPresence): FencePolicies {
+  const writesOnly = new WritesOnly(checks)
   return {
-    usual,
-    "starting up": new StartingUp(fence, usual),
-    "setting up": new SettingUp(fence, usual),
+    primary: serverPolicies(checks, new Primary(checks, writesOnly, schema)),
+    replica: serverPolicies(checks, writesOnly),
+  }
+}
+
+function serverPolicies(checks: FenceChecks, holder: FencePolicy): ServerPolicies {
+  const usual = new LentPolicies(holder, new SettingUp(checks, holder))
+  const startingUp = new StartingUp(checks, holder)
+  return { usual, startingUp: new LentPolicies(startingUp, startingUp, usual) }
+}
+
+/** For the primary: all checks, but while the schema is awaited those that need no schema. */
+class Primary implements FencePolicy {
+  readonly mayHold: boolean = true
+  readonly #checks: FenceChecks
+  readonly #writesOnly: FencePolicy
+  readonly #schema: SchemaPresence
+
+  constructor(checks: FenceChecks, writesOnly: FencePolicy, schema: SchemaPresence) {
+    this.#checks = checks
+    this.#writesOnly = writesOnly
+    this.#schema = schema
+  }
+
+  get isBlind(): boolean {
+    return this.#now.isBlind
+  }
+
+  assertAdmitted(actor: Actor): void {
+    this.#checks.assertAdmitted(actor)
+  }
+
+  check(actor: Actor): Step {
+    return this.#now.check(actor)
+  }
+
+  fullCheck(actor: Actor): Step {
+    return this.#now.fullCheck(actor)
+  }
+
+  checkToPrepare(actor: Actor): Step {
+    return this.#now.checkToPrepare(actor)
+  }
+
+  get #now(): Omit<FencePolicy, "mayHold"> {
+    return this.#schema.isAwaitingSchema ? this.#writesOnly : this.#checks
   }
 }
 
@@ -54,26 +116,26 @@ function situationsOf(fence: PrimaryFence, usual: FencePolicy): Record<Situation
 class WritesOnly implements FencePolicy {
   readonly isBlind: boolean = false
   readonly mayHold: boolean = true
-  protected readonly fence: PrimaryFence
+  readonly #checks: FenceChecks
 
-  constructor(fence: PrimaryFence) {
-    this.fence = fence
+  constructor(checks: FenceChecks) {
+    this.#checks = checks
   }
 
   assertAdmitted(actor: Actor): void {
-    this.fence.assertAdmitted(actor)
+    this.#checks.assertAdmitted(actor)
   }
 
   check(actor: Actor): Step {
-    return this.fence.checkWrites(actor)
+    return this.#checks.checkWrites(actor)
   }
 
   fullCheck(actor: Actor): Step {
-    return this.fence.checkWrites(actor)
+    return this.#checks.checkWrites(actor)
   }
 
   checkToPrepare(actor: Actor): Step {
-    return this.fence.checkWrites(actor)
+    return this.#checks.checkWrites(actor)
   }
 }
 
@@ -81,10 +143,10 @@ class WritesOnly implements FencePolicy {
 class StartingUp implements FencePolicy {
   readonly mayHold: boolean = false
   protected readonly usual: FencePolicy
-  readonly #fence: PrimaryFence
+  readonly #checks: FenceChecks
 
-  constructor(fence: PrimaryFence, usual: FencePolicy) {
-    this.#fence = fence
+  constructor(checks: FenceChecks, usual: FencePolicy) {
+    this.#checks = checks
     this.usual = usual
   }
 
@@ -95,15 +157,15 @@ class StartingUp implements FencePolicy {
   assertAdmitted(): void {}
 
   check(actor: Actor): Step {
-    return this.#fence.checkWrites(actor)
+    return this.#checks.checkWrites(actor)
   }
 
   fullCheck(actor: Actor): Step {
-    return this.#fence.checkWrites(actor)
+    return this.#checks.checkWrites(actor)
   }
 
   checkToPrepare(actor: Actor): Step {
-    return this.#fence.checkWrites(actor)
+    return this.#checks.checkWrites(actor)
   }
 }
 

@@ -10,7 +10,7 @@ import { ownSqlState } from "../sqlstate"
 import { lockKeys } from "../state/schema"
 import type { StateView } from "../watch/state-view"
 import type { Step } from "../wire/protocol"
-import { FencePolicies, type FencePolicy, type PrimaryFence, type Situation } from "./fence-policy"
+import { type FenceChecks, type FencePolicies, policiesOf, type SchemaPresence } from "./fence-policy"
 
 type Stamped = StampedState & { readonly stamp: string }
 
@@ -24,37 +24,36 @@ interface Checks {
 const maxActors = 1000
 
 /** Builds the statements by which the server decides, and translates its answers. */
-export class Fence implements PrimaryFence {
-  readonly mayHold: boolean = true
+export class Fence implements FenceChecks {
   readonly #schema: string
   readonly #keys: ReturnType<typeof lockKeys>
   readonly #state: StateView
   /** Whether a session keeps the checks prepared. */
   readonly isPrepared: boolean
+  readonly policies: FencePolicies
   #checks: Checks = { state: undefined, byActor: new Map() }
-  /**
-   * Whether the schema is still to be created by a migration. Until then, transactions that only read may
-   * pass.
-   */
-  isAwaitingSchema = false
-  readonly #policies = new FencePolicies(this)
 
-  constructor({ schema, preparedStatements }: ResolvedOptions, state: StateView) {
+  constructor(
+    { schema, preparedStatements }: ResolvedOptions,
+    state: StateView,
+    schemaPresence: SchemaPresence,
+  ) {
     this.#schema = schema
     this.#keys = lockKeys(schema)
     this.#state = state
     this.isPrepared = preparedStatements
-  }
-
-  /** The policy for a connection in a situation, to the primary or to a replica. */
-  policy(situation: Situation, isReplica: boolean): FencePolicy {
-    return this.#policies.of(situation, isReplica || this.isAwaitingSchema)
+    this.policies = policiesOf(this, schemaPresence)
   }
 
   /** Whether all users may at least read, as far as is known. */
   get isOpen(): boolean {
     const state = this.#state.known
     return state === undefined || restrictionOf(state.status, anybody) !== "all"
+  }
+
+  /** Whether a read may be refused, so that a pool listener that sets up a connection needs an exemption. */
+  get mayRefuseReads(): boolean {
+    return this.policies.primary.usual.holder.isBlind || !this.isOpen
   }
 
   /**

@@ -11,7 +11,7 @@ import { Checkpoint } from "./checkpoint"
 import { EarlyRefusals } from "./early-refusal"
 import type { Enforcement } from "./enforcement"
 import type { Fence } from "./fence"
-import type { FencePolicy, Situation } from "./fence-policy"
+import type { FencePolicy, LentPolicies } from "./fence-policy"
 import { withActors } from "../refusal"
 import { type SubmittableOwner, SubmittableRequests } from "./submittable-requests"
 import { callbackOf, isSubmittable } from "./query-forms"
@@ -34,8 +34,6 @@ export class FencedConnection implements SubmittableOwner, SessionOwner {
   readonly fence: Fence
   /** Whether the pool has foreign listeners, which may set up this connection. */
   hasListeners = false
-  /** Whether TypeORM is inspecting the server during start-up, which may read in every mode. */
-  isStartingUp = false
   /**
    * Whether the running statement belongs to a pool listener, which sets up the connection for its next
    * holder and may read in every mode.
@@ -52,11 +50,8 @@ export class FencedConnection implements SubmittableOwner, SessionOwner {
   /** Whether the last COMMIT was one: PostgreSQL answers that of a failed transaction with ROLLBACK. */
   hasCommitted = false
   isLent = false
-  /**
-   * Whether it is a connection to one of TypeORM's `slaves`: a replica, which writes nothing and may lack the
-   * schema.
-   */
-  isReplica = false
+  /** The policies with which it was lent last. */
+  #policies: LentPolicies
   readonly #since = performance.now()
   readonly #client: WireClient
   readonly #enforcement: Enforcement
@@ -74,6 +69,7 @@ export class FencedConnection implements SubmittableOwner, SessionOwner {
   constructor(client: WireClient, enforcement: Enforcement, isNew: boolean) {
     this.session = new Session(client, enforcement.PipelinedQuery, this, isNew)
     this.fence = enforcement.fence
+    this.#policies = this.fence.policies.primary.usual
     this.#client = client
     this.#enforcement = enforcement
     this.#checkpoint = new Checkpoint(this)
@@ -102,11 +98,6 @@ export class FencedConnection implements SubmittableOwner, SessionOwner {
       (error) => process.nextTick(givenCallback, error),
     )
     return undefined
-  }
-
-  get #situation(): Situation {
-    if (this.isStartingUp) return "starting up"
-    return this.#isSettingUp ? "setting up" : "usual"
   }
 
   /** The connection without the fence, for the migration that creates it. */
@@ -152,6 +143,17 @@ export class FencedConnection implements SubmittableOwner, SessionOwner {
     return ofCaller.reject(this.refused(error))
   }
 
+  /** Records that a query runner holds the connection, with the policies for it. */
+  lend(policies: LentPolicies): void {
+    this.#policies = policies
+    this.isLent = true
+  }
+
+  /** Records that its holder has released it. It is given back when it is clean. */
+  released(): void {
+    this.#policies = this.#policies.released
+  }
+
   /** Forgets the holder, since the next one may be another user. */
   givenBack(): void {
     this.isLent = false
@@ -169,7 +171,7 @@ export class FencedConnection implements SubmittableOwner, SessionOwner {
   }
 
   get policy(): FencePolicy {
-    return this.fence.policy(this.#situation, this.isReplica)
+    return this.#isSettingUp ? this.#policies.listener : this.#policies.holder
   }
 
   get isPooled(): boolean {
@@ -212,7 +214,7 @@ export class FencedConnection implements SubmittableOwner, SessionOwner {
 
   /** Begins a turn. While all users may read, a listener needs no exemption. */
   setUpOrNot(isSetUp: boolean): void {
-    this.#isSettingUp = isSetUp && (this.fence.policy("usual", false).isBlind || !this.fence.isOpen)
+    this.#isSettingUp = isSetUp && this.fence.mayRefuseReads
   }
 
   /**

@@ -3,12 +3,15 @@ import type { RefusalPolicy } from "../shared"
 import type { ReaderSlots } from "../waiting/reader-slots"
 import type { WaitingRoom } from "../waiting/waiting-room"
 import type { WireClient } from "../wire/protocol"
+import type { Fence } from "./fence"
+import type { LentPolicies, Server } from "./fence-policy"
 import type { FencedConnection } from "./fenced-connection"
 import type { Obtained } from "./host"
 import type { StartUp } from "./start-up"
 
 /** The parts needed to lend a connection. */
 export interface LendingParts {
+  readonly fence: Fence
   readonly startUp: StartUp
   readonly waitingRoom: WaitingRoom
   readonly slots: ReaderSlots
@@ -31,34 +34,34 @@ export class Lending {
     this.#parts = parts
   }
 
-  /** Replaces the driver's methods that obtain a connection. */
-  obtain(obtain: () => Promise<Obtained>, isReplica: boolean): Promise<Obtained> {
-    const { startUp, fenceOff } = this.#parts
-    const isStartingUp = startUp.isUnderWay
-    const ready =
-      isStartingUp || startUp.isReady
-        ? this.#admission(isStartingUp)
-        : startUp.ready().then(() => this.#admission(false))
-    const take = () => this.#withSlot(obtain, isStartingUp)
-    return (ready ? ready.then(take) : take()).then(([client, release]) => {
-      const connection = fenceOff(client)
-      connection.isStartingUp = isStartingUp
-      connection.isReplica = isReplica
-      connection.isLent = true
-      const given = [client, (error) => this.#release(connection, release, error)] satisfies Obtained
-      // A holder that took it from the pool itself may have left a transaction open.
-      const cleaned = connection.clean()?.catch((error: Error) => {
-        this.#release(connection, release, error)
-        throw error
-      })
-      return cleaned?.then(() => given) ?? given
+  /** Replaces the driver's methods that obtain a connection to a server. */
+  obtain(obtain: () => Promise<Obtained>, server: Server): Promise<Obtained> {
+    const { startUp, fence, slots } = this.#parts
+    const { usual, startingUp } = fence.policies[server]
+    // TypeORM's inspection of the server waits for nothing.
+    if (startUp.isUnderWay) return obtain().then((obtained) => this.#lend(obtained, startingUp))
+    const ready = startUp.isReady ? this.#admission() : startUp.ready().then(() => this.#admission())
+    const take = () => (slots.isLimited ? this.#inSlot(obtain) : obtain())
+    return (ready ? ready.then(take) : take()).then((obtained) => this.#lend(obtained, usual))
+  }
+
+  /** Lends a connection: fenced, and clean. */
+  #lend([client, release]: Obtained, policies: LentPolicies): Obtained | Promise<Obtained> {
+    const connection = this.#parts.fenceOff(client)
+    connection.lend(policies)
+    const given = [client, (error) => this.#release(connection, release, error)] satisfies Obtained
+    // A holder that took it from the pool itself may have left a transaction open.
+    const cleaned = connection.clean()?.catch((error: Error) => {
+      this.#release(connection, release, error)
+      throw error
     })
+    return cleaned?.then(() => given) ?? given
   }
 
   /** Resolves when a connection may be taken; undefined if it may be taken immediately. */
-  #admission(isStartingUp: boolean): Promise<void> | undefined {
+  #admission(): Promise<void> | undefined {
     const { waitingRoom, actor, policy, refuse } = this.#parts
-    if (isStartingUp || policy() !== "wait") return undefined
+    if (policy() !== "wait") return undefined
     try {
       return waitingRoom.admission(actor())
     } catch (error) {
@@ -66,11 +69,7 @@ export class Lending {
     }
   }
 
-  /** Takes a connection, within the limit of the window (`readers`). */
-  #withSlot(obtain: () => Promise<Obtained>, isStartingUp: boolean): Promise<Obtained> {
-    return isStartingUp || !this.#parts.slots.isLimited ? obtain() : this.#inSlot(obtain)
-  }
-
+  /** Takes a connection within the limit of the window (`readers`). */
   async #inSlot(obtain: () => Promise<Obtained>): Promise<Obtained> {
     const { slots, fenceOff, refused, refuse } = this.#parts
     let actor: Actor
@@ -97,7 +96,7 @@ export class Lending {
   /** Gives a connection back to the pool, immediately if it needs no cleaning. */
   #release(connection: FencedConnection, release: (error?: Error) => void, error?: Error): void {
     const { session } = connection
-    connection.isStartingUp = false
+    connection.released()
     if (session.isGivenUp) session.destroy()
     const giveBack = (fault?: Error) => {
       connection.givenBack()

@@ -1,7 +1,7 @@
 import type { DataSource } from "typeorm"
 import { destroyed } from "../state/destroyed"
 import type { Watch } from "../watch/watch"
-import type { Fence } from "./fence"
+import type { SchemaPresence } from "./fence-policy"
 import type { HostDriver } from "./host"
 import { mayInstallSchema } from "./migration"
 
@@ -11,7 +11,6 @@ export interface StartUpParts {
   readonly driver: HostDriver
   readonly migrate: boolean
   readonly watch: Watch
-  readonly fence: Fence
   /** Called when the driver has pools. */
   connected(): void
   /** Called when TypeORM has built the entities and the subscribers. */
@@ -23,10 +22,11 @@ export interface StartUpParts {
 }
 
 /** Follows the DataSource from `initialize()` to `destroy()`, and gets the plugin ready in time. */
-export class StartUp {
+export class StartUp implements SchemaPresence {
   readonly #parts: StartUpParts
   #ready: Promise<void> | undefined
   #isReady = false
+  #isAwaitingSchema = false
   #isUnderWay = false
   /** The preparation that `initialize()` waits for. If it fails, so does `initialize()`. */
   #starting: Promise<void> | undefined
@@ -42,6 +42,10 @@ export class StartUp {
     return this.#isUnderWay
   }
 
+  get isAwaitingSchema(): boolean {
+    return this.#isAwaitingSchema
+  }
+
   /** Whether the schema exists and the watch listens. */
   get isReady(): boolean {
     return this.#isReady
@@ -55,7 +59,7 @@ export class StartUp {
     if (this.#isClosing) {
       return Promise.reject(destroyed(", so its maintenance mode is not available"))
     }
-    if (!this.#ready || this.#parts.fence.isAwaitingSchema) {
+    if (!this.#ready || this.#isAwaitingSchema) {
       const ready = this.#prepare()
       this.#ready = ready
       ready.catch(() => {
@@ -118,10 +122,10 @@ export class StartUp {
   }
 
   async #prepare(): Promise<void> {
-    const { dataSource, migrate, watch, fence } = this.#parts
+    const { dataSource, migrate, watch } = this.#parts
     const isInstalled = await watch.store.prepare(migrate)
     if (!isInstalled && !mayInstallSchema(dataSource.options.migrations)) throw watch.store.missingSchema()
-    fence.isAwaitingSchema = !isInstalled
+    this.#isAwaitingSchema = !isInstalled
     if (isInstalled) await watch.start()
     this.#isReady = isInstalled
   }
