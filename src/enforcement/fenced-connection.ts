@@ -46,9 +46,9 @@ export class FencedConnection implements SubmittableOwner, SessionOwner {
    */
   #firstActor: Actor | undefined
   #isCommitting = false
-  /** Whether a query runner holds the connection. */
   /** Whether the last COMMIT was one: PostgreSQL answers that of a failed transaction with ROLLBACK. */
   hasCommitted = false
+  /** Whether a query runner holds the connection. */
   isLent = false
   /** The policies with which it was lent last. */
   #policies: LentPolicies
