@@ -1,6 +1,5 @@
-import { AccessRefusedError, MaintenanceError, type RefusalError, WriteVetoedError } from "./errors"
-import type { ActedFor, RefusalFacts } from "./mode/refusal-facts"
-import type { RefusedChange } from "./mode/refused-change"
+import { AccessRefusedError, MaintenanceError, RefusalError, WriteVetoedError } from "./errors"
+import type { RefusalFacts, RefusedStatement } from "./mode/refusal-facts"
 
 /** Describes a window by its known facts: "by alice (rebuild the catalog) since 2026-01-31T02:00:00.000Z". */
 export function describeWindow({ maintainer, reason, since, expiresAt }: RefusalFacts): string {
@@ -31,7 +30,16 @@ function inTwoWordings<E extends RefusalError, Facts extends RefusalFacts>(
   const detailedMessage = say(system(describeWindow(facts)), true)
   const anonymous = say(system(describeWindow({ since, expiresAt })), false)
   const message = [anonymous, facts.publicMessage].filter(Boolean).join(" ")
-  const refusal = withLongStack(() => new Refusal(message, { ...facts, detailedMessage }))
+  return make(Refusal, message, { ...facts, detailedMessage })
+}
+
+/** Makes a refusal whose stack leads to the code that issued the statement. */
+function make<E extends RefusalError, Facts extends RefusalFacts>(
+  Refusal: new (message: string, facts: Facts) => E,
+  message: string,
+  facts: Facts,
+): E {
+  const refusal = withLongStack(() => new Refusal(message, facts))
   leadToCaller(refusal, facts.cause)
   return refusal
 }
@@ -39,11 +47,11 @@ function inTwoWordings<E extends RefusalError, Facts extends RefusalFacts>(
 /** Number of stack frames of a refusal, which is created far from the application's code. */
 const maxFrames = 40
 
-function withLongStack<E extends Error>(make: () => E): E {
+function withLongStack<E extends Error>(create: () => E): E {
   const { stackTraceLimit } = Error
   Error.stackTraceLimit = Math.max(stackTraceLimit, maxFrames)
   try {
-    return make()
+    return create()
   } finally {
     Error.stackTraceLimit = stackTraceLimit
   }
@@ -57,55 +65,56 @@ function leadToCaller(refusal: Error, cause: unknown): void {
   if (frames) refusal.stack = `${refusal.name}: ${refusal.message}${frames}`
 }
 
-/**
- * Makes the veto of a write in concurrent mode. `why` is a sentence for a statement that is refused although
- * it may only read.
- */
-export function writeVetoed(
-  facts: RefusalFacts,
-  changes: readonly RefusedChange[] = [],
-  why?: string,
-): WriteVetoedError {
+/** Makes the veto of a write in concurrent mode. */
+export function writeVetoed(facts: RefusalFacts, statement: RefusedStatement = {}): WriteVetoedError {
+  const { changes = [], actedFor, why } = statement
   const names = changes.map(({ operation, entity }) => `${operation} ${entity}`).join(", ")
   return inTwoWordings(
     WriteVetoedError,
-    { ...facts, changes },
+    { ...facts, actedFor, changes },
     (system, isDetailed) =>
       `Write vetoed${isDetailed && names ? ` (${names})` : ""}: ${system}; other users may only read. ` +
-      `${why ? `${why} ` : ""}Nothing was stored. Try again when the maintenance is over.`,
+      `${why ? `${why} ` : ""}Nothing was stored. Try again when the maintenance is over.` +
+      (isDetailed ? actorsOf(statement) : ""),
   )
 }
 
 /** Makes the refusal of any access in exclusive mode. `why` is a clause for a call that has waited. */
-export function accessRefused(facts: RefusalFacts, why?: string): AccessRefusedError {
+export function accessRefused(
+  facts: RefusalFacts,
+  why?: string,
+  statement: RefusedStatement = {},
+): AccessRefusedError {
+  const { actedFor } = statement
   return inTwoWordings(
     AccessRefusedError,
-    facts,
-    (system) =>
+    { ...facts, actedFor },
+    (system, isDetailed) =>
       `Access refused: ${system}; only the maintainer gets a connection. ` +
-      `${why ? `${capitalized(why)}. ` : ""}Try again when the maintenance is over.`,
+      `${why ? `${capitalized(why)}. ` : ""}Try again when the maintenance is over.` +
+      (isDetailed ? actorsOf(statement) : ""),
   )
 }
 
-/**
- * Adds to a refusal the users for whom the code acted during its transaction. `isCommit` tells whether the
- * commit was refused.
- */
-export function withActors(refusal: unknown, actedFor: ActedFor, isCommit: boolean): unknown {
+/** Adds the users for whom the code acted to a refusal that was made without them. */
+export function withActors(error: unknown, statement: RefusedStatement): unknown {
+  const { actedFor } = statement
+  if (!actedFor || !(error instanceof RefusalError) || error.actedFor) return error
+  const detailedMessage = `${error.detailedMessage}${actorsOf(statement)}`
+  const facts = { ...factsOf(error), actedFor, cause: error.cause, detailedMessage }
+  return error instanceof WriteVetoedError
+    ? make(WriteVetoedError, error.message, { ...facts, changes: error.changes })
+    : make(AccessRefusedError, error.message, facts)
+}
+
+/** The sentence about the users for whom the code acted, after a space; empty if they did not change. */
+function actorsOf({ actedFor, isCommit }: RefusedStatement): string {
+  if (!actedFor) return ""
   const { first = "no user", last = "no user" } = actedFor
-  const sentence =
-    `The code acted for ${first} when the transaction began and for ${last} when it ` +
+  return (
+    ` The code acted for ${first} when the transaction began and for ${last} when it ` +
     (isCommit ? "committed. The user at the commit counts." : "was refused.")
-  const told = (error: RefusalError) => ({
-    ...factsOf(error),
-    actedFor,
-    cause: error.cause,
-    detailedMessage: `${error.detailedMessage} ${sentence}`,
-  })
-  if (refusal instanceof WriteVetoedError)
-    return new WriteVetoedError(refusal.message, { ...told(refusal), changes: refusal.changes })
-  if (refusal instanceof AccessRefusedError) return new AccessRefusedError(refusal.message, told(refusal))
-  return refusal
+  )
 }
 
 /**

@@ -1,5 +1,5 @@
 import { AccessRefusedError, MaintenanceSetupError, StateUnavailableError, WriteVetoedError } from "../errors"
-import type { RefusedChange } from "../mode/refused-change"
+import type { RefusedStatement } from "../mode/refusal-facts"
 import type { Actor } from "../mode/actor"
 import { mayLackValues, type Companions, type PipelinedQuery } from "../wire/pipelined-query"
 import type { Result, Step } from "../wire/protocol"
@@ -13,8 +13,8 @@ import { isAnswer } from "./request"
 export interface CheckpointOwner {
   readonly session: Session
   readonly fence: Fence
-  /** The ORM's changes in the running transaction. */
-  readonly changes: readonly RefusedChange[]
+  /** Facts about the running statement, for its refusal. */
+  readonly refusedStatement: RefusedStatement
   /** The policy for the connection's present situation. */
   readonly policy: FencePolicy
   /** Whether a pooler gives every transaction another connection, so that no session can hold a lock. */
@@ -168,8 +168,7 @@ export class Checkpoint {
     try {
       await session.run(fence.admit(actor))
     } catch (error) {
-      const refusal = fence.translate(error, this.#owner.changes) as Error
-      return refusal instanceof WriteVetoedError ? fence.vetoUnchecked(refusal, why, cause) : refusal
+      return fence.translate(error, { ...this.#owner.refusedStatement, why, cause }) as Error
     } finally {
       await session.ready()
     }
@@ -182,7 +181,7 @@ export class Checkpoint {
   /** Translates the server's answer to a check for an actor, and reports it if it is a refusal. */
   refuse(error: unknown, actor: Actor): unknown {
     const { fence } = this.#owner
-    const translated = fence.translate(error, this.#owner.changes)
+    const translated = fence.translate(error, this.#owner.refusedStatement)
     if (translated instanceof WriteVetoedError || translated instanceof AccessRefusedError)
       fence.refused(actor)
     return this.#owner.refused(translated)

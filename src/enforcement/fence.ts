@@ -1,10 +1,9 @@
-import { WriteVetoedError } from "../errors"
-import type { RefusedChange } from "../mode/refused-change"
 import type { Actor } from "../mode/actor"
+import type { RefusedStatement } from "../mode/refusal-facts"
 import { anybody, restrictionOf } from "../mode/restriction"
 import type { StampedState } from "../mode/status"
-import { accessRefused, factsOf, writeVetoed } from "../refusal"
-import { adviceIn, translateStateError } from "../state/translate"
+import { accessRefused, factsOf } from "../refusal"
+import { translateStateError } from "../state/translate"
 import type { ResolvedOptions } from "../options"
 import { ownSqlState } from "../sqlstate"
 import { lockKeys } from "../state/schema"
@@ -152,18 +151,11 @@ export class Fence implements FenceChecks {
   }
 
   /**
-   * Translates a failure of these statements into an error of this package, if it is a refusal or the state
-   * is unreadable.
+   * Translates a failure of these statements into an error of this package, if it is a refusal of the caller's
+   * statement or the state is unreadable.
    */
-  translate(error: unknown, changes: readonly RefusedChange[]): unknown {
-    const translated = translateStateError(error, this.#schema)
-    if (!(translated instanceof WriteVetoedError)) return translated
-    return writeVetoed({ ...factsOf(translated), cause: translated.cause }, changes, adviceIn(error))
-  }
-
-  /** The veto of a statement that cannot be undone at commit, made from the veto that its check received. */
-  vetoUnchecked(veto: WriteVetoedError, why: string, cause?: unknown): WriteVetoedError {
-    return writeVetoed({ ...factsOf(veto), cause: cause ?? veto.cause }, veto.changes, why)
+  translate(error: unknown, statement: RefusedStatement): unknown {
+    return translateStateError(error, this.#schema, { statement })
   }
 
   /** The check that needs no schema, and in every mode passes a transaction that changed nothing. */

@@ -1,5 +1,5 @@
 import { MaintenanceError } from "../errors"
-import type { RefusedChange } from "../mode/refused-change"
+import type { RefusedStatement } from "../mode/refusal-facts"
 import { isSettingUp } from "../identity/current-actor"
 import type { Actor } from "../mode/actor"
 import { anybody } from "../mode/restriction"
@@ -123,9 +123,7 @@ export class FencedConnection implements SubmittableOwner, SessionOwner {
    * Reports a refusal, and adds the transaction's first actor if that differs. Returns the error to throw.
    */
   refused(error: unknown): unknown {
-    const actors = { first: this.#firstActor?.user, last: this.lastActor?.user }
-    const hasChanged = this.#firstActor && this.lastActor && actors.first !== actors.last
-    return this.#enforcement.refused(hasChanged ? withActors(error, actors, this.#isCommitting) : error)
+    return this.#enforcement.refused(withActors(error, this.#acting))
   }
 
   /** Records the actor of a statement and, in a transaction, that of its first statement. */
@@ -166,8 +164,15 @@ export class FencedConnection implements SubmittableOwner, SessionOwner {
     return this.#enforcement.actor()
   }
 
-  get changes(): RefusedChange[] {
-    return this.#enforcement.changesOn(this.#client)
+  get refusedStatement(): RefusedStatement {
+    return { ...this.#acting, changes: this.#enforcement.changesOn(this.#client) }
+  }
+
+  /** The users for whom the code acted, if they changed within the transaction. */
+  get #acting(): RefusedStatement {
+    const actedFor = { first: this.#firstActor?.user, last: this.lastActor?.user }
+    const hasChanged = this.#firstActor && this.lastActor && actedFor.first !== actedFor.last
+    return hasChanged ? { actedFor, isCommit: this.#isCommitting } : {}
   }
 
   get policy(): FencePolicy {

@@ -1,4 +1,5 @@
 import type { Mode } from "./mode"
+import type { RefusedChange } from "./refused-change"
 
 /**
  * The users for whom the code of one transaction acted, where they differ; undefined stands for no known
@@ -27,5 +28,19 @@ export interface RefusalFacts {
   /** The users for whom the code acted, if they changed within the transaction. */
   readonly actedFor?: ActedFor | undefined
   /** The underlying error, usually the one that PostgreSQL raised. */
+  readonly cause?: unknown
+}
+
+/** Facts about a refused statement, in addition to those about the window. */
+export interface RefusedStatement {
+  /** The ORM's changes that the refusal undoes. */
+  readonly changes?: readonly RefusedChange[] | undefined
+  /** The users for whom the code acted, if they changed within the transaction. */
+  readonly actedFor?: ActedFor | undefined
+  /** Whether the statement is a commit. */
+  readonly isCommit?: boolean | undefined
+  /** Why a statement is vetoed although it may only read: a sentence. */
+  readonly why?: string | undefined
+  /** The underlying error of a veto, if it is not the one that PostgreSQL raised for the refusal. */
   readonly cause?: unknown
 }

@@ -43,7 +43,7 @@ export class StateFunctions {
           : await this.#control.queryElsewhere<Row>(call, given, apartWithinMs)
       return rows
     } catch (error) {
-      throw translateStateError(error, this.schema, name)
+      throw translateStateError(error, this.schema, { called: name })
     }
   }
 

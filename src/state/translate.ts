@@ -4,8 +4,9 @@ import {
   MaintenanceSetupError,
   type RunningTask,
   WindowEndedError,
+  type WriteVetoedError,
 } from "../errors"
-import type { RefusalFacts } from "../mode/refusal-facts"
+import type { RefusalFacts, RefusedStatement } from "../mode/refusal-facts"
 import {
   anotherTask,
   announcedByOthers,
@@ -23,10 +24,20 @@ interface ServerError extends Error {
   readonly hint?: string
 }
 
-/** Returns the server's advice for a refused statement that is not a plain write. */
-export function adviceIn(error: unknown): string | undefined {
-  const { hint } = error as ServerError
-  return detailOf(error as ServerError).is_cursor ? hint : undefined
+/** What is known about the statement that an error of the server ended. */
+export interface Translated {
+  /** The function that raised the error, where that matters. Default: `leave`. */
+  readonly called?: string
+  /** The statement that was refused, if it is a caller's. */
+  readonly statement?: RefusedStatement
+}
+
+/** Makes the veto that the server has raised. */
+function vetoIn(error: ServerError, statement: RefusedStatement): WriteVetoedError {
+  // The server's advice for a refused statement that is not a plain write.
+  const advice = detailOf(error).is_cursor ? error.hint : undefined
+  const { why = advice, cause = error } = statement
+  return writeVetoed({ ...factsIn(error), cause }, { ...statement, why })
 }
 
 function detailOf({ detail = "{}" }: ServerError) {
@@ -87,17 +98,19 @@ const nothingTo: Readonly<Record<string, string>> = {
  * - SQLSTATEs MM001 to MM008 become refusals.
  * - An unreadable state becomes a MaintenanceSetupError.
  * - Everything else (a lost connection, 40001, a timeout) is returned as it is.
- *
- * `called` is the function that raised the error, where that matters.
  */
-export function translateStateError(error: unknown, schema: string, called = "leave"): unknown {
+export function translateStateError(
+  error: unknown,
+  schema: string,
+  { called = "leave", statement = {} }: Translated = {},
+): unknown {
   if (!(error instanceof Error) || error instanceof MaintenanceError) return error
   const serverError: ServerError = error
   switch (codeOf(error)) {
     case ownSqlState.writeVetoed:
-      return writeVetoed(factsIn(serverError))
+      return vetoIn(serverError, statement)
     case ownSqlState.accessRefused:
-      return accessRefused(factsIn(serverError))
+      return accessRefused(factsIn(serverError), undefined, statement)
     case ownSqlState.notMaintainer:
       return notMaintainer(factsIn(serverError))
     case ownSqlState.noWindow:

@@ -88,7 +88,9 @@ export class StateAccess {
     const refusal = await this.refusalOf(actor).catch(() => undefined)
     if (!refusal) return undefined
     const facts = factsOf(refusal)
-    return refusal instanceof AccessRefusedError ? accessRefused(facts) : writeVetoed(facts, changes())
+    return refusal instanceof AccessRefusedError
+      ? accessRefused(facts)
+      : writeVetoed(facts, { changes: changes() })
   }
 }
 

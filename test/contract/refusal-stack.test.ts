@@ -38,6 +38,16 @@ describe("The stack of a refusal", () => {
     await maintenance.leave({ as: name })
   })
 
+  it("leads to the application's code if the user has changed within the transaction", async () => {
+    const { dataSource, maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice", drain: notWaiting })
+    const work = () =>
+      dataSource.transaction((manager) => maintenance.runAs("bob", () => manager.query(insert)))
+    const refusal = (await errorOf(codeOfApplication(work))) as WriteVetoedError
+    expect(refusal.actedFor).to.deep.equal({ first: "bob", last: undefined })
+    expect(refusal.stack).to.include("codeOfApplication")
+  })
+
   for (const [name, door] of Object.entries(doors)) {
     for (const mode of ["concurrent", "exclusive"] as const) {
       it(`leads to the application's code in ${mode} mode: ${name}`, async () => {
