@@ -23,6 +23,13 @@ export interface CheckpointOwner {
   refused(error: unknown): unknown
 }
 
+/** A statement that was sent with its check, for an actor. */
+interface Sent {
+  readonly query: PipelinedQuery
+  readonly companions: Companions
+  readonly actor: Actor
+}
+
 const cannotHold =
   "The statement was not sent. It may commit by itself, or is one of several in a text, so its session must hold a lock. " +
   "Behind a pooler that gives every transaction another connection, no session can. Run the statement in a transaction, " +
@@ -60,14 +67,14 @@ export class Checkpoint {
       // The statement, or a function in it, has closed all portals, among them that of the check.
       if (codeOf(cause) === sqlState.noSuchPortal && query.failure === check)
         return this.send(query.renew(), { ...companions, bindsLate: true }, actor)
-      return this.#failed(query, companions, actor, cause)
+      return this.#failed({ query, companions, actor }, cause)
     })
   }
 
   /** Sends a statement with a check in the same round trip. Throws the refusal. */
   send(query: PipelinedQuery, companions: Companions, actor: Actor): Promise<Result> {
     return this.#owner.session.send(query, companions, (error) =>
-      this.#failed(query, companions, actor, error),
+      this.#failed({ query, companions, actor }, error),
     )
   }
 
@@ -195,12 +202,7 @@ export class Checkpoint {
     throw error
   }
 
-  async #failed(
-    query: PipelinedQuery,
-    companions: Companions,
-    actor: Actor,
-    error: unknown,
-  ): Promise<Result> {
+  async #failed({ query, companions, actor }: Sent, error: unknown): Promise<Result> {
     const { session } = this.#owner
     const { failure } = query
     const { before = [], after = [] } = companions

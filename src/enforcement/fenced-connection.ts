@@ -6,7 +6,8 @@ import { anybody } from "../mode/restriction"
 import { rawClientKey } from "./migration"
 import type { PipelinedQuery } from "../wire/pipelined-query"
 import type { Submittable, Result, Statement, WireClient } from "../wire/protocol"
-import { Session, type SessionOwner } from "../wire/session"
+import { Session } from "../wire/session"
+import type { SessionOwner } from "../wire/session-options"
 import { Checkpoint } from "./checkpoint"
 import { EarlyRefusals } from "./early-refusal"
 import type { Enforcement } from "./enforcement"
@@ -67,7 +68,8 @@ export class FencedConnection implements SubmittableOwner, SessionOwner {
    * Replaces the client's `query` until `retire()`. `isNew` says that nothing has used the connection before.
    */
   constructor(client: WireClient, enforcement: Enforcement, isNew: boolean) {
-    this.session = new Session(client, enforcement.PipelinedQuery, this, isNew)
+    const { PipelinedQuery } = enforcement
+    this.session = new Session(client, { PipelinedQuery, owner: this, isNew })
     this.fence = enforcement.fence
     this.#policies = this.fence.policies.primary.usual
     this.#client = client

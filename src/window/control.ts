@@ -175,7 +175,7 @@ export class Control {
       isEntering: false,
       tell,
     }
-    await this.#entering.restored.handedOver(store, opened, waited, withinMs)
+    await this.#entering.restored.handedOver(store, opened, { waited, withinMs })
     return status
   }
 

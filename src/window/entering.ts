@@ -114,7 +114,10 @@ export class Entering {
       if (graceMs !== undefined && lease === watch.lease) watch.keepRenewing(graceMs)
       const status = await persistently(() => this.#host.access.refresh(), { signal })
       if (status.epoch === epoch) this.restored.entered(status, plan)
-      const { acknowledged, inform } = this.#drain.acknowledged(store, epoch, acknowledgeWithinMs, until)
+      const { acknowledged, inform } = this.#drain.acknowledged(store, epoch, {
+        withinMs: acknowledgeWithinMs,
+        until,
+      })
       const waited = { ...opening, call, isEntering: true, tell }
       const left = await this.#drain.run(store, opened, { waited, plan, inform, signal })
       if (left.length > 0) throw drainTimedOut(left, this.#drain.told(plan), opening)
@@ -129,9 +132,9 @@ export class Entering {
       }
       return { ...status, unacknowledged }
     } catch (error) {
-      const failure = await this.#failed(store, opened, settling, error)
+      const failure = await this.#failed(store, opened, { ...settling, error })
       throw failure instanceof WindowEndedError
-        ? await endedError(this.#host, store, opened, { what: "entering was complete", cause: failure })
+        ? await endedError(this.#host, opened, { store, what: "entering was complete", cause: failure })
         : failure
     } finally {
       over.abort()
@@ -142,8 +145,7 @@ export class Entering {
   async #failed(
     store: StateStore,
     opened: Opened,
-    { opening, signal }: Settling,
-    error: unknown,
+    { opening, signal, error }: Settling & { readonly error: unknown },
   ): Promise<unknown> {
     if (error instanceof WindowEndedError) return error
     const isAborted = signal?.aborted === true

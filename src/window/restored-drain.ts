@@ -14,6 +14,18 @@ import type { WindowDrain } from "./window-drain"
 /** Time for the instances to acknowledge a restored mode, in milliseconds. */
 const acknowledgeMs = 5000
 
+/** The parameters for the wait after a handover. */
+export interface Handover {
+  readonly waited: Waited
+  readonly withinMs?: number | undefined
+}
+
+/** The parameters for the wait after a mode was restored. */
+export interface Restoration {
+  readonly status: MaintenanceStatus
+  readonly tell: Tell
+}
+
 /** Drains for windows that come into force without being entered: restored ones, and those handed over. */
 export class RestoredDrain {
   readonly #host: WindowHost
@@ -40,14 +52,15 @@ export class RestoredDrain {
    * Waits for the former maintainer's commits that are under way after a handover. Throws DrainTimeoutError
    * if they do not end in time, and WindowEndedError if the new maintainer's window ends first.
    */
-  async handedOver(store: StateStore, opened: Opened, waited: Waited, withinMs?: number): Promise<void> {
+  async handedOver(store: StateStore, opened: Opened, { waited, withinMs }: Handover): Promise<void> {
     const plan = commitsOnly(withinMs)
     const inform = () => Promise.resolve()
     const left = await this.#drain
       .run(store, opened, { waited, plan, inform })
       .catch(async (error: unknown) => {
         if (!(error instanceof WindowEndedError)) throw error
-        throw await endedError(this.#host, store, opened, {
+        throw await endedError(this.#host, opened, {
+          store,
           what: "the commits of its former maintainer had ended",
           cause: error,
         })
@@ -60,14 +73,17 @@ export class RestoredDrain {
    * with which this DataSource entered that window, or the usual plan of the mode. Throws DrainTimeoutError
    * if they do not end in time. A change of the mode ends the wait.
    */
-  async wait(store: StateStore, opened: Opened, status: MaintenanceStatus, tell: Tell): Promise<void> {
+  async wait(store: StateStore, opened: Opened, { status, tell }: Restoration): Promise<void> {
     const { mode, reason, epoch } = status
     const plan = this.#plans.get(nameOf(status)) ?? usualPlanOf(mode)
     const actor = { user: status.maintainer, isEmergency: false }
     const waited = { mode, actor, reason, call: "during()", isEntering: false, tell }
     const over = new AbortController()
     try {
-      const { inform } = this.#drain.acknowledged(store, epoch, acknowledgeMs, over.signal)
+      const { inform } = this.#drain.acknowledged(store, epoch, {
+        withinMs: acknowledgeMs,
+        until: over.signal,
+      })
       const left = await this.#drain.run(store, opened, { waited, plan, inform })
       if (left.length > 0) throw stillOpen(left, this.#drain.told(plan), waited)
     } catch (error) {

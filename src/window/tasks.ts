@@ -117,7 +117,7 @@ export class Tasks {
       throw taskLost(fate, status)
     }
     if (mode !== "concurrent" || status.mode !== "exclusive") return
-    await feed.whileUnderWay((tell) => entering.restored.wait(store, restored, status, tell))
+    await feed.whileUnderWay((tell) => entering.restored.wait(store, restored, { status, tell }))
   }
 
   /**

@@ -17,6 +17,13 @@ export interface Wait {
   readonly signal?: AbortSignal | undefined
 }
 
+/** The limits of a wait for the instances' acknowledgements. */
+export interface AcknowledgementTerms {
+  readonly withinMs: number
+  /** Ends the wait. */
+  readonly until: AbortSignal
+}
+
 /** Delay before the process warning that names the blockers, in milliseconds. */
 const sayAfterMs = 5000
 
@@ -34,7 +41,7 @@ export class WindowDrain {
    * Waits for the instances to acknowledge an epoch. `inform` is the parameter of the same name for
    * `drain()`.
    */
-  acknowledged(store: StateStore, epoch: number, withinMs: number, until: AbortSignal) {
+  acknowledged(store: StateStore, epoch: number, { withinMs, until }: AcknowledgementTerms) {
     const acknowledged = store.fleet.acknowledged(epoch, withinMs, until)
     // The promise may reject before anything awaits it.
     acknowledged.catch(() => undefined)

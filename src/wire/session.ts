@@ -18,16 +18,9 @@ import { plainValues } from "./plain-values"
 import { PostponedStart, type Sending } from "./postponed-start"
 import { Seal } from "./seal"
 import { ServerStatus } from "./server-status"
+import type { SessionOptions, SessionOwner } from "./session-options"
 import { Submissions } from "./submissions"
 import { Turns } from "./turns"
-
-/** The parts of its owner that a session needs. */
-export interface SessionOwner {
-  /** Whether steps may be kept prepared. */
-  readonly isPrepared: boolean
-  /** Called when the server is ready after each turn. The next turn waits for the promise it returns. */
-  settle(): Promise<void> | undefined
-}
 
 type Failed = (error: unknown) => Promise<Result>
 
@@ -52,8 +45,7 @@ export class Session {
   readonly #start = new PostponedStart((text) => this.step(text))
   readonly #fixed = new Map<string, Step>()
 
-  /** `isNew` tells that the connection was not used before. */
-  constructor(raw: WireClient, PipelinedQuery: PipelinedQueryClass, owner: SessionOwner, isNew: boolean) {
+  constructor(raw: WireClient, { PipelinedQuery, owner, isNew }: SessionOptions) {
     this.#raw = raw
     this.#server = new ServerStatus(raw, isNew, {
       unasked: () => this.destroy(),
