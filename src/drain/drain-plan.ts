@@ -47,5 +47,5 @@ export interface Drained {
    * transaction. Resolves when all know the window and have reported, or the time is over.
    */
   inform(): Promise<unknown>
-  tell(draining: Draining): void
+  report(draining: Draining): void
 }

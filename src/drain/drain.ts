@@ -6,7 +6,7 @@ import { firstStage } from "./drain-stages"
 /** Longest interval between looks, in milliseconds. */
 const lastWaitMs = 250
 /** Longest interval between reports of the same blockers, in milliseconds. */
-const tellAgainMs = 1000
+const reportAgainMs = 1000
 
 /**
  * Waits for in-flight transactions. Resolves with an empty list if they have ended or may be ignored. If the
@@ -46,15 +46,15 @@ export async function drain(
 /** Returns the function that reports blockers when they have changed, and again after a while. */
 function reporter(drained: Drained, { withinMs }: DrainPlan) {
   const startDate = Date.now()
-  let told = { at: -tellAgainMs, transactions: "" }
+  let reported = { at: -reportAgainMs, transactions: "" }
   return (blockers: readonly Blocker[], waitedMs: number, endsAtMs: number): void => {
     const transactions = blockers.map(({ transaction }) => transaction).join()
-    const isNews = transactions !== told.transactions || waitedMs - told.at >= tellAgainMs
+    const isNews = transactions !== reported.transactions || waitedMs - reported.at >= reportAgainMs
     if (blockers.length === 0 || !isNews) return
     // They may belong to the maintainer.
-    if (transactions !== told.transactions) void drained.inform()
-    told = { at: waitedMs, transactions }
+    if (transactions !== reported.transactions) void drained.inform()
+    reported = { at: waitedMs, transactions }
     const deadlineMs = Number.isFinite(endsAtMs) ? endsAtMs : withinMs
-    drained.tell({ blockers, waitedMs: Math.round(waitedMs), deadline: new Date(startDate + deadlineMs) })
+    drained.report({ blockers, waitedMs: Math.round(waitedMs), deadline: new Date(startDate + deadlineMs) })
   }
 }

@@ -1,7 +1,7 @@
 import type { Draining } from "./drain-plan"
 
 /** Reports the progress of a drain. */
-export type Tell = (draining: Draining) => void
+export type ReportDraining = (draining: Draining) => void
 
 /** Publishes the progress of drains to async iterators. A slow iterator receives only the latest report. */
 export class DrainingFeed {
@@ -14,13 +14,13 @@ export class DrainingFeed {
    * Runs a call that may drain, and publishes its progress. Iterators that follow the call end when it
    * settles.
    */
-  async whileUnderWay<T>(run: (tell: Tell) => Promise<T>): Promise<T> {
+  async whileUnderWay<T>(run: (report: ReportDraining) => Promise<T>): Promise<T> {
     const call = {}
     this.#calls.add(call)
     for (const follower of this.#followers) follower.call ??= call
     try {
       return await run((draining) => {
-        for (const follower of this.#followers) if (follower.call === call) follower.tell(draining)
+        for (const follower of this.#followers) if (follower.call === call) follower.report(draining)
       })
     } finally {
       this.#calls.delete(call)
@@ -61,7 +61,7 @@ class Follower implements AsyncIterableIterator<Draining> {
     return this
   }
 
-  tell(draining: Draining): void {
+  report(draining: Draining): void {
     this.#latest = draining
     this.#wake()
   }

@@ -68,8 +68,8 @@ export class Fence implements FenceChecks {
     const { retryAfterMs = Number.NaN, expiresAt } = state.status
     const leftMs = Math.ceil(retryAfterMs - (now - state.readAt))
     // An overdue plan no longer predicts anything.
-    const isTold = leftMs > 0 || (leftMs <= 0 && expiresAt !== undefined)
-    const left = isTold ? Math.max(0, leftMs) : undefined
+    const isPredicted = leftMs > 0 || (leftMs <= 0 && expiresAt !== undefined)
+    const left = isPredicted ? Math.max(0, leftMs) : undefined
     throw accessRefused(factsOf({ ...state.status, retryAfterMs: left }))
   }
 

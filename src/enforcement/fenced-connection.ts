@@ -220,7 +220,7 @@ export class FencedConnection implements SubmittableOwner, SessionOwner {
   }
 
   /** Begins a turn. While all users may read, a listener needs no exemption. */
-  setUpOrNot(isSetUp: boolean): void {
+  beginTurn(isSetUp: boolean): void {
     this.#isSettingUp = isSetUp && this.fence.mayRefuseReads
   }
 
@@ -251,7 +251,7 @@ export class FencedConnection implements SubmittableOwner, SessionOwner {
       return this.refuse(error)
     }
     return session.inTurn(() => {
-      this.setUpOrNot(isSetUp)
+      this.beginTurn(isSetUp)
       const result = this.#statements.run({ query, actor, ...classified })
       return kind === "commit" ? this.#noteCommit(result) : result
     })

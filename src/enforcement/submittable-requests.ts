@@ -15,7 +15,7 @@ export interface SubmittableOwner extends StatementOwner {
   /** Whether the running code is a pool listener that sets up this connection. */
   isSetUp(): boolean
   /** Begins a turn, of a pool listener or not. */
-  setUpOrNot(isSetUp: boolean): void
+  beginTurn(isSetUp: boolean): void
 }
 
 /** The classification of a submittable that hides its text: it may do anything. */
@@ -51,7 +51,7 @@ export class SubmittableRequests {
     }
     const isSetUp = owner.isSetUp()
     await owner.session.inTurn(() => {
-      owner.setUpOrNot(isSetUp)
+      owner.beginTurn(isSetUp)
       return this.#run(query, actor, escort)
     })
   }

@@ -4,7 +4,7 @@ import { StateUnavailableError } from "../errors"
 import { ownParameters, ownSettings, patienceMs, sessionSettings, setUp } from "./control-settings"
 import { destroyed } from "./destroyed"
 import { isRefusedByServer } from "../sqlstate"
-import { type Priority, Turns } from "./turns"
+import { ControlQueue, type Priority } from "./control-queue"
 
 /** Events that a control connection reports to its owner. */
 export interface ControlEvents {
@@ -44,7 +44,7 @@ export class ControlConnection {
   #current: ControlClient | undefined
   /** The client that is being opened. */
   #coming: ControlClient | undefined
-  readonly #turns = new Turns()
+  readonly #queue = new ControlQueue()
   /**
    * Number of times that the database has not answered. Statements queued at that moment are not sent;
    * otherwise each would wait as long, one after another.
@@ -73,7 +73,7 @@ export class ControlConnection {
     { withinMs = patienceMs, priority }: ControlOptions = {},
   ): Promise<QueryResult<Row>> {
     const silences = this.#silences
-    return this.#turns.take(async () => {
+    return this.#queue.run(async () => {
       if (silences !== this.#silences) throw notSent()
       return this.#run<Row>(text, values, withinMs)
     }, priority)
@@ -133,7 +133,7 @@ export class ControlConnection {
     const giveUp = () => (this.#current ?? this.#coming)?.connection.stream.destroy()
     const givingUp = setTimeout(giveUp, closeWithinMs).unref()
     // After everything that waits.
-    await this.#turns.take(async () => undefined, "last")
+    await this.#queue.run(async () => undefined, "last")
     clearTimeout(givingUp)
     const opened = await this.#client?.catch(() => undefined)
     this.#current = this.#client = undefined

@@ -1,7 +1,7 @@
 import { warn } from "../notices"
 
 /** Delay in milliseconds before the warning about an installation that waits. */
-const sayAfterMs = 2500
+const warnAfterMs = 2500
 
 /**
  * Runs the installation of a schema, and warns if it takes long. The application does not start meanwhile,
@@ -14,14 +14,14 @@ export async function installAloud<T>(
 ): Promise<T> {
   const report = (event?: string) =>
     warn(
-      `The installation of the schema "${schema}" has taken ${sayAfterMs / 1000} s so far, and the DataSource is not ` +
+      `The installation of the schema "${schema}" has taken ${warnAfterMs / 1000} s so far, and the DataSource is not ` +
         `initialized until it is complete. ${reasons.get(event) ?? otherReason(event)}`,
     )
-  const saying = setTimeout(() => void waitsFor().then(report, () => report()), sayAfterMs).unref()
+  const warning = setTimeout(() => void waitsFor().then(report, () => report()), warnAfterMs).unref()
   try {
     return await install()
   } finally {
-    clearTimeout(saying)
+    clearTimeout(warning)
   }
 }
 

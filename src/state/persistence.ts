@@ -14,7 +14,7 @@ export const briefMs = 5000
 const firstWaitMs = 10
 const lastWaitMs = 1000
 /** Delay in milliseconds before the warning about waiting. */
-const sayAfterMs = 2500
+const warnAfterMs = 2500
 
 /** Options for retrying: how long, and what else ends it. */
 export interface Persistence {
@@ -58,20 +58,20 @@ export async function persistently<T>(
 
 /** Keeps track of whether the wait was reported. */
 interface Watched {
-  isSaid: boolean
+  isWarned: boolean
   stop(): void
 }
 
 /** Emits a process warning after a while about the reason for the wait. */
 function watch(whyWaiting: Persistence["whyWaiting"]): Watched {
-  const say = async () => {
+  const warnOnce = async () => {
     const why = await whyWaiting?.()
-    if (why === undefined || watched.isSaid) return
-    watched.isSaid = true
+    if (why === undefined || watched.isWarned) return
+    watched.isWarned = true
     warn(capitalized(why))
   }
-  const timer = whyWaiting && setTimeout(() => void say().catch(() => undefined), sayAfterMs).unref()
-  const watched = { isSaid: false, stop: () => clearTimeout(timer) }
+  const timer = whyWaiting && setTimeout(() => void warnOnce().catch(() => undefined), warnAfterMs).unref()
+  const watched = { isWarned: false, stop: () => clearTimeout(timer) }
   return watched
 }
 
@@ -92,8 +92,8 @@ async function tryAgain<T>(
     } catch (error) {
       const waitedMs = performance.now() - start
       if (!isPassing(error) || waitedMs >= withinMs) throw error
-      if (!watched.isSaid && waitedMs >= sayAfterMs) {
-        watched.isSaid = true
+      if (!watched.isWarned && waitedMs >= warnAfterMs) {
+        watched.isWarned = true
         const leftS = Math.ceil((withinMs - waitedMs) / 1000)
         warn(
           `The maintenance state cannot be read or changed. This process retries for another ${leftS} s. ` +

@@ -19,7 +19,7 @@ export interface CountedRefusals {
 interface Count extends CountedRefusals {
   count: number
   /** The part of the count that was reported. */
-  told: number
+  reported: number
 }
 
 /** A refused change, or none. */
@@ -30,13 +30,13 @@ type Subject = Pick<CountedRefusals, "entity" | "operation">
  * gives the total of a minute, so that nothing counts twice if the answer is lost.
  */
 export class RefusalCounts {
-  readonly #tell: (counts: readonly CountedRefusals[]) => Promise<void>
+  readonly #report: (counts: readonly CountedRefusals[]) => Promise<void>
   readonly #counts = new Map<string, Count>()
   /** Never decreases, even if the clock does: reported counts of a minute are forgotten. */
   #minute = 0
 
-  constructor(tell: (counts: readonly CountedRefusals[]) => Promise<void>) {
-    this.#tell = tell
+  constructor(report: (counts: readonly CountedRefusals[]) => Promise<void>) {
+    this.#report = report
   }
 
   /**
@@ -55,22 +55,22 @@ export class RefusalCounts {
     else if (entity !== undefined && this.#counts.size >= maxCounts) this.#add(windowId, nothing)
     else {
       const minute = this.#minute
-      this.#counts.set(key, { window_id: windowId, minute, entity, operation, count: 1, told: 0 })
+      this.#counts.set(key, { window_id: windowId, minute, entity, operation, count: 1, reported: 0 })
     }
   }
 
   /** Whether some counts were not reported yet. */
-  get hasUntold(): boolean {
-    return [...this.#counts.values()].some(({ count, told }) => count > told)
+  get hasUnreported(): boolean {
+    return [...this.#counts.values()].some(({ count, reported }) => count > reported)
   }
 
   /** Reports the unreported counts. If that fails, it rejects, and they remain unreported. */
-  async tell(): Promise<void> {
-    const untold = [...this.#counts.values()].filter(({ count, told }) => count > told)
-    if (untold.length === 0) return
-    const sent = untold.map((count) => ({ count, total: count.count }))
-    await this.#tell(
-      untold.map(({ window_id, minute, entity, operation, count }) => ({
+  async report(): Promise<void> {
+    const unreported = [...this.#counts.values()].filter(({ count, reported }) => count > reported)
+    if (unreported.length === 0) return
+    const sent = unreported.map((count) => ({ count, total: count.count }))
+    await this.#report(
+      unreported.map(({ window_id, minute, entity, operation, count }) => ({
         window_id,
         minute,
         entity,
@@ -81,14 +81,14 @@ export class RefusalCounts {
       // The database's encoding lacks a character of an entity's name, so every retry would fail.
       if (!(error instanceof MaintenanceInputError)) throw error
     })
-    for (const { count, total } of sent) count.told = Math.max(count.told, total)
+    for (const { count, total } of sent) count.reported = Math.max(count.reported, total)
     this.#forget()
   }
 
   /** Forgets the reported counts of past minutes. */
   #forget(): void {
-    for (const [key, { minute, count, told }] of this.#counts) {
-      if (minute < this.#minute && count === told) this.#counts.delete(key)
+    for (const [key, { minute, count, reported }] of this.#counts) {
+      if (minute < this.#minute && count === reported) this.#counts.delete(key)
     }
   }
 }

@@ -1,6 +1,6 @@
 import type { ControlConnection } from "./control-connection"
 import { translateStateError } from "./translate"
-import type { Priority } from "./turns"
+import type { Priority } from "./control-queue"
 
 /** Options for calling a function. */
 interface Reading {

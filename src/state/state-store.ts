@@ -11,7 +11,7 @@ import { installSchema, isUpToDate, lookAtSchema } from "./schema"
 import { StateFunctions } from "./state-functions"
 import { stateIn, type StateRow } from "./state-row"
 import { Switching } from "./switching"
-import type { Priority } from "./turns"
+import type { Priority } from "./control-queue"
 import { endingIn, type EndingRow, type WindowEnding } from "./window-ending"
 
 /**

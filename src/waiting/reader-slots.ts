@@ -5,7 +5,7 @@ import { describeWindow, noSlot } from "../refusal"
 import { destroyed } from "../state/destroyed"
 import type { StateView } from "../watch/state-view"
 import { WaitQueue } from "./wait-queue"
-import type { Said } from "./waiting-notice"
+import type { WaitingReason } from "./waiting-notice"
 
 /** The facts that reader slots need of their owner. */
 export interface ReaderSlotsOwner {
@@ -23,7 +23,7 @@ export interface ReaderSlotsOwner {
 export class ReaderSlots {
   readonly #state: StateView
   readonly #owner: ReaderSlotsOwner
-  readonly #queue = new WaitQueue<{ readonly actor: Actor }>(() => this.#said())
+  readonly #queue = new WaitQueue<{ readonly actor: Actor }>(() => this.#reason())
   /** The users of admitted calls that have no connection yet. */
   readonly #comingIn = new Set<Actor>()
 
@@ -82,7 +82,7 @@ export class ReaderSlots {
     return () => void this.#comingIn.delete(comingIn)
   }
 
-  #said(): Said | undefined {
+  #reason(): WaitingReason | undefined {
     const status = this.#state.latest
     if (status?.readers === undefined) return undefined
     const timeoutMs = this.#owner.timeoutMs()

@@ -1,5 +1,5 @@
 import { onAborted } from "../state/abort-listeners"
-import { type Said, WaitingNotice } from "./waiting-notice"
+import { WaitingNotice, type WaitingReason } from "./waiting-notice"
 
 /** The conditions of a wait. */
 export interface WaitTerms<Result> {
@@ -29,7 +29,7 @@ export class WaitQueue<Call> {
   readonly #notice: WaitingNotice<Call>
 
   /** `describe` returns what the longest waiting call waits for; undefined if that is over. */
-  constructor(describe: (longest: Call) => Said | undefined) {
+  constructor(describe: (longest: Call) => WaitingReason | undefined) {
     this.#notice = new WaitingNotice(describe)
   }
 

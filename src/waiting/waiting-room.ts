@@ -4,7 +4,7 @@ import type { MaintenanceStatus } from "../mode/status"
 import { accessRefused, describeWindow, factsOf, notLetIn } from "../refusal"
 import type { StateView } from "../watch/state-view"
 import { WaitQueue } from "./wait-queue"
-import type { Said } from "./waiting-notice"
+import type { WaitingReason } from "./waiting-notice"
 
 /** Limits of the waiting room. */
 export interface WaitingRoomOptions {
@@ -33,7 +33,7 @@ export class WaitingRoom {
   readonly #options: WaitingRoomOptions
   readonly #state: StateView
   readonly #owner: WaitingRoomOwner
-  readonly #queue = new WaitQueue<{ readonly actor: Actor }>(({ actor }) => this.#said(actor))
+  readonly #queue = new WaitQueue<{ readonly actor: Actor }>(({ actor }) => this.#reason(actor))
   #next: NodeJS.Timeout | undefined
 
   constructor(options: WaitingRoomOptions, state: StateView, owner: WaitingRoomOwner) {
@@ -88,7 +88,7 @@ export class WaitingRoom {
     if (free > 0) this.#letIn(Math.ceil((free * betweenMs) / releaseWithinMs))
   }
 
-  #said(actor: Actor): Said | undefined {
+  #reason(actor: Actor): WaitingReason | undefined {
     const status = this.#restricting(actor)
     return (
       status && {

@@ -1,6 +1,6 @@
 import { onAborted } from "../state/abort-listeners"
 import { WaitQueue } from "./wait-queue"
-import type { Said } from "./waiting-notice"
+import type { WaitingReason } from "./waiting-notice"
 import type { AccessRefusedError, WriteVetoedError } from "../errors"
 import type { Actor } from "../mode/actor"
 import { describeWindow } from "../refusal"
@@ -28,7 +28,7 @@ export interface Gatekeeper {
 /** Calls of `whenWritable()`, each of which looks at the state until it may write. */
 export class WritableWait {
   readonly #gatekeeper: Gatekeeper
-  readonly #queue = new WaitQueue<WaitingCall>(({ obstacle }) => said(obstacle))
+  readonly #queue = new WaitQueue<WaitingCall>(({ obstacle }) => reasonOf(obstacle))
   #stopListening: (() => void) | undefined
   /** The signal that ends all waits, and the undo of listening to it. */
   #stopped: { readonly signal: AbortSignal; readonly stopListening: () => void } | undefined
@@ -89,8 +89,8 @@ export class WritableWait {
   }
 }
 
-/** Returns the text of the warning about waiting calls. */
-function said(obstacle: Error | undefined): Said | undefined {
+/** Returns the reason for which calls wait, for the warning. */
+function reasonOf(obstacle: Error | undefined): WaitingReason | undefined {
   if (!obstacle) return undefined
   return isRefusal(obstacle)
     ? {

@@ -4,7 +4,7 @@ import type { Backend, Fleet } from "../state/fleet"
 import type { RefusalCounts } from "../state/refusal-counts"
 
 /** Longest delay before a refusal is reported, in milliseconds. */
-const tellWithinMs = 10_000
+const reportWithinMs = 10_000
 
 /** The parts that `Membership` needs. */
 export interface MembershipParts {
@@ -33,7 +33,7 @@ export class Membership {
   readonly #entries = new Set<string>()
   #refusals = 0
   /** The last report. */
-  #told = { epoch: 0, refusals: 0 }
+  #reported = { epoch: 0, refusals: 0 }
   #next: NodeJS.Timeout | undefined
   /** Whether to report in any case, because the backends may have changed. */
   #isAsked = false
@@ -68,8 +68,8 @@ export class Membership {
   async register(epoch: number): Promise<void> {
     this.#id = await this.#parts.fleet.register(epoch, [...this.#entries], this.#formerId)
     this.#formerId = this.#id
-    this.#told = { epoch: 0, refusals: 0 }
-    this.tell()
+    this.#reported = { epoch: 0, refusals: 0 }
+    this.report()
   }
 
   /** Records a call that enters or announces a window, or a running task. Returns the undo. */
@@ -82,46 +82,46 @@ export class Membership {
   countRefusal(error: WriteVetoedError | AccessRefusedError, isRecorded: boolean): void {
     this.#refusals++
     if (error.windowId !== undefined && isRecorded) this.#parts.counts.count(error.windowId, error)
-    this.#tellLater()
+    this.#reportLater()
   }
 
   /** Records this instance's refusals in the journal. A failure is retried later. */
-  async tellRefusals(): Promise<void> {
-    await this.#parts.counts.tell().catch(() => this.#tellLater())
+  async reportRefusals(): Promise<void> {
+    await this.#parts.counts.report().catch(() => this.#reportLater())
   }
 
   /** Reports even without news, because a waiting instance has asked for it. */
   asked(): void {
     this.#isAsked = true
-    this.tell()
+    this.report()
   }
 
   /** Reports what this instance knows and has refused, if that has changed. */
-  tell(): void {
+  report(): void {
     const { fleet, current, backends, drop } = this.#parts
     const [id, status, refusals] = [this.#id, current(), this.#refusals]
     if (id === undefined || status === undefined) return
     const { epoch } = status
-    if (!this.#isAsked && epoch === this.#told.epoch && refusals === this.#told.refusals) return
+    if (!this.#isAsked && epoch === this.#reported.epoch && refusals === this.#reported.refusals) return
     this.#isAsked = false
-    this.#told = { epoch, refusals }
+    this.#reported = { epoch, refusals }
     fleet.acknowledge(id, { epoch, refusals, backends: backends(status) }).then(
       // Its row is gone. In a new session, the instance registers again.
       (isRegistered) => isRegistered || drop(),
       // Either the connection is lost, and the instance registers again, or the schema is gone, and nothing
       // commits.
-      () => (this.#told = { epoch: 0, refusals: 0 }),
+      () => (this.#reported = { epoch: 0, refusals: 0 }),
     )
   }
 
-  #tellLater(): void {
+  #reportLater(): void {
     if (!this.#isRunning) return
     // Not with every change of the mode: there may be thousands of refusals, and the switch waits for this
     // connection, too.
     this.#next ??= setTimeout(() => {
       this.#next = undefined
-      void this.tellRefusals()
-      this.tell()
-    }, tellWithinMs).unref()
+      void this.reportRefusals()
+      this.report()
+    }, reportWithinMs).unref()
   }
 }

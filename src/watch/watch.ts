@@ -11,9 +11,9 @@ import { isLocked } from "../sqlstate"
 import { StateStore } from "../state/state-store"
 import { AwaitedWindows } from "./awaited-windows"
 import { Delivery } from "./delivery"
+import { finalReportWithinMs, sendFinalReport } from "./final-report"
 import { Hearing } from "./hearing"
 import { KnownState } from "./known-state"
-import { sayLast, sayWithinMs } from "./last-words"
 import { Lease } from "./lease"
 import { LockWarning } from "./lock-warning"
 import { Membership } from "./membership"
@@ -72,7 +72,7 @@ export class Watch implements SharedWatch, StateView {
     this.#counts = new RefusalCounts((counts) => journal.count(this.lease, counts))
     const { journalDays } = owner
     this.#pruning = new Pruning(async () => journalDays !== undefined && journal.prune(journalDays))
-    this.#awaited = new AwaitedWindows((ids) => switching.lapseAll(ids, sayWithinMs))
+    this.#awaited = new AwaitedWindows((ids) => switching.lapseAll(ids, finalReportWithinMs))
     this.#membership = new Membership({
       fleet,
       counts: this.#counts,
@@ -152,7 +152,7 @@ export class Watch implements SharedWatch, StateView {
     this.#membership.stop()
     this.#lease.stop()
     this.#hearing.stop()
-    await sayLast(
+    await sendFinalReport(
       { awaited: this.#awaited, counts: this.#counts, membership: this.#membership },
       this.stopped,
     )
@@ -181,7 +181,7 @@ export class Watch implements SharedWatch, StateView {
 
   /** Reads the windows that are over, after recording this instance's refusals. */
   async journal(range: JournalRange): Promise<PastWindow[]> {
-    await this.#membership.tellRefusals()
+    await this.#membership.reportRefusals()
     return this.store.journal.read(range)
   }
 
@@ -236,7 +236,7 @@ export class Watch implements SharedWatch, StateView {
     this.#owner.read(state)
     if (!this.#delivery.isStandby) this.#pruning.looked(isChanged)
     if (this.#state.becameOverdue(status)) this.#owner.overdue(status)
-    this.#membership.tell()
+    this.#membership.report()
     if (this.#isRunning) this.#nextLook.after(state, this.#delivery.isStandby)
     else this.#nextLook.stop()
     // The watch does not wait for sessions that lock the state. A failure is made up for after the next read.

@@ -1,5 +1,5 @@
 import type { Draining } from "../drain/drain-plan"
-import { DrainingFeed, type Tell } from "../drain/draining-feed"
+import { DrainingFeed, type ReportDraining } from "../drain/draining-feed"
 import { MaintenanceInputError } from "../errors"
 import { currentTask, namedActor } from "../identity/current-actor"
 import { checkExpiry, checkFlag, checkMode, checkOptions, checkUser, durationOf } from "../input"
@@ -72,8 +72,8 @@ export class Control {
   enter(mode: Mode, options: EnterOptions): Promise<Entered> {
     // Errors are raised only after `enter()` has returned, so that a loop over `draining()` started next
     // terminates.
-    return this.#feed.whileUnderWay(async (tell) =>
-      checkMode(mode) === "normal" ? this.#enterNormal(options) : this.#enter(mode, options, tell),
+    return this.#feed.whileUnderWay(async (report) =>
+      checkMode(mode) === "normal" ? this.#enterNormal(options) : this.#enter(mode, options, report),
     )
   }
 
@@ -127,7 +127,7 @@ export class Control {
   }
 
   transfer(options: TransferOptions): Promise<MaintenanceStatus> {
-    return this.#feed.whileUnderWay((tell) => this.#transfer(options, tell))
+    return this.#feed.whileUnderWay((report) => this.#transfer(options, report))
   }
 
   during<T>(mode: Mode, options: EnterOptions, work: () => T | Promise<T>): Promise<T> {
@@ -144,11 +144,11 @@ export class Control {
     return { ...(await this.leave({ as: options.as })), unacknowledged: [] }
   }
 
-  async #enter(mode: Mode, options: EnterOptions, tell: Tell): Promise<Entered> {
+  async #enter(mode: Mode, options: EnterOptions, report: ReportDraining): Promise<Entered> {
     const entry = this.#entryOf(mode, options)
     const { id, actor, withinTask } = entry.opening
     const leave = () => this.leave({ as: actor.user, ifHeld: true })
-    const [entered, signalled] = await this.#signalled.enter(entry, tell, leave)
+    const [entered, signalled] = await this.#signalled.enter(entry, report, leave)
     // A window entered within a task ends with that task.
     if (withinTask !== undefined) signalled?.release()
     else {
@@ -158,7 +158,7 @@ export class Control {
     return entered
   }
 
-  async #transfer(options: TransferOptions, tell: Tell): Promise<MaintenanceStatus> {
+  async #transfer(options: TransferOptions, report: ReportDraining): Promise<MaintenanceStatus> {
     checkOptions(options, ["as", "to", "withinMs"])
     const to = checkUser(options.to, "to")
     const withinMs = options.withinMs === undefined ? undefined : durationOf("withinMs", options.withinMs, 0)
@@ -173,7 +173,7 @@ export class Control {
       reason,
       call: "transfer()",
       isEntering: false,
-      tell,
+      report,
     }
     await this.#entering.restored.handedOver(store, opened, { waited, withinMs })
     return status

@@ -1,6 +1,6 @@
 import type { Draining, DrainOutcome, DrainPlan } from "../drain/drain-plan"
 import { graceMs } from "../drain/drain-stages"
-import type { Tell } from "../drain/draining-feed"
+import type { ReportDraining } from "../drain/draining-feed"
 import { DrainTimeoutError } from "../errors"
 import { type Blocker, describeBlocker } from "../mode/blocker"
 import type { ResolvedOptions } from "../options"
@@ -19,14 +19,14 @@ export interface Waited extends Wanted {
   /** Whether the window is abandoned if the drain fails. A restored or handed over window stays. */
   readonly isEntering: boolean
   /** Reports progress to the iterators that follow the call. */
-  readonly tell: Tell
+  readonly report: ReportDraining
 }
 
 /** A drain plan, and whether messages show the SQL of the blockers. */
-export type Told = DrainPlan & Pick<ResolvedOptions, "showsQueries">
+export type ReportedPlan = DrainPlan & Pick<ResolvedOptions, "showsQueries">
 
 /** The warning for a drain that has been waiting for some time. */
-export function stillWaiting(draining: Draining, waited: Waited, plan: Told): string {
+export function stillWaiting(draining: Draining, waited: Waited, plan: ReportedPlan): string {
   const { mode, actor, reason, call } = waited
   const who = `${actor.user}${reason ? `: ${reason}` : ""}`
   return (
@@ -43,9 +43,9 @@ function whatNext(
 ): string {
   const consequences = consequencesFor(isEntering)
   if (outcome !== "proceed" || waitedMs < withinMs) {
-    return withinMs > longestToldMs ? "" : ` After ${inWords(withinMs)} it ${consequences[outcome]}.`
+    return withinMs > longestReportedMs ? "" : ` After ${inWords(withinMs)} it ${consequences[outcome]}.`
   }
-  return commitsWithinMs > longestToldMs
+  return commitsWithinMs > longestReportedMs
     ? " They can no longer be refused, so it goes on waiting."
     : ` They can no longer be refused, so after ${inWords(commitsWithinMs)} it ${consequences.abandon}.`
 }
@@ -62,7 +62,7 @@ function consequencesFor(isEntering: boolean): Readonly<Record<DrainOutcome, str
 }
 
 /** Longest limit that messages mention, in milliseconds. A longer one counts as no limit. */
-const longestToldMs = 24 * 3600 * 1000
+const longestReportedMs = 24 * 3600 * 1000
 
 function inWords(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`
@@ -73,7 +73,7 @@ function inWords(ms: number): string {
 /** The error for a mode that was not entered because transactions are still open. */
 export function drainTimedOut(
   blockers: readonly Blocker[],
-  plan: Told,
+  plan: ReportedPlan,
   { mode, actor, reason }: Wanted,
 ): DrainTimeoutError {
   return new DrainTimeoutError(
@@ -86,7 +86,7 @@ export function drainTimedOut(
 /** The error for a window that was handed over while commits of its former maintainer are still under way. */
 export function stillCommitting(
   blockers: readonly Blocker[],
-  plan: Told,
+  plan: ReportedPlan,
   { mode, actor, reason }: Wanted,
 ): DrainTimeoutError {
   return new DrainTimeoutError(
@@ -102,7 +102,7 @@ export function stillCommitting(
  */
 export function stillOpen(
   blockers: readonly Blocker[],
-  plan: Told,
+  plan: ReportedPlan,
   { mode, actor, reason }: Wanted,
 ): DrainTimeoutError {
   return new DrainTimeoutError(

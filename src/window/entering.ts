@@ -1,4 +1,4 @@
-import type { Tell } from "../drain/draining-feed"
+import type { ReportDraining } from "../drain/draining-feed"
 import { DrainTimeoutError, NotMaintainerError, OutcomeUnknownError, WindowEndedError } from "../errors"
 import type { Entered } from "../mode/status"
 import { perhapsAbandoned } from "../state/not-changed"
@@ -19,7 +19,7 @@ import { warn } from "../notices"
 type Settling = Pick<Entry, "plan" | "acknowledgeWithinMs" | "signal"> & {
   readonly opening: Wanted & { readonly terms: Pick<Opening["terms"], "lease" | "graceMs"> }
   readonly call: string
-  readonly tell: Tell
+  readonly report: ReportDraining
 }
 
 /**
@@ -41,10 +41,10 @@ export class Entering {
   }
 
   /**
-   * Enters a window. Resolves when it is in force and the drain is over. `tell` receives the blockers
+   * Enters a window. Resolves when it is in force and the drain is over. `report` receives the blockers
    * meanwhile.
    */
-  async enter(entry: Entry, tell: Tell): Promise<Entered> {
+  async enter(entry: Entry, report: ReportDraining): Promise<Entered> {
     const store = await this.#host.access.store()
     const { opening, start, signal } = entry
     signal?.throwIfAborted()
@@ -60,7 +60,7 @@ export class Entering {
           throw isAnnounced ? await this.#announcedStart.notStarted(store, opening, error) : error
         })
       const call = opening.task === undefined ? "enter()" : "during()"
-      return await this.#settle(store, opened, { ...entry, call, tell })
+      return await this.#settle(store, opened, { ...entry, call, report })
     } finally {
       entered()
     }
@@ -90,7 +90,7 @@ export class Entering {
       const opening = { mode, actor: { user, isEmergency }, reason, terms: { lease, graceMs } }
       const how = { ...announcedDrainOf(request, lateMs), signal: undefined }
       const call = "the process that began it"
-      await this.#settle(store, opened, { opening, ...how, call, tell: () => undefined }).catch(
+      await this.#settle(store, opened, { opening, ...how, call, report: () => undefined }).catch(
         (error: unknown) => {
           // A user who has ended the window meanwhile knows about it.
           if (!(error instanceof WindowEndedError)) warn(announcedFailed(opening, error))
@@ -103,7 +103,7 @@ export class Entering {
   }
 
   async #settle(store: StateStore, opened: Opened, settling: Settling): Promise<Entered> {
-    const { opening, plan, acknowledgeWithinMs, signal, call, tell } = settling
+    const { opening, plan, acknowledgeWithinMs, signal, call, report } = settling
     const over = new AbortController()
     const { epoch } = opened
     const until = AbortSignal.any(signal ? [over.signal, signal] : [over.signal])
@@ -118,9 +118,9 @@ export class Entering {
         withinMs: acknowledgeWithinMs,
         until,
       })
-      const waited = { ...opening, call, isEntering: true, tell }
+      const waited = { ...opening, call, isEntering: true, report }
       const left = await this.#drain.run(store, opened, { waited, plan, inform, signal })
-      if (left.length > 0) throw drainTimedOut(left, this.#drain.told(plan), opening)
+      if (left.length > 0) throw drainTimedOut(left, this.#drain.reportedPlan(plan), opening)
       const unacknowledged = await acknowledged
       signal?.throwIfAborted()
       await store.switching.end(opened, signal)

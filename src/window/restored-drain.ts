@@ -1,5 +1,5 @@
 import type { DrainPlan } from "../drain/drain-plan"
-import type { Tell } from "../drain/draining-feed"
+import type { ReportDraining } from "../drain/draining-feed"
 import { DrainTimeoutError, WindowEndedError } from "../errors"
 import type { MaintenanceStatus } from "../mode/status"
 import type { Opened } from "../state/opening"
@@ -23,7 +23,7 @@ export interface Handover {
 /** The parameters for the wait after a mode was restored. */
 export interface Restoration {
   readonly status: MaintenanceStatus
-  readonly tell: Tell
+  readonly report: ReportDraining
 }
 
 /** Drains for windows that come into force without being entered: restored ones, and those handed over. */
@@ -65,7 +65,7 @@ export class RestoredDrain {
           cause: error,
         })
       })
-    if (left.length > 0) throw stillCommitting(left, this.#drain.told(plan), waited)
+    if (left.length > 0) throw stillCommitting(left, this.#drain.reportedPlan(plan), waited)
   }
 
   /**
@@ -73,11 +73,11 @@ export class RestoredDrain {
    * with which this DataSource entered that window, or the usual plan of the mode. Throws DrainTimeoutError
    * if they do not end in time. A change of the mode ends the wait.
    */
-  async wait(store: StateStore, opened: Opened, { status, tell }: Restoration): Promise<void> {
+  async wait(store: StateStore, opened: Opened, { status, report }: Restoration): Promise<void> {
     const { mode, reason, epoch } = status
     const plan = this.#plans.get(nameOf(status)) ?? usualPlanOf(mode)
     const actor = { user: status.maintainer, isEmergency: false }
-    const waited = { mode, actor, reason, call: "during()", isEntering: false, tell }
+    const waited = { mode, actor, reason, call: "during()", isEntering: false, report }
     const over = new AbortController()
     try {
       const { inform } = this.#drain.acknowledged(store, epoch, {
@@ -85,7 +85,7 @@ export class RestoredDrain {
         until: over.signal,
       })
       const left = await this.#drain.run(store, opened, { waited, plan, inform })
-      if (left.length > 0) throw stillOpen(left, this.#drain.told(plan), waited)
+      if (left.length > 0) throw stillOpen(left, this.#drain.reportedPlan(plan), waited)
     } catch (error) {
       if (error instanceof DrainTimeoutError) throw error
       if (!(error instanceof WindowEndedError)) throw interrupted(error, { call: "during()" })

@@ -1,4 +1,4 @@
-import type { Tell } from "../drain/draining-feed"
+import type { ReportDraining } from "../drain/draining-feed"
 import type { Entered, MaintenanceStatus } from "../mode/status"
 import type { Entering } from "./entering"
 import type { Entry } from "./entry"
@@ -19,13 +19,13 @@ export class SignalledEntering {
    */
   async enter(
     entry: Entry,
-    tell: Tell,
+    report: ReportDraining,
     leave: () => Promise<unknown>,
   ): Promise<[Entered, SignalledWindow | undefined]> {
-    if (!entry.leaveOnSignal) return [await this.#entering.enter(entry, tell), undefined]
+    if (!entry.leaveOnSignal) return [await this.#entering.enter(entry, report), undefined]
     const { mode, actor } = entry.opening
     const signalled = new SignalledWindow(`the ${mode} maintenance by ${actor.user}`)
-    const enter = (signal: AbortSignal) => this.#entering.enter({ ...entry, signal }, tell)
+    const enter = (signal: AbortSignal) => this.#entering.enter({ ...entry, signal }, report)
     return [await signalled.enter(enter, { signal: entry.signal, leave }), signalled]
   }
 

@@ -67,7 +67,7 @@ export class Tasks {
     { task, work }: { task: string; work: unknown },
   ): Promise<[user: string, ran: RanTask]> {
     const { feed, signalled: entering, entryOf } = this.#parts
-    return feed.whileUnderWay(async (tell) => {
+    return feed.whileUnderWay(async (report) => {
       if (checkMode(mode) === "normal") {
         throw new MaintenanceInputError(
           'during("normal") makes no sense. Name the mode to enter: "concurrent" or "exclusive".',
@@ -77,7 +77,7 @@ export class Tasks {
       checkWork("during()", work)
       const user = knownUser(entry.opening.actor)
       const leave = () => this.#end(task)
-      const [was, signalled] = await entering.enter(entry, tell, leave).catch(async (error: unknown) => {
+      const [was, signalled] = await entering.enter(entry, report, leave).catch(async (error: unknown) => {
         const mayStand = error instanceof EnteringInterruptedError || error instanceof OutcomeUnknownError
         throw mayStand ? await this.#undo(task, error) : error
       })
@@ -117,7 +117,7 @@ export class Tasks {
       throw taskLost(fate, status)
     }
     if (mode !== "concurrent" || status.mode !== "exclusive") return
-    await feed.whileUnderWay((tell) => entering.restored.wait(store, restored, { status, tell }))
+    await feed.whileUnderWay((report) => entering.restored.wait(store, restored, { status, report }))
   }
 
   /**

@@ -5,7 +5,7 @@ import type { Blocker } from "../mode/blocker"
 import { lockKeys } from "../state/schema"
 import type { Opened } from "../state/opening"
 import type { StateStore } from "../state/state-store"
-import { stillWaiting, type Told, type Waited } from "./drain-failure"
+import { type ReportedPlan, stillWaiting, type Waited } from "./drain-failure"
 import type { WindowEvents, WindowHost } from "./host"
 import { warn } from "../notices"
 
@@ -25,7 +25,7 @@ export interface AcknowledgementTerms {
 }
 
 /** Delay before the process warning that names the blockers, in milliseconds. */
-const sayAfterMs = 5000
+const warnAfterMs = 5000
 
 /** Drains in-flight transactions, and waits for the instances' acknowledgements. */
 export class WindowDrain {
@@ -66,19 +66,19 @@ export class WindowDrain {
       { schema, presence: lockKeys(schema).presence, opened },
       () => this.#host.unrestrictedBackends(window),
     )
-    let isSaid = false
+    let isWarned = false
     return drain(
       {
         look: (holders) => blockers.look(holders),
         end: (blocker, how) => blockers.end(blocker, how),
         holders: () => store.switching.waitedFor(opened, signal),
         inform,
-        tell: (draining) => {
+        report: (draining) => {
           this.#events.draining(draining)
-          waited.tell(draining)
-          if (isSaid || draining.waitedMs < sayAfterMs) return
-          isSaid = true
-          warn(stillWaiting(draining, waited, this.told(plan)))
+          waited.report(draining)
+          if (isWarned || draining.waitedMs < warnAfterMs) return
+          isWarned = true
+          warn(stillWaiting(draining, waited, this.reportedPlan(plan)))
         },
       },
       plan,
@@ -87,7 +87,7 @@ export class WindowDrain {
   }
 
   /** The plan, and whether messages show SQL. */
-  told(plan: DrainPlan): Told {
+  reportedPlan(plan: DrainPlan): ReportedPlan {
     return { ...plan, showsQueries: this.#host.options.showsQueries }
   }
 }

@@ -32,16 +32,16 @@ describe("The counts of refusals", () => {
 
   it("are reported once, and not at all without refusals", async () => {
     const { told, counts } = counting()
-    await counts.tell()
-    expect(counts.hasUntold).to.equal(false)
+    await counts.report()
+    expect(counts.hasUnreported).to.equal(false)
     await at(60_000, () => {
       counts.count("w", veto("Item", "Order"))
       counts.count("w", veto("Item"))
       counts.count("w", new AccessRefusedError(""))
     })
-    expect(counts.hasUntold).to.equal(true)
-    await counts.tell()
-    await counts.tell()
+    expect(counts.hasUnreported).to.equal(true)
+    await counts.report()
+    await counts.report()
     expect(told.map(summary)).to.deep.equal([["Item 2", "Order 1", "- 1"]])
     expect(told[0]?.[0]).to.include({ window_id: "w", minute: 1, operation: "insert" })
   })
@@ -49,10 +49,10 @@ describe("The counts of refusals", () => {
   it("are reported again after a failure, as totals of the same minute", async () => {
     const { told, counts } = counting((time) => (time === 1 ? new Error("lost") : undefined))
     await at(60_000, () => counts.count("w", veto("Item")))
-    expect(await errorOf(counts.tell())).to.be.instanceOf(Error)
+    expect(await errorOf(counts.report())).to.be.instanceOf(Error)
     await at(60_000, () => counts.count("w", veto("Item")))
     await at(120_000, () => counts.count("w", veto("Item")))
-    await counts.tell()
+    await counts.report()
     expect(told.map(summary)).to.deep.equal([["Item 1"], ["Item 2", "Item 1"]])
     expect(told[1]?.map(({ minute }) => minute)).to.deep.equal([1, 2])
   })
@@ -60,11 +60,11 @@ describe("The counts of refusals", () => {
   it("continue within a reported minute, even if the clock is set back to it", async () => {
     const { told, counts } = counting()
     await at(60_000, () => counts.count("w", veto("Item")))
-    await counts.tell()
+    await counts.report()
     await at(120_000, () => counts.count("w", veto("Item")))
-    await counts.tell()
+    await counts.report()
     await at(60_000, () => counts.count("w", veto("Item")))
-    await counts.tell()
+    await counts.report()
     expect(told.flat().map(({ minute, count }) => [minute, count])).to.deep.equal([
       [1, 1],
       [2, 1],
@@ -77,7 +77,7 @@ describe("The counts of refusals", () => {
     await at(60_000, () => {
       for (let i = 0; i < 1200; i++) counts.count("w", veto(`Entity${i}`))
     })
-    await counts.tell()
+    await counts.report()
     expect(summary(told[0]).at(-1)).to.equal("- 200")
     expect(told[0]).to.have.lengthOf(1001)
   })
@@ -85,8 +85,8 @@ describe("The counts of refusals", () => {
   it("are dropped if the database cannot store the name of an entity", async () => {
     const { told, counts } = counting(() => new MaintenanceInputError("no such character"))
     counts.count("w", veto("Größe"))
-    await counts.tell()
-    await counts.tell()
+    await counts.report()
+    await counts.report()
     expect(told).to.have.lengthOf(1)
   })
 })

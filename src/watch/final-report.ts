@@ -4,22 +4,25 @@ import type { AwaitedWindows } from "./awaited-windows"
 import type { Membership } from "./membership"
 
 /** Time for the final statements when the watch stops, in milliseconds. */
-export const sayWithinMs = 2000
+export const finalReportWithinMs = 2000
 
 /** The parts of a watch that may have something left to send. */
-export interface Unsaid {
+export interface Unreported {
   readonly awaited: AwaitedWindows
   readonly counts: RefusalCounts
   readonly membership: Membership
 }
 
 /** Takes back the windows whose start a call here waits for, and records the remaining refusals. */
-export async function sayLast({ awaited, counts, membership }: Unsaid, stopped: AbortSignal): Promise<void> {
+export async function sendFinalReport(
+  { awaited, counts, membership }: Unreported,
+  stopped: AbortSignal,
+): Promise<void> {
   awaited.nothingLapses()
-  const isSilent = awaited.isEmpty && !counts.hasUntold
-  if (isSilent || stopped.aborted) return
+  const isEmpty = awaited.isEmpty && !counts.hasUnreported
+  if (isEmpty || stopped.aborted) return
   const givenUp = new AbortController()
-  const said = Promise.allSettled([awaited.lapse(), membership.tellRefusals()])
-  await Promise.race([said, pause(sayWithinMs, undefined, { signal: givenUp.signal })])
+  const sent = Promise.allSettled([awaited.lapse(), membership.reportRefusals()])
+  await Promise.race([sent, pause(finalReportWithinMs, undefined, { signal: givenUp.signal })])
   givenUp.abort()
 }

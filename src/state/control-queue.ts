@@ -2,12 +2,12 @@
 export type Priority = "first" | "usual" | "last"
 
 /** Runs one piece of work at a time, in the order of the calls within a priority. */
-export class Turns {
+export class ControlQueue {
   readonly #waiting: Readonly<Record<Priority, (() => void)[]>> = { first: [], usual: [], last: [] }
   #isTaken = false
 
   /** Runs the work when its turn comes; resolves or rejects as the work does. */
-  async take<T>(work: () => Promise<T>, priority: Priority = "usual"): Promise<T> {
+  async run<T>(work: () => Promise<T>, priority: Priority = "usual"): Promise<T> {
     if (this.#isTaken) await new Promise<void>((begin) => this.#waiting[priority].push(begin))
     this.#isTaken = true
     try {
