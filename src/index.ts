@@ -25,9 +25,11 @@ export type { MaintenanceControl } from "./maintenance-control"
 export { installMaintenance, Maintenance, maintenanceOf } from "./maintenance"
 export type {
   Announced,
+  BlockersOptions,
   CancelOptions,
   ExtendOptions,
   LeaveOptions,
+  ProgressOptions,
   TransferOptions,
 } from "./window/call-options"
 export type { MaintenanceEvents } from "./maintenance-events"
@@ -39,8 +41,15 @@ export type { AnnouncedWindow, MaintenanceWindow, OpenWindow } from "./mode/wind
 export type { Entered, MaintenanceReport, MaintenanceStatus } from "./mode/status"
 export type { Instance } from "./mode/instance"
 export type { Mode } from "./mode/mode"
-export type { JournalOptions, PastWindow, RefusalCount } from "./mode/journal"
+export type {
+  JournalOptions,
+  MinuteOfRefusals,
+  PastWindow,
+  RefusalCount,
+  RefusalsOptions,
+} from "./mode/journal"
+export type { Progress, ReportedProgress } from "./mode/progress"
 export type { MaintenanceOptions } from "./options"
 export type { RefusalPolicy, VetoAt } from "./shared"
 export { MaintenanceMigration } from "./enforcement/migration"
-export { maintenanceSchemaSql } from "./state/schema"
+export { maintenanceSchemaSql, schemaVersion as maintenanceSchemaVersion } from "./state/schema"

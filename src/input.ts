@@ -2,6 +2,7 @@ import { inspect } from "node:util"
 import { isDate } from "node:util/types"
 import { MaintenanceInputError } from "./errors"
 import { type Mode, modes } from "./mode/mode"
+import type { Progress } from "./mode/progress"
 
 /** Maximum length of a user's name, in characters. */
 export const maxUserLength = 200
@@ -156,4 +157,24 @@ export function checkOptions(options: unknown, names: readonly string[], option?
 /** Checks that the work of a call is a function. Throws MaintenanceInputError. */
 export function checkWork(call: string, work: unknown): void {
   if (typeof work !== "function") throw new MaintenanceInputError(`${call} needs a function to run.`)
+}
+
+/** Maximum length of a progress note, in characters. */
+const maxNoteLength = 200
+
+/** Checks a progress given by a caller. Throws MaintenanceInputError. */
+export function checkProgress(progress: unknown): Progress {
+  checkOptions(progress, ["done", "total", "note"], "progress")
+  const { done, total, note } = progress as Progress
+  return {
+    done: checkAmount("progress.done", done),
+    ...(total !== undefined && { total: checkAmount("progress.total", total) }),
+    ...(note !== undefined && { note: checkText("progress.note", note, maxNoteLength) }),
+  }
+}
+
+/** Checks an amount of work. Throws MaintenanceInputError. */
+function checkAmount(name: string, value: unknown): number {
+  if (typeof value === "number" && Number.isFinite(value) && value >= 0) return value
+  throw new MaintenanceInputError(`The option ${name} must be a number of 0 or more, not ${inspect(value)}.`)
 }

@@ -1,19 +1,28 @@
 import type { Draining } from "./drain/drain-plan"
+import { MaintenanceInputError } from "./errors"
 import { checkCount, checkOptions, checkTime } from "./input"
 import { type MaintenanceEvents, MaintenanceListeners } from "./maintenance-events"
-import type { JournalOptions, PastWindow } from "./mode/journal"
+import type { Blocker } from "./mode/blocker"
+import type { JournalOptions, MinuteOfRefusals, PastWindow, RefusalsOptions } from "./mode/journal"
 import type { Mode } from "./mode/mode"
+import type { Progress } from "./mode/progress"
 import type { Entered, MaintenanceReport, MaintenanceStatus } from "./mode/status"
 import type {
   Announced,
+  BlockersOptions,
   CancelOptions,
   ExtendOptions,
   LeaveOptions,
+  ProgressOptions,
   TransferOptions,
 } from "./window/call-options"
 import { Control } from "./window/control"
 import type { AnnounceOptions, EnterOptions } from "./window/enter-options"
 import type { HostEvents, WindowHost } from "./window/host"
+
+const hourMs = 3_600_000
+/** Longest time for which refusals by minute can be read, in milliseconds. */
+const longestRefusalsMs = 7 * 24 * hourMs
 
 /**
  * Changes the mode and reports the state. `installMaintenance()` returns one for a DataSource, and
@@ -187,6 +196,44 @@ export class MaintenanceControl {
     const limit = checkCount("limit", options.limit, { max: 1000, fallback: 100 })
     // No window ended before 1970, and PostgreSQL has no time as early as the earliest Date.
     return this.#host.access.journal({ sinceMs: since && Math.max(0, since.getTime()), limit })
+  }
+
+  /**
+   * Reads the refusals since a time, by minute; the first minute first. Each process reports its own within 10
+   * seconds. Throws MaintenanceInputError for invalid options, and StateUnavailableError if the database does not
+   * answer.
+   */
+  async refusals(options: RefusalsOptions = {}): Promise<MinuteOfRefusals[]> {
+    checkOptions(options, ["since"])
+    const sinceMs = checkTime("since", options.since)?.getTime() ?? Date.now() - hourMs
+    if (sinceMs < Date.now() - longestRefusalsMs)
+      throw new MaintenanceInputError(
+        "The option since must be at most 7 days ago. The journal has the refusals of earlier windows.",
+      )
+    return this.#host.access.refusals(sinceMs)
+  }
+
+  /**
+   * Reads the transactions that `enter(mode)` would wait for if it was called now, oldest first. While a window is
+   * being entered, it reads those that are still waited for, whichever process waits. In concurrent mode these are
+   * only the commits under way. Transactions of the maintainer in other processes are included in normal mode,
+   * because the instances do not know yet who that is. Throws MaintenanceInputError for invalid options, and
+   * StateUnavailableError if the database does not answer.
+   */
+  blockers(options: BlockersOptions = {}): Promise<readonly Blocker[]> {
+    return this.#control.blockers(options)
+  }
+
+  /**
+   * Reports the progress of your work in the window in force. `status()` shows it, as do the panel and the command
+   * line. Call it as often as you like: the database receives one report a second, the last one. A database that
+   * does not answer is not an error.
+   *
+   * Throws NotMaintainerError for another user's window, and MaintenanceInputError in normal mode and for an invalid
+   * progress.
+   */
+  progress(progress: Progress, options: ProgressOptions = {}): Promise<void> {
+    return this.#control.progress(progress, options)
   }
 
   /**

@@ -1,6 +1,6 @@
 import { inspect } from "node:util"
 import { MaintenanceInputError, MaintenanceSetupError } from "./errors"
-import { faultOfUser, maxDurationMs } from "./input"
+import { faultOfUser, maxDurationMs, maxUserLength } from "./input"
 import type { RefusalPolicy, VetoAt } from "./shared"
 
 /** Options for `installMaintenance()`. */
@@ -8,7 +8,9 @@ export interface MaintenanceOptions {
   /**
    * Returns the user for whom the running code acts, where neither `runAs()` nor a decorator names one. An
    * integer stands for the user whose name is its decimal digits. It is called for every statement, so keep
-   * it cheap (an AsyncLocalStorage look-up). Default: none; code outside `runAs()` acts for no user.
+   * it cheap (an AsyncLocalStorage look-up). Where it returns undefined, and by default, the code acts for the user
+   * in the environment variable MAINTENANCE_USER if that is set when the plugin is installed, as in a command that
+   * `typeorm-maintenance run` has started. Otherwise, and where it returns null, the code acts for no user.
    */
   currentUser?: (() => string | number | bigint | null | undefined) | undefined
   /** Users who are treated as the maintainer of every window. Default: none. */
@@ -83,6 +85,8 @@ export interface ResolvedOptions {
   readonly maxWaiting: number
   readonly showsQueries: boolean
   readonly journalDays: number
+  /** The user in the environment variable MAINTENANCE_USER. */
+  readonly environmentUser: string | undefined
 }
 
 /** Name of the schema that holds the state, unless the option says another one. */
@@ -110,13 +114,15 @@ const rules = {
   maxWaiting: wholeNumber(1000, { min: 0, max: maxDurationMs }),
   showsQueries: flag(false),
   journalDays: wholeNumber(400, { min: 1, max: maxJournalDays }),
-} satisfies { readonly [Name in keyof ResolvedOptions]: Rule<ResolvedOptions[Name]> }
+} satisfies { readonly [Name in OptionName]: Rule<ResolvedOptions[Name]> }
 
-const optionNames = Object.keys(rules) as (keyof ResolvedOptions)[]
+type OptionName = Exclude<keyof ResolvedOptions, "environmentUser">
+
+const optionNames = Object.keys(rules) as OptionName[]
 
 /** The options that a caller may give, and defaults of its own. */
 export interface OptionScope {
-  readonly names?: readonly (keyof ResolvedOptions)[]
+  readonly names?: readonly OptionName[]
   readonly fallbacks?: MaintenanceOptions
 }
 
@@ -137,7 +143,20 @@ export function resolveOptions(
     const value: unknown = [options[name], fallbacks[name]].find((one) => one !== undefined)
     return [name, check(value === undefined ? fallback : value, name)]
   })
-  return Object.freeze(Object.fromEntries(resolved) as ResolvedOptions)
+  const environmentUser = userInEnvironment()
+  return Object.freeze({ ...Object.fromEntries(resolved), environmentUser } as ResolvedOptions)
+}
+
+/** The user in the environment. It is read once, because each look at the environment is slow. */
+function userInEnvironment(): string | undefined {
+  const user = process.env["MAINTENANCE_USER"]
+  if (user === undefined || user === "") return undefined
+  const fault = faultOfUser(user)
+  if (fault)
+    throw new MaintenanceSetupError(
+      `The environment variable MAINTENANCE_USER is a user that ${fault}. Name a user of 1 to ${maxUserLength} characters, or unset it.`,
+    )
+  return user
 }
 
 /** Checks a policy given by a caller. Throws MaintenanceInputError. */

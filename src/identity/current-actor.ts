@@ -82,7 +82,7 @@ export function currentTask(user: string | undefined): string | undefined {
 
 /**
  * Returns the actor for whom the running code acts: the user of the innermost `runAs()`, or else of the
- * option `currentUser`.
+ * option `currentUser`, or else of the environment.
  */
 export function currentActor(options: ResolvedOptions): Actor {
   const user = shared.context.getStore()?.user ?? askApplication(options)
@@ -105,7 +105,7 @@ export function knownUser({ user }: Actor): string {
   )
 }
 
-function askApplication({ currentUser }: ResolvedOptions): string | undefined {
+function askApplication({ currentUser, environmentUser }: ResolvedOptions): string | undefined {
   let user: unknown
   try {
     user = currentUser()
@@ -116,7 +116,8 @@ function askApplication({ currentUser }: ResolvedOptions): string | undefined {
       { cause },
     )
   }
-  if (user === undefined || user === null || user === "") return undefined
+  if (user === undefined || user === "") return environmentUser
+  if (user === null) return undefined
   const name = nameOf(user)
   const fault = faultOfUser(name)
   if (fault === undefined) return name as string

@@ -12,6 +12,20 @@ export interface RefusalCount {
   readonly count: number
 }
 
+/** Refusals of one minute and one window, counted by the change that the ORM attempted. */
+export interface MinuteOfRefusals extends RefusalCount {
+  /** Start of the minute, on the clock of the process that refused. */
+  readonly minute: Date
+  /** Id of the window that was in force. */
+  readonly windowId: string
+}
+
+/** Options for `refusals()`. */
+export interface RefusalsOptions {
+  /** Earliest minute to return, at most 7 days ago. Default: an hour ago. */
+  since?: Date | undefined
+}
+
 /** A window that is over. */
 export interface PastWindow {
   /** Id of the window, the same as in `windows` and `windowId` of the status. */

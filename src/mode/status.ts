@@ -1,5 +1,6 @@
 import type { Instance } from "./instance"
 import type { Mode } from "./mode"
+import type { ReportedProgress } from "./progress"
 import type { AnnouncedWindow, MaintenanceWindow } from "./window"
 
 /** The state of the maintenance, as stored in the database. */
@@ -55,6 +56,8 @@ export interface MaintenanceReport extends MaintenanceStatus {
    * - The process that runs the work of its `during()` is gone, permanently or briefly.
    */
   readonly isInterrupted: boolean
+  /** The progress that the maintainer reported last in the window in force; absent if there is none. */
+  readonly progress?: ReportedProgress
   /** All windows that are not over: the begun ones, with the one in force last, then the announced ones. */
   readonly windows: readonly MaintenanceWindow[]
   /** The instances whose watch is connected. A read replica knows none. */

@@ -1,4 +1,5 @@
 import type { Mode } from "./mode"
+import type { ReportedProgress } from "./progress"
 
 /** A window that begins later. It does not restrict anyone yet. */
 export interface AnnouncedWindow {
@@ -56,6 +57,13 @@ export interface OpenWindow {
   readonly graceMs?: number
   /** Number of connections of each instance that other users may use; absent if there is no limit. */
   readonly readers?: number
+  /**
+   * Time at which its drain is over, on the database's clock; absent once it stands, and if it waits only for commits
+   * under way.
+   */
+  readonly drainsUntil?: Date
+  /** The progress that its maintainer reported last; absent if there is none. */
+  readonly progress?: ReportedProgress
   /** Whether it belongs to a `during()`. */
   readonly isTask: boolean
   /**

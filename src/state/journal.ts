@@ -1,5 +1,5 @@
 import type { MaintenanceStatus } from "../mode/status"
-import type { PastWindow } from "../mode/journal"
+import type { MinuteOfRefusals, PastWindow } from "../mode/journal"
 import { briefMs, persistently } from "./persistence"
 import type { CountedRefusals } from "./refusal-counts"
 import type { StateFunctions } from "./state-functions"
@@ -29,6 +29,9 @@ type JournalRow = Pick<PastWindow, "id" | "mode" | "maintainer" | "refusals"> & 
   readonly drain_ms: number | null
 }
 
+/** A row of the function read_refusals(). */
+type RefusalRow = Omit<MinuteOfRefusals, "minute"> & { readonly minute_ms: number }
+
 /** A window that was entered, and that the database does not know. */
 type LostWindow = Pick<MaintenanceStatus, "mode" | "maintainer" | "reason" | "message" | "since"> & {
   readonly id: string
@@ -50,6 +53,19 @@ export class Journal {
       })
     const [row] = await persistently(read, { withinMs: briefMs })
     return (JSON.parse(row?.windows ?? "[]") as JournalRow[]).map(pastWindowIn)
+  }
+
+  /** Reads the refusals since a time, by minute. */
+  async refusals(sinceMs: number): Promise<MinuteOfRefusals[]> {
+    const read = () =>
+      this.#functions.rows<{ refusals: string | null }>("read_refusals", [sinceMs], {
+        apartWithinMs: readWithinMs,
+      })
+    const [row] = await persistently(read, { withinMs: briefMs })
+    return (JSON.parse(row?.refusals ?? "[]") as RefusalRow[]).map(({ minute_ms: ms, ...counted }) => ({
+      minute: new Date(ms),
+      ...counted,
+    }))
   }
 
   /** Records refusals. Recorded twice, they count once. */

@@ -84,8 +84,8 @@ begin
     comment on schema "${schema}" is 'The maintenance mode of this database; ${ownership}';
   end if;
 end $foundation$;
-create table if not exists "${schema}".schema_version (version integer primary key, is_breaking boolean not null, installed_at timestamptz not null default now());
-comment on table "${schema}".schema_version is 'The schema versions that were installed. is_breaking tells whether older versions of the package cannot work with it.';
+create table if not exists "${schema}".schema_version (version integer primary key, is_breaking boolean not null, installed_at timestamptz not null default now(), fingerprint text, server_version integer);
+comment on table "${schema}".schema_version is 'The schema versions that were installed. is_breaking tells whether older versions of the package cannot work with it. fingerprint is that of the installed objects, as this version of PostgreSQL (server_version_num) prints them.';
 `
 }
 
@@ -118,6 +118,8 @@ begin
     execute pg_catalog.format('revoke execute on routine %s from public', own);
   end loop;
 end $closing$;
+update "${schema}".schema_version set fingerprint = "${schema}".fingerprint(), server_version = current_setting('server_version_num')::integer
+where version = (select max(version) from "${schema}".schema_version);
 `
 }
 

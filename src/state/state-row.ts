@@ -1,6 +1,7 @@
 import { type AnnouncedWindow, isAnnounced, type MaintenanceWindow, type OpenWindow } from "../mode/window"
 import type { MaintenanceStatus, StampedState } from "../mode/status"
 import type { Mode } from "../mode/mode"
+import type { Progress, ReportedProgress } from "../mode/progress"
 
 /** A row of the function read_state(). Times are in milliseconds since 1970. */
 export interface StateRow {
@@ -44,6 +45,13 @@ interface WindowRow {
   readonly readers: number | null
   readonly is_task: boolean
   readonly is_interrupted: boolean
+  readonly drains_until_ms: number | null
+  readonly progress: ProgressRow | null
+}
+
+/** The progress of a window. */
+interface ProgressRow extends Progress {
+  readonly at_ms: number
 }
 
 /** Returns the state of a row. `readAt` is the time of the reading, as given by `performance.now()`. */
@@ -100,8 +108,15 @@ function windowIn(row: WindowRow): MaintenanceWindow {
     begunAt: dateOf(row.begun_at_ms) as Date,
     ...given({ enteredAt: dateOf(row.entered_at_ms), plannedUntil: dateOf(row.planned_at_ms) }),
     ...given({ expiresAt: dateOf(row.expires_at_ms), graceMs: row.grace_ms, readers: row.readers }),
+    ...given({ drainsUntil: dateOf(row.drains_until_ms), progress: progressIn(row.progress) }),
     isTask: row.is_task,
   } satisfies OpenWindow
+}
+
+function progressIn(row: ProgressRow | null): ReportedProgress | null {
+  if (row === null) return null
+  const { at_ms: atMs, ...progress } = row
+  return { ...progress, at: new Date(atMs) }
 }
 
 /** The latest time that a Date can hold. PostgreSQL's range is some thousand years longer. */

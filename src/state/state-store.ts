@@ -1,5 +1,8 @@
 import type { QueryResult, QueryResultRow } from "pg"
 import { MaintenanceSetupError } from "../errors"
+import { knownUser } from "../identity/current-actor"
+import type { Actor } from "../mode/actor"
+import type { Progress } from "../mode/progress"
 import type { MaintenanceStatus, StampedState } from "../mode/status"
 import type { ControlConnection } from "./control-connection"
 import { Fleet } from "./fleet"
@@ -107,6 +110,12 @@ export class StateStore {
    */
   unreadable(error: unknown): Promise<Error> {
     return stateLocked(this.#functions, "The maintenance state cannot be read, and commits wait", error)
+  }
+
+  /** Records the progress of the work in the window in force. Throws NotMaintainerError for another user's window. */
+  async reportProgress(actor: Actor, progress: Progress): Promise<void> {
+    const values = [knownUser(actor), actor.isEmergency, progress]
+    await this.#functions.rows("report_progress", values, { priority: "last" })
   }
 
   /** Ends a window that has expired; gives the state a new stamp if its own was lost. */

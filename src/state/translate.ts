@@ -90,6 +90,7 @@ const nothingTo: Readonly<Record<string, string>> = {
   leave: "leave: the mode is already normal. If that is expected, pass ifHeld: true.",
   extend: "extend: the mode is already normal.",
   transfer: "hand over: the mode is already normal.",
+  report_progress: "report progress of: the mode is normal.",
 }
 
 /**

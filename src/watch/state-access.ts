@@ -1,6 +1,6 @@
 import { AccessRefusedError, StateUnavailableError, type WriteVetoedError } from "../errors"
 import type { Actor } from "../mode/actor"
-import type { PastWindow } from "../mode/journal"
+import type { MinuteOfRefusals, PastWindow } from "../mode/journal"
 import { restrictionOf } from "../mode/restriction"
 import type { MaintenanceReport, MaintenanceStatus } from "../mode/status"
 import type { RefusedChange } from "../mode/refused-change"
@@ -62,6 +62,12 @@ export class StateAccess {
   async journal(range: JournalRange): Promise<PastWindow[]> {
     const store = await this.store()
     return this.#watch.journal(range).catch(unlocked(store))
+  }
+
+  /** Reads the refusals since a time, by minute. */
+  async refusals(sinceMs: number): Promise<MinuteOfRefusals[]> {
+    const store = await this.store()
+    return this.#watch.refusals(sinceMs).catch(unlocked(store))
   }
 
   /** The refusal of an actor who may not write, or undefined. Retries for a second. */

@@ -1,7 +1,8 @@
 import type { Notification } from "pg"
 import type { AccessRefusedError, WriteVetoedError } from "../errors"
-import type { PastWindow } from "../mode/journal"
+import type { MinuteOfRefusals, PastWindow } from "../mode/journal"
 import type { MaintenanceReport, MaintenanceStatus, StampedState } from "../mode/status"
+import { isAnnounced } from "../mode/window"
 import { shared, type SharedWatch } from "../shared"
 import { ControlConnection, type ClientFactory } from "../state/control-connection"
 import type { JournalRange } from "../state/journal"
@@ -173,16 +174,24 @@ export class Watch implements SharedWatch, StateView {
     const { status, windows } = await this.#readAnew(true)
     // A standby has no rows of unlogged tables.
     const instances = this.#delivery.isStandby ? [] : await this.store.fleet.instances()
-    const inForce = windows.findLast(({ position }) => position !== "announced")
+    const inForce = windows.findLast((window) => !isAnnounced(window))
     const isEntering = inForce?.position === "entering" && !inForce.isInterrupted
     const state = isEntering ? "entering" : status.mode
-    return { ...status, state, isInterrupted: inForce?.isInterrupted ?? false, windows, instances }
+    const isInterrupted = inForce?.isInterrupted ?? false
+    const progress = inForce?.progress
+    return { ...status, state, isInterrupted, ...(progress && { progress }), windows, instances }
   }
 
   /** Reads the windows that are over, after recording this instance's refusals. */
   async journal(range: JournalRange): Promise<PastWindow[]> {
     await this.#membership.reportRefusals()
     return this.store.journal.read(range)
+  }
+
+  /** Reads the refusals since a time, by minute, after recording this instance's own. */
+  async refusals(sinceMs: number): Promise<MinuteOfRefusals[]> {
+    await this.#membership.tellRefusals()
+    return this.store.journal.refusals(sinceMs)
   }
 
   /** Records a call that waits for the start of the window it has announced. Returns the undo. */

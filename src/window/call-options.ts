@@ -1,3 +1,5 @@
+import type { Mode } from "../mode/mode"
+
 /** Options for `leave()`. */
 export interface LeaveOptions {
   /** The maintainer or an emergency user. Default: the current user. */
@@ -44,4 +46,23 @@ export interface TransferOptions {
    * Time to wait for commits of the former maintainer that are under way, in milliseconds. Default: 30000.
    */
   withinMs?: number | undefined
+}
+
+/** Options for `progress()`. */
+export interface ProgressOptions {
+  /** The maintainer or an emergency user. Default: the current user. */
+  as?: string | undefined
+}
+
+/** Options for `blockers()`. */
+export interface BlockersOptions {
+  /**
+   * The mode that would be entered. Default: the mode that is being entered now, or else `exclusive`.
+   */
+  mode?: Exclude<Mode, "normal"> | undefined
+  /**
+   * The user who would enter it, whose own transactions are left out where they are known. Default: the current
+   * user.
+   */
+  as?: string | undefined
 }

@@ -2,20 +2,40 @@ import type { Draining } from "../drain/drain-plan"
 import { DrainingFeed, type ReportDraining } from "../drain/draining-feed"
 import { MaintenanceInputError } from "../errors"
 import { currentTask, namedActor } from "../identity/current-actor"
-import { checkExpiry, checkFlag, checkMode, checkOptions, checkUser, durationOf } from "../input"
+import {
+  checkExpiry,
+  checkFlag,
+  checkMode,
+  checkOptions,
+  checkProgress,
+  checkUser,
+  durationOf,
+} from "../input"
 import type { Actor } from "../mode/actor"
+import type { Blocker } from "../mode/blocker"
 import type { Mode } from "../mode/mode"
+import type { Progress } from "../mode/progress"
 import type { Entered, MaintenanceStatus, StampedState } from "../mode/status"
 import { holdsNothing } from "../state/not-changed"
 import type { Start } from "../state/opening"
 import { checkAnnounceable, normalNotAnnounced } from "./announcement"
-import type { Announced, CancelOptions, ExtendOptions, LeaveOptions, TransferOptions } from "./call-options"
+import type {
+  Announced,
+  BlockersOptions,
+  CancelOptions,
+  ExtendOptions,
+  LeaveOptions,
+  ProgressOptions,
+  TransferOptions,
+} from "./call-options"
 import { DueWindows } from "./due-windows"
 import { type AnnounceOptions, type EnterOptions, enterOptionNames } from "./enter-options"
 import { Entering } from "./entering"
 import { type Entry, entryOf, startOf } from "./entry"
 import { HeldWindow } from "./held-window"
 import type { WindowEvents, WindowHost } from "./host"
+import { blockersNow } from "./preflight"
+import { ProgressReports } from "./progress-reports"
 import { SignalledEntering } from "./signalled-entering"
 import { Tasks } from "./tasks"
 
@@ -23,6 +43,10 @@ import { Tasks } from "./tasks"
 export class Control {
   readonly #host: WindowHost
   readonly #feed = new DrainingFeed()
+  readonly #progress = new ProgressReports(async (progress, actor) => {
+    const store = await this.#host.access.store()
+    await store.reportProgress(actor, progress)
+  })
   readonly #dueWindows = new DueWindows((id) => this.#entering.begin(id))
   readonly #entering: Entering
   readonly #signalled: SignalledEntering
@@ -48,6 +72,7 @@ export class Control {
   changed(status: MaintenanceStatus): void {
     if (status.mode === "normal") this.#entering.restored.forget()
     this.#signalled.changed(status)
+    this.#progress.changed(status.windowId)
   }
 
   /** Whether all windows of a state must be read, to determine what became of the window entered here. */
@@ -66,6 +91,7 @@ export class Control {
     this.#held.forget()
     this.#signalled.release()
     this.#dueWindows.stop()
+    this.#progress.stop()
     this.#feed.close(isForGood)
   }
 
@@ -132,6 +158,18 @@ export class Control {
 
   during<T>(mode: Mode, options: EnterOptions, work: () => T | Promise<T>): Promise<T> {
     return this.#tasks.run(mode, options, work)
+  }
+
+  async progress(progress: Progress, options: ProgressOptions): Promise<void> {
+    checkOptions(options, ["as"])
+    await this.#progress.report(checkProgress(progress), this.#actor(options.as))
+  }
+
+  async blockers(options: BlockersOptions): Promise<readonly Blocker[]> {
+    checkOptions(options, ["as", "mode"])
+    const mode = options.mode === undefined ? undefined : checkMode(options.mode)
+    if (mode === "normal") throw new MaintenanceInputError("Nothing is waited for to return to normal mode.")
+    return blockersNow(this.#host, mode, this.#actor(options.as))
   }
 
   draining(): AsyncIterableIterator<Draining> {

@@ -65,6 +65,22 @@ describe("connectMaintenance()", () => {
     }
   })
 
+  it("reaches the state of a DataSource by its connectOptions", async () => {
+    const { maintenance } = installed.current
+    expect(maintenance.connectOptions).to.deep.equal({
+      schema: "maintenance",
+      emergencyUsers: ["break-glass"],
+      showsQueries: false,
+    })
+    const control = await connect(maintenance.connectOptions)
+    try {
+      await maintenance.enter("concurrent", { as: "alice" })
+      expect(await control.leave({ as: "break-glass" })).to.include({ mode: "normal" })
+    } finally {
+      await control.close()
+    }
+  })
+
   it("is an instance while it is connected, and refuses to do anything after close()", async () => {
     const { maintenance } = installed.current
     const before = (await maintenance.status()).instances.length

@@ -56,6 +56,36 @@ describe("The journal", () => {
     expect(first.drainMs).to.be.closeTo(Number(first.enteredAt) - Number(first.begunAt), 1)
   })
 
+  it("counts the refusals of a window by minute, while it stands and afterwards", async () => {
+    const { dataSource, maintenance } = installed.current
+    const started = Date.now()
+    const { windowId } = await enter(maintenance, "prices")
+    for (let time = 0; time < 3; time++) await errorOf(dataSource.getRepository(Item).insert({ name: "no" }))
+    await errorOf(dataSource.query("create table refused_too ()"))
+    const summed = async () => {
+      const sums: Record<string, number> = {}
+      for (const {
+        minute,
+        entity = "-",
+        operation = "-",
+        count,
+        windowId: id,
+      } of await maintenance.refusals()) {
+        if (id !== windowId) continue
+        expect(minute.getTime() % 60_000).to.equal(0)
+        expect(minute.getTime()).to.be.within(started - 60_000, Date.now())
+        sums[`${entity} ${operation}`] = (sums[`${entity} ${operation}`] ?? 0) + count
+      }
+      return sums
+    }
+    expect(await summed()).to.deep.equal({ "Item insert": 3, "- -": 1 })
+    await maintenance.leave({ as: "alice" })
+    expect(await summed()).to.deep.equal({ "Item insert": 3, "- -": 1 })
+    expect(await maintenance.refusals({ since: new Date(Date.now() + 60_000) })).to.deep.equal([])
+    const tooLong = errorOf(maintenance.refusals({ since: new Date(Date.now() - 8 * 86_400_000) }))
+    expect(await tooLong).to.be.instanceOf(MaintenanceInputError)
+  })
+
   type Ending = (maintenance: Maintenance) => Promise<unknown>
   const ways: [PastWindow["endedBecause"], string | undefined, Ending][] = [
     ["left", "alice", (m) => m.during("concurrent", { as: "alice" }, () => undefined)],

@@ -83,6 +83,58 @@ const options = [
     (given) => (m: Maintenance) => m.transaction(begun, given),
   ),
   ...badOptions(
+    "progress()",
+    [
+      [
+        "done",
+        "The option progress.done must be a number of 0 or more, not %s.",
+        { "-1": -1, NaN, Infinity, "'half'": "half", undefined: undefined },
+      ],
+    ],
+    ({ done }) =>
+      (m: Maintenance) =>
+        m.progress({ done: done as never }, alice),
+  ),
+  ...badOptions(
+    "progress()",
+    [
+      ["total", "The option progress.total must be a number of 0 or more, not %s.", { "-1": -1, NaN }],
+      [
+        "note",
+        "The option progress.note must be a string of 1 to 200 characters, but this one %s.",
+        { "is empty": "", "is longer than 200 characters": "n".repeat(201) },
+      ],
+      ["percent", 'Unknown option "progress.percent". Known options are done, total, note.', [5]],
+    ],
+    (given) => (m: Maintenance) => m.progress({ done: 1, ...(given as object) }, alice),
+  ),
+  ...badOptions(
+    "blockers()",
+    [
+      ["mode", unknownMode, { '"readonly"': "readonly" }],
+      ["mode", "Nothing is waited for to return to normal mode.", ["normal"]],
+      ["of", 'Unknown option "of". Known options are as, mode.', ["alice"]],
+    ],
+    (given) => (m: Maintenance) => m.blockers(given),
+  ),
+  ...badOptions(
+    "refusals()",
+    [
+      [
+        "since",
+        "The option since must be a valid Date, not %s.",
+        { "'today'": "today", "Invalid Date": new Date("soon") },
+      ],
+      [
+        "since",
+        "The option since must be at most 7 days ago. The journal has the refusals of earlier windows.",
+        [new Date(0)],
+      ],
+      ["limit", 'Unknown option "limit". Known options are since.', [5]],
+    ],
+    (given) => (m: Maintenance) => m.refusals(given),
+  ),
+  ...badOptions(
     "runAs()",
     [
       ["vetoAt", noMoment, { "'later'": "later", "'WRITE'": "WRITE", null: null, true: true }],

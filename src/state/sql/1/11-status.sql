@@ -34,7 +34,8 @@ create or replace function {schema}.windows()
   returns table (
     id text, "position" text, mode text, maintainer text, reason text, message text, starts_at timestamptz, since timestamptz,
     begun_at timestamptz, entered_at timestamptz, planned_at timestamptz, expires_at timestamptz, expires_in_ms double precision,
-    grace_ms double precision, readers integer, is_task boolean, is_interrupted boolean, instance integer, host text, pid integer
+    grace_ms double precision, readers integer, is_task boolean, is_interrupted boolean, instance integer, host text, pid integer,
+    drains_until timestamptz, progress jsonb
   )
   language sql stable security definer
   set search_path = pg_catalog, pg_temp
@@ -44,7 +45,8 @@ create or replace function {schema}.windows()
   begin atomic
     select w.id, w.position, w.mode, w.maintainer, w.reason, w.message, w.starts_at, w.since, w.begun_at, w.entered_at, w.planned_at,
       case when w.lease is null then w.expires_at else w.latest end, (w.request ->> 'expires_in_ms')::double precision,
-      w.grace_ms, w.readers, w.task is not null, coalesce({schema}.is_interrupted(w), false), w.instance, w.host, w.pid
+      w.grace_ms, w.readers, w.task is not null, coalesce({schema}.is_interrupted(w), false), w.instance, w.host, w.pid,
+      case when w.position = 'entering' and w.deadline > w.begun_at then w.deadline end, w.progress
     from {schema}.window w
     where w.position <> 'over' and case w.position
       when 'announced' then true
@@ -53,7 +55,7 @@ create or replace function {schema}.windows()
     order by case w.position when 'announced' then w.starts_at end nulls first, w.place;
   end;
 comment on function {schema}.windows is
-  'Returns the windows that are not over. First come the begun windows, the last of which is in force, then the announced ones. is_interrupted tells that the process that enters the window no longer waits, or that the process of its task is gone. For an announced window, it tells that the process that waits for it is gone: other instances begin it then, unless it is for a task.';
+  'Returns the windows that are not over. First come the begun windows, the last of which is in force, then the announced ones. is_interrupted tells that the process that enters the window no longer waits, or that the process of its task is gone. For an announced window, it tells that the process that waits for it is gone: other instances begin it then, unless it is for a task. drains_until is when the drain of a window that is being entered is over; null if it waits only for commits under way. progress is what the maintainer last reported of the work.';
 
 create or replace function {schema}.read_state(with_open boolean)
   returns table (
@@ -82,7 +84,8 @@ begin
           'since_ms', {schema}.unix_ms(w.since), 'begun_at_ms', {schema}.unix_ms(w.begun_at),
           'entered_at_ms', {schema}.unix_ms(w.entered_at), 'planned_at_ms', {schema}.unix_ms(w.planned_at),
           'expires_at_ms', {schema}.unix_ms(w.expires_at), 'expires_in_ms', w.expires_in_ms, 'grace_ms', w.grace_ms,
-          'readers', w.readers, 'is_task', w.is_task, 'is_interrupted', w.is_interrupted
+          'readers', w.readers, 'is_task', w.is_task, 'is_interrupted', w.is_interrupted,
+          'drains_until_ms', {schema}.unix_ms(w.drains_until), 'progress', w.progress
         ))::text
         from {schema}.windows() w
       ) end

@@ -29,6 +29,31 @@ end $$;
 comment on function {schema}.count_refusals is
   'Records the refusals of an instance: an array of window_id, minute (since 1970), entity, operation, and the count within that minute so far. Recorded twice, they count once.';
 
+create or replace function {schema}.refusals(since timestamptz)
+  returns table (minute timestamptz, window_id text, entity text, operation text, count bigint)
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select r.minute, r.window_id, nullif(r.entity, ''), nullif(r.operation, ''), sum(r.count)::bigint
+    from {schema}.refusal r where r.minute >= refusals.since
+    group by r.minute, r.window_id, r.entity, r.operation
+    order by r.minute, sum(r.count) desc, r.entity, r.operation;
+  end;
+comment on function {schema}.refusals is
+  'Returns the refusals since a time, by minute, window, entity and operation. Each process reports its own within 10 seconds.';
+
+create or replace function {schema}.read_refusals(since_ms double precision) returns table (refusals text)
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    select jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+      'minute_ms', {schema}.unix_ms(r.minute), 'windowId', r.window_id, 'entity', r.entity, 'operation', r.operation, 'count', r.count
+    )) order by r.nth)::text
+    from {schema}.refusals({schema}.from_unix_ms(since_ms)) with ordinality as r (minute, window_id, entity, operation, count, nth);
+  end;
+comment on function {schema}.read_refusals is
+  'Returns refusals() for processes: as JSON (null if empty), with times in milliseconds since 1970, because the notation of a timestamp depends on the session.';
+
 create or replace function {schema}.note_replaced(lost jsonb) returns void
   language sql security definer
   set search_path = pg_catalog, pg_temp
