@@ -190,7 +190,7 @@ export class Watch implements SharedWatch, StateView {
 
   /** Reads the refusals since a time, by minute, after recording this instance's own. */
   async refusals(sinceMs: number): Promise<MinuteOfRefusals[]> {
-    await this.#membership.tellRefusals()
+    await this.#membership.reportRefusals()
     return this.store.journal.refusals(sinceMs)
   }
 

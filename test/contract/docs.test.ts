@@ -47,7 +47,7 @@ describe("The README's program", () => {
 
 describe("The operator's SQL statements", () => {
   const database = useDatabase()
-  const operating = readFileSync(join(root, "docs/operating.md"), "utf8")
+  const operating = readFileSync(join(root, "docs/guides/operating.md"), "utf8")
   const statements = blocks("sql", operating).flatMap((block) =>
     block.split(/;$/m).flatMap((statement) => statement.trim() || []),
   )

@@ -251,7 +251,7 @@ describe("The package", () => {
       expect(link.startsWith(home), link).to.equal(true)
       return link.slice(home.length)
     })
-    expect(documents).to.include("docs/operating.md")
+    expect(documents).to.include("docs/guides/operating.md")
     for (const file of documents) expect(existsSync(join(folder, file)), file).to.equal(true)
     expect(existsSync(join(folder, "src"))).to.equal(false)
     expect(existsSync(join(folder, "test"))).to.equal(false)

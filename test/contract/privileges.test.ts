@@ -8,7 +8,7 @@ import { errorOf } from "../support/error-of"
 
 const root = resolve(__dirname, "../../..")
 const grants = readFileSync(join(root, "docs/privileges.md"), "utf8")
-const operating = readFileSync(join(root, "docs/operating.md"), "utf8")
+const operating = readFileSync(join(root, "docs/guides/operating.md"), "utf8")
 const blocks = (text: string) => [...text.matchAll(/^```sql\n(.*?)^```/gms)].map(([, sql]) => sql ?? "")
 const nothing = () => Promise.resolve()
 

@@ -1,0 +1,35 @@
+import type { Command } from "commander"
+import { InputFault } from "../input-fault"
+import { modeOf, windowModes } from "../mode-argument"
+import { print, printJson } from "../screen"
+import { withActor } from "../session"
+import { formatTime, parseTime } from "../time"
+import { enterOptionsOf, opening, type WindowOptions } from "../window-options"
+
+interface AnnounceCommandOptions extends WindowOptions {
+  readonly starts?: string
+}
+
+/** Adds the command `announce`. */
+export function addAnnounce(program: Command): void {
+  opening(program.command("announce"))
+    .argument("<mode>", "concurrent or exclusive")
+    .option("--starts <time>", 'when the window begins: 22:00, "2026-11-29 22:00", or 30m from now')
+    .description("announce a window, which one of the instances begins at its time")
+    .addHelpText(
+      "after",
+      '\nExample:\n  $ typeorm-maintenance announce exclusive --starts 22:00 --expires 2h --as alice --reason "Upgrade"',
+    )
+    .action(async (text: string, options: AnnounceCommandOptions) => {
+      const mode = modeOf(text, windowModes)
+      if (options.starts === undefined)
+        throw new InputFault("Say when the window begins: --starts 22:00. To begin it now, use enter.")
+      const startsAt = parseTime(options.starts, "--starts")
+      const announced = await withActor(options, ({ control, identity }) =>
+        control.announce(mode, { ...enterOptionsOf(options, identity.user), startsAt }),
+      )
+      if (options.json) return printJson(announced)
+      print(`Announced ${mode} mode for ${formatTime(announced.startsAt)}, as ${announced.id}.`)
+      print(`To take it back: typeorm-maintenance cancel ${announced.id}`)
+    })
+}

@@ -1,0 +1,38 @@
+import type { Command } from "commander"
+import { examine } from "../doctor/examine"
+import { type Finding, type Severity, worstOf } from "../doctor/finding"
+import { exitCode } from "../exit-code"
+import { note, print, printJson, type Style, styled } from "../screen"
+import type { SessionOptions } from "../session"
+import { findTarget } from "../target"
+import { connecting } from "../window-options"
+
+const styleOf: Readonly<Record<Severity, Style>> = {
+  ok: "green",
+  note: "dim",
+  warning: "yellow",
+  error: "red",
+}
+
+/** Adds the command `doctor`. */
+export function addDoctor(program: Command): void {
+  connecting(program.command("doctor"))
+    .description("examine the installation: exit with 1 for warnings, with 7 for errors")
+    .addHelpText("after", "\nExample:\n  $ typeorm-maintenance doctor -d dist/data-source.js")
+    .action(async (options: SessionOptions) => {
+      const target = await findTarget(options)
+      if (!options.json) note(`Using ${target.address} (from ${target.from}).`)
+      if (!options.json && target.remark) note(target.remark)
+      const findings = await examine(target)
+      const worst = worstOf(findings)
+      if (options.json) printJson({ severity: worst, findings })
+      else for (const finding of findings) print(findingText(finding))
+      process.exitCode =
+        worst === "error" ? exitCode.setup : worst === "warning" ? exitCode.no : exitCode.done
+    })
+}
+
+function findingText({ severity, check, message, remedy }: Finding): string {
+  const first = `${styled(styleOf[severity], severity.padEnd(8))}${check.padEnd(13)}${message}`
+  return remedy ? `${first}\n${" ".repeat(21)}${remedy}` : first
+}

@@ -1,0 +1,47 @@
+import type { Command } from "commander"
+import { maintenanceSchemaSql, MaintenanceSetupError } from "../../index"
+import { note, print, printJson } from "../screen"
+import { findTarget, type TargetOptions } from "../target"
+import { connecting } from "../window-options"
+
+interface SchemaCommandOptions extends TargetOptions {
+  readonly role?: string
+  readonly apply?: boolean
+  readonly json?: boolean
+}
+
+/** Adds the command `schema`. */
+export function addSchema(program: Command): void {
+  connecting(program.command("schema"))
+    .option("--role <name>", "role of the application, which gets the grants that it needs")
+    .option("--apply", "run the SQL, as the role of this connection")
+    .description("print the SQL that installs or upgrades the schema, or run it")
+    .addHelpText("after", "\nExample:\n  $ typeorm-maintenance schema --role shop | psql -v ON_ERROR_STOP=1")
+    .action(async (options: SchemaCommandOptions) => {
+      if (!options.apply) {
+        const sql = maintenanceSchemaSql(scopeOf(options.schema, options.role))
+        return options.json ? printJson({ sql }) : print(sql)
+      }
+      const target = await findTarget(options)
+      const schema = target.connectOptions.schema ?? options.schema
+      if (!options.json) note(`Using ${target.address} (from ${target.from}).`)
+      const client = target.createClient()
+      try {
+        await client.connect()
+        await client.query(maintenanceSchemaSql(scopeOf(schema, options.role)))
+      } catch (cause) {
+        throw new MaintenanceSetupError(
+          `The schema was not installed: ${(cause as Error).message}. Run this as a role that may create it.`,
+          { cause },
+        )
+      } finally {
+        await client.end()
+      }
+      if (options.json) printJson({ isInstalled: true })
+      else print("The schema is installed and up to date.")
+    })
+}
+
+function scopeOf(schema: string | undefined, role: string | undefined): { schema?: string; role?: string } {
+  return { ...(schema !== undefined && { schema }), ...(role !== undefined && { role }) }
+}

@@ -1,0 +1,105 @@
+import type { Command } from "commander"
+import type { Blocker, ConnectedControl, MaintenanceReport } from "../../index"
+import { Interruption, interruptible } from "../interruption"
+import { newsWithin } from "../news"
+import { LiveText, print } from "../screen"
+import { readStatus, type SessionOptions, withSession } from "../session"
+import { blockersTable } from "../text/blockers"
+import { modeLine, statusText } from "../text/status"
+import { formatTime } from "../time"
+import { connecting } from "../window-options"
+
+/** Time between two readings, in milliseconds. */
+const everyMs = 1000
+/** Time over which refusals are averaged, in milliseconds: instances report theirs within 10 seconds. */
+const rateOverMs = 10_000
+
+/** What is shown at one moment. */
+interface Sight {
+  readonly report: MaintenanceReport
+  readonly blockers: readonly Blocker[]
+  readonly refusalsPerSecond: number
+}
+
+/** Adds the command `watch`. */
+export function addWatch(program: Command): void {
+  connecting(program.command("watch"))
+    .description("show what goes on, until Ctrl-C: mode, instances, blockers, refusals a second")
+    .addHelpText(
+      "after",
+      "\nOn a terminal the text is rewritten each second. Otherwise, and with --json, a line is printed for each change.\n\nExample:\n  $ typeorm-maintenance watch",
+    )
+    .action(async (options: SessionOptions) => {
+      await withSession(options, ({ control }) =>
+        interruptible((signal) => follow(control, options, signal)).catch((error: unknown) => {
+          // Ctrl-C is the way to end it.
+          if (!(error instanceof Interruption)) throw error
+        }),
+      )
+    })
+}
+
+async function follow(
+  control: ConnectedControl,
+  { json }: SessionOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const live = new LiveText(process.stdout)
+  const rate = new RefusalRate()
+  let last: string | undefined
+  for (;;) {
+    const sight = await look(control, rate)
+    if (live.isLive && !json) live.show(sightText(sight))
+    else {
+      const key = keyOf(sight)
+      if (key !== last) print(json ? JSON.stringify(sight) : sightLine(sight))
+      last = key
+    }
+    await newsWithin(control, everyMs, signal).finally(() => signal.aborted && live.keep())
+  }
+}
+
+async function look(control: ConnectedControl, rate: RefusalRate): Promise<Sight> {
+  const report = await readStatus(control)
+  const blockers = report.state === "entering" ? await control.blockers() : []
+  return { report, blockers, refusalsPerSecond: rate.of(report) }
+}
+
+function sightText({ report, blockers, refusalsPerSecond }: Sight): string {
+  const lines = [
+    `${formatTime(new Date())}   ${statusText(report)}`,
+    `  refused   ${refusalsPerSecond.toFixed(1)} a second`,
+  ]
+  if (blockers.length > 0) lines.push("", blockersTable(blockers))
+  return lines.join("\n")
+}
+
+function sightLine({ report, blockers, refusalsPerSecond }: Sight): string {
+  const waits = blockers.length > 0 ? `, waits for ${blockers.length}` : ""
+  const count = `${report.instances.length} instances`
+  return `${formatTime(new Date())} ${modeLine(report)}${waits}; ${count}, ${refusalsPerSecond.toFixed(1)} refused a second`
+}
+
+/** What makes a line differ from the one before. */
+function keyOf({ report, blockers, refusalsPerSecond }: Sight): string {
+  const { state, epoch, instances, progress } = report
+  const pids = blockers.map(({ pid }) => pid)
+  return JSON.stringify([state, epoch, instances.map(({ id }) => id), pids, refusalsPerSecond, progress])
+}
+
+/** Derives refusals a second from the counters of the instances. */
+class RefusalRate {
+  #readings: { readonly at: number; readonly counts: ReadonlyMap<number, number> }[] = []
+
+  of({ instances }: MaintenanceReport): number {
+    const at = performance.now()
+    const counts = new Map(instances.map(({ id, refusals }) => [id, refusals]))
+    this.#readings.push({ at, counts })
+    // One reading at the beginning of the time is kept.
+    while ((this.#readings[1]?.at ?? at) <= at - rateOverMs) this.#readings.shift()
+    const first = this.#readings[0]
+    if (!first || at - first.at < everyMs / 2) return 0
+    const sums = [...counts].map(([id, count]) => count - (first.counts.get(id) ?? count))
+    return sums.reduce((sum, count) => sum + count, 0) / ((at - first.at) / 1000)
+  }
+}

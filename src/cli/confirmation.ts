@@ -1,0 +1,60 @@
+import { createInterface } from "node:readline/promises"
+import { Declined } from "./declined"
+import { hiddenNote, blockersTable } from "./text/blockers"
+import { note } from "./screen"
+import type { Session } from "./session"
+
+/**
+ * Shows who is connected and who would be waited for, and asks whether to go on. Throws Declined if the answer is not
+ * yes.
+ */
+export async function confirmExclusive({ control, target }: Session, user: string): Promise<void> {
+  const blockers = await control.blockers({ mode: "exclusive", as: user })
+  note(`${await connectedOthers(target)} get no answer in exclusive mode.`)
+  if (blockers.length === 0) note("No transaction is open now.")
+  else {
+    note(
+      `enter would wait for ${blockers.length === 1 ? "this transaction" : `these ${blockers.length} transactions`}:`,
+    )
+    note(blockersTable(blockers))
+    const hidden = hiddenNote(blockers)
+    if (hidden) note(hidden)
+  }
+  if (!(await ask("Enter exclusive mode? [y/N] "))) throw new Declined()
+}
+
+/** Whether somebody can be asked. */
+export function canAsk(): boolean {
+  return process.stdin.isTTY && process.stderr.isTTY
+}
+
+async function ask(question: string): Promise<boolean> {
+  const terminal = createInterface({ input: process.stdin, output: process.stderr })
+  // Ctrl-C and the end of the input are a no.
+  const closed = new Promise<string>((resolve) => terminal.once("close", () => resolve("")))
+  try {
+    const answer = await Promise.race([terminal.question(question), closed])
+    return /^y(es)?$/i.test(answer.trim())
+  } finally {
+    terminal.close()
+  }
+}
+
+/** How many other sessions are connected to the database, as the subject of a sentence. */
+async function connectedOthers(target: Session["target"]): Promise<string> {
+  const client = target.createClient()
+  await client.connect()
+  try {
+    const { rows } = await client.query<{ count: number }>(
+      `select count(*)::int as count from pg_catalog.pg_stat_activity
+       where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()
+         and application_name not in ('typeorm-maintenance', 'typeorm-maintenance-mode')`,
+    )
+    const count = rows[0]?.count ?? 0
+    return count === 1
+      ? "1 other session is connected. Users other than you"
+      : `${count} other sessions are connected. Users other than you`
+  } finally {
+    await client.end()
+  }
+}

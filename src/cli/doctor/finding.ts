@@ -1,0 +1,22 @@
+/** How bad a finding is. */
+export type Severity = "ok" | "note" | "warning" | "error"
+
+/** One thing that was examined. */
+export interface Finding {
+  readonly severity: Severity
+  /** What was examined, in a word or two. */
+  readonly check: string
+  /** What was found, as a sentence. */
+  readonly message: string
+  /** What to do about it; absent where nothing is to be done. */
+  readonly remedy?: string
+}
+
+/** The worst severity among findings. */
+export function worstOf(findings: readonly Finding[]): Severity {
+  const order: readonly Severity[] = ["ok", "note", "warning", "error"]
+  return findings.reduce<Severity>(
+    (worst, { severity }) => (order.indexOf(severity) > order.indexOf(worst) ? severity : worst),
+    "ok",
+  )
+}

@@ -1,0 +1,83 @@
+import { maintenanceSchemaVersion } from "../../index"
+import { type Check, rowOf } from "./examination"
+import type { Finding } from "./finding"
+
+const check = "schema"
+
+/** Examines whether the schema is installed, in which version, and whether it was changed since. */
+export const checkSchema: Check = async ({ client, schema }) => {
+  const { is_there: isThere, may_read: mayRead } = await rowOf<{
+    is_there: boolean
+    may_read: boolean | null
+  }>(
+    client,
+    `select c.oid is not null as is_there, has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select') as may_read
+     from (values (1)) as one
+     left join pg_catalog.pg_namespace n on n.nspname = $1
+     left join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = 'schema_version'`,
+    [schema],
+  )
+  if (!isThere) {
+    return [
+      {
+        severity: "error",
+        check,
+        message: `The schema "${schema}" is not installed in this database.`,
+        remedy: "Run: typeorm-maintenance schema --apply --role <role of the application>",
+      },
+    ]
+  }
+  if (!mayRead) return []
+  const { version } = await rowOf<{ version: number | null }>(
+    client,
+    `select max(version) as version from "${schema}".schema_version`,
+  )
+  return [
+    versionFinding(schema, version ?? 0),
+    ...(version === maintenanceSchemaVersion ? await drift(client, schema) : []),
+  ]
+}
+
+function versionFinding(schema: string, version: number): Finding {
+  if (version === maintenanceSchemaVersion)
+    return { severity: "ok", check, message: `"${schema}" is at version ${version}.` }
+  return version < maintenanceSchemaVersion
+    ? {
+        severity: "error",
+        check,
+        message: `"${schema}" is at version ${version}; this package needs version ${maintenanceSchemaVersion}.`,
+        remedy: "Run: typeorm-maintenance schema --apply --role <role of the application>",
+      }
+    : {
+        severity: "warning",
+        check,
+        message: `"${schema}" is at version ${version}, newer than this package (${maintenanceSchemaVersion}).`,
+        remedy: "Upgrade this package to the version that the applications use.",
+      }
+}
+
+/** Whether objects of the schema were changed since the installation. */
+async function drift(client: Parameters<Check>[0]["client"], schema: string): Promise<Finding[]> {
+  const found = await rowOf<{ may_run: boolean; is_same_server: boolean | null }>(
+    client,
+    `select coalesce(has_function_privilege(to_regprocedure('"${schema}".fingerprint()'), 'execute'), false) as may_run,
+       (select server_version = current_setting('server_version_num')::int
+        from "${schema}".schema_version order by version desc limit 1) as is_same_server`,
+  )
+  // Another version of PostgreSQL prints the same function in other words.
+  if (!found.may_run || !found.is_same_server) return []
+  const { is_same: isSame } = await rowOf<{ is_same: boolean }>(
+    client,
+    `select fingerprint = "${schema}".fingerprint() as is_same from "${schema}".schema_version order by version desc limit 1`,
+  )
+  if (isSame) return [{ severity: "ok", check: "drift", message: "The schema is as it was installed." }]
+  return [
+    {
+      severity: "error",
+      check: "drift",
+      message: `Objects of the schema "${schema}" were changed since it was installed.`,
+      remedy:
+        "Find out what was changed, then run: typeorm-maintenance schema --apply --role <role of the application>",
+    },
+  ]
+}

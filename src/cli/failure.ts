@@ -1,0 +1,76 @@
+import { CommanderError } from "commander"
+import { MaintenanceError } from "../index"
+import { Declined } from "./declined"
+import { exitCode, exitCodeOf } from "./exit-code"
+import { InputFault } from "./input-fault"
+import { Interruption } from "./interruption"
+import { note, printJson, styled } from "./screen"
+
+const guides = "https://github.com/typeorm-maintenance-mode/typeorm-maintenance-mode/blob/main/docs/guides"
+const name = "typeorm-maintenance"
+
+/** What a person can do next, by exit code. */
+const nextSteps: Readonly<Record<number, readonly string[]>> = {
+  [exitCode.input]: [`${name} help <command>`, `${guides}/cli.md`],
+  [exitCode.notMaintainer]: [
+    `${name} status`,
+    "Ask the maintainer to leave or to transfer the window to you, or act as an emergency user with --emergency.",
+    `${guides}/operating.md#somebody-else-holds-it`,
+  ],
+  [exitCode.drainTimeout]: [
+    `${name} blockers`,
+    "Retry with a longer --drain, or with --then terminate.",
+    `${guides}/operating.md#who-blocks`,
+  ],
+  [exitCode.windowEnded]: [`${name} journal --limit 5`, `${guides}/operating.md#what-happened-last-night`],
+  [exitCode.unavailable]: [
+    "Check that the server is reachable, and retry.",
+    `${guides}/operating.md#the-database-does-not-answer`,
+  ],
+  [exitCode.setup]: [`${name} doctor`, `${guides}/operating.md#the-installation-is-wrong`],
+  [exitCode.unknown]: [`${name} status`, `${guides}/operating.md#it-is-not-known-what-holds`],
+}
+
+/** Reports an error, and returns the exit code. */
+export function reportFailure(error: unknown, isJson: boolean): number {
+  // Commander has printed its own message, or help was asked for.
+  if (error instanceof CommanderError && error.exitCode === 0) return exitCode.done
+  if (error instanceof Interruption || error instanceof Declined) {
+    if (!isJson) note(error.message)
+    else
+      printJson({
+        error: { name: error.constructor.name, message: error.message, exitCode: error.exitCode },
+        next_steps: [],
+      })
+    return error.exitCode
+  }
+  const isUsage = error instanceof CommanderError
+  const code = isUsage ? exitCode.input : exitCodeOf(error)
+  const steps = nextSteps[code] ?? []
+  if (isJson) {
+    printJson({ error: { ...factsOf(error), exitCode: code }, next_steps: steps })
+    return code
+  }
+  if (!isUsage) note(`${styled("red", "error:", process.stderr)} ${messageOf(error, code)}`)
+  for (const [index, step] of steps.entries()) note(`${index === 0 ? "next: " : "      "} ${step}`)
+  return code
+}
+
+function factsOf(error: unknown): object {
+  const { name: errorName, message, code } = error as Error & { code?: unknown }
+  if (error instanceof MaintenanceError)
+    return { ...error, name: errorName, message: detailedMessageOf(error) }
+  return { name: errorName, code, message: message.replace(/^error: /, "") }
+}
+
+function messageOf(error: unknown, code: number): string {
+  if (error instanceof MaintenanceError) return detailedMessageOf(error)
+  if (error instanceof InputFault) return error.message
+  // A fault of this program: the stack says where.
+  return code === exitCode.unexpected ? ((error as Error).stack ?? String(error)) : (error as Error).message
+}
+
+/** The message for operators: that of a refusal is for the public. */
+function detailedMessageOf(error: MaintenanceError & { readonly detailedMessage?: string }): string {
+  return error.detailedMessage ?? error.message
+}

@@ -1,0 +1,60 @@
+import { Command } from "commander"
+import { addAnnounce } from "./commands/announce"
+import { addBlockers } from "./commands/blockers"
+import { addCancel } from "./commands/cancel"
+import { addDoctor } from "./commands/doctor"
+import { addEnter } from "./commands/enter"
+import { addExtend } from "./commands/extend"
+import { addInstances } from "./commands/instances"
+import { addIs } from "./commands/is"
+import { addJournal } from "./commands/journal"
+import { addLeave } from "./commands/leave"
+import { addProgress } from "./commands/progress"
+import { addRun } from "./commands/run"
+import { addSchema } from "./commands/schema"
+import { addStatus } from "./commands/status"
+import { addTransfer } from "./commands/transfer"
+import { addWait } from "./commands/wait"
+import { addWatch } from "./commands/watch"
+import { packageVersion } from "./versions"
+
+/** The commands, in the order in which the help lists them. */
+const commands = [
+  addStatus,
+  addIs,
+  addWait,
+  addWatch,
+  addBlockers,
+  addEnter,
+  addLeave,
+  addExtend,
+  addTransfer,
+  addProgress,
+  addAnnounce,
+  addCancel,
+  addRun,
+  addJournal,
+  addInstances,
+  addDoctor,
+  addSchema,
+]
+
+/** The command line. Its commands throw; the caller reports, and chooses the exit code. */
+export function makeProgram(): Command {
+  const program = new Command("typeorm-maintenance")
+    .description("Puts a database that TypeORM applications use into maintenance, and shows what goes on.")
+    .version(packageVersion(), "-V, --version")
+    .enablePositionalOptions()
+    .exitOverride()
+    .showSuggestionAfterError()
+    .addHelpText(
+      "after",
+      "\nExit codes: 0 done or yes, 1 no, 2 bad arguments, 3 somebody else holds the window, 4 the drain timed out,\n" +
+        "5 the window is over, 6 the database does not answer, 7 the installation is wrong, 8 the outcome is unknown,\n" +
+        "9 you declined. Guide: docs/guides/cli.md",
+    )
+  for (const add of commands) add(program)
+  // Subcommands do not inherit it from commands that are created before.
+  for (const command of program.commands) command.exitOverride()
+  return program
+}

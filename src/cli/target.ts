@@ -1,0 +1,122 @@
+import { Client, type ClientConfig } from "pg"
+import { type ConnectOptions, maintenanceOf, MaintenanceSetupError } from "../index"
+import { type DataSourceLike, loadDataSource } from "./data-source-file"
+import { InputFault } from "./input-fault"
+
+/** Options that say which database to use. */
+export interface TargetOptions {
+  readonly dataSource?: string | undefined
+  readonly schema?: string | undefined
+}
+
+/** The database that a command works on. */
+export interface Target {
+  /** Where it was taken from, such as `DATABASE_URL`. */
+  readonly from: string
+  /** The database and its server, without secrets. */
+  readonly address: string
+  /** What the user should know about the choice. */
+  readonly remark: string | undefined
+  readonly connectOptions: Pick<ConnectOptions, "schema" | "emergencyUsers" | "showsQueries">
+  /** Makes a client that is not connected. */
+  createClient(settings?: object): Client
+}
+
+/** How long to wait for a connection, in milliseconds. */
+const connectWithinMs = 10_000
+
+/** Finds the database: `-d`, or else `DATABASE_URL`, or else libpq's variables. Throws InputFault if none is named. */
+export async function findTarget({ dataSource, schema }: TargetOptions): Promise<Target> {
+  const found = dataSource === undefined ? fromEnvironment() : await fromDataSource(dataSource)
+  const { settings, from, remark, connectOptions } = found
+  const createClient = (more: object = {}) =>
+    new Client({
+      application_name: "typeorm-maintenance",
+      connectionTimeoutMillis: connectWithinMs,
+      ...settings,
+      ...more,
+    })
+  const { database, host, port, user } = createClient()
+  const address = `${database ?? ""} on ${host}:${port} as ${user ?? ""}`
+  const named = schema === undefined ? {} : { schema }
+  return { from, address, remark, connectOptions: { ...connectOptions, ...named }, createClient }
+}
+
+interface Found extends Pick<Target, "from" | "remark" | "connectOptions"> {
+  readonly settings: ClientConfig
+}
+
+function fromEnvironment(): Found {
+  const { DATABASE_URL: url } = process.env
+  const common = { remark: undefined, connectOptions: {} }
+  if (url) return { ...common, settings: settingsOf(url), from: "DATABASE_URL" }
+  const variables = ["PGHOST", "PGDATABASE", "PGSERVICE", "PGUSER", "PGPORT"].filter(
+    (name) => process.env[name],
+  )
+  if (variables.length > 0) return { ...common, settings: {}, from: variables.join(", ") }
+  throw new InputFault(
+    "No database is named. Name your DataSource with -d path/to/data-source.js, or set DATABASE_URL or PGHOST and PGDATABASE.",
+  )
+}
+
+function settingsOf(url: string): ClientConfig {
+  if (/^postgres(ql)?:\/\//.test(url)) return { connectionString: url }
+  throw new InputFault(
+    "DATABASE_URL is no URL of PostgreSQL. Write it like postgres://user:password@host:5432/database.",
+  )
+}
+
+async function fromDataSource(path: string): Promise<Found> {
+  const dataSource = await loadDataSource(path)
+  const { type } = dataSource.options
+  if (type !== "postgres")
+    throw new InputFault(
+      `The DataSource of ${path} is of type "${type}". Maintenance mode supports only "postgres".`,
+    )
+  const connectOptions = optionsOf(dataSource)
+  return {
+    settings: settingsOfDataSource(dataSource),
+    from: path,
+    remark: connectOptions
+      ? undefined
+      : `${path} does not install the plugin, so its options are not known. The schema is "maintenance" unless --schema names another.`,
+    connectOptions: connectOptions ?? {},
+  }
+}
+
+/** The settings of a connection, as TypeORM (1.1) passes them to pg. */
+function settingsOfDataSource({ options }: DataSourceLike): ClientConfig {
+  const { replication, extra, connectTimeoutMS, applicationName } = options as {
+    replication?: { master: Record<string, unknown> }
+    extra?: object
+    connectTimeoutMS?: number
+    applicationName?: string
+  }
+  const { url, host, port, username, password, database, ssl } = {
+    ...options,
+    ...replication?.master,
+  } as Record<string, unknown>
+  const settings = {
+    connectionString: url,
+    host,
+    port,
+    user: username,
+    password,
+    database,
+    ssl,
+    connectionTimeoutMillis: connectTimeoutMS,
+    application_name: applicationName,
+    ...extra,
+  }
+  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined))
+}
+
+/** The options of the plugin in a DataSource; undefined if it is not installed. */
+function optionsOf(dataSource: DataSourceLike): Target["connectOptions"] | undefined {
+  try {
+    return maintenanceOf(dataSource as never).connectOptions
+  } catch (error) {
+    if (error instanceof MaintenanceSetupError) return undefined
+    throw error
+  }
+}

@@ -1,0 +1,28 @@
+import type { Instance } from "../../index"
+import { formatTime } from "../time"
+import { table } from "./table"
+
+/** The instances as a table. `epoch` is that of the present state. */
+export function instancesTable(instances: readonly Instance[], epoch: number, now = new Date()): string {
+  const rows = instances.map((instance) => [
+    String(instance.id),
+    instance.host,
+    String(instance.pid),
+    instance.version,
+    formatTime(instance.since, now),
+    instance.epoch >= epoch ? "yes" : "not yet",
+    String(instance.refusals),
+  ])
+  return table(
+    [
+      { title: "ID", isRight: true },
+      { title: "HOST" },
+      { title: "PID", isRight: true },
+      { title: "VERSION" },
+      { title: "SINCE" },
+      { title: "KNOWS" },
+      { title: "REFUSED", isRight: true },
+    ],
+    rows,
+  )
+}

@@ -1,0 +1,33 @@
+import type { PastWindow } from "../../index"
+import { formatDuration } from "../duration"
+import { formatTime } from "../time"
+import { table } from "./table"
+
+/** The windows that are over, as a table. */
+export function journalTable(windows: readonly PastWindow[], now = new Date()): string {
+  const rows = windows.map((window) => [
+    formatTime(window.begunAt ?? window.startsAt ?? window.endedAt, now),
+    window.mode,
+    window.maintainer,
+    window.begunAt ? formatDuration(window.endedAt.getTime() - window.begunAt.getTime()) : "-",
+    endingOf(window),
+    String(window.refusals.reduce((sum, { count }) => sum + count, 0)),
+    window.reason ?? "",
+  ])
+  return table(
+    [
+      { title: "BEGUN" },
+      { title: "MODE" },
+      { title: "BY" },
+      { title: "FOR", isRight: true },
+      { title: "ENDED" },
+      { title: "REFUSED", isRight: true },
+      { title: "REASON" },
+    ],
+    rows,
+  )
+}
+
+function endingOf({ endedBecause, endedBy, maintainer }: PastWindow): string {
+  return endedBy === undefined || endedBy === maintainer ? endedBecause : `${endedBecause} by ${endedBy}`
+}

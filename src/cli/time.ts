@@ -1,0 +1,55 @@
+import { InputFault } from "./input-fault"
+import { parseDuration } from "./duration"
+
+/**
+ * Parses a time: `22:00` (today, local time), `2026-11-29 22:00`, an ISO time, or a duration from now such as `30m`.
+ * Throws InputFault, also for a time that is past.
+ */
+export function parseTime(text: string, option: string, now = new Date()): Date {
+  const time = timeIn(text, option, now)
+  if (time > now) return time
+  const tomorrow = new Date(time.getTime() + 86_400_000)
+  throw new InputFault(
+    `${option} "${text}" is in the past: it is ${formatTime(now)} now.` +
+      (clockTime.test(text)
+        ? ` For tomorrow, write "${formatDay(tomorrow)} ${text}".`
+        : " Name a later time."),
+  )
+}
+
+/** Parses a time that is past, for a range: like `parseTime()`, but a duration counts back from now. */
+export function parseSince(text: string, option: string, now = new Date()): Date {
+  if (/^\d+(\.\d+)?\s*(ms|s|m|h|d)/.test(text)) return new Date(now.getTime() - parseDuration(text, option))
+  return timeIn(text, option, now)
+}
+
+const clockTime = /^([01]?\d|2[0-3]):([0-5]\d)$/
+
+function timeIn(text: string, option: string, now: Date): Date {
+  const clock = clockTime.exec(text)
+  if (clock) {
+    const time = new Date(now)
+    time.setHours(Number(clock[1]), Number(clock[2]), 0, 0)
+    return time
+  }
+  if (/^\d+(\.\d+)?\s*(ms|s|m|h|d)/.test(text)) return new Date(now.getTime() + parseDuration(text, option))
+  const time = /^\d{4}-\d\d-\d\d([T ]|$)/.test(text)
+    ? new Date(text.includes(":") ? text : `${text} 00:00`)
+    : undefined
+  if (time && !Number.isNaN(time.getTime())) return time
+  throw new InputFault(`${option} "${text}" is not a time. Write it like 22:00, "2026-11-29 22:00" or 30m.`)
+}
+
+/** Formats a time in the local zone: without its day if that is today. */
+export function formatTime(time: Date, now = new Date()): string {
+  const clock = [time.getHours(), time.getMinutes(), time.getSeconds()].map(twoDigits).join(":")
+  return formatDay(time) === formatDay(now) ? clock : `${formatDay(time)} ${clock}`
+}
+
+function formatDay(time: Date): string {
+  return [time.getFullYear(), twoDigits(time.getMonth() + 1), twoDigits(time.getDate())].join("-")
+}
+
+function twoDigits(value: number): string {
+  return String(value).padStart(2, "0")
+}

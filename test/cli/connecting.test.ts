@@ -1,0 +1,230 @@
+import { expect } from "chai"
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs"
+import { createServer } from "node:net"
+import { join } from "node:path"
+import { useMaintenance } from "../support/data-source"
+import { useDatabase } from "../support/database"
+import { temporaryFolder } from "../support/watchdog"
+import { endWindowAfterEach } from "../support/window"
+import { runCli } from "./run-cli"
+
+describe("The command line, connecting,", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  endWindowAfterEach(installed)
+
+  /** A project that has TypeORM and this package, with one file. */
+  const fileWith = (name: string, text: string): string => {
+    const project = temporaryFolder("maintenance-cli-")
+    const modules = join(project, "node_modules")
+    mkdirSync(modules)
+    for (const peer of ["typeorm", "pg", "reflect-metadata"])
+      symlinkSync(join(process.cwd(), "node_modules", peer), join(modules, peer))
+    const file = join(project, name)
+    writeFileSync(file, text)
+    return file
+  }
+  const plugin = JSON.stringify(join(process.cwd(), "build/src"))
+  const source = (more = "") => `
+    const { DataSource } = require("typeorm")
+    const { installMaintenance } = require(${plugin})
+    const dataSource = new DataSource({ type: "postgres", url: process.env.SHOP_URL, entities: ["no/such/entity.js"], synchronize: true })
+    ${more}
+    module.exports = { dataSource }`
+  const shop = () => ({ SHOP_URL: database.current.url })
+
+  describe("by a file with a DataSource", () => {
+    it("takes its connection and the plugin's options, and initializes nothing", async () => {
+      const file = fileWith(
+        "data-source.js",
+        source('installMaintenance(dataSource, { emergencyUsers: ["night-shift"] })'),
+      )
+      await installed.current.maintenance.enter("concurrent", { as: "alice" })
+      const ran = await runCli(["leave", "-d", file, "--as", "night-shift"], shop())
+      expect(ran).to.include({ code: 0, stdout: "The mode is now: normal.\n" })
+      expect(ran.stderr).to.include(`(from ${file}).`).and.not.to.include("does not install")
+    })
+
+    it("works, and says so, if the plugin is not installed in it", async () => {
+      const file = fileWith("data-source.js", source())
+      const ran = await runCli(["status", "-d", file], shop())
+      expect(ran.code).to.equal(0)
+      expect(ran.stderr).to.include(`${file} does not install the plugin`)
+    })
+
+    it("takes an ES module, and a promise", async () => {
+      const text = `
+        import { DataSource } from "typeorm"
+        export default Promise.resolve(new DataSource({ type: "postgres", url: process.env.SHOP_URL }))`
+      expect((await runCli(["status", "-d", fileWith("data-source.mjs", text)], shop())).code).to.equal(0)
+    })
+
+    const faults: readonly (readonly [
+      title: string,
+      name: string,
+      text: string | undefined,
+      message: string,
+    ])[] = [
+      ["is not there", "data-source.js", undefined, "There is no file "],
+      ["throws", "data-source.js", "throw new Error('no .env file')", "could not be loaded: no .env file"],
+      [
+        "exports none",
+        "data-source.js",
+        "module.exports = {}",
+        "exports no DataSource. Export the one of your application.",
+      ],
+      [
+        "exports two",
+        "data-source.js",
+        `const { DataSource } = require("typeorm")
+         module.exports = { a: new DataSource({ type: "postgres" }), b: new DataSource({ type: "postgres" }) }`,
+        "exports 2 DataSources. Export one from a file of its own.",
+      ],
+      [
+        "is TypeScript, and the project has no loader",
+        "data-source.ts",
+        "export {}",
+        "the project has none of ts-node, @swc-node/register, tsx. Install ts-node, or name the compiled file with -d.",
+      ],
+    ]
+    for (const [title, name, text, message] of faults) {
+      it(`exits with 2 if the file ${title}`, async () => {
+        const file = text === undefined ? "/no/such/data-source.js" : fileWith(name, text)
+        const ran = await runCli(["status", "-d", file], shop())
+        expect(ran.code).to.equal(2)
+        expect(ran.stderr).to.include(message)
+        expect(ran.stdout).to.equal("")
+      })
+    }
+
+    it("uses the project's loader of TypeScript", async () => {
+      const file = fileWith("data-source.ts", "const typed: number = 1")
+      const loader = join(file, "../node_modules/tsx")
+      mkdirSync(loader)
+      writeFileSync(
+        join(loader, "package.json"),
+        JSON.stringify({ name: "tsx", exports: { "./cjs": "./cjs.js" } }),
+      )
+      // A loader that knows this one file.
+      writeFileSync(
+        join(loader, "cjs.js"),
+        `require.extensions[".ts"] = (module, name) => module._compile(${JSON.stringify(source())}, name)`,
+      )
+      expect((await runCli(["status", "-d", file], shop())).code).to.equal(0)
+    })
+  })
+
+  it("takes libpq's variables", async () => {
+    const { hostname, port, username, pathname } = new URL(database.current.url)
+    const environment = { PGHOST: hostname, PGPORT: port, PGUSER: username, PGDATABASE: pathname.slice(1) }
+    const ran = await runCli(["status"], environment)
+    expect(ran.code, ran.stderr).to.equal(0)
+    expect(ran.stderr).to.include("(from PGHOST, PGDATABASE, PGUSER, PGPORT)")
+  })
+
+  it("exits with 2 if no database is named, as text and as JSON", async () => {
+    const [text, json] = await Promise.all([runCli(["status"]), runCli(["status", "--json"])])
+    expect([text.code, json.code]).to.deep.equal([2, 2])
+    expect(text.stderr).to.include(
+      "No database is named. Name your DataSource with -d path/to/data-source.js, or set DATABASE_URL or PGHOST and PGDATABASE.",
+    )
+    expect(JSON.parse(json.stdout)).to.have.nested.property("error.name", "InputFault")
+    expect(JSON.parse(json.stdout)).to.have.property("next_steps").that.is.an("array")
+  })
+
+  it("exits with 2 for a DATABASE_URL that is none", async () => {
+    const ran = await runCli(["status"], { DATABASE_URL: "localhost" })
+    expect(ran.code).to.equal(2)
+    expect(ran.stderr).to.include("DATABASE_URL is no URL of PostgreSQL.")
+  })
+
+  it("exits with 6 if the server cannot be reached", async () => {
+    const ran = await runCli(["status"], { DATABASE_URL: "postgres://postgres@127.0.0.1:1/shop" })
+    expect(ran.code).to.equal(6)
+    expect(ran.stderr).to.include("could not connect to the database")
+  })
+
+  it("exits with 6 if the server accepts a connection and never answers", async () => {
+    const silent = createServer(() => undefined)
+    await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve))
+    try {
+      const { port } = silent.address() as { port: number }
+      const ran = await runCli(["status"], { DATABASE_URL: `postgres://postgres@127.0.0.1:${port}/shop` })
+      expect(ran.code).to.equal(6)
+    } finally {
+      silent.close()
+    }
+  })
+
+  it("exits with 7 if the schema is missing, and says how to install it", async () => {
+    const { url } = database.current
+    const ran = await runCli(["status", "--schema", "elsewhere"], { DATABASE_URL: url })
+    expect(ran.code).to.equal(7)
+    expect(ran.stderr)
+      .to.include('The schema "elsewhere" is not installed')
+      .and.to.include("next:  typeorm-maintenance doctor")
+  })
+
+  it("exits with 2 for options that make no sense, and names them", async () => {
+    const enter = ["enter", "concurrent", "--as", "alice"]
+    const faults: readonly (readonly [string[], string])[] = [
+      [
+        [...enter, "--expires", "soon"],
+        '--expires "soon" is not a duration. Write it like 90s, 30m, 1h30m or 2d.',
+      ],
+      [
+        [...enter, "--expires", "30"],
+        '--expires "30" is not a duration. It has no unit: write 30s, 30m or 30h.',
+      ],
+      [
+        [...enter, "--then", "wait"],
+        "The option drain.then must be one of proceed, cancel, terminate, abandon, not 'wait'.",
+      ],
+      [[...enter, "--readers", "0"], '--readers "0" is not a whole number of 1 or more.'],
+      [["enter", "closed", "--as", "alice"], '"closed" is not a mode. Write concurrent or exclusive.'],
+      [
+        ["announce", "exclusive", "--starts", "2020-01-01 10:00", "--as", "alice"],
+        '--starts "2020-01-01 10:00" is in the past',
+      ],
+      [["announce", "exclusive", "--starts", "later", "--as", "alice"], '--starts "later" is not a time.'],
+      [
+        ["announce", "exclusive", "--as", "alice"],
+        "Say when the window begins: --starts 22:00. To begin it now, use enter.",
+      ],
+      [["journal", "--limit", "many"], '--limit "many" is not a whole number'],
+      [["journal", "--limit", "5000"], "The option limit must be a whole number from 1 to 1000, not 5000."],
+      [["stauts"], "unknown command 'stauts'"],
+      [["status", "--jason"], "unknown option '--jason'"],
+      [["enter", "--as", "alice"], "missing required argument 'mode'"],
+    ]
+    const environment = { DATABASE_URL: database.current.url }
+    const ran = await Promise.all(faults.map(([args]) => runCli(args, environment)))
+    for (const [index, [args, message]] of faults.entries()) {
+      expect(ran[index]?.stderr, args.join(" ")).to.include(message)
+      expect(ran[index]?.code, args.join(" ")).to.equal(2)
+    }
+    expect(await installed.current.maintenance.status()).to.include({ mode: "normal" })
+  })
+
+  it("shows an example in the help of each command", async () => {
+    const { stdout } = await runCli(["--help"])
+    const names = [...stdout.matchAll(/^ {2}([a-z]+) .*\[options\]/gm)].map(([, name]) => name as string)
+    expect(names).to.have.length(17)
+    const helps = await Promise.all(names.map((name) => runCli([name, "--help"])))
+    for (const [index, help] of helps.entries()) {
+      expect(help.code).to.equal(0)
+      expect(help.stdout).to.include(`Example:\n  $ typeorm-maintenance ${names[index]}`)
+    }
+  })
+
+  it("prints the version, and the SQL of the schema", async () => {
+    const [version, sql] = await Promise.all([
+      runCli(["--version"]),
+      runCli(["schema", "--role", "shop", "--schema", "shop_maintenance"]),
+    ])
+    expect(version.stdout).to.match(/^\d+\.\d+\.\d+\n$/)
+    expect(sql.stdout)
+      .to.match(/^begin;/)
+      .and.to.include('grant usage on schema "shop_maintenance" to "shop"')
+  })
+})
