@@ -2,6 +2,7 @@ import type { Actor } from "../mode/actor"
 import { restrictionOf } from "../mode/restriction"
 import type { MaintenanceStatus } from "../mode/status"
 import { accessRefused, describeWindow, factsOf, notLetIn } from "../refusal"
+import { destroyed } from "../state/destroyed"
 import type { StateView } from "../watch/state-view"
 import { WaitQueue } from "./wait-queue"
 import type { WaitingReason } from "./waiting-notice"
@@ -72,11 +73,10 @@ export class WaitingRoom {
   /** Ends all waits. */
   close(): void {
     clearTimeout(this.#next)
-    const why =
-      "the DataSource was destroyed, or maintenance mode was uninstalled from it, while this call waited for its end"
     for (const call of this.#queue) {
-      const refusal = this.#refusal(call.actor, why)
-      if (refusal) this.#queue.reject(call, refusal)
+      const isRestricted = this.#restricting(call.actor) !== undefined
+      if (isRestricted)
+        this.#queue.reject(call, destroyed(" while this call was waiting for the end of the maintenance"))
       else this.#queue.admit(call)
     }
   }

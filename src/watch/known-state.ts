@@ -7,8 +7,8 @@ export class KnownState {
   #latest: MaintenanceStatus | undefined
   /** A fingerprint of the announced windows at the last read. */
   #announced = ""
-  /** The plan that was last reported as overdue. */
-  #overdue: string | undefined
+  /** The plans that were reported as overdue in this maintenance. An outer window may come into force again. */
+  readonly #overdue = new Set<string>()
   /** Number of changes that this process was notified of. */
   #changes = 0
 
@@ -60,10 +60,11 @@ export class KnownState {
   }
 
   /** Whether this state is overdue and that is still to be reported: true once for each plan. */
-  becameOverdue({ since, plannedUntil, isOverdue }: MaintenanceStatus): boolean {
+  becameOverdue({ mode, since, plannedUntil, isOverdue }: MaintenanceStatus): boolean {
+    if (mode === "normal") this.#overdue.clear()
     const plan = `${since?.getTime()} ${plannedUntil?.getTime()}`
-    if (!isOverdue || plan === this.#overdue) return false
-    this.#overdue = plan
+    if (!isOverdue || this.#overdue.has(plan)) return false
+    this.#overdue.add(plan)
     return true
   }
 }

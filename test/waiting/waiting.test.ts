@@ -1,6 +1,12 @@
 import { expect } from "chai"
 import type { DataSource } from "typeorm"
-import { AccessRefusedError, MaintenanceInputError, MaintenanceSetupError, WriteVetoedError } from "../../src"
+import {
+  AccessRefusedError,
+  MaintenanceInputError,
+  MaintenanceSetupError,
+  StateUnavailableError,
+  WriteVetoedError,
+} from "../../src"
 import { useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { errorOf } from "../support/error-of"
@@ -178,8 +184,12 @@ describe("A restricted call that waits", () => {
       waiting = errorOf(write(other.dataSource))
       await asFarAsItCan()
     })
-    expect(await waiting).to.be.instanceOf(AccessRefusedError)
-    expect(((await waiting) as Error).message).to.include(". The DataSource was destroyed, ")
+    expect(await waiting)
+      .to.be.instanceOf(StateUnavailableError)
+      .and.to.include({ isDestroyed: true })
+    expect(((await waiting) as Error).message).to.equal(
+      "The DataSource was destroyed, or maintenance mode was uninstalled from it while this call was waiting for the end of the maintenance. Call initialize() and try again.",
+    )
     expect(await stored()).to.equal(before)
   })
 

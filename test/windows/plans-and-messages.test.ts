@@ -10,7 +10,7 @@ import { useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { errorOf } from "../support/error-of"
 import { notWaiting } from "../support/window"
-import { until } from "../support/until"
+import { statusThat, until } from "../support/until"
 
 const as = "alice"
 const facts = { reason: "CVE-2026-1234", message: "We are back soon." }
@@ -99,6 +99,26 @@ describe("A window's public message and planned end", () => {
       const again = new Promise((resolve) => maintenance.on("overdue", resolve))
       await enter("exclusive", { plannedForMs: 1000 })
       await again
+    })
+  })
+
+  it("report an overdue outer window once, even if it comes into force again after an overdue inner one", async () => {
+    await withMaintenance(database.current.url, {}, async ({ maintenance }) => {
+      const told: (string | undefined)[] = []
+      maintenance.on("overdue", ({ reason }) => told.push(reason))
+      const isOverdue = (report: MaintenanceStatus) => report.isOverdue === true
+      await maintenance.enter("exclusive", { as, reason: "outer", plannedForMs: 1000 })
+      await statusThat(maintenance, isOverdue)
+      await maintenance.during("concurrent", { as, reason: "inner", plannedForMs: 1000 }, () =>
+        statusThat(maintenance, (report) => report.reason === "inner" && isOverdue(report)),
+      )
+      await maintenance.status()
+      expect(told).to.deep.equal(["outer", "inner"])
+      // The same plan in another maintenance is another plan.
+      await maintenance.leave({ as })
+      await maintenance.enter("exclusive", { as, reason: "next", plannedForMs: 1000 })
+      await statusThat(maintenance, isOverdue)
+      expect(told).to.deep.equal(["outer", "inner", "next"])
     })
   })
 

@@ -49,7 +49,8 @@ describe("blockers()", () => {
     const { maintenance } = installed.current
     await withClient(database.current.url, async (client) => {
       await client.query("begin; select txid_current(); prepare transaction 'pay-77'")
-      const found = await maintenance.blockers().finally(() => client.query("rollback prepared 'pay-77'"))
+      const found = await maintenance.blockers()
+      await client.query("rollback prepared 'pay-77'")
       expect(found).to.have.length(1)
       expect(found[0]).to.include({ pid: undefined, transaction: "pay-77", state: "prepared" })
     })

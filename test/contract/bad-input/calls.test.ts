@@ -93,7 +93,7 @@ const options = [
     ],
     ({ done }) =>
       (m: Maintenance) =>
-        m.progress({ done: done as never }, alice),
+        m.progress({ done }, alice),
   ),
   ...badOptions(
     "progress()",
