@@ -1,10 +1,12 @@
 import { expect } from "chai"
-import { execFile } from "node:child_process"
+import { type ChildProcess, execFile, spawn } from "node:child_process"
+import { once } from "node:events"
 import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { promisify } from "node:util"
 import * as publicFace from "../../src"
-import { useMaintenance, withMaintenance } from "../support/data-source"
+import { ConnectedControl } from "../../src/connected-control"
+import { newDataSource, useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
 import { errorOf } from "../support/error-of"
 import { temporaryFolder } from "../support/watchdog"
@@ -21,27 +23,98 @@ function blocks(language: string, text = readme): string[] {
   )
 }
 
-describe("The README's program", () => {
+describe("A program in the README", () => {
   const database = useDatabase()
+  const [shop = "", server = "", ...others] = blocks("js")
 
-  it("prints the README's output", async () => {
-    const project = temporaryFolder("maintenance-readme-")
+  /** Runs work in the folder of a project that has installed the package and consists of this program. */
+  const inProject = async (program: string, work: (folder: string) => Promise<void>) => {
+    const folder = temporaryFolder("maintenance-readme-")
     try {
-      mkdirSync(join(project, "node_modules"))
-      for (const peer of ["typeorm", "pg", "reflect-metadata"]) {
-        symlinkSync(join(root, "node_modules", peer), join(project, "node_modules", peer))
+      mkdirSync(join(folder, "node_modules"))
+      for (const installed of ["typeorm", "pg", "reflect-metadata", "express"]) {
+        symlinkSync(join(root, "node_modules", installed), join(folder, "node_modules", installed))
       }
-      symlinkSync(root, join(project, "node_modules", "typeorm-maintenance-mode"))
-      writeFileSync(join(project, "shop.mjs"), blocks("js")[0] ?? "")
-      const { stdout } = await promisify(execFile)(process.execPath, ["shop.mjs"], {
-        cwd: project,
-        env: { ...process.env, NODE_OPTIONS: "", DATABASE_URL: database.current.url },
-      })
+      symlinkSync(root, join(folder, "node_modules", "typeorm-maintenance-mode"))
+      writeFileSync(join(folder, "program.mjs"), program)
+      await work(folder)
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  }
+  const settings = (cwd: string) => ({
+    cwd,
+    env: { ...process.env, NODE_OPTIONS: "", DATABASE_URL: database.current.url },
+  })
+
+  it("is one of two", () => {
+    expect(shop).to.match(/^\/\/ shop\.mjs$/m)
+    expect(server).to.match(/^\/\/ server\.mjs$/m)
+    expect(others).to.deep.equal([])
+  })
+
+  it("prints the README's output", () =>
+    inProject(shop, async (folder) => {
+      const { stdout } = await promisify(execFile)(process.execPath, ["program.mjs"], settings(folder))
       const timeless = (text: string) => text.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME")
       expect(timeless(stdout)).to.equal(timeless(blocks("text")[0] ?? ""))
-    } finally {
-      rmSync(project, { recursive: true })
+    }))
+
+  describe("that is a server of Express", () => {
+    const installed = useMaintenance(database)
+    endWindowAfterEach(installed)
+    /** The server with any free port, which it prints. */
+    const anyPort = server.replace(
+      "app.listen(3000)",
+      "const listening = app.listen(0, () => console.log(listening.address().port))",
+    )
+
+    /** The URL of a server, once it listens. Rejects if it ends before. */
+    const urlOf = async (child: ChildProcess) => {
+      const ended = once(child, "exit").then(() => Promise.reject(new Error("The server has ended.")))
+      const [port] = (await Promise.race([once(child.stdout as NodeJS.ReadableStream, "data"), ended])) as [
+        Buffer,
+      ]
+      ended.catch(() => undefined)
+      return `http://127.0.0.1:${Number(String(port))}`
     }
+
+    it("answers a refused request with 503, and other requests as before", () =>
+      inProject(anyPort, async (folder) => {
+        expect(anyPort).to.not.equal(server)
+        const { maintenance } = installed.current
+        const child = spawn(process.execPath, ["program.mjs"], {
+          ...settings(folder),
+          stdio: ["ignore", "pipe", "ignore"],
+        })
+        try {
+          const url = await urlOf(child)
+          const post = async (user: string, name: string) => {
+            const headers = { "content-type": "application/json", "x-user": user }
+            return fetch(`${url}/products`, { method: "POST", headers, body: JSON.stringify({ name }) })
+          }
+          const mode = async () => (await fetch(`${url}/mode`)).json()
+          expect((await post("bob", "broom")).status).to.equal(201)
+          expect(await mode()).to.deep.equal({ mode: "normal" })
+          await maintenance.enter("concurrent", { as: "alice", reason: "rebuild", expiresInMs: 600_000 })
+          const refused = await post("bob", "anvil")
+          expect(refused.status).to.equal(503)
+          expect(Number(refused.headers.get("retry-after"))).to.be.within(1, 600)
+          expect(await refused.text()).to.not.match(/alice|rebuild/)
+          expect((await post("alice", "crate")).status).to.equal(201)
+          expect(await mode()).to.deep.equal({ mode: "concurrent" })
+          await maintenance.leave({ as: "alice" })
+          expect((await post("bob", "drill")).status).to.equal(201)
+          const stored = await database.current.sql("select name from product order by id")
+          const names = stored.map(({ name }) => name)
+          expect(names.slice(-3)).to.deep.equal(["broom", "crate", "drill"])
+          expect(names).to.not.include("anvil")
+        } finally {
+          const ended = child.exitCode === null && once(child, "exit")
+          child.kill("SIGKILL")
+          await ended
+        }
+      }))
   })
 })
 
@@ -172,11 +245,30 @@ describe("The guide to the journal", () => {
   }
 })
 
+/** The part of a text from a heading, with or without parameters, to the next one that is as high. */
+function sectionOf(title: string, text = reference): string {
+  const [, signs, after = ""] = new RegExp(`^(#+) ${title}(?:\\([^\n]*\\))?$(.*)`, "ms").exec(text) ?? []
+  if (signs === undefined) throw new Error(`There is no heading "${title}".`)
+  return after.split(new RegExp(`^#{1,${signs.length}} `, "m"), 1)[0] as string
+}
+
 describe("The reference", () => {
   const errors = Object.entries(publicFace).filter(
     ([name]) => name.endsWith("Error") && name !== "MaintenanceError",
   )
   const codeOf = (error: unknown) => new (error as new (message: string) => { code: string })("").code
+  /** The methods of a prototype and of those that it inherits from. */
+  const methodsOf = (prototype: object): string[] => {
+    const chain: object[] = []
+    for (let one = prototype; one !== Object.prototype; one = Object.getPrototypeOf(one)) chain.push(one)
+    const descriptors = chain.flatMap((one) => Object.entries(Object.getOwnPropertyDescriptors(one)))
+    const methods = descriptors.filter(
+      ([name, { value }]) => name !== "constructor" && typeof value === "function",
+    )
+    return [...new Set(methods.map(([name]) => name))]
+  }
+  /** The row or the heading of a method. */
+  const entryOf = (name: string) => new RegExp(`^(?:\\| |#+ )\`?${name}\\(`, "m")
 
   it("lists every error with its code, and no others", () => {
     const documented = [...reference.matchAll(/^\| `(\w+Error)` *\| `(\w+)`/gm)].map(
@@ -192,16 +284,17 @@ describe("The reference", () => {
   })
 
   it("lists every method of Maintenance, and no others", () => {
-    const section = reference.slice(reference.indexOf("## Maintenance"), reference.indexOf("## Decorators"))
-    const documented = [...section.matchAll(/^\| `(\w+)\(/gm)].map(([, name]) => name)
-    const { prototype } = publicFace.Maintenance
-    const descriptors = [Object.getPrototypeOf(prototype) as object, prototype].flatMap((one) =>
-      Object.entries(Object.getOwnPropertyDescriptors(one)),
-    )
-    const methods = descriptors
-      .filter(([name, { value }]) => name !== "constructor" && typeof value === "function")
-      .map(([name]) => name)
-    expect(documented.sort((a = "", b = "") => a.localeCompare(b))).to.deep.equal(methods.sort())
+    const documented = [...sectionOf("Maintenance").matchAll(/^\| `(\w+)\(/gm)].map(([, name]) => name)
+    expect(documented).to.have.members(methodsOf(publicFace.Maintenance.prototype))
+  })
+
+  it("lists every method of ConnectedControl, those of its own under its own heading", () => {
+    const ownSection = sectionOf("ConnectedControl")
+    const inherited = methodsOf(Object.getPrototypeOf(ConnectedControl.prototype) as object)
+    const own = methodsOf(ConnectedControl.prototype).filter((name) => !inherited.includes(name))
+    expect(own).to.include.members(["ready", "close"])
+    for (const name of own) expect(ownSection, name).to.match(entryOf(name))
+    for (const name of inherited) expect(ownSection + sectionOf("Maintenance"), name).to.match(entryOf(name))
   })
 
   it("lists every option, and no others", () => {
@@ -211,5 +304,139 @@ describe("The reference", () => {
     const rules = /const rules = \{\n(.*?)\n\}/s.exec(source)?.[1] ?? ""
     const known = [...rules.matchAll(/^  (\w+):/gm)].map(([, name]) => name)
     expect(new Set(documented)).to.deep.equal(new Set(known))
+  })
+})
+
+/** The names in the first table of options under a heading. */
+function optionsUnder(title: string, text = reference): string[] {
+  const [, rows = ""] = /^\| option +\|.*\n\|[-| ]+\n((?:\|.*\n)+)/m.exec(sectionOf(title, text)) ?? []
+  return [...rows.matchAll(/^\| `(\w+)`/gm)].map(([, name]) => name as string)
+}
+
+/** The names of options that an error message lists after the one that is not known. */
+async function optionsIn(call: (options: object) => unknown): Promise<string[]> {
+  const error = await errorOf(Promise.resolve().then(() => call({ unheardOf: true })))
+  const [, names] =
+    /^Unknown option "(?:\w+\.)?unheardOf"\. Known options are (.+)\.$/.exec((error as Error).message) ?? []
+  if (names === undefined) throw new Error("The call does not list its options.", { cause: error })
+  return names.split(", ")
+}
+
+describe("A table of options in the reference", () => {
+  const nowhere = newDataSource("postgres://127.0.0.1:1/nowhere")
+  let maintenance: publicFace.Maintenance
+  before(() => (maintenance = publicFace.installMaintenance(nowhere)))
+  after(() => maintenance.uninstall())
+
+  const nothing = () => undefined
+  const decorated = ({ ...options }: object) => {
+    const descriptor = { value: async () => undefined }
+    const all = { ...options, maintenance: () => maintenance }
+    publicFace.DuringMaintenance("concurrent", all)({}, "work", descriptor)
+    return descriptor.value()
+  }
+  /** The calls that take these options. They reject an unknown one before anything else. */
+  const calls: Record<string, (options: object) => unknown> = {
+    EnterOptions: (options) => maintenance.enter("concurrent", options),
+    DrainOptions: (drain) => maintenance.enter("concurrent", { as: "alice", drain }),
+    LeaveOptions: (options) => maintenance.leave(options),
+    CancelOptions: (options) => maintenance.cancel("id", options),
+    ExtendOptions: (options) => maintenance.extend(options),
+    TransferOptions: (options) => maintenance.transfer({ to: "bob", ...options }),
+    JournalOptions: (options) => maintenance.journal(options),
+    WaitOptions: (options) => maintenance.whenWritable(options),
+    RunAsOptions: (options) => maintenance.runAs("bob", nothing, options),
+    TransactionOptions: (options) => maintenance.transaction(async () => undefined, options),
+  }
+
+  it("is there for all options, and for none that is not known here", () => {
+    const titles = [...reference.matchAll(/^#{4} (\w+Options)$/gm)].map(([, title]) => title)
+    expect(titles).to.have.members(Object.keys(calls))
+  })
+
+  for (const [title, call] of Object.entries(calls)) {
+    it(`has the options that the code accepts: ${title}`, async () => {
+      expect(optionsUnder(title)).to.have.members(await optionsIn(call))
+    })
+  }
+
+  it("has the options that the code accepts: those of installMaintenance()", async () => {
+    const accepted = await optionsIn((options) => publicFace.installMaintenance(nowhere, options))
+    expect(optionsUnder("installMaintenance")).to.have.members(accepted)
+  })
+
+  it("concerns during() and its decorator, too", async () => {
+    const ofEnter = optionsUnder("EnterOptions")
+    const during = (options: object) => maintenance.during("concurrent", options, nothing)
+    expect(await optionsIn(during)).to.have.members(ofEnter)
+    const documented = new Set([...optionsUnder("DuringMaintenanceOptions"), ...ofEnter])
+    expect([...documented]).to.have.members(["maintenance", ...(await optionsIn(decorated))])
+  })
+
+  it("is completed by sentences for calls that take only some of the options", async () => {
+    const namesIn = (text = "") => [...text.matchAll(/`(\w+)`/g)].map(([, name]) => name as string)
+    const error = await errorOf(
+      maintenance.announce("concurrent", { signal: undefined, then: "end" } as object),
+    )
+    const [, supported = ""] = /Supported options are (.*)\.$/.exec((error as Error).message) ?? []
+    const [, without] = /are \[EnterOptions\][^`]* without (.*?)\. /s.exec(sectionOf("announce")) ?? []
+    const left = optionsUnder("EnterOptions").filter((name) => !namesIn(without).includes(name))
+    expect(left).to.have.members(supported.split(", "))
+
+    const connecting = await optionsIn((options) => publicFace.connectMaintenance(() => ({}), options))
+    const [paragraph = ""] = /^The options are .*?\n\n/ms.exec(sectionOf("connectMaintenance")) ?? []
+    expect(namesIn(paragraph).filter((name) => name !== "false")).to.have.members(connecting)
+
+    const writing = await optionsIn((options) => publicFace.maintenanceSchemaSql(options))
+    const [, listed = ""] = /`maintenanceSchemaSql\(\{ (.*?) \}\)`/.exec(reference) ?? []
+    expect(listed.replaceAll("?", "").split(", ")).to.have.members(writing)
+  })
+
+  it("is compared by functions that detect a missing row and a superfluous one", async () => {
+    const accepted = await optionsIn(calls["LeaveOptions"] as (options: object) => unknown)
+    const row = /^\| `ifHeld` .*\n/m
+    const [text = ""] = row.exec(sectionOf("LeaveOptions")) ?? []
+    expect(optionsUnder("LeaveOptions", reference.replace(row, ""))).to.not.have.members(accepted)
+    const more = text + text.replace("ifHeld", "isHeld")
+    expect(optionsUnder("LeaveOptions", reference.replace(row, more))).to.not.have.members(accepted)
+    expect(await errorOf(optionsIn(nothing))).to.be.an("error")
+  })
+})
+
+describe("The table of development dependencies", () => {
+  const contributing = readFileSync(join(root, "docs/contributing.md"), "utf8")
+  const { devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+    devDependencies: Record<string, string>
+  }
+  const peers = ["pg", "reflect-metadata", "typeorm"]
+
+  /** The dependencies that a text names, where `@nestjs/*` names all packages of that scope, and the names of none. */
+  const compared = (text: string, names: readonly string[]) => {
+    const [, ...rows] = [...text.matchAll(/^\| (.*?) +\|/gm)].map(([, cell = ""]) => cell)
+    const patterns = rows.flatMap((cell) =>
+      [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name as string),
+    )
+    const isNamed = (name: string, pattern: string) =>
+      pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : name === pattern
+    return {
+      missing: names.filter((name) => !patterns.some((pattern) => isNamed(name, pattern))),
+      superfluous: patterns.filter((pattern) => !names.some((name) => isNamed(name, pattern))),
+    }
+  }
+  const complete = { missing: [], superfluous: [] }
+  const others = Object.keys(devDependencies).filter((name) => !peers.includes(name))
+
+  it("lists all of them but the peers, and nothing else", () => {
+    expect(compared(sectionOf("Dependencies", contributing), others)).to.deep.equal(complete)
+    for (const peer of peers) expect(sectionOf("Dependencies", contributing)).to.include(`\`${peer}\``)
+  })
+
+  it("is compared by a function that detects what is missing, and what is superfluous", () => {
+    const table =
+      "| dependency | reason |\n| - | - |\n| `mocha`, `@nestjs/*` | tests |\n| `left-pad` | `chai` |\n"
+    expect(compared(table, ["mocha", "@nestjs/core", "chai"])).to.deep.equal({
+      missing: ["chai"],
+      superfluous: ["left-pad"],
+    })
   })
 })
