@@ -10,8 +10,9 @@ import {
 } from "typeorm"
 import { type Maintenance, MaintenanceInputError, WriteVetoedError } from "../../src"
 import { useMaintenance, withMaintenance, withPlainDataSource } from "../support/data-source"
-import { useDatabase } from "../support/database"
+import { useDatabase, withClient } from "../support/database"
 import { errorOf } from "../support/error-of"
+import { until } from "../support/until"
 
 /** How often the transformer of the column was called, to the database and from it. */
 const transformed = { to: 0, from: 0 }
@@ -368,12 +369,46 @@ describe('vetoAt: "write"', () => {
   it("leaves the refusal to the fence if the process has not seen the window", async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.status()
-    await database.current.sql(silently.enter)
-    expect(await errorOf(repository(dataSource).save({ price: 60 }))).to.be.instanceOf(WriteVetoedError)
+    let veto: unknown
+    const text = await sent(dataSource, async () => {
+      await database.current.sql(silently.enter)
+      expect(maintenance.known?.mode).to.equal("normal")
+      veto = await errorOf(repository(dataSource).save({ price: 60 }))
+    })
+    expect(veto).to.be.instanceOf(WriteVetoedError)
+    expect(text).to.match(/insert into/i)
     await database.current.sql(silently.leave)
     await maintenance.status()
     expect(await rows()).to.deep.equal(untouched)
   })
+
+  for (const [name, ending, isVetoed] of [
+    ["a window that stands", "select 1", true],
+    ["a window that has ended meanwhile", silently.leave, false],
+  ] as const) {
+    it(`leaves the refusal to the fence while the state cannot be read: ${name}`, async () => {
+      const { dataSource, maintenance } = installed.current
+      await maintenance.enter("concurrent", { as: "alice" })
+      const [backend] = await dataSource.query<{ pid: number }[]>("select pg_backend_pid() as pid")
+      const saving = () =>
+        withClient(database.current.url, async (client) => {
+          await client.query("begin; lock table maintenance.state in access exclusive mode")
+          const saved = errorOf(repository(dataSource).save({ price: 60 }))
+          await until(async () => {
+            const waiting = "select from pg_locks where pid = $1 and not granted"
+            return (await client.query(waiting, [backend?.pid])).rowCount === 1
+          })
+          await client.query(`${ending}; commit`)
+          return saved
+        })
+      let veto: unknown
+      const text = await sent(dataSource, async () => (veto = await saving()))
+      expect(text).to.match(/insert into/i)
+      if (isVetoed) expect(veto).to.be.instanceOf(WriteVetoedError)
+      else expect(veto).to.equal(undefined)
+      expect(await rows()).to.deep.equal(isVetoed ? untouched : [...untouched, 60])
+    })
+  }
 
   it("leaves raw SQL to the veto at the commit", async () => {
     const { dataSource, maintenance } = installed.current
@@ -385,24 +420,27 @@ describe('vetoAt: "write"', () => {
 
   it("lets a process that retries without a pause learn that the window is over", async () => {
     const { dataSource, maintenance } = installed.current
+    /** Later attempts than these are delayed, so that timers and sockets are served between them. */
+    const many = 20
     await withMaintenance(database.current.url, { entities }, async (other) => {
       await other.maintenance.enter("concurrent", { as: "alice" })
-      let tries = 0
-      const written = (async () => {
-        for (;;) {
-          tries++
-          const result = await repository(dataSource)
-            .insert({ price: 60 })
-            .catch(() => undefined)
-          if (result) return
-        }
-      })()
-      await new Promise(setImmediate)
+      const refusals: unknown[] = []
+      let written: Promise<void> | undefined
+      await new Promise<void>((refusedOften) => {
+        written = (async () => {
+          for (;;) {
+            const refusal = await errorOf(repository(dataSource).insert({ price: 60 }))
+            if (refusal === undefined) return
+            if (refusals.push(refusal) === many) refusedOften()
+          }
+        })()
+      })
       await other.maintenance.leave({ as: "alice" })
       await written
-      expect(tries).to.be.greaterThan(0)
+      for (const refusal of refusals) expect(refusal).to.be.instanceOf(WriteVetoedError)
     })
-    expect(await maintenance.isWritable()).to.equal(true)
+    expect(await rows()).to.deep.equal([...untouched, 60])
+    await until(() => maintenance.known?.mode === "normal")
   })
 
   it('is overridden by runAs(), which accepts only "commit" and "write"', async () => {
