@@ -1,4 +1,5 @@
 import { expect } from "chai"
+import type { QueryRunner } from "typeorm"
 import { type Blocker, DrainTimeoutError } from "../../src"
 import { useMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
@@ -122,4 +123,82 @@ describe("A commit of others that has passed its fence and does not finish", () 
       await again
     })
   })
+})
+
+/** Leaves the transaction of a query runner open. */
+type Opening = (runner: QueryRunner) => Promise<unknown>
+
+const insertion = "insert into audit (note) values ('idle')"
+/** The texts after which PostgreSQL could no longer refuse what the transaction commits next. */
+const openings: Record<string, Opening> = {
+  "SQL EXECUTE in a transaction": async (runner) => {
+    await runner.query("begin")
+    await runner.query(`prepare writing as ${insertion}`)
+    await runner.query("execute writing")
+    await runner.query("deallocate writing")
+  },
+  "a failed text of several statements with CASE ... END": async (runner) => {
+    await runner.query("begin")
+    await runner.query(insertion)
+    const failed = await errorOf(runner.query("select case when true then 1 end; select 1 / 0"))
+    expect(failed).to.have.property("code", "22012")
+  },
+  'a text that ends in "; begin"': (runner) => runner.query(`${insertion}; begin`),
+}
+
+describe("A transaction of others that is idle after a text that may end it", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  before(() => openShop(database.current))
+  endWindowAfterEach(installed)
+
+  /** Runs work while a transaction with the plugin is idle. */
+  const whileIdle = async (open: Opening, work: (pid: number) => Promise<void>) => {
+    const runner = installed.current.dataSource.createQueryRunner()
+    try {
+      const [backend] = (await runner.query("select pg_backend_pid() as pid")) as { pid: number }[]
+      await open(runner)
+      await work(backend?.pid as number)
+    } finally {
+      await runner.query("rollback")
+      await runner.release()
+    }
+  }
+  const enter = () => {
+    const drain = { withinMs: 20 }
+    return errorOf(installed.current.maintenance.enter("concurrent", { as: "alice", drain }))
+  }
+
+  for (const [name, open] of Object.entries(openings)) {
+    it(`holds up concurrent mode until the time limit, and is named: ${name}`, () =>
+      whileIdle(open, async (pid) => {
+        const error = await enter()
+        expect(error).to.be.instanceOf(DrainTimeoutError)
+        expect((error as DrainTimeoutError).blockers.map((blocker) => blocker.pid)).to.deep.equal([pid])
+        expect((error as Error).message).to.include("whose commit was under way")
+      }))
+  }
+
+  const withoutSuchATextBefore: Record<string, Opening> = {
+    "the statement without EXECUTE": async (runner) => {
+      await runner.query("begin")
+      await runner.query(insertion)
+    },
+    "a failed text of several statements that can end nothing": async (runner) => {
+      await runner.query("begin")
+      await runner.query(insertion)
+      expect(await errorOf(runner.query("select 1; select 1 / 0"))).to.have.property("code", "22012")
+    },
+    "BEGIN by itself": async (runner) => {
+      await runner.query(insertion)
+      await runner.query("begin")
+      await runner.query("select 1")
+    },
+  }
+  for (const [name, open] of Object.entries(withoutSuchATextBefore)) {
+    it(`does not hold up concurrent mode otherwise: ${name}`, () =>
+      whileIdle(open, async () => {
+        expect(await enter()).to.equal(undefined)
+      }))
+  }
 })
