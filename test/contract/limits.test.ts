@@ -1,10 +1,13 @@
 import { expect } from "chai"
 import { Pool } from "pg"
 import { MaintenanceSetupError, maintenanceSchemaSql, WriteVetoedError } from "../../src"
-import { useMaintenance } from "../support/data-source"
+import { describeUnless } from "../support/columns"
+import { useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
+import { postgresVersion } from "../support/embedded-server"
 import { errorOf } from "../support/error-of"
 import { poolOf } from "../support/pool"
+import { sharedUrl } from "../support/server"
 import { openShop } from "../support/shop"
 import { endWindowAfterEach } from "../support/window"
 
@@ -78,5 +81,35 @@ describe("A limit described in the README", () => {
       await ofItsOwn.end()
     }
     expect(await database.current.sql("select from audit where note = 'by a library'")).to.have.length(1)
+  })
+})
+
+/** The reason why there can be no login event trigger, if so. */
+function loginTriggersMissing(): string | undefined {
+  if (sharedUrl !== undefined) return "it needs a superuser, and a server of its own"
+  return Number(postgresVersion()) < 17 ? "PostgreSQL 17 introduced it" : undefined
+}
+
+describeUnless(loginTriggersMissing(), "A login event trigger", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  endWindowAfterEach(installed)
+
+  it("stores what it writes, in a window too, because it runs before anything of the plugin", async () => {
+    await database.current.sql(`
+      create table login (application text);
+      create function note_login() returns event_trigger language plpgsql as
+        'begin insert into login values (current_setting(''application_name'')); end';
+      create event trigger note_login on login execute function note_login()`)
+    await installed.current.maintenance.enter("concurrent", { as: "alice" })
+    const late = { applicationName: "late" }
+    await withMaintenance(database.current.url, late, async ({ dataSource, maintenance }) => {
+      expect(await maintenance.status()).to.include({ mode: "concurrent" })
+      const write = dataSource.query("insert into login values ('by a statement')")
+      expect(await errorOf(write)).to.be.instanceOf(WriteVetoedError)
+    })
+    const found = await database.current.sql("select distinct application from login")
+    const applications = found.map(({ application }) => application)
+    expect(applications).to.include("late").and.to.not.include("by a statement")
   })
 })

@@ -37,6 +37,23 @@ describe("A channel of node:diagnostics_channel", () => {
     for (const notice of notices) expect(notice).to.have.property("dataSource", dataSource)
   })
 
+  it("publishes once that a window is overdue, with the DataSource and the status", async () => {
+    const { dataSource, maintenance } = installed.current
+    let status: unknown
+    const notices = await published("overdue", async () => {
+      let stop: (() => void) | undefined
+      const told = new Promise<unknown>((resolve) => (stop = maintenance.on("overdue", resolve)))
+      await maintenance.enter("concurrent", { as: "alice", plannedForMs: 1000 })
+      status = await told
+      stop?.()
+      // Reads the overdue state once more.
+      expect(await maintenance.status()).to.include({ isOverdue: true })
+      await maintenance.leave({ as: "alice" })
+    })
+    expect(status).to.include({ mode: "concurrent", maintainer: "alice", isOverdue: true })
+    expect(notices).to.deep.equal([{ dataSource, status }])
+  })
+
   it("publishes each refusal, with the error that the caller receives", async () => {
     const { dataSource, maintenance } = installed.current
     await maintenance.enter("concurrent", { as: "alice" })
