@@ -74,6 +74,8 @@ export const statements = {
     String.raw`select E'\'; rollback; ' as word`,
     'select 1 as "; end;"',
     "select 'rollback' as word",
+    "select '; commit and; rollback to; end' as word",
+    "select 'prepare transaction' as word",
     "show transaction_isolation",
     "show transaction_read_only",
     "explain (costs off) select 1",
