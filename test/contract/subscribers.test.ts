@@ -393,10 +393,11 @@ describe('vetoAt: "write"', () => {
       const saving = () =>
         withClient(database.current.url, async (client) => {
           await client.query("begin; lock table maintenance.state in access exclusive mode")
-          const saved = errorOf(repository(dataSource).save({ price: 60 }))
+          let isOver = false
+          const saved = errorOf(repository(dataSource).save({ price: 60 })).finally(() => (isOver = true))
           await until(async () => {
             const waiting = "select from pg_locks where pid = $1 and not granted"
-            return (await client.query(waiting, [backend?.pid])).rowCount === 1
+            return isOver || (await client.query(waiting, [backend?.pid])).rowCount === 1
           })
           await client.query(`${ending}; commit`)
           return saved
