@@ -338,6 +338,9 @@ describe("A table of options in the reference", () => {
     ExtendOptions: (options) => maintenance.extend(options),
     TransferOptions: (options) => maintenance.transfer({ to: "bob", ...options }),
     JournalOptions: (options) => maintenance.journal(options),
+    RefusalsOptions: (options) => maintenance.refusals(options),
+    BlockersOptions: (options) => maintenance.blockers(options),
+    ProgressOptions: (options) => maintenance.progress({ done: 1 }, options),
     WaitOptions: (options) => maintenance.whenWritable(options),
     RunAsOptions: (options) => maintenance.runAs("bob", nothing, options),
     TransactionOptions: (options) => maintenance.transaction(async () => undefined, options),
@@ -345,7 +348,7 @@ describe("A table of options in the reference", () => {
   }
 
   it("is compared here, whatever the options", () => {
-    const titles = [...reference.matchAll(/^#+ (\w+Options)$/gm)].map(([, title]) => title)
+    const titles = [...reference.matchAll(/^#+ ([A-Z]\w+Options)$/gm)].map(([, title]) => title)
     const compared = Object.keys(calls).filter((title) => title.endsWith("Options"))
     expect(titles).to.have.members([...compared, "DuringMaintenanceOptions"])
   })

@@ -106,7 +106,8 @@ function messagesIn(text: string, file: string): string[] {
     /\.(?:sync|flush|execute|describe|sendCopyFromChunk|endCopyFrom|sendCopyFail)\(/g,
     /\.(?:parse|bind|close)\(\s*\{/g,
     /\bconnection[!?]*\.(?:query|parse|bind|close|end|cancel)\(/gi,
-    /\bstream[!?]*\.write\(/g,
+    // Other streams belong to the process.
+    ...(/\bconnection\b/.test(code) ? [/\bstream[!?]*\.write\(/g] : []),
   ]
   return calls.flatMap((call) => [...code.matchAll(call)].map(([found]) => `${file} calls ${found}`))
 }
@@ -208,6 +209,7 @@ describe("The rooms of the source", () => {
         ["drain/asking", 'client.connection.query("select 1")\n// connection.sync()'],
         ["watch/sending", "const { connection: wire } = client\nwire.parse({ text })\nwire.bind({ values })"],
         ["waiting/ending", "connection\n  .sync()\nclient.connection.stream.write(chunk)"],
+        ["cli/printing", "stream.write(line)"],
       ])
       expect(protocolOutsideOfWire(broken)).to.deep.equal([
         "state/importing imports wire/protocol",
