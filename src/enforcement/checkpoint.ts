@@ -132,7 +132,8 @@ export class Checkpoint {
     const { session, fence, isPooled } = this.#owner
     if (isPooled) throw new MaintenanceSetupError(cannotHold)
     for (let attempt = 1; ; attempt++) {
-      await this.unhold()
+      // In a failed transaction the server releases nothing, and refuses what follows.
+      if (!session.is("E")) await this.unhold()
       try {
         const [row] = await session.runAhead<{ epoch: string | null }>(fence.hold(actor))
         const epoch = row?.epoch ?? undefined

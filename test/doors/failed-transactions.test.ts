@@ -188,6 +188,26 @@ describe("A failed transaction", () => {
       expect(await loot()).to.deep.equal(["old"])
     }))
 
+  it("keeps its connection if a query object may end it, and a text of several statements has begun it", () =>
+    onClient(
+      async (client) => {
+        await client.query("rollback")
+        await client.query("select 1; begin")
+        await client.query(`${insert("old")}; savepoint a`)
+        await errorOf(client.query("select 1 / 0"))
+        const unclear = `rollback to U&"a"; ${insert("x")}; commit`
+        expect(await errorOf(sends["as a query object"]!(client, unclear))).to.have.property("code", "25P02")
+        expect(await statusOf(client)).to.equal("25P02")
+        await client.query("rollback to a; commit")
+        expect(await loot()).to.deep.equal(["old"])
+        // Nothing that it has held is left, which would hold up a window.
+        const { maintenance } = installed.current
+        const window = { as: "alice", drain: { withinMs: 0 } }
+        await maintenance.during("concurrent", window, () => undefined)
+      },
+      { failed: false },
+    ))
+
   it("does not arise if a text continues after a DO with a BEGIN: that transaction stays open", () =>
     onClient(
       async (client) => {
