@@ -35,12 +35,13 @@ export async function blockersNow(
     () => host.unrestrictedBackends({ mode: wanted, maintainer: maintainer ?? "" }),
   )
   const holders = await holdersOf(store, schema, isUnderWay ? report.epoch : noEpoch)
+  // Read before the look, so that no transaction that began before the window seems to have begun after it.
+  const sinceMs = isUnderWay ? await sinceBegunMs(store, schema, report) : 0
   const found = (await blockers.look(holders)).blockers
   const isHolder = ({ pid }: Blocker) => holders.includes(pid ?? 0)
   if (wanted === "concurrent") return found.filter(isHolder)
-  if (!isUnderWay) return found
-  const sinceMs = await sinceBegunMs(store, schema, report)
-  return found.filter((blocker) => isHolder(blocker) || (blocker.ageMs ?? sinceMs) >= sinceMs)
+  // An age is rounded to a millisecond.
+  return found.filter((blocker) => isHolder(blocker) || (blocker.ageMs ?? sinceMs) >= Math.floor(sinceMs))
 }
 
 /** The backends whose transaction has passed its fence, in another epoch than this one. */
