@@ -27,7 +27,7 @@ export const ownSqlState = {
   noWindow: "MM004",
   taskRunning: "MM005",
   windowOver: "MM006",
-  invalidStart: "MM007",
+  invalidTime: "MM007",
   windowAnnounced: "MM008",
   stateMissing: "MM009",
   foreignSchema: "MM010",

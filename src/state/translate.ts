@@ -127,7 +127,7 @@ export function translateStateError(
         "The window is not in force: it has ended, or a later window is in force. Look at status().",
         factsIn(serverError),
       )
-    case ownSqlState.invalidStart:
+    case ownSqlState.invalidTime:
       return new MaintenanceInputError(`The window was not opened: ${error.message}. ${serverError.hint}`, {
         cause: error,
       })

@@ -36,8 +36,8 @@ export interface EnterOptions {
    */
   message?: string | undefined
   /**
-   * Expected duration of the work, in milliseconds; at least 1000, and at most `expiresInMs`. Nothing ends
-   * then. Without an expiry, refusals derive `retryAfterMs` from it. Default: unknown, or the one given
+   * Expected duration of the work, in milliseconds; at least 1000. Nothing ends then. It must not exceed
+   * `expiresInMs`, or the end that the window keeps from the one before. Without an expiry, refusals derive `retryAfterMs` from it. Default: unknown, or the one given
    * before.
    */
   plannedForMs?: number | undefined

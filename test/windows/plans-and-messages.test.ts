@@ -57,6 +57,32 @@ describe("A window's public message and planned end", () => {
     expect(await maintenance.status()).to.deep.include({ plannedUntil, isOverdue: false })
   })
 
+  it("include no plan beyond the end of the window", async () => {
+    const { maintenance } = installed.current
+    expect(await enter("exclusive", { expiresInMs: aMinute })).not.to.have.property("plannedUntil")
+    expect(await maintenance.extend({ as })).not.to.have.property("plannedUntil")
+    await enter("exclusive", { plannedForMs: 10 * aMinute })
+    // As long as the end stays, so does the plan.
+    await maintenance.extend({ as, expiresInMs: 20 * aMinute })
+    const { plannedUntil, expiresAt } = await maintenance.status()
+    expect(Number(expiresAt) - Number(plannedUntil)).to.be.above(9 * aMinute)
+    const shortened = await maintenance.extend({ as, expiresInMs: 5 * aMinute })
+    expect(shortened.plannedUntil).to.deep.equal(shortened.expiresAt)
+    const entered = await enter("concurrent", { expiresInMs: 2 * aMinute })
+    expect(entered.plannedUntil).to.deep.equal(entered.expiresAt)
+    const planned = await enter("concurrent", { plannedForMs: aMinute })
+    expect(planned).to.deep.include({ expiresAt: entered.expiresAt })
+    expect(Number(planned.plannedUntil)).to.be.below(Number(planned.expiresAt))
+    await maintenance.during("exclusive", { as, expiresInMs: aMinute / 2 }, async () => {
+      const status = await maintenance.status()
+      expect(status.plannedUntil).to.deep.equal(status.expiresAt)
+    })
+    expect(await maintenance.status()).to.deep.include({ plannedUntil: planned.plannedUntil })
+    // The plan belongs to the window of another user, and does not bind a window that is taken over.
+    await enter("exclusive", { as: "break-glass", plannedForMs: 10 * aMinute })
+    expect(await maintenance.status()).not.to.have.property("expiresAt")
+  })
+
   it("determine the time after which to retry, unless the window has an expiry", async () => {
     const { maintenance } = installed.current
     await enter("exclusive", { plannedForMs: aMinute })

@@ -4,7 +4,7 @@ import { expect } from "chai"
 type ErrorClass<E extends Error> = new (message: string) => E
 type Call<Subject> = (subject: Subject) => unknown
 
-/** A call that fails, and the whole message of its error, in which `<time>` stands for any one time. */
+/** A call that fails, and the whole message of its error, in which `<time>` stands for any time. */
 export interface BadCall<Subject> {
   readonly title: string
   readonly message: string
@@ -87,7 +87,7 @@ export async function thrown<E extends Error>(
   return error as E
 }
 
-const anyTime = /\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d:[\d.]+(\+00|Z)/
+const anyTime = /\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d:[\d.]+(\+00|Z)/g
 
 function textsOf(values: BadValues): [string, unknown][] {
   if (!Array.isArray(values)) return Object.entries(values)

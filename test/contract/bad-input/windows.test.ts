@@ -138,6 +138,18 @@ const calls = badCalls<Maintenance>({
   [noUser("is empty")]: (m) => m.transfer({ ...alice, to: "" }),
 })
 
+const overlong =
+  "The window was not opened: its work is planned until <time>, but without expiresInMs it keeps the end of the window below, " +
+  "<time>. Pass a shorter plannedForMs, or pass expiresInMs as well."
+const plannedForMs = 7_200_000
+const withinHeld = badCalls<Maintenance>({
+  [overlong]: [
+    (m) => m.enter("exclusive", { ...alice, plannedForMs }),
+    (m) => m.enter("concurrent", { ...alice, plannedForMs, heldWhile: "alive" }),
+    (m) => m.during("exclusive", { ...alice, plannedForMs }, work),
+  ],
+})
+
 describe("Bad input for a window", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
@@ -146,5 +158,20 @@ describe("Bad input for a window", () => {
   itRejects(MaintenanceInputError, [...ofEnter, ...ofHeldWindow, ...ofExtend, ...ofAnnounce, ...calls], {
     subject: () => installed.current.maintenance,
     stateOf: (maintenance) => maintenance.status(),
+  })
+})
+
+describe("Bad input within a held window", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  beforeEach(() => installed.current.maintenance.enter("concurrent", { ...alice, expiresInMs: 3_600_000 }))
+  afterEach(() => installed.current.maintenance.leave(alice))
+
+  itRejects(MaintenanceInputError, withinHeld, {
+    subject: () => installed.current.maintenance,
+    stateOf: async (maintenance) => {
+      const { retryAfterMs: _, instances: __, ...status } = await maintenance.status()
+      return status
+    },
   })
 })

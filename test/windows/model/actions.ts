@@ -8,7 +8,6 @@ export type Action =
       readonly kind: "announce"
       readonly as: "enter" | "during"
       readonly startsIn: number
-      readonly planned: number | null
       readonly isVoid: boolean
     } & Opens)
   | {
@@ -45,6 +44,7 @@ export interface Opens extends By {
   /** Whether the entering ends without waiting, so that the window stands. */
   readonly then: "end" | "wait"
   readonly hours: number | null
+  readonly planned: number | null
   /** Whether the window is tied to the process, untied from any, or neither. */
   readonly tie: "tied" | "untied" | null
 }
@@ -74,6 +74,7 @@ const opening = {
   within: some(null, null, 0, 0, 1, 2),
   then: some<"end" | "wait">("end", "end", "wait"),
   hours,
+  planned: some(null, null, null, 1, 3),
   tie: some<"tied" | "untied" | null>(null, null, null, null, null, null, "tied", "untied"),
   reason: some(null, "rebuild", "repair"),
 }

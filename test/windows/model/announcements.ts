@@ -66,7 +66,8 @@ export class Announcements {
     const one = this.#find(asked.id)
     const { now } = this.#model
     if (!one || (one.expires !== null && one.expires <= now)) throw new Refusal(lost)
-    return { ...asked, hours: one.expires === null ? asked.hours : one.expires - now }
+    const hours = one.expires === null ? asked.hours : one.expires - now
+    return { ...asked, hours, planned: asked.planned && one.starts + asked.planned - now }
   }
 
   /** Records that a window has begun. */

@@ -3,7 +3,7 @@ import { announcementOf } from "./announcements"
 import type { Model } from "./model"
 import type { Asked, Openings } from "./openings"
 import { outsider, type Script } from "./script"
-import { actorOf, literal, msOf, requestOf, sqlOf } from "./texts"
+import { actorOf, literal, requestOf, sqlOf } from "./texts"
 
 /** The part of a story that concerns announcements. */
 export class Announcing {
@@ -18,12 +18,12 @@ export class Announcing {
 
   async announce(action: Action & { kind: "announce" }, count: number): Promise<void> {
     const asked = await this.#openings.asked(action, action.as, count)
-    const { startsIn, planned } = action
-    const announcing = { ...asked.opening, startsIn, planned }
+    const { startsIn } = action
+    const announcing = { ...asked.opening, startsIn }
     const { id } = asked.opening
     if (action.isVoid) await this.void(id)
     this.#announced.push(asked)
-    const request = requestOf(asked.opening, { planned_in_ms: msOf(planned) })
+    const request = requestOf(asked.opening)
     const startsAt = `jsonb_build_object('starts_at_ms', story.ms(${startsIn}))`
     const text = `maintenance.announce(${request}::jsonb || ${startsAt}) is not null`
     const apply = (model: Model) => model.announcements.announce(announcing)

@@ -40,14 +40,16 @@ function rowOf(window: Window, now: number): Row {
       task,
       since: window.since - now,
     },
-    ...{ expires: fromNow(window.expires), latest: fromNow(window.latest), lease, grace, instance },
+    ...{ planned: fromNow(window.planned), expires: fromNow(window.expires), latest: fromNow(window.latest) },
+    ...{ lease, grace, instance },
   }
 }
 
 function announcedRowOf({ asked, starts, expires, instance }: Announced, now: number): Row {
-  const { id, mode, user, reason } = asked
+  const { id, mode, user, reason, planned } = asked
   return {
     ...{ id, position: "announced", mode, maintainer: user, reason, task: null, since: starts - now },
+    planned: planned && starts + planned - now,
     ...{ expires: expires === null ? null : expires - now, latest: null, lease: null, grace: null, instance },
   }
 }

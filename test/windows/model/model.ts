@@ -1,7 +1,7 @@
 import { Announcements } from "./announcements"
 import { isGone, isWaitedFor } from "./presence"
 import { busy, lost, normal, Refusal, stranger } from "./refusals"
-import { termsOf } from "./terms"
+import { plannedOf, termsOf } from "./terms"
 import { type Actor, type Opening, replacedBy, type Window } from "./window"
 
 /** The rules of the windows: the effect of each call, and its refusals. A refused call changes nothing. */
@@ -65,14 +65,7 @@ export class Model {
     if (covered && !this.isAdmitted(asked, covered)) throw new Refusal(stranger)
     if (isNewTask && (isOtherTask(covered) || isOtherTask(under))) throw new Refusal(busy)
 
-    this.announcements.begun(id)
-    for (const window of gone) {
-      this.#close([window], "lost")
-      this.made.add(endOf(window.task))
-    }
-    if (isYielding) this.#close([covered], replacedBy({ maintainer: user }, covered))
-    else if (covered?.isEntering) covered.isAwaited = false
-    const left = this.windows()
+    const left = stack.filter((window) => !gone.includes(window) && !(isYielding && window === covered))
     // A task lies over all windows, and so does a window entered within a task whose windows are over. A
     // window entered within a task that stands replaces that task's windows and those above them. Any other
     // window replaces all.
@@ -82,6 +75,16 @@ export class Model {
     const base =
       isNewTask || within === null ? covered : (left.findLast((w) => w.task === within) ?? left.at(-1))
     const own = base?.maintainer === user ? base : undefined
+    const terms = termsOf(asked, { now: this.now, isNewTask, own })
+    const plan = plannedOf(asked, { now: this.now, own, terms })
+
+    this.announcements.begun(id)
+    for (const window of gone) {
+      this.#close([window], "lost")
+      this.made.add(endOf(window.task))
+    }
+    if (isYielding) this.#close([covered], replacedBy({ maintainer: user }, covered))
+    else if (covered?.isEntering) covered.isAwaited = false
     this.#push({
       ...{ id, mode: asked.mode, maintainer: user },
       reason: asked.reason ?? own?.reason ?? null,
@@ -89,7 +92,7 @@ export class Model {
       since: own?.since ?? this.now,
       replaces: replaced.map((window) => window.id),
       ...{ isEntering: true, instance: asked.instance, isAwaited: true, isGivenUp: false },
-      ...termsOf(asked, { now: this.now, isNewTask, own }),
+      ...{ ...terms, planned: plan },
     })
     this.made.add(id)
   }
@@ -140,8 +143,10 @@ export class Model {
     const { terms } = this.#own(actor)
     const expires = hours === null ? null : this.now + hours
     for (const window of this.windows())
-      if (window.terms === terms)
-        Object.assign(window, { expires, latest: expires, lease: null, grace: null })
+      if (window.terms === terms) {
+        const planned = window.planned && Math.min(window.planned, expires ?? Infinity)
+        Object.assign(window, { expires, latest: expires, lease: null, grace: null, planned })
+      }
     this.made.add(name)
   }
 

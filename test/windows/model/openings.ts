@@ -31,7 +31,7 @@ export class Openings {
 
   /** The window that an action asks for. `count` numbers the openings of the story. */
   async asked(action: Opens, as: "enter" | "during", count: number): Promise<Asked> {
-    const { user, mode, reason, hours, tie } = action
+    const { user, mode, reason, hours, planned, tie } = action
     const id = `${as} ${count}`
     const session = action.process ?? outsider
     const process = action.process === null ? undefined : await this.#script.processOf(action.process)
@@ -40,7 +40,7 @@ export class Openings {
     const task = as === "during" ? `task ${count}` : within
     const isTied = tie === "tied" && process !== undefined
     const opening: Opening = {
-      ...{ id, mode, ...actorOf(user), reason, task, within, hours, unties: tie === "untied" },
+      ...{ id, mode, ...actorOf(user), reason, task, within, hours, planned, unties: tie === "untied" },
       lease: isTied ? `lease of ${session}` : null,
       grace: isTied ? tiedHours : null,
       instance: process?.id ?? null,

@@ -5,16 +5,16 @@ import type { Mode } from "./window"
 
 /** A call of a user. Calls within a task run in succession. */
 export type Step =
-  | { readonly call: "enter"; readonly mode: Mode; readonly hours: number | undefined }
-  | {
-      readonly call: "during"
-      readonly mode: Mode
-      readonly hours: number | undefined
-      readonly work: readonly Step[]
-    }
+  | ({ readonly call: "enter"; readonly mode: Mode } & Times)
+  | ({ readonly call: "during"; readonly mode: Mode; readonly work: readonly Step[] } & Times)
   | { readonly call: "leave" }
   | { readonly call: "extend"; readonly hours: number | undefined }
   | { readonly call: "transfer"; readonly to: string }
+
+interface Times {
+  readonly hours: number | undefined
+  readonly planned: number | undefined
+}
 
 /** The calls that a user makes in succession, in one DataSource. */
 export interface Plan {
@@ -25,14 +25,15 @@ export interface Plan {
 
 const mode = constantFrom<Mode>("concurrent", "exclusive")
 const hours = constantFrom(undefined, undefined, 2, 5)
-const enter = record({ call: constant("enter" as const), mode, hours })
+const planned = constantFrom(undefined, undefined, 1, 3)
+const enter = record({ call: constant("enter" as const), mode, hours, planned })
 const rest: Arbitrary<Step>[] = [
   record({ call: constant("leave" as const) }),
   record({ call: constant("extend" as const), hours }),
   record({ call: constant("transfer" as const), to: constantFrom(...users) }),
 ]
 const inner = array(oneof<Arbitrary<Step>[]>(enter, ...rest), { maxLength: 2 })
-const during = record({ call: constant("during" as const), mode, hours, work: inner })
+const during = record({ call: constant("during" as const), mode, hours, planned, work: inner })
 
 /** The concurrent plans of a few users, in two DataSources. */
 export const plans: Arbitrary<Plan[]> = array(
@@ -44,11 +45,18 @@ export const plans: Arbitrary<Plan[]> = array(
   { minLength: 2, maxLength: 3 },
 )
 
-/** The options of a call, for the call itself and for printing. */
-const optionsOf = (step: Step, as: string) => ({
-  as,
-  ...("hours" in step && step.hours !== undefined ? { expiresInMs: step.hours * 3_600_000 } : {}),
-})
+/** The options of a call, for the call itself and for printing. A plan does not exceed its own expiry. */
+function optionsOf(step: Step, as: string): { as: string; expiresInMs?: number; plannedForMs?: number } {
+  if (!("hours" in step)) return { as }
+  const { hours: end = Infinity } = step
+  const plan =
+    "planned" in step && step.planned !== undefined && step.planned <= end ? step.planned : undefined
+  return {
+    as,
+    ...(end === Infinity ? {} : { expiresInMs: end * 3_600_000 }),
+    ...(plan === undefined ? {} : { plannedForMs: plan * 3_600_000 }),
+  }
+}
 
 /** Makes a call. `each` makes the calls within a task. */
 export function make(

@@ -13,6 +13,7 @@ interface Request {
   readonly within_task?: string
   readonly instance?: number
   readonly expires_in_ms?: number
+  readonly planned_in_ms?: number
 }
 
 type Rule = (model: Model, values: readonly unknown[]) => unknown
@@ -31,6 +32,7 @@ export const rules: Readonly<Record<string, Rule>> = {
       ...{ id: request.id, mode: request.mode, ...actorOf([request.acting_user, request.is_emergency]) },
       ...{ reason: request.reason ?? null, task: request.task ?? null, within: request.within_task ?? null },
       ...{ instance: request.instance ?? null, hours: hoursOf(request.expires_in_ms) },
+      ...{ planned: hoursOf(request.planned_in_ms) },
       ...{ lease: null, grace: null, unties: false },
     })
   },

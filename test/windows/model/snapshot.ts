@@ -32,6 +32,8 @@ export interface Row {
   readonly task: string | null
   /** The time at which it began or will begin. */
   readonly since: number
+  /** The time at which the maintainer expects to be done. */
+  readonly planned: number | null
   readonly expires: number | null
   readonly latest: number | null
   readonly lease: string | null
@@ -82,7 +84,7 @@ const look = `select json_build_object(
   'hasStamp', s.stamp = pg_sequence_last_value('maintenance.stamp'),
   'status', (select row_to_json(t) from (select mode, maintainer, reason from maintenance.status()) t),
   'windows', (select json_agg(json_build_object('id', w.id, 'position', w.position, 'mode', w.mode, 'maintainer', w.maintainer,
-    'reason', w.reason, 'task', w.task, 'since', story.hours(coalesce(w.since, w.starts_at)), 'expires', story.hours(w.expires_at),
+    'reason', w.reason, 'task', w.task, 'since', story.hours(coalesce(w.since, w.starts_at)), 'planned', story.hours(w.planned_at), 'expires', story.hours(w.expires_at),
     'latest', story.hours(w.latest), 'lease', w.lease, 'grace', w.grace_ms / 3600000, 'instance', w.instance) order by v.place)
     from (select id, row_number() over () as place from maintenance.windows()) v
     join maintenance.window w on w.id = v.id),

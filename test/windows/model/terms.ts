@@ -1,3 +1,4 @@
+import { Refusal, untimely } from "./refusals"
 import type { Opening, Terms, Window } from "./window"
 
 /**
@@ -20,4 +21,20 @@ export function termsOf(
   const graceEnd = tie.grace === null ? Infinity : now + tie.grace
   const expires = Math.min(latest ?? Infinity, graceEnd)
   return { terms: asked.id, expires: expires === Infinity ? null : expires, latest, ...tie }
+}
+
+/**
+ * The planned end of a window that begins now, which is never after its end. Throws for a given plan that ends
+ * after an inherited end. In the database, equal hours that are counted later end later.
+ */
+export function plannedOf(
+  { planned, hours, isAnnounced }: Opening,
+  { now, own, terms }: { now: number; own: Window | undefined; terms: Terms },
+): number | null {
+  const ends = (terms.lease === null ? terms.expires : terms.latest) ?? Infinity
+  const wanted = planned === null ? (own?.planned ?? Infinity) : now + planned
+  if (planned !== null && hours === null && !isAnnounced && ends !== Infinity && wanted >= ends)
+    throw new Refusal(untimely)
+  const end = Math.min(wanted, ends)
+  return wanted === Infinity ? null : end
 }

@@ -14,18 +14,18 @@ export const sqlOf = ({ user, isEmergency: isOne }: Actor): string => `${literal
 export const msOf = (hours: number | null): number | null => (hours === null ? null : hours * 3_600_000)
 
 /** The argument of `start_entering()` and `announce()`, in SQL. */
-export function requestOf(opening: Opening, more: object = {}): string {
-  const { user, isEmergency: isOne, within, hours, grace, isAnnounced, ...rest } = opening
+export function requestOf(opening: Opening): string {
+  const { user, isEmergency: isOne, within, hours, planned, grace, isAnnounced, ...rest } = opening
   const request = {
     ...rest,
     acting_user: user,
     is_emergency: isOne,
     within_task: within,
     expires_in_ms: msOf(hours),
+    planned_in_ms: msOf(planned),
     grace_ms: msOf(grace),
     within_ms: 1000,
     is_announced: isAnnounced ?? null,
-    ...more,
   }
   return literal(
     JSON.stringify(Object.fromEntries(Object.entries(request).filter(([, value]) => value !== null))),

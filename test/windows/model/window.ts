@@ -7,6 +7,7 @@ export interface Window extends Terms {
   readonly task: string | null
   readonly since: number
   readonly replaces: readonly string[]
+  planned: number | null
   isEntering: boolean
   instance: number | null
   isAwaited: boolean
@@ -31,7 +32,7 @@ export interface Actor {
   readonly isEmergency: boolean
 }
 
-/** The parameters of `start_entering()`. */
+/** The parameters of `start_entering()`. The durations are in hours. */
 export interface Opening extends Actor {
   readonly id: string
   readonly mode: Mode
@@ -40,6 +41,7 @@ export interface Opening extends Actor {
   readonly within: string | null
   readonly instance: number | null
   readonly hours: number | null
+  readonly planned: number | null
   readonly lease: string | null
   readonly grace: number | null
   readonly unties: boolean
@@ -47,10 +49,9 @@ export interface Opening extends Actor {
   readonly isAnnounced?: boolean
 }
 
-/** The parameters of `announce()`. The start and the planned duration are in hours. */
+/** The parameters of `announce()`. The start is in hours. */
 export interface Announcing extends Opening {
   readonly startsIn: number
-  readonly planned: number | null
 }
 
 /** The reason for the end of a window that another one replaces. */

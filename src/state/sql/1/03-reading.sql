@@ -100,7 +100,7 @@ declare
 begin
   raise exception using
     errcode = case cause when 'stranger' then 'MM003' when 'normal' then 'MM004' when 'not announced' then 'MM004' when 'busy' then 'MM005' when 'lost' then 'MM006'
-      when 'past' then 'MM007' when 'far' then 'MM007' when 'announced' then 'MM008'
+      when 'past' then 'MM007' when 'far' then 'MM007' when 'overlong' then 'MM007' when 'announced' then 'MM008'
       else case state.mode when 'exclusive' then 'MM002' else 'MM001' end end,
     message = case cause
       when 'stranger' then format('maintenance is held by %s', state.maintainer)
@@ -110,6 +110,7 @@ begin
       when 'lost' then 'the window is not in force: it has ended, or a later window is in force'
       when 'past' then format('its start is in the past; it is already %s on the clock of the database', clock_timestamp())
       when 'far' then format('its start is more than a year away; it is only %s on the clock of the database', clock_timestamp())
+      when 'overlong' then format('its work is planned until %s, but without expiresInMs it keeps the end of the window below, %s', state.planned_at, state.expires_at)
       when 'announced' then format('maintenance by %s is announced for %s', state.maintainer, state.since)
       else holder end,
     detail = (jsonb_build_object('mode', state.mode, 'maintainer', state.maintainer, 'reason', state.reason, 'message', state.message,
@@ -124,13 +125,14 @@ begin
       when 'lost' then 'Look at journal().'
       when 'past' then 'Choose a later time.'
       when 'far' then 'Choose an earlier time.'
+      when 'overlong' then 'Pass a shorter plannedForMs, or pass expiresInMs as well.'
       when 'announced' then format('Only %s or an emergency user may replace or cancel it.', state.maintainer)
       when 'cursor' then
         'COMMIT runs a cursor WITH HOLD after the last check, so what the cursor does cannot be checked. Declare it without HOLD, and read it in a transaction.'
       else 'Try again when the maintenance is over.' end;
 end $$;
 comment on function {schema}.refuse is
-  'Raises a refusal. MM001: a write in concurrent mode. MM002: any access in exclusive mode. MM003: a change of mode by another user. MM004: a change of a window that does not exist. MM005: a second task of the maintainer at once. MM006: a window that is gone. MM007: a start that is past or too far away. MM008: a window that conflicts with an announced one.';
+  'Raises a refusal. MM001: a write in concurrent mode. MM002: any access in exclusive mode. MM003: a change of mode by another user. MM004: a change of a window that does not exist. MM005: a second task of the maintainer at once. MM006: a window that is gone. MM007: a start that is past or too far away, or a planned end after the end of the window. MM008: a window that conflicts with an announced one.';
 
 create or replace function {schema}.share_state() returns {schema}.state
   language plpgsql

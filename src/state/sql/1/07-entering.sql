@@ -90,6 +90,7 @@ declare
   is_new_task boolean;
   is_own boolean;
   has_terms boolean;
+  ends_at timestamptz;
 begin
   select * into asked from jsonb_to_record(request) as r (
     id text, mode text, acting_user text, is_emergency boolean, reason text, message text, task text, within_task text,
@@ -171,7 +172,6 @@ begin
   entered.id := asked.id;
   entered.reason := coalesce(asked.reason, below.reason);
   entered.message := coalesce(asked.message, below.message);
-  entered.planned_at := coalesce(announced.planned_at, clock_timestamp() + asked.planned_in_ms * interval '1 millisecond', below.planned_at);
   entered.readers := coalesce(asked.readers, below.readers);
   -- A task that has terms keeps to those. Otherwise, terms that are not given stay as they are.
   entered.lease := case when has_terms and (is_new_task or asked.lease is not null or asked.unties) then asked.lease else below.lease end;
@@ -187,6 +187,17 @@ begin
     entered.latest := below.latest;
   end if;
   entered.terms := case when has_terms or below.id is null then asked.id else below.terms end;
+  entered.planned_at := coalesce(announced.planned_at, clock_timestamp() + asked.planned_in_ms * interval '1 millisecond', below.planned_at);
+  ends_at := case when entered.lease is null then entered.expires_at else entered.latest end;
+  if asked.planned_in_ms is not null and asked.expires_in_ms is null and announced.id is null and entered.planned_at > ends_at then
+    state.planned_at := entered.planned_at;
+    state.expires_at := ends_at;
+    perform {schema}.refuse(state, 'overlong');
+  end if;
+  -- An inherited plan, or one that was announced, is cut to the end of the window.
+  if entered.planned_at > ends_at then
+    entered.planned_at := ends_at;
+  end if;
 
   insert into {schema}.window (id, position, mode, maintainer, reason, message, task, since, begun_at, planned_at, terms, expires_at,
     latest, lease, grace_ms, readers, replaces, instance, host, pid, is_awaited, deadline, starts_at, request)
