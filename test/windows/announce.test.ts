@@ -91,7 +91,12 @@ describe("announce()", () => {
     expect(Number(entered.since)).to.be.at.least(Number(startsAt))
     expect(await write()).to.be.instanceOf(WriteVetoedError)
     await isIn(id, "standing")
-    expect(await changesOf(id)).to.deep.equal(["announced by alice", "begun by alice", "entered by alice"])
+    expect(await changesOf(id)).to.deep.equal([
+      "announced by alice",
+      "begun by alice",
+      "entered by alice",
+      "standing by alice",
+    ])
     expect((await maintenance.status()).windows.map((window) => window.id)).to.deep.equal([id])
   })
 
@@ -276,7 +281,12 @@ describe("announce()", () => {
         await client.query("commit")
       })
       expect(await entered).to.include({ mode: "concurrent" })
-      expect(await changesOf(id)).to.deep.equal(["announced by alice", "begun by alice", "entered by alice"])
+      expect(await changesOf(id)).to.deep.equal([
+        "announced by alice",
+        "begun by alice",
+        "entered by alice",
+        "standing by alice",
+      ])
     })
   })
 

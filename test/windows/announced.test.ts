@@ -494,7 +494,7 @@ describe("An announced window", () => {
         next: undefined,
       })
       expect(windows.map((window) => window.id)).to.deep.equal([id])
-      expect(await changesOf(id)).to.deep.equal(["announced", "begun", "entered"])
+      expect(await changesOf(id)).to.deep.equal(["announced", "begun", "entered", "standing"])
     })
 
     it("that was killed: is reported as interrupted, and keeps its place", async () => {
@@ -574,7 +574,7 @@ describe("An announced window", () => {
       expect(await write()).to.be.instanceOf(WriteVetoedError)
       member.signal("SIGCONT")
       expect(await outcome).to.equal("done")
-      expect(await changesOf(id)).to.deep.equal(["announced", "begun", "entered"])
+      expect(await changesOf(id)).to.deep.equal(["announced", "begun", "entered", "standing"])
       await member.stop()
     })
 

@@ -11,8 +11,8 @@ export const variants: readonly Variant[] = [
   {
     name: "finish() that ends all windows",
     function: "finish",
-    line: "where w.task = done_task and w.position in ('entering', 'standing');",
-    instead: "where w.position in ('entering', 'standing');",
+    line: "where w.task = done_task and w.position in ('entering', 'standing'));",
+    instead: "where w.position in ('entering', 'standing'));",
   },
   {
     name: "extend() that ignores windows with the same terms",

@@ -62,6 +62,6 @@ create table if not exists {schema}.change (
   application text not null default current_setting('application_name')
 );
 comment on table {schema}.change is
-  'The changes of windows. window_id is the window that changed; of several, the last one in force. kind is what happened. made_by is the user; instance, host and pid identify the process, or the session if it is not an instance. epoch is the epoch that the change made, or null. A caller that received no answer asks again by name, and the change is not made twice. A change that was given up has the kind "void" and is no longer made.';
+  'The changes of windows that users or processes have made, not what follows from the clock. Each window that changes has a row; of several that are extended, only the last one in force. window_id is the window, kind is what happened. made_by is the user, or null if a process made the change for no user; is_emergency may be null where only a part of a change is recorded. instance, host and pid identify the process, or the session if it is not an instance. epoch is the epoch that the change made, or null. A caller that received no answer asks again by name, and the change is not made twice. A change that was given up has the kind "void" and is no longer made.';
 create index if not exists change_at on {schema}.change (at);
 create index if not exists change_window on {schema}.change (window_id);

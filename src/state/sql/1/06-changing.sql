@@ -32,6 +32,19 @@ create or replace function {schema}.note_change(
   end;
 comment on function {schema}.note_change is 'Records a change, with its user and origin.';
 
+create or replace function {schema}.note_changes(of_windows text[], change_kind text, acting_user text, as_emergency boolean)
+  returns void
+  language sql
+  set search_path = pg_catalog, pg_temp
+  begin atomic
+    insert into {schema}.change (kind, window_id, made_by, is_emergency, instance, host, pid)
+    select change_kind, changed.id, acting_user, as_emergency,
+      w.id, coalesce(w.host, host(inet_client_addr())), coalesce(w.pid, pg_backend_pid())
+    from unnest(of_windows) as changed (id), {schema}.own_instance() as w;
+  end;
+comment on function {schema}.note_changes is
+  'Records a change of each of these windows, without names: it is part of a change that has one, or need not have any.';
+
 create or replace function {schema}.project(change_name text default null, is_counted boolean default true) returns integer
   language plpgsql
   set search_path = pg_catalog, pg_temp
@@ -127,19 +140,31 @@ end $$;
 comment on function {schema}.assert_holds is
   'Raises MM004 if no window is in force, MM003 if it is another user''s.';
 
-create or replace function {schema}.close(ids text[], because text, by_user text, at timestamptz default clock_timestamp())
+create or replace function {schema}.close(
+  ids text[], because text, by_user text, as_emergency boolean default null, noted text[] default '{}',
+  at timestamptz default clock_timestamp()
+)
   returns boolean
   language plpgsql
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan
 as $$
+declare
+  closed text[];
 begin
-  update {schema}.window set position = 'over', ended_at = at, ended_because = because, ended_by = by_user
-  where position <> 'over' and id = any (ids);
-  return found;
+  with ended as (
+    update {schema}.window set position = 'over', ended_at = at, ended_because = because, ended_by = by_user
+    where position <> 'over' and id = any (ids)
+    returning id
+  )
+  select array_agg(id) into closed from ended;
+  if not closed <@ noted then
+    perform {schema}.note_changes(array(select unnest(closed) except select unnest(noted)), because, by_user, as_emergency);
+  end if;
+  return closed is not null;
 end $$;
 comment on function {schema}.close is
-  'Ends windows; returns whether there was one. The result must be projected.';
+  'Ends windows, and records the change of each, except those of which the caller records it (noted); returns whether there was one. The result must be projected.';
 
 create or replace function {schema}.mend() returns void
   language plpgsql security definer

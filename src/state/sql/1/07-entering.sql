@@ -42,7 +42,7 @@ begin
     found_window := {schema}.in_force();
     exit when found_window.task is null or found_window.task = within_task or found_window.maintainer <> acting_user
       or not (found_window.is_given_up or not is_new_task and {schema}.is_gone(found_window));
-    perform {schema}.close(array[found_window.id], 'lost', acting_user);
+    perform {schema}.close(array[found_window.id], 'lost', acting_user, noted => array[found_window.id]);
     perform {schema}.note_change('end of ' || found_window.task, 'taken over', found_window.id, null, acting_user);
     has_ended := true;
   end loop;
@@ -66,14 +66,18 @@ end $$;
 comment on function {schema}.assert_one_task is
   'Raises MM005 if the window in force belongs to a task of this user, except the one within which another is to begin.';
 
-create or replace function {schema}.interrupt(entered_id text) returns void
+create or replace function {schema}.interrupt(entered_id text, by_user text default null) returns void
   language sql
   set search_path = pg_catalog, pg_temp
   begin atomic
-    update {schema}.window set is_awaited = false where id = entered_id and position = 'entering';
+    with interrupted as (
+      update {schema}.window set is_awaited = false where id = entered_id and position = 'entering' and is_awaited
+      returning id, maintainer
+    )
+    select {schema}.note_change(null, 'interrupted', i.id, null, coalesce(by_user, i.maintainer)) from interrupted i;
   end;
 comment on function {schema}.interrupt is
-  'Records that no process waits for the drain of a window any longer.';
+  'Records that no process waits for the drain of a window any longer: its maintainer gave up, or this user found the process gone.';
 
 create or replace function {schema}.start_entering(request jsonb) returns integer
   language plpgsql security definer
@@ -131,14 +135,14 @@ begin
     if below.is_awaited and {schema}.is_live(below.instance) then
       -- The call that waits for it will find it over. It is not a window to restore.
       perform {schema}.close(array[below.id], case when below.maintainer = asked.acting_user then 'switched' else 'taken over' end,
-        asked.acting_user);
+        asked.acting_user, asked.is_emergency);
       -- A task that it would have ended goes on, with its window in force again.
       if is_new_task then
         perform {schema}.without_gone(state, asked.acting_user, is_new_task, asked.within_task);
         perform {schema}.assert_one_task(asked.acting_user, asked.within_task);
       end if;
     else
-      perform {schema}.interrupt(below.id);
+      perform {schema}.interrupt(below.id, asked.acting_user);
     end if;
   end if;
 

@@ -38,12 +38,16 @@ create or replace function {schema}.end_replaced(entered {schema}.window, by_use
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan
 as $$
+declare
+  own_ids text[];
+  has_switched boolean;
 begin
-  update {schema}.window set
-    position = 'over', ended_at = entered.begun_at, ended_by = by_user,
-    ended_because = case when maintainer = entered.maintainer then 'switched' else 'taken over' end
-  where position <> 'over' and id = any (entered.replaces);
-  return found;
+  if entered.replaces = '{}' then
+    return false;
+  end if;
+  own_ids := array(select w.id from {schema}.window w where w.id = any (entered.replaces) and w.maintainer = entered.maintainer);
+  has_switched := {schema}.close(own_ids, 'switched', by_user, at => entered.begun_at);
+  return {schema}.close(entered.replaces, 'taken over', by_user, at => entered.begun_at) or has_switched;
 end $$;
 comment on function {schema}.end_replaced is
   'Ends the windows that another one replaces; returns whether there was one. The result must be projected.';
@@ -58,7 +62,11 @@ declare
 begin
   update {schema}.window set position = 'standing', entered_at = clock_timestamp() where id = entered_id and position = 'entering'
   returning * into entered;
-  if entered.id is not null and {schema}.end_replaced(entered, by_user) then
+  if entered.id is null then
+    return;
+  end if;
+  perform {schema}.note_change(null, 'standing', entered.id, null, by_user);
+  if {schema}.end_replaced(entered, by_user) then
     perform {schema}.project(null, false);
   end if;
 end $$;
@@ -104,7 +112,7 @@ begin
   elsif {schema}.restriction_of(state, acting_user, is_emergency) <> 'none' then
     perform {schema}.refuse(state, 'stranger');
   end if;
-  perform {schema}.close(array[entered_id], 'abandoned', acting_user);
+  perform {schema}.close(array[entered_id], 'abandoned', acting_user, noted => array[entered_id]);
   state.epoch := {schema}.project();
   perform {schema}.note_change(null, 'abandoned', entered_id, state.epoch, acting_user, is_emergency);
   return state.epoch;

@@ -13,7 +13,8 @@ begin
     return {schema}.epoch_of(change_name);
   end if;
   perform {schema}.assert_holds(state, acting_user, is_emergency);
-  perform {schema}.close(array(select w.id from {schema}.window w where w.position in ('entering', 'standing')), 'left', acting_user);
+  perform {schema}.close(array(select w.id from {schema}.window w where w.position in ('entering', 'standing')), 'left', acting_user, is_emergency,
+    array[state.window_id]);
   state.epoch := {schema}.project(change_name);
   perform {schema}.note_change(change_name, 'left', state.window_id, state.epoch, acting_user, is_emergency);
   return state.epoch;
@@ -30,17 +31,20 @@ declare
   last {schema}.window := {schema}.in_force();
   is_own boolean := coalesce(last.task = done_task, false);
   own {schema}.window;
+  own_ids text[];
 begin
   if {schema}.made(end_of_task) then
     return {schema}.epoch_of(end_of_task);
   end if;
   select * into own from {schema}.window w
   where w.task = done_task and w.position in ('entering', 'standing') order by w.place desc limit 1;
-  -- Windows of the task below another user's window were taken over by it, and are not restored.
-  update {schema}.window w set
-    position = 'over', ended_by = last.maintainer, ended_at = case when is_own then clock_timestamp() else last.begun_at end,
-    ended_because = case when is_own then 'left' when w.maintainer = last.maintainer then 'switched' else 'taken over' end
-  where w.task = done_task and w.position in ('entering', 'standing');
+  own_ids := array(select w.id from {schema}.window w
+    where w.task = done_task and w.position in ('entering', 'standing'));
+  -- Windows of the task below another user's window were taken over by it, and are not restored. The change
+  -- recorded here is that the task has ended, for its own user and from its own process.
+  perform {schema}.close(own_ids, case when is_own then 'left' when own.maintainer = last.maintainer then 'switched' else 'taken over' end,
+    last.maintainer, noted => own_ids, at => case when is_own then clock_timestamp() else last.begun_at end);
+  perform {schema}.note_changes(array_remove(own_ids, own.id), 'left', own.maintainer, false);
   state.epoch := null;
   if is_own then
     state.epoch := {schema}.project(end_of_task);
@@ -57,10 +61,17 @@ create or replace function {schema}.give_up(of_instance integer) returns void
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  ids text[];
 begin
   perform {schema}.lock_state();
-  update {schema}.window w set is_given_up = true
-  where w.instance = of_instance and w.task is not null and w.position <> 'over' and {schema}.is_gone(w);
+  with given_up as (
+    update {schema}.window w set is_given_up = true
+    where w.instance = of_instance and w.task is not null and w.position <> 'over' and not w.is_given_up and {schema}.is_gone(w)
+    returning w.id
+  )
+  select array_agg(id) into ids from given_up;
+  perform {schema}.note_changes(ids, 'given up', null, null);
 end $$;
 comment on function {schema}.give_up is
   'Records that the tasks of a missing instance will not resume. The next task of the same user is then not refused because of them, but ends their windows.';
@@ -139,7 +150,8 @@ begin
   end if;
   perform {schema}.assert_holds(state, acting_user, is_emergency);
   handed := {schema}.in_force();
-  perform {schema}.close(array(select w.id from {schema}.window w where w.position in ('entering', 'standing')), 'handed over', acting_user);
+  perform {schema}.close(array(select w.id from {schema}.window w where w.position in ('entering', 'standing')), 'handed over', acting_user,
+    is_emergency);
   insert into {schema}.window (id, position, mode, maintainer, reason, message, since, begun_at, entered_at, planned_at, terms, expires_at,
     latest, readers)
   select i.id, handed.position, handed.mode, new_maintainer, handed.reason, handed.message, handed.since, clock_timestamp(),
@@ -158,14 +170,18 @@ create or replace function {schema}.void(names text[]) returns void
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  announced {schema}.window;
 begin
   perform {schema}.lock_state();
   -- A watch does this first when it reconnects.
   perform {schema}.await_no_standby();
-  perform {schema}.note_change(n, 'void') from unnest(names) as n;
-  if {schema}.close(array(select w.id from {schema}.window w where w.id = any (names) and w.position = 'announced'), 'cancelled', null) then
+  perform {schema}.note_change(n, 'void', w.id, null, w.maintainer)
+  from unnest(names) as n left join {schema}.window w on w.id = n and w.position = 'announced';
+  for announced in select w.* from {schema}.window w where w.id = any (names) and w.position = 'announced' loop
+    perform {schema}.close(array[announced.id], 'cancelled', announced.maintainer, noted => array[announced.id]);
     perform pg_notify({channel}, 'announced');
-  end if;
+  end loop;
 end $$;
 comment on function {schema}.void is
   'Voids changes by these names that were not made yet: their callers have given them up, and they may still be on their way. Cancels the windows that they have announced.';

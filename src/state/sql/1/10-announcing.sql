@@ -78,7 +78,8 @@ begin
     perform {schema}.refuse({schema}.as_begun(other), 'announced',
       jsonb_build_object('is_bounded', {schema}.end_of(other) is not null and {schema}.end_of(coming) is not null));
   end if;
-  perform {schema}.close(array[w.id], case when w.maintainer = asked.acting_user then 'switched' else 'taken over' end, asked.acting_user)
+  perform {schema}.close(array[w.id], case when w.maintainer = asked.acting_user then 'switched' else 'taken over' end, asked.acting_user,
+    asked.is_emergency)
   from {schema}.window w where w.id = any (overlapping);
   insert into {schema}.window (id, position, mode, maintainer, reason, message, starts_at, request, planned_at, expires_at, instance, host, pid)
   select asked.id, 'announced', asked.mode, asked.acting_user, asked.reason, asked.message, coming.starts_at, request, coming.planned_at,
@@ -146,7 +147,7 @@ begin
       end;
     end if;
     if is_missed then
-      perform {schema}.close(array[announced.id], 'missed', null);
+      perform {schema}.close(array[announced.id], 'missed', null, noted => array[announced.id]);
       perform {schema}.note_change(asked.name, 'missed', announced.id);
       perform pg_notify({channel}, 'announced');
     end if;
@@ -179,7 +180,7 @@ begin
   elsif not is_emergency and announced.maintainer <> acting_user then
     perform {schema}.refuse({schema}.as_begun(announced), 'announced');
   end if;
-  perform {schema}.close(array[announced_id], 'cancelled', acting_user);
+  perform {schema}.close(array[announced_id], 'cancelled', acting_user, noted => array[announced_id]);
   perform {schema}.note_change(change_name, 'cancelled', announced_id, null, acting_user, is_emergency);
   perform pg_notify({channel}, 'announced');
 end $$;
@@ -201,9 +202,8 @@ begin
   if is_emergency and ids = '{}' then
     ids := array(select w.id from {schema}.window w where w.position = 'announced' order by w.starts_at);
   end if;
-  if {schema}.close(ids, 'cancelled', acting_user) then
+  if {schema}.close(ids, 'cancelled', acting_user, is_emergency, ids[:1]) then
     perform {schema}.note_change(change_name, 'cancelled', ids[1], null, acting_user, is_emergency);
-    perform {schema}.note_change(null, 'cancelled', id, null, acting_user, is_emergency) from unnest(ids[2:]) as id;
     perform pg_notify({channel}, 'announced');
     return true;
   end if;
@@ -223,7 +223,8 @@ declare
 begin
   perform {schema}.lock_state();
   for lapsed in select * from {schema}.window w where w.position = 'announced' and w.id = any (ids) loop
-    has_lapsed := {schema}.close(array[lapsed.id], because, case because when 'cancelled' then lapsed.maintainer end);
+    has_lapsed := {schema}.close(array[lapsed.id], because, case because when 'cancelled' then lapsed.maintainer end,
+      noted => array[lapsed.id]);
     perform {schema}.note_change(null, because, lapsed.id, null, lapsed.maintainer);
   end loop;
   if has_lapsed then

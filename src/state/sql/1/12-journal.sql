@@ -58,11 +58,15 @@ create or replace function {schema}.note_replaced(lost jsonb) returns void
   language sql security definer
   set search_path = pg_catalog, pg_temp
   begin atomic
-    insert into {schema}.window (id, position, mode, maintainer, reason, message, since, begun_at, terms, ended_at, ended_because)
-    select l.id, 'over', l.mode, l.maintainer, l.reason, l.message, {schema}.from_unix_ms(l.since_ms), {schema}.from_unix_ms(l.since_ms),
-      l.id, clock_timestamp(), 'replaced'
-    from jsonb_to_record(lost) as l (id text, mode text, maintainer text, reason text, message text, since_ms double precision)
-    on conflict (id) do nothing;
+    with noted as (
+      insert into {schema}.window (id, position, mode, maintainer, reason, message, since, begun_at, terms, ended_at, ended_because)
+      select l.id, 'over', l.mode, l.maintainer, l.reason, l.message, {schema}.from_unix_ms(l.since_ms), {schema}.from_unix_ms(l.since_ms),
+        l.id, clock_timestamp(), 'replaced'
+      from jsonb_to_record(lost) as l (id text, mode text, maintainer text, reason text, message text, since_ms double precision)
+      on conflict (id) do nothing
+      returning id
+    )
+    select {schema}.note_change(null, 'replaced', n.id) from noted n;
   end;
 comment on function {schema}.note_replaced is
   'Records the end of a window that a process has entered and that is unknown here: the database was restored, or a failover lost it. The start of the window is not known, only that of its maintenance.';
