@@ -24,7 +24,7 @@ create table if not exists {schema}.state (
   check ((mode = 'normal') = (window_id is null))
 );
 comment on table {schema}.state is
-  'One row: the state that follows from the window in force, written by project() after each change of a window. epoch counts the changes. window_id is the id of the window. made_by is the name of the change that made the epoch; after a failover that lost the last changes, other changes make the same epochs. stamp distinguishes this state from every other. The other columns are those of the table window.';
+  'One row: the state that follows from the window in force, written by project() after each change of a window; only renew() prolongs expires_at itself. epoch counts the changes. window_id is the id of the window. made_by is the name of the change that made the epoch; after a failover that lost the last changes, other changes make the same epochs. stamp distinguishes this state from every other. The other columns are those of the table window.';
 
 -- Owned by the table, so that it does not outlive the state.
 create sequence if not exists {schema}.stamp owned by {schema}.state.stamp;

@@ -45,7 +45,8 @@ create or replace function {schema}.note_changes(of_windows text[], change_kind 
 comment on function {schema}.note_changes is
   'Records a change of each of these windows, without names: it is part of a change that has one, or need not have any.';
 
-create or replace function {schema}.project(change_name text default null, is_counted boolean default true) returns integer
+create or replace function {schema}.project(change_name text default null, is_counted boolean default true, uncounted text default 'windows')
+  returns integer
   language plpgsql
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan
@@ -66,12 +67,12 @@ begin
     window_id = current.window_id,
     made_by = case when is_counted then coalesce(change_name, gen_random_uuid()::text) else s.made_by end
   returning s.epoch into new_epoch;
-  -- If only windows that are not in force have changed, the known mode remains valid.
-  perform pg_notify({channel}, case when is_counted then new_epoch::text else 'windows' end);
+  -- If the same window is in force, the known mode remains valid.
+  perform pg_notify({channel}, case when is_counted then new_epoch::text else uncounted end);
   return new_epoch;
 end $$;
 comment on function {schema}.project is
-  'Projects the window in force to the state under the next epoch, or under the same one if only other windows have changed; returns the epoch. To be called after lock_state(), in the transaction of each change of windows that are entering or standing.';
+  'Projects the window in force to the state under the next epoch, or under the same one if it is not counted and the same window is in force; returns the epoch. uncounted is the notification in that case. To be called after lock_state(), in the transaction of each change of windows that are entering or standing.';
 
 create or replace function {schema}.as_expired(ended {schema}.window) returns {schema}.window
   language plpgsql immutable

@@ -96,10 +96,8 @@ begin
   update {schema}.window set expires_at = new_end, latest = new_end, lease = null, grace_ms = null,
     planned_at = case when planned_at > new_end then new_end else planned_at end
   where position in ('entering', 'standing') and terms = (select w.terms from {schema}.window w where w.id = state.window_id);
-  -- Not by project(): if the window only lasts longer, the stamp stays the same.
-  update {schema}.state set expires_at = new_end, latest = new_end, lease = null, grace_ms = null, planned_at = case when planned_at > new_end then new_end else planned_at end;
+  perform {schema}.project(null, false, 'expiry');
   perform {schema}.note_change(change_name, 'extended', state.window_id, state.epoch, acting_user, is_emergency);
-  perform pg_notify({channel}, 'expiry');
 end $$;
 comment on function {schema}.extend is
   'Sets the end of the window to this many milliseconds from now; with null, it does not end by itself. A planned end after that is moved to it. The window is no longer tied to a process.';
