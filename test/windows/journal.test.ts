@@ -6,7 +6,9 @@ import { startEmbeddedServer } from "../support/embedded-server"
 import { enterSql } from "../support/enter-sql"
 import { Item, Review } from "../support/entities"
 import { errorOf } from "../support/error-of"
+import { withTimersOf } from "../support/long-timers"
 import { openShop } from "../support/shop"
+import { until } from "../support/until"
 import { endWindowAfterEach, notWaiting } from "../support/window"
 
 describe("The journal", () => {
@@ -273,17 +275,26 @@ describe("The journal", () => {
     expect((await journal())[0]?.refusals).to.deep.equal([{ entity: "Item", operation: "insert", count: 11 }])
   })
 
-  it("receives the refusals while the window stands, even from an idle instance", async () => {
+  it("receives the refusals after 10 seconds while the window stands, even from an idle instance", async () => {
     const { maintenance } = installed.current
-    await enter(maintenance, "first")
-    await refuseAll()
-    const told = async (): Promise<number> => {
-      const sql = "select sum(count)::int as count from maintenance.refusal"
-      const [row] = await database.current.sql<{ count: number | null }>(sql)
-      return row?.count ?? (await told())
+    const { windowId } = await enter(maintenance, "first")
+    const told = async () => {
+      const sql = "select sum(count)::int as count from maintenance.refusal where window_id = $1"
+      const [row] = await database.current.sql<{ count: number | null }>(sql, [windowId])
+      return row?.count ?? 0
     }
-    await database.current.sql("delete from maintenance.refusal")
-    expect(await told()).to.equal(5)
+    // A DataSource of its own, which has set no timer for earlier refusals.
+    await withMaintenance(database.current.url, {}, ({ dataSource }) =>
+      withTimersOf(10_000, async (elapse) => {
+        for (const name of ["barrel", "crate", "keg"])
+          expect(await errorOf(dataSource.getRepository(Item).insert({ name }))).to.be.instanceOf(Error)
+        await dataSource.query("select 1")
+        expect(await told()).to.equal(0)
+        elapse()
+        await until(async () => (await told()) > 0)
+        expect(await told()).to.equal(3)
+      }),
+    )
   })
 
   it("records a window that a restore has lost as replaced", async () => {
