@@ -7,6 +7,8 @@ import type { Witness } from "./witness"
  * server restarted.
  */
 const mostLateMs = 30_000
+/** Shortest soak in which a window must have outlived the process that announced it, in milliseconds. */
+const longSoakMs = 600_000
 
 /** The fate of an announced window. */
 interface Row {
@@ -73,6 +75,12 @@ export class Announcements {
         id,
         rows.find((row) => row.id === id),
       )
+  }
+
+  /** Checks that a soak of this length has seen a window that outlived the process that announced it. */
+  conclude(durationMs: number): void {
+    if (durationMs >= longSoakMs && this.outlived === 0)
+      this.#find("no announced window was begun after the death of its process", `${this.begun} were begun`)
   }
 
   async #watchStanding(ids: readonly string[]): Promise<void> {

@@ -180,6 +180,8 @@ class Conductor {
     await this.#auditor.audit()
     await Promise.all(this.#judging)
     await this.#judge.history((maintainer) => this.#leases.get(maintainer))
+    // With a broken variant, the soak ends at the first leak.
+    if (!this.#settings.isBroken) this.#announcements.conclude(this.#settings.durationMs)
     await this.#witness.close()
   }
 
