@@ -11,7 +11,8 @@
  *   gone.
  * - `replaced`: the state was replaced from outside, for example by a restore.
  * - `cancelled`: it was announced, and then cancelled.
- * - `missed`: it was announced, but another user held a window at its start, or no process began it in time.
+ * - `missed`: it was announced, but another user held a window at its start, no process began it in time, a
+ *   `during()` of the same user ran until it would have expired, or the process of its `during()` was gone.
  */
 export type EndedBecause =
   | "left"

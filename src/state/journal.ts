@@ -45,7 +45,10 @@ export class Journal {
     this.#functions = functions
   }
 
-  /** Reads the windows that are over, the last first. This only reads, so a replica serves as well. */
+  /**
+   * Reads the windows that are over, the last first. A replica serves as well: this reads only, and the caller
+   * has recorded its own refusals before.
+   */
   async read({ sinceMs, limit }: JournalRange): Promise<PastWindow[]> {
     const read = () =>
       this.#functions.rows<{ windows: string | null }>("read_journal", [sinceMs, limit], {

@@ -20,7 +20,7 @@ export interface Fate extends Ending {
 
 /** A clause that says why an announced window did not begin. */
 export const missed =
-  "its start was missed, because another user held a window at that time, no process began it in time, or the process of its during() was gone"
+  "its start was missed, because another user held a window at that time, no process began it in time, a during() of the same user ran until it would have expired, or the process of its during() was gone"
 
 /** Reads what became of the window that a call has opened, or of the last window of a task. */
 export async function fateOf(store: StateStore, call: string): Promise<Fate> {

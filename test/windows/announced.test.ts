@@ -74,7 +74,7 @@ describe("An announced window", () => {
   }
   const takenBack = /^The announced window did not begin: it was cancelled by (alice|bob|break-glass)\.$/
   const missed =
-    /^The announced window did not begin: its start was missed, because another user held a window at that time, no process began it in time, or the process of its during\(\) was gone\.$/
+    /^The announced window did not begin: its start was missed, because another user held a window at that time, no process began it in time, a during\(\) of the same user ran until it would have expired, or the process of its during\(\) was gone\.$/
   const replaced =
     /^The announced window did not begin: another window was announced in its place by [a-z-]+; \w+ maintenance by [a-z-]+ /
   /** Resolves when a window entered by another process stands. */
