@@ -67,6 +67,13 @@ export interface OpenWindow {
   /** Whether it belongs to a `during()`. */
   readonly isTask: boolean
   /**
+   * Host of the process that has entered it or runs its task; absent if that process was no instance, and for
+   * a window that was handed over.
+   */
+  readonly host?: string
+  /** Process id of that process. */
+  readonly pid?: number
+  /**
    * Whether nobody waits for the drain to complete, or the process of its `during()` is gone, permanently or
    * briefly.
    */

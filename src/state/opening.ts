@@ -67,6 +67,7 @@ export interface AnnouncedRequest {
   readonly acting_user: string
   readonly is_emergency: boolean
   readonly reason?: string
+  readonly message?: string
   readonly expires_in_ms?: number
   readonly lease?: string
   readonly grace_ms?: number

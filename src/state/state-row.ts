@@ -44,6 +44,8 @@ interface WindowRow {
   readonly grace_ms: number | null
   readonly readers: number | null
   readonly is_task: boolean
+  readonly host: string | null
+  readonly pid: number | null
   readonly is_interrupted: boolean
   readonly drains_until_ms: number | null
   readonly progress: ProgressRow | null
@@ -110,6 +112,7 @@ function windowIn(row: WindowRow): MaintenanceWindow {
     ...given({ expiresAt: dateOf(row.expires_at_ms), graceMs: row.grace_ms, readers: row.readers }),
     ...given({ drainsUntil: dateOf(row.drains_until_ms), progress: progressIn(row.progress) }),
     isTask: row.is_task,
+    ...given({ host: row.host, pid: row.pid }),
   } satisfies OpenWindow
 }
 

@@ -204,11 +204,12 @@ export class Control {
     const store = await this.#host.access.store()
     const opened = await this.#held.letGo(() => store.switching.transfer(actor, to))
     const status = await this.#host.access.refresh()
-    const { mode, reason } = status
+    const { mode, reason, message } = status
     const waited = {
       mode,
       actor: { user: to, isEmergency: false },
       reason,
+      message,
       call: "transfer()",
       isEntering: false,
       report,

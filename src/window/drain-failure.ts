@@ -10,8 +10,8 @@ import type { Opening } from "../state/opening"
 /** Maximum number of blockers that a message names. */
 const maxNamed = 10
 
-/** The facts of a window that messages mention. */
-export type Wanted = Pick<Opening, "mode" | "actor" | "reason">
+/** The facts of a window that errors mention. */
+export type Wanted = Pick<Opening, "mode" | "actor" | "reason" | "message">
 
 /** The window that a call waits for. */
 export interface Waited extends Wanted {
@@ -74,12 +74,12 @@ function inWords(ms: number): string {
 export function drainTimedOut(
   blockers: readonly Blocker[],
   plan: ReportedPlan,
-  { mode, actor, reason }: Wanted,
+  { mode, actor, reason, message }: Wanted,
 ): DrainTimeoutError {
   return new DrainTimeoutError(
     `Mode not changed: ${actor.user} was entering ${mode} mode${reason ? ` (${reason})` : ""}, but ${whoIsLeft(blockers, plan)}. ` +
       `The previous mode is in force again.${linesOf(blockers, plan.showsQueries)}\n${adviceOn(blockers, plan.outcome)}`,
-    { mode, maintainer: actor.user, reason, blockers },
+    { mode, maintainer: actor.user, reason, publicMessage: message, blockers },
   )
 }
 
@@ -87,12 +87,12 @@ export function drainTimedOut(
 export function stillCommitting(
   blockers: readonly Blocker[],
   plan: ReportedPlan,
-  { mode, actor, reason }: Wanted,
+  { mode, actor, reason, message }: Wanted,
 ): DrainTimeoutError {
   return new DrainTimeoutError(
     `${capitalized(mode)} mode${reason ? ` (${reason})` : ""} was handed over to ${actor.user}, but ${whoIsLeft(blockers, plan)}.` +
       `${linesOf(blockers, plan.showsQueries)}\nEnd ${them(blockers)}, or enter ${mode} mode again as ${actor.user} to wait for ${them(blockers)}.`,
-    { mode, maintainer: actor.user, reason, blockers },
+    { mode, maintainer: actor.user, reason, publicMessage: message, blockers },
   )
 }
 
@@ -103,14 +103,14 @@ export function stillCommitting(
 export function stillOpen(
   blockers: readonly Blocker[],
   plan: ReportedPlan,
-  { mode, actor, reason }: Wanted,
+  { mode, actor, reason, message }: Wanted,
 ): DrainTimeoutError {
   return new DrainTimeoutError(
     `The task is done, and ${mode} mode of ${actor.user}${reason ? ` (${reason})` : ""} is in force again, but ` +
       `${whoIsLeft(blockers, plan)}. The changes that the task committed are stored.${linesOf(blockers, plan.showsQueries)}\n` +
       `End ${them(blockers)}, or enter ${mode} mode again as ${actor.user}: with drain.then: "terminate", or with ` +
       `"proceed" to let ${them(blockers)} be refused.`,
-    { mode, maintainer: actor.user, reason, blockers },
+    { mode, maintainer: actor.user, reason, publicMessage: message, blockers },
   )
 }
 

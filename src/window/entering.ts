@@ -86,8 +86,9 @@ export class Entering {
       if (begun === undefined) return undefined
       if ("startsInMs" in begun) return begun.startsInMs
       const { opened, request, lateMs } = begun
-      const { mode, acting_user: user, is_emergency: isEmergency, reason, lease, grace_ms: graceMs } = request
-      const opening = { mode, actor: { user, isEmergency }, reason, terms: { lease, graceMs } }
+      const { mode, acting_user: user, is_emergency: isEmergency, reason, message } = request
+      const { lease, grace_ms: graceMs } = request
+      const opening = { mode, actor: { user, isEmergency }, reason, message, terms: { lease, graceMs } }
       const how = { ...announcedDrainOf(request, lateMs), signal: undefined }
       const call = "the process that began it"
       await this.#settle(store, opened, { opening, ...how, call, report: () => undefined }).catch(

@@ -132,6 +132,7 @@ export function notBegun(
       mode: announced?.mode,
       maintainer: announced?.maintainer,
       reason: announced?.reason,
+      publicMessage: announced?.message,
     },
   )
 }

@@ -74,10 +74,10 @@ export class RestoredDrain {
    * if they do not end in time. A change of the mode ends the wait.
    */
   async wait(store: StateStore, opened: Opened, { status, report }: Restoration): Promise<void> {
-    const { mode, reason, epoch } = status
+    const { mode, reason, message, epoch } = status
     const plan = this.#plans.get(nameOf(status)) ?? usualPlanOf(mode)
     const actor = { user: status.maintainer, isEmergency: false }
-    const waited = { mode, actor, reason, call: "during()", isEntering: false, report }
+    const waited = { mode, actor, reason, message, call: "during()", isEntering: false, report }
     const over = new AbortController()
     try {
       const { inform } = this.#drain.acknowledged(store, epoch, {

@@ -1,13 +1,17 @@
 import { expect } from "chai"
+import { hostname } from "node:os"
 import {
   AccessRefusedError,
+  DrainTimeoutError,
   type EnterOptions,
   type MaintenanceStatus,
+  NotMaintainerError,
   type OpenWindow,
+  WindowEndedError,
   WriteVetoedError,
 } from "../../src"
 import { useMaintenance, withMaintenance } from "../support/data-source"
-import { useDatabase } from "../support/database"
+import { useDatabase, withClient } from "../support/database"
 import { errorOf } from "../support/error-of"
 import { notWaiting } from "../support/window"
 import { statusThat, until } from "../support/until"
@@ -20,7 +24,10 @@ describe("A window's public message and planned end", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   before(() => database.current.sql("create table loot (name text)"))
-  afterEach(() => installed.current.maintenance.leave({ as: "break-glass", ifHeld: false }))
+  afterEach(async () => {
+    const { maintenance } = installed.current
+    if ((await maintenance.status()).mode !== "normal") await maintenance.leave({ as: "break-glass" })
+  })
   const enter = (mode: "concurrent" | "exclusive", options: EnterOptions = {}) =>
     installed.current.maintenance.enter(mode, { as, drain: notWaiting, ...options })
   const write = () => errorOf(installed.current.dataSource.query("insert into loot values ('gold')"))
@@ -43,6 +50,34 @@ describe("A window's public message and planned end", () => {
       expect(row).to.deep.equal({ message: facts.message, planned_at: null })
     })
   }
+
+  it("appear in the errors of those who change the mode", async () => {
+    const { maintenance } = installed.current
+    await enter("concurrent", facts)
+    const expectMessage = (error: unknown, Class: abstract new (...given: never[]) => Error) => {
+      expect(error).to.be.instanceOf(Class)
+      expect(error).to.include({ publicMessage: facts.message })
+    }
+    expectMessage(await errorOf(enter("concurrent", { as: "bob" })), NotMaintainerError)
+    await maintenance.leave({ as })
+
+    const overrule = () => enter("exclusive", { as: "break-glass", ...facts })
+    expectMessage(await errorOf(maintenance.during("concurrent", { as }, overrule)), WindowEndedError)
+    await maintenance.leave({ as: "break-glass" })
+
+    await withClient(database.current.url, async (client) => {
+      await client.query("begin; insert into loot values ('silver')")
+      const drain = { withinMs: 0, then: "abandon" } as const
+      expectMessage(await errorOf(enter("exclusive", { ...facts, drain })), DrainTimeoutError)
+      await client.query("rollback")
+    })
+
+    const announced = errorOf(enter("concurrent", { startsInMs: aMinute }))
+    await until(async () => (await maintenance.status()).announced)
+    await maintenance.announce("exclusive", { as, startsInMs: aMinute, ...facts })
+    expectMessage(await announced, WindowEndedError)
+    await maintenance.leave({ as })
+  })
 
   it("stay when the mode is switched, until they are changed", async () => {
     const { maintenance } = installed.current
@@ -180,7 +215,11 @@ describe("The list of windows in the status", () => {
       expect(inner.since).to.deep.equal(since)
       expect(Number(inner.begunAt)).to.be.above(Number(outer.enteredAt))
       expect(inner.id).not.to.equal(outer.id)
+      for (const window of [outer, inner]) expect(window).to.include({ host: hostname(), pid: process.pid })
     })
+    const [handed] = (await maintenance.transfer({ as, to: "bob" }), (await maintenance.status()).windows)
+    expect(handed).to.include({ maintainer: "bob" }).and.not.to.have.any.keys("host", "pid")
+    await maintenance.transfer({ as: "bob", to: as })
     const announced = errorOf(maintenance.enter("exclusive", { as, startsInMs: aMinute }))
     await until(async () => (await positions()).length >= 2)
     expect(await positions()).to.deep.equal(["standing concurrent alice", "announced exclusive alice"])

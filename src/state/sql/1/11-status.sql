@@ -85,7 +85,8 @@ begin
           'entered_at_ms', {schema}.unix_ms(w.entered_at), 'planned_at_ms', {schema}.unix_ms(w.planned_at),
           'expires_at_ms', {schema}.unix_ms(w.expires_at), 'expires_in_ms', w.expires_in_ms, 'grace_ms', w.grace_ms,
           'readers', w.readers, 'is_task', w.is_task, 'is_interrupted', w.is_interrupted,
-          'drains_until_ms', {schema}.unix_ms(w.drains_until), 'progress', w.progress
+          'drains_until_ms', {schema}.unix_ms(w.drains_until), 'progress', w.progress,
+          'host', w.host, 'pid', w.pid
         ))::text
         from {schema}.windows() w
       ) end
