@@ -27,12 +27,17 @@ const calls: Record<string, (maintenance: Maintenance) => Promise<unknown>> = {
     await maintenance.leave({ as: "bench" })
   },
   during: (maintenance) => maintenance.during("concurrent", { as: "bench" }, () => undefined),
+  "announce and cancel": async (maintenance) => {
+    const { id } = await maintenance.announce("concurrent", { as: "bench", startsInMs: 3_600_000 })
+    await maintenance.cancel(id, { as: "bench" })
+  },
+  "a write": (maintenance) => maintenance.dataSource.query("update written set count = count + 1"),
   status: (maintenance) => maintenance.status(),
   journal: (maintenance) => maintenance.journal(),
 }
 
 /**
- * Measures changes of the mode, the status, and reading the journal. Compares a full journal with one that is
+ * Measures changes of the mode, announcements, a write, the status, and reading the journal. Compares a full journal with one that is
  * empty at first.
  */
 export async function journal(url: string): Promise<void> {
@@ -76,6 +81,8 @@ async function open(url: string, database: string, sql?: string) {
   const dataSource = new DataSource({ type: "postgres", url: target.toString() })
   const maintenance = installMaintenance(dataSource)
   await dataSource.initialize()
+  await dataSource.query("create table written (count bigint)")
+  await dataSource.query("insert into written values (0)")
   if (sql !== undefined) {
     await withClient(target.toString(), async (client) => {
       await client.query(sql)
