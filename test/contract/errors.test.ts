@@ -3,6 +3,7 @@ import { inspect } from "node:util"
 import { type DataSource, QueryFailedError, type QueryRunner, TypeORMError } from "typeorm"
 import {
   AccessRefusedError,
+  DrainTimeoutError,
   EnteringInterruptedError,
   MaintenanceError,
   MaintenanceInputError,
@@ -255,6 +256,7 @@ describe("Errors", () => {
     MAINTENANCE_ACCESS_REFUSED: { Class: AccessRefusedError, name: "AccessRefusedError" },
     MAINTENANCE_NOT_MAINTAINER: { Class: NotMaintainerError, name: "NotMaintainerError" },
     MAINTENANCE_WINDOW_ENDED: { Class: WindowEndedError, name: "WindowEndedError" },
+    MAINTENANCE_DRAIN_TIMEOUT: { Class: DrainTimeoutError, name: "DrainTimeoutError" },
     MAINTENANCE_OUTCOME_UNKNOWN: { Class: OutcomeUnknownError, name: "OutcomeUnknownError" },
     MAINTENANCE_ENTERING_INTERRUPTED: { Class: EnteringInterruptedError, name: "EnteringInterruptedError" },
     MAINTENANCE_STATE_UNAVAILABLE: { Class: StateUnavailableError, name: "StateUnavailableError" },

@@ -1,6 +1,6 @@
 import type { Model } from "./model"
 import { announcedByOther, lost, notAnnounced, Refusal, stranger, untimely } from "./refusals"
-import type { Actor, Announcing, Opening } from "./window"
+import { type Actor, type Announcing, endingOf, type Opening } from "./window"
 
 const yearInHours = 365 * 24
 
@@ -43,7 +43,8 @@ export class Announcements {
     if (overlapping.some((one) => !isOf(one, asked) && !this.#isForsaken(one)))
       throw new Refusal(announcedByOther)
 
-    for (const one of overlapping) this.#close([one], one.asked.user === user ? "switched" : "taken over")
+    for (const one of overlapping)
+      this.#close([one], one.asked.user === user ? "switched" : "taken over", user)
     this.#announced.push({ asked, starts, expires, ends, instance })
     this.#known.add(id)
     made.add(announcementOf(id))
@@ -55,9 +56,13 @@ export class Announcements {
     const one = this.#find(id)
     if (made.has(name) || !one || one.starts > now) return
     let isMissed = one.expires !== null && one.expires <= now
+    // It waits for the end of a running task of its user.
+    const standing = this.#model.inForce()
+    const isTaskOfUser = standing?.maintainer === one.asked.user && standing.task !== null
+    if (!isMissed && isTaskOfUser && !standing.isGivenUp && !this.#isGone(standing)) return
     if (one.asked.task !== null) isMissed ||= one.starts < now && (one.instance === null || this.#isGone(one))
     else if (!isMissed) isMissed = !this.#isStarted({ ...one.asked, instance, isAnnounced: true })
-    if (isMissed) this.#close([one], "missed")
+    if (isMissed) this.#close([one], "missed", null)
     if (isMissed || one.asked.task === null) made.add(name)
   }
 
@@ -80,7 +85,7 @@ export class Announcements {
     const one = this.#find(id)
     if (!one) throw new Refusal(notAnnounced)
     if (!isOf(one, actor)) throw new Refusal(announcedByOther)
-    this.#close([one], "cancelled")
+    this.#close([one], "cancelled", actor.user)
     this.#model.made.add(name)
   }
 
@@ -91,14 +96,12 @@ export class Announcements {
     const takenBack = own.length === 0 && actor.isEmergency ? this.#announced : own
     if (takenBack.length === 0 && this.#announced.length > 0) throw new Refusal(announcedByOther)
     if (takenBack.length > 0) this.#model.made.add(name)
-    this.#close(takenBack, "cancelled")
+    this.#close(takenBack, "cancelled", actor.user)
   }
 
   lapse(id: string, because: "cancelled" | "missed"): void {
-    this.#close(
-      this.#announced.filter(({ asked }) => asked.id === id),
-      because,
-    )
+    const one = this.#find(id)
+    if (one) this.#close([one], because, because === "cancelled" ? one.asked.user : null)
   }
 
   /** Voids a call: its announcement is taken back, and the call has no effect if it arrives later. */
@@ -125,7 +128,7 @@ export class Announcements {
     }
   }
 
-  #isGone({ instance }: Announced): boolean {
+  #isGone({ instance }: Pick<Announced, "instance">): boolean {
     return instance !== null && !this.#model.live.has(instance)
   }
 
@@ -134,8 +137,8 @@ export class Announcements {
     return one.asked.task !== null && this.#isGone(one)
   }
 
-  #close(windows: readonly Announced[], because: string): void {
-    for (const { asked } of windows) this.#model.over.set(asked.id, because)
+  #close(windows: readonly Announced[], because: string, by: string | null): void {
+    for (const { asked } of windows) this.#model.over.set(asked.id, endingOf(because, by))
     this.#announced = this.#announced.filter((one) => !windows.includes(one))
   }
 }

@@ -1,3 +1,5 @@
+import type { Client } from "pg"
+
 /** A mistake in the SQL: a line of a function, and its replacement. */
 export interface Variant {
   readonly name: string
@@ -53,6 +55,18 @@ export const variants: readonly Variant[] = [
     instead: "and 'empty'::tstzrange &&",
   },
   {
+    name: "a switch that does not say who ended the former window",
+    function: "end_entering",
+    line: "perform maintenance.settle(entered_id, state.maintainer);",
+    instead: "perform maintenance.settle(entered_id, null);",
+  },
+  {
+    name: "extend() that leaves a plan beyond the end",
+    function: "extend",
+    line: "case when planned_at > new_end then new_end else planned_at end",
+    instead: "planned_at",
+  },
+  {
     name: "an announced window that begins late and ends late",
     function: "start_entering",
     line: "when announced.expires_at is not null then announced.expires_at",
@@ -60,10 +74,19 @@ export const variants: readonly Variant[] = [
   },
 ]
 
+/** Introduces a mistake into the database. Resolves with the undo. */
+export async function introduce(client: Client, variant: Variant): Promise<() => Promise<unknown>> {
+  const text = `select pg_get_functiondef('maintenance.${variant.function}'::regproc) as definition`
+  const { rows } = await client.query<{ definition: string }>(text)
+  const { definition } = rows[0] as { definition: string }
+  await client.query(mistaken(definition, variant))
+  return () => client.query(definition)
+}
+
 /**
  * The SQL that introduces the mistake into a function's definition. Throws if the definition lacks the line.
  */
-export function mistaken(definition: string, { line, instead, name }: Variant): string {
+function mistaken(definition: string, { line, instead, name }: Variant): string {
   const quoted = definition.replaceAll('"maintenance".', "maintenance.")
   if (!quoted.includes(line)) throw new Error(`There is no line to replace for ${name}.`)
   return quoted.replace(line, () => instead)

@@ -54,15 +54,17 @@ function announcedRowOf({ asked, starts, expires, instance }: Announced, now: nu
   }
 }
 
-/** Checks that ended windows stay ended, with the right reason. An expiry may not have been written yet. */
+/**
+ * Checks that ended windows stay ended, with the right reason and user. What ends by the clock has no user,
+ * and may not have been written yet.
+ */
 function overDifference(model: Model, { over: found }: Snapshot): string | undefined {
   const over = new Map(Object.entries(found ?? {}))
-  for (const [id, because] of over)
-    if (model.over.get(id) !== because)
-      return `"${id}" is over (${because}), by the rules ${model.over.get(id)}`
-  for (const [id, because] of model.over)
-    if (because !== "expired" && because !== "lost" && !over.has(id))
-      return `"${id}" is not over (${because})`
+  for (const [id, ending] of over)
+    if (model.over.get(id) !== ending)
+      return `"${id}" is over (${ending}), by the rules ${model.over.get(id)}`
+  for (const [id, ending] of model.over)
+    if (ending !== "expired" && ending !== "lost" && !over.has(id)) return `"${id}" is not over (${ending})`
   return undefined
 }
 

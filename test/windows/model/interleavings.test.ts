@@ -1,5 +1,5 @@
 import { expect } from "chai"
-import { scheduler, tuple } from "fast-check"
+import { type Scheduler, scheduler, tuple } from "fast-check"
 import { Client } from "pg"
 import type { Maintenance } from "../../../src"
 import { useMaintenance } from "../../support/data-source"
@@ -8,8 +8,9 @@ import { errorOf } from "../../support/error-of"
 import { isEmergency, users } from "./actions"
 import { Interleaving } from "./interleaving"
 import type { Model } from "./model"
-import { plans } from "./plans"
-import { expectNone } from "./search"
+import { type Plan, plans } from "./plans"
+import { introduce, type Variant, variants } from "./broken-variants"
+import { counterexample, expectNone } from "./search"
 import { helpers } from "./snapshot"
 
 const plugin = { emergencyUsers: users.filter(isEmergency) }
@@ -41,24 +42,34 @@ describe("Users who change the mode concurrently", () => {
     }
   }
 
+  const interleave = async ([some, order]: [Plan[], Scheduler]) => {
+    const maintenances = [first.current.maintenance, second.current.maintenance]
+    const interleaving = new Interleaving(order, maintenances, client)
+    try {
+      await interleaving.run(some)
+      for (const maintenance of maintenances) await compare(maintenance, interleaving.model)
+    } finally {
+      await client.query(
+        "select maintenance.leave('root', true) from maintenance.status() where mode <> 'normal'",
+      )
+      await client.query("delete from maintenance.window; delete from maintenance.change")
+    }
+  }
+
   it("obey the rules, regardless of the order of their calls", async function () {
     this.timeout(0)
-    const maintenances = [first.current.maintenance, second.current.maintenance]
-    await expectNone(
-      tuple(plans, scheduler()),
-      async ([some, order]) => {
-        const interleaving = new Interleaving(order, maintenances, client)
-        try {
-          await interleaving.run(some)
-          for (const maintenance of maintenances) await compare(maintenance, interleaving.model)
-        } finally {
-          await client.query(
-            "select maintenance.leave('root', true) from maintenance.status() where mode <> 'normal'",
-          )
-          await client.query("delete from maintenance.window; delete from maintenance.change")
-        }
-      },
-      20,
+    await expectNone(tuple(plans, scheduler()), interleave, 20)
+  })
+
+  it("are found to break the rules if the database does", async function () {
+    this.timeout(0)
+    const variant = variants.find((one) => one.function === "assert_one_task") as Variant
+    const undo = await introduce(client, variant)
+    const options = { numRuns: 1000, endOnFailure: true }
+    const found = await counterexample(tuple(plans, scheduler()), interleave, options)
+    await undo()
+    expect(found).to.match(
+      /^void \(async [^]*\/\/ Here the rules and the plugin differ: start_entering\(\): MM005 /,
     )
   })
 })

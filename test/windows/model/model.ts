@@ -2,14 +2,14 @@ import { Announcements } from "./announcements"
 import { isGone, isWaitedFor } from "./presence"
 import { busy, lost, normal, Refusal, stranger } from "./refusals"
 import { plannedOf, termsOf } from "./terms"
-import { type Actor, type Opening, replacedBy, type Window } from "./window"
+import { type Actor, endingOf, type Opening, replacedBy, type Window } from "./window"
 
 /** The rules of the windows: the effect of each call, and its refusals. A refused call changes nothing. */
 export class Model {
   now = 0
   /** The instances whose watch is connected. */
   readonly live = new Set<number>()
-  /** The reasons for which past windows ended. */
+  /** The ends of past windows. */
   readonly over = new Map<string, string>()
   /** The names of changes that are not made again. */
   readonly made = new Set<string>()
@@ -75,19 +75,21 @@ export class Model {
     const base =
       isNewTask || within === null ? covered : (left.findLast((w) => w.task === within) ?? left.at(-1))
     const own = base?.maintainer === user ? base : undefined
-    const terms = termsOf(asked, { now: this.now, isNewTask, own })
-    const plan = plannedOf(asked, { now: this.now, own, terms })
+    // An announced window, unless it is for a task, has its own facts alone.
+    const kept = isAnnounced && task === null ? undefined : own
+    const terms = termsOf(asked, { now: this.now, isNewTask, own: kept })
+    const plan = plannedOf(asked, { now: this.now, own: kept, terms })
 
     this.announcements.begun(id)
     for (const window of gone) {
-      this.#close([window], "lost")
+      this.#close([window], "lost", user)
       this.made.add(endOf(window.task))
     }
-    if (isYielding) this.#close([covered], replacedBy({ maintainer: user }, covered))
+    if (isYielding) this.#close([covered], replacedBy({ maintainer: user }, covered), user)
     else if (covered?.isEntering) covered.isAwaited = false
     this.#push({
       ...{ id, mode: asked.mode, maintainer: user },
-      reason: asked.reason ?? own?.reason ?? null,
+      reason: asked.reason ?? kept?.reason ?? null,
       task: isNewTask || isOfTask ? task : null,
       since: own?.since ?? this.now,
       replaces: replaced.map((window) => window.id),
@@ -103,14 +105,14 @@ export class Model {
     if (!window || !this.stands(id)) throw new Refusal(lost)
     window.isEntering = false
     for (const one of this.windows().filter((other) => window.replaces.includes(other.id)))
-      this.#close([one], replacedBy(window, one))
+      this.#close([one], replacedBy(window, one), window.maintainer)
   }
 
   abandon(id: string, actor: Actor): void {
     const window = this.inForce()
     if (!window?.isEntering || !this.stands(id)) throw new Refusal(lost)
     if (!this.isAdmitted(actor)) throw new Refusal(stranger)
-    this.#close([window], "abandoned")
+    this.#close([window], "abandoned", actor.user)
     this.#last = null
   }
 
@@ -125,7 +127,7 @@ export class Model {
     const isInForce = last?.task === task
     // A window under another one has been replaced by it, and is not restored.
     for (const window of this.windows().filter((one) => one.task === task))
-      this.#close([window], isInForce ? "left" : replacedBy(last, window))
+      this.#close([window], isInForce ? "left" : replacedBy(last, window), last?.maintainer ?? null)
     this.made.add(endOf(task))
     if (isInForce) this.#last = endOf(task)
     return isInForce
@@ -134,7 +136,7 @@ export class Model {
   leave(actor: Actor, name: string): void {
     if (this.made.has(name)) return
     this.#own(actor)
-    this.#close(this.windows(), "left")
+    this.#close(this.windows(), "left", actor.user)
     this.made.add(name)
   }
 
@@ -154,7 +156,7 @@ export class Model {
     if (this.made.has(name)) return
     const handed = this.#own(actor)
     const expires = handed.lease === null ? handed.expires : handed.latest
-    this.#close(this.windows(), "handed over")
+    this.#close(this.windows(), "handed over", actor.user)
     const free = { task: null, instance: null, isAwaited: false, isGivenUp: false, replaces: [] }
     const terms = { terms: name, expires, latest: expires, lease: null, grace: null }
     this.#push({ ...handed, ...free, ...terms, id: name, maintainer: to })
@@ -188,8 +190,8 @@ export class Model {
     this.#last = window.id
   }
 
-  #close(windows: readonly Window[], because: string): void {
-    for (const { id } of windows) this.over.set(id, because)
+  #close(windows: readonly Window[], because: string, by: string | null): void {
+    for (const { id } of windows) this.over.set(id, endingOf(because, by))
     this.#stack = this.#stack.filter((window) => !windows.includes(window))
   }
 

@@ -16,7 +16,7 @@ export interface Snapshot {
   readonly status: { mode: string; maintainer: string | null; reason: string | null }
   /** The result of `windows()`, in order. */
   readonly windows: Row[] | null
-  /** The reasons for which past windows ended. */
+  /** The ends of past windows: the reason and the user. */
   readonly over: Record<string, string> | null
   /** The refusal of each user by the fence, after a write. Null: the write commits. */
   readonly fence: Record<string, string | null>
@@ -89,7 +89,7 @@ const look = `select json_build_object(
     from (select id, row_number() over () as place from maintenance.windows()) v
     join maintenance.window w on w.id = v.id),
   -- A process whose windows of an earlier story are gone notes them as replaced.
-  'over', (select json_object_agg(id, ended_because) from maintenance.window where position = 'over' and ended_because <> 'replaced'),
+  'over', (select json_object_agg(id, ended_because || coalesce(' by ' || ended_by, '')) from maintenance.window where position = 'over' and ended_because <> 'replaced'),
   'fence', json_build_object(${fences})
 ) as found from maintenance.state s`
 

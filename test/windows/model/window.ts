@@ -54,6 +54,10 @@ export interface Announcing extends Opening {
   readonly startsIn: number
 }
 
+/** The end of a window: the reason, and the user who ended it, if one did. */
+export const endingOf = (because: string, by: string | null): string =>
+  by === null ? because : `${because} by ${by}`
+
 /** The reason for the end of a window that another one replaces. */
 export const replacedBy = (other: Pick<Window, "maintainer"> | undefined, window: Window): string =>
   window.maintainer === other?.maintainer ? "switched" : "taken over"

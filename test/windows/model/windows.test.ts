@@ -4,7 +4,7 @@ import { maintenanceSchemaSql } from "../../../src"
 import { TestDatabase } from "../../support/database"
 import { errorOf } from "../../support/error-of"
 import { type Action, stories } from "./actions"
-import { mistaken, type Variant, variants } from "./broken-variants"
+import { introduce, type Variant, variants } from "./broken-variants"
 import { counterexample, expectNone } from "./search"
 import { emptied, helpers } from "./snapshot"
 import { Story } from "./story"
@@ -25,11 +25,6 @@ describe("The windows of the database and of the rules", () => {
   })
 
   const tell = (actions: readonly Action[]) => new Story(database.url, client).tell(actions)
-  const mistake = async (variant: Variant) => {
-    const text = `select pg_get_functiondef('maintenance.${variant.function}'::regproc) as definition`
-    const { rows } = await client.query<{ definition: string }>(text)
-    await client.query(mistaken(rows[0]?.definition ?? "", variant))
-  }
 
   it("agree in random stories", async function () {
     this.timeout(0)
@@ -39,7 +34,7 @@ describe("The windows of the database and of the rules", () => {
   for (const variant of variants) {
     it(`differ if the database has ${variant.name}`, async function () {
       this.timeout(0)
-      await mistake(variant)
+      await introduce(client, variant)
       const found = await counterexample(stories, tell, { numRuns: 1000, endOnFailure: true })
       expect(found).to.match(/^select maintenance\.[^]*-- Here the rules and the database differ/m)
     })
@@ -48,7 +43,7 @@ describe("The windows of the database and of the rules", () => {
   it("yield a shortest counterexample, as a script to run", async function () {
     this.timeout(0)
     const variant = variants.find((one) => one.function === "leave") as Variant
-    await mistake(variant)
+    await introduce(client, variant)
     const found = (await counterexample(stories, tell, { numRuns: 1000 })) ?? ""
     const lines = found.split("\n").filter((line) => line.startsWith("select maintenance."))
     expect(lines).to.deep.equal([
