@@ -236,11 +236,12 @@ describe("The watch", () => {
 
   it("refuses early again after its replacement", async () => {
     await withMaintenance(database.current.url, {}, async ({ dataSource, maintenance }) => {
+      const changed = new Promise((resolve) => maintenance.on("change", resolve))
       await killWatches()
       await withClient(database.current.url, async (client: Client) => {
         await client.query("select maintenance.enter('exclusive', 'alice', false, null)")
       })
-      await new Promise((resolve) => maintenance.on("change", resolve))
+      await changed
       const runner = dataSource.createQueryRunner()
       const refusal: unknown = await runner.connect().catch((thrown: unknown) => thrown)
       expect(refusal).to.be.instanceOf(AccessRefusedError)
