@@ -3,6 +3,7 @@ import { MaintenanceControl } from "./maintenance-control"
 import { type MaintenanceOptions, type ResolvedOptions, resolveOptions } from "./options"
 import { messageOf } from "./refusal"
 import type { ClientFactory } from "./state/control-connection"
+import { isLocked } from "./sqlstate"
 import type { Backend } from "./state/fleet"
 import { isPassing } from "./state/persistence"
 import type { StateStore } from "./state/state-store"
@@ -78,8 +79,12 @@ class ConnectedState implements WindowHost {
 
   async #start(): Promise<void> {
     const { store } = this.watch
-    if (!(await store.prepare(this.options.migrate))) throw store.missingSchema()
-    await this.watch.start()
+    try {
+      if (!(await store.prepare(this.options.migrate))) throw store.missingSchema()
+      await this.watch.start()
+    } catch (error) {
+      throw isLocked(error) ? await store.unreadable(error) : error
+    }
   }
 }
 

@@ -84,8 +84,8 @@ begin
     comment on schema "${schema}" is 'The maintenance mode of this database; ${ownership}';
   end if;
 end $foundation$;
-create table if not exists "${schema}".schema_version (version integer primary key, is_breaking boolean not null, installed_at timestamptz not null default now(), fingerprint text, server_version integer);
-comment on table "${schema}".schema_version is 'The schema versions that were installed. is_breaking tells whether older versions of the package cannot work with it. fingerprint is that of the installed objects, as this version of PostgreSQL (server_version_num) prints them.';
+create table if not exists "${schema}".schema_version (version integer primary key, is_breaking boolean not null, installed_at timestamptz not null default now(), fingerprint jsonb, server_version integer);
+comment on table "${schema}".schema_version is 'The schema versions that were installed. is_breaking tells whether older versions of the package cannot work with it. fingerprint is that of the objects when they were first installed, as this version of PostgreSQL (server_version_num) prints them.';
 `
 }
 
@@ -119,7 +119,7 @@ begin
   end loop;
 end $closing$;
 update "${schema}".schema_version set fingerprint = "${schema}".fingerprint(), server_version = current_setting('server_version_num')::integer
-where version = (select max(version) from "${schema}".schema_version);
+where version = (select max(version) from "${schema}".schema_version) and server_version is distinct from current_setting('server_version_num')::integer;
 `
 }
 
@@ -292,7 +292,7 @@ export function installationFault(error: unknown, schema: string): unknown {
   return new MaintenanceSetupError(
     code === sqlState.insufficientPrivilege
       ? `The schema "${schema}" was not installed: this role may not create it (${message}). Grant the role CREATE on ` +
-          `the database, or set migrate: false and have a DBA run the SQL of maintenanceSchemaSql({ schema: "${schema}", role }).`
+          `the database, or set migrate: false and have a DBA run: npx typeorm-maintenance-mode schema --apply --schema ${schema} --role <role of the application>`
       : `The schema "${schema}" could not be installed (${message}). If the schema belongs to another application, ` +
           "name a different one in the option schema.",
     { cause: error },

@@ -68,10 +68,10 @@ export class StateStore {
   /** Makes the error for a schema that does not exist and may not be created. */
   missingSchema(): MaintenanceSetupError {
     return new MaintenanceSetupError(
-      `The schema "${this.#schema}" is not installed in this database, and migrate is false. Add MaintenanceMigration to ` +
-        "the DataSource's migrations, and run them as a role that may create objects. Or run this command as such a role, " +
-        "with the role of the application as role:\n" +
-        `  node -p 'require("typeorm-maintenance-mode").maintenanceSchemaSql({ schema: "${this.#schema}", role: "..." })' | psql -v ON_ERROR_STOP=1`,
+      `The schema "${this.#schema}" is not installed in this database, and migrate is false. Install it as a role that may ` +
+        "create objects, with the role of the application as --role:\n" +
+        `  npx typeorm-maintenance-mode schema --apply --schema ${this.#schema} --role ...\n` +
+        "Or add MaintenanceMigration to the migrations of the DataSource, and run them as such a role.",
     )
   }
 

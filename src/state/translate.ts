@@ -149,8 +149,8 @@ function unreadableState(error: Error, schema: string): MaintenanceSetupError {
   return new MaintenanceSetupError(
     `The maintenance state cannot be read (${error.message}), so nothing is committed. ` +
       `Check that the schema "${schema}" is installed in this database and that this role may use it. To install it, ` +
-      `restart an application whose role may create objects (migrate: true), or have a DBA run the SQL of maintenanceSchemaSql({ schema: ` +
-      `"${schema}", role }).`,
+      `restart an application whose role may create objects (migrate: true), or run as such a role: ` +
+      `npx typeorm-maintenance-mode schema --apply --schema ${schema} --role <role of the application> (the SQL of maintenanceSchemaSql()).`,
     { cause: error },
   )
 }

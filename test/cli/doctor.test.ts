@@ -90,10 +90,20 @@ describe("The command line's doctor, in a database of its own,", () => {
     const examined = await examine(database.url)
     expect(examined.code).to.equal(7)
     expect(about(examined, "drift")[0]?.message).to.equal(
-      'Objects of the schema "maintenance" were changed since it was installed.',
+      'Objects of the schema "maintenance" differ from those that were installed: function unix_ms(at timestamp with time zone).',
     )
     await install()
     expect((await examine(database.url)).code).to.equal(0)
+  })
+
+  it("finds a column that was added, also after the schema was installed again", async () => {
+    await install()
+    await database.sql("alter table maintenance.state add column oops text")
+    await install()
+    const examined = await examine(database.url)
+    expect(about(examined, "drift")[0]?.message).to.equal(
+      `Objects of the schema "maintenance" differ from those that were installed: column state.oops, view state_now.`,
+    )
   })
 
   it("finds a schema that is newer, and one that is older", async () => {

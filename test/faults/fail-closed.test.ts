@@ -145,11 +145,11 @@ describe("An unreadable state", () => {
     expect(error).to.be.instanceOf(MaintenanceSetupError)
     const { message } = error as Error
     expect(message).to.have.length.below(520)
-    // The command in the error prints the SQL that repairs the state.
-    const [, command = ""] = /node -p '(.*)' \| psql -v ON_ERROR_STOP=1$/.exec(message) ?? []
-    const root = JSON.stringify(resolve(__dirname, "../../.."))
-    const script = command.replace('"typeorm-maintenance-mode"', root).replace('"..."', '"clerk"')
-    await database.sql(execFileSync(process.execPath, ["-p", script], { encoding: "utf8" }))
+    // The command in the error repairs the state.
+    const [, command = ""] = /^ {2}npx typeorm-maintenance-mode (.*)$/m.exec(message) ?? []
+    const main = resolve(__dirname, "../../src/cli/main.js")
+    const args = command.replace("...", "clerk").split(" ")
+    execFileSync(process.execPath, [main, ...args], { env: { ...process.env, DATABASE_URL: database.url } })
     const url = new URL(database.url)
     url.username = "clerk"
     const plugin = { migrate: false }

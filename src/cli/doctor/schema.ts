@@ -66,18 +66,24 @@ async function drift(client: Parameters<Check>[0]["client"], schema: string): Pr
   )
   // Another version of PostgreSQL prints the same function in other words.
   if (!found.may_run || !found.is_same_server) return []
-  const { is_same: isSame } = await rowOf<{ is_same: boolean }>(
+  const { changed } = await rowOf<{ changed: string[] | null }>(
     client,
-    `select fingerprint = "${schema}".fingerprint() as is_same from "${schema}".schema_version order by version desc limit 1`,
+    `select array_agg(coalesce(was.key, now.key) order by coalesce(was.key, now.key)) as changed
+     from (select fingerprint from "${schema}".schema_version order by version desc limit 1) as installed,
+       lateral jsonb_each_text(installed.fingerprint) as was
+       full join jsonb_each_text("${schema}".fingerprint()) as now on now.key = was.key
+     where was.value is distinct from now.value`,
   )
-  if (isSame) return [{ severity: "ok", check: "drift", message: "The schema is as it was installed." }]
+  if (changed === null)
+    return [{ severity: "ok", check: "drift", message: "The schema is as it was installed." }]
+  const named = changed.slice(0, 5).join(", ") + (changed.length > 5 ? ` and ${changed.length - 5} more` : "")
   return [
     {
       severity: "error",
       check: "drift",
-      message: `Objects of the schema "${schema}" were changed since it was installed.`,
+      message: `Objects of the schema "${schema}" differ from those that were installed: ${named}.`,
       remedy:
-        "Find out what was changed, then run: typeorm-maintenance schema --apply --role <role of the application>",
+        "Find out who has changed them. Drop what was added. To restore functions and views, run: typeorm-maintenance schema --apply",
     },
   ]
 }
