@@ -10,7 +10,7 @@ export interface MaintenanceOptions {
    * integer stands for the user whose name is its decimal digits. It is called for every statement, so keep
    * it cheap (an AsyncLocalStorage look-up). Where it returns undefined, and by default, the code acts for the user
    * in the environment variable MAINTENANCE_USER if that is set when the plugin is installed, as in a command that
-   * `typeorm-maintenance run` has started. Otherwise, and where it returns null, the code acts for no user.
+   * `typeorm-maintenance run` has started. Otherwise, and where it returns null or an empty string, the code acts for no user.
    */
   currentUser?: (() => string | number | bigint | null | undefined) | undefined
   /** Users who are treated as the maintainer of every window. Default: none. */

@@ -116,8 +116,8 @@ function askApplication({ currentUser, environmentUser }: ResolvedOptions): stri
       { cause },
     )
   }
-  if (user === undefined || user === "") return environmentUser
-  if (user === null) return undefined
+  if (user === undefined) return environmentUser
+  if (user === null || user === "") return undefined
   const name = nameOf(user)
   const fault = faultOfUser(name)
   if (fault === undefined) return name as string

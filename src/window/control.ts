@@ -43,9 +43,12 @@ import { Tasks } from "./tasks"
 export class Control {
   readonly #host: WindowHost
   readonly #feed = new DrainingFeed()
-  readonly #progress = new ProgressReports(async (progress, actor) => {
-    const store = await this.#host.access.store()
-    await store.reportProgress(actor, progress)
+  readonly #progress = new ProgressReports({
+    send: async (progress, actor) => {
+      const store = await this.#host.access.store()
+      await store.reportProgress(actor, progress)
+    },
+    windowId: () => this.#host.watch.latest?.windowId,
   })
   readonly #dueWindows = new DueWindows((id) => this.#entering.begin(id))
   readonly #entering: Entering
@@ -72,7 +75,6 @@ export class Control {
   changed(status: MaintenanceStatus): void {
     if (status.mode === "normal") this.#entering.restored.forget()
     this.#signalled.changed(status)
-    this.#progress.changed(status.windowId)
   }
 
   /** Whether all windows of a state must be read, to determine what became of the window entered here. */

@@ -6,19 +6,35 @@ import { isPassing } from "../state/persistence"
 /** Shortest time between two reports to the database, in milliseconds. */
 const everyMs = 1000
 
+/** A report, and the window that was in force when it was made. */
+interface Report {
+  readonly progress: Progress
+  readonly actor: Actor
+  readonly windowId: string | undefined
+}
+
+/** What `ProgressReports` needs. */
+export interface ProgressParts {
+  /** Sends a report to the database. */
+  send(progress: Progress, actor: Actor): Promise<void>
+  /** The window in force, as this process knows it. */
+  windowId(): string | undefined
+}
+
 /**
  * Sends the progress of a maintainer's work to the database, at most once a second: of several reports in that time,
  * the last.
  */
 export class ProgressReports {
-  readonly #send: (progress: Progress, actor: Actor) => Promise<void>
+  readonly #parts: ProgressParts
   #sentAt = Number.NEGATIVE_INFINITY
-  #waiting: [progress: Progress, actor: Actor] | undefined
+  #waiting: Report | undefined
   #next: NodeJS.Timeout | undefined
-  #windowId: string | undefined
+  /** The refusal of a report that waited, for the next caller. */
+  #failure: { readonly error: unknown } | undefined
 
-  constructor(send: (progress: Progress, actor: Actor) => Promise<void>) {
-    this.#send = send
+  constructor(parts: ProgressParts) {
+    this.#parts = parts
   }
 
   /**
@@ -26,16 +42,16 @@ export class ProgressReports {
    * goes on, and the next report may arrive.
    */
   async report(progress: Progress, actor: Actor): Promise<void> {
+    const failure = this.#failure
+    this.#failure = undefined
+    if (failure) throw failure.error
+    const report = { progress, actor, windowId: this.#parts.windowId() }
     const isFirst = this.#next === undefined && performance.now() - this.#sentAt >= everyMs
-    if (isFirst) return this.#sendNow(progress, actor)
-    this.#waiting = [progress, actor]
+    // The report of another user must not displace one that waits.
+    const isOfAnother = this.#waiting !== undefined && this.#waiting.actor.user !== actor.user
+    if (isFirst || isOfAnother) return this.#send(report)
+    this.#waiting = report
     this.#next ??= setTimeout(() => this.#sendWaiting(), everyMs).unref()
-  }
-
-  /** Drops a report that waits, if the window in force is another one now: it is not about that. */
-  changed(windowId: string | undefined): void {
-    if (windowId !== this.#windowId) this.stop()
-    this.#windowId = windowId
   }
 
   /** Drops a report that waits. */
@@ -48,14 +64,15 @@ export class ProgressReports {
   #sendWaiting(): void {
     const waiting = this.#waiting
     this.stop()
-    // A refusal is thrown by the next report.
-    if (waiting) this.#sendNow(...waiting).catch(() => undefined)
+    // A report about a window that is no longer in force is not about the one that is.
+    if (!waiting || waiting.windowId !== this.#parts.windowId()) return
+    this.#send(waiting).catch((error: unknown) => (this.#failure = { error }))
   }
 
-  async #sendNow(progress: Progress, actor: Actor): Promise<void> {
+  async #send({ progress, actor }: Report): Promise<void> {
     this.#sentAt = performance.now()
     try {
-      await this.#send(progress, actor)
+      await this.#parts.send(progress, actor)
     } catch (error) {
       if (!(error instanceof StateUnavailableError || isPassing(error))) throw error
     }

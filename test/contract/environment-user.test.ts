@@ -23,12 +23,12 @@ describe("The environment variable MAINTENANCE_USER", () => {
   it("names the user where the application says none", async () => {
     expect(await actorWith("alice", {})).to.equal("alice")
     expect(await actorWith("alice", { currentUser: () => undefined })).to.equal("alice")
-    expect(await actorWith("alice", { currentUser: () => "" })).to.equal("alice")
   })
 
   it("yields to the application, which may also say that there is no user", async () => {
     expect(await actorWith("alice", { currentUser: () => "bob" })).to.equal("bob")
-    expect(await actorWith("alice", { currentUser: () => null })).to.be.instanceOf(MaintenanceInputError)
+    for (const nobody of [null, ""])
+      expect(await actorWith("alice", { currentUser: () => nobody })).to.be.instanceOf(MaintenanceInputError)
   })
 
   it("names nobody if it is empty", async () => {

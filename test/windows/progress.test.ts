@@ -4,7 +4,7 @@ import { useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { errorOf } from "../support/error-of"
 import { withTimersOf } from "../support/long-timers"
-import { statusThat } from "../support/until"
+import { statusThat, until } from "../support/until"
 import { endWindowAfterEach } from "../support/window"
 
 describe("The progress of the maintainer's work", () => {
@@ -79,6 +79,61 @@ describe("The progress of the maintainer's work", () => {
         })
       })
     })
+  })
+
+  it("is refused with the next report, if it was refused while it waited", async () => {
+    await withTimersOf(1000, async (elapse) => {
+      await withMaintenance(database.current.url, {}, async (other) => {
+        const { maintenance } = installed.current
+        await other.maintenance.enter("concurrent", { as: "alice" })
+        await other.maintenance.progress({ done: 1 }, { as: "alice" })
+        await database.current.sql(
+          "update maintenance.window set maintainer = 'carol' where position = 'standing'",
+        )
+        await other.maintenance.progress({ done: 2 }, { as: "alice" })
+        await database.current.sql("update maintenance.state set maintainer = 'carol'")
+        elapse()
+        const refused = await until(() =>
+          other.maintenance.progress({ done: 3 }, { as: "alice" }).then(
+            () => undefined,
+            (error: unknown) => error,
+          ),
+        )
+        expect(refused).to.be.instanceOf(NotMaintainerError)
+        await maintenance.leave({ as: "break-glass" })
+      })
+    })
+  })
+
+  it("is not displaced by the report of another user", async () => {
+    await withTimersOf(1000, async (elapse) => {
+      await withMaintenance(database.current.url, {}, async ({ maintenance }) => {
+        await maintenance.enter("concurrent", { as: "alice" })
+        await maintenance.progress({ done: 1 }, { as: "alice" })
+        await maintenance.progress({ done: 2 }, { as: "alice" })
+        const refused = await errorOf(maintenance.progress({ done: 9 }, { as: "mallory" }))
+        expect(refused).to.be.instanceOf(NotMaintainerError)
+        elapse()
+        const { progress } = await statusThat(maintenance, (report) => report.progress?.done !== 1)
+        expect(progress).to.include({ done: 2 })
+      })
+    })
+  })
+
+  it("is checked by the database, too", async () => {
+    await installed.current.maintenance.enter("concurrent", { as: "alice" })
+    for (const reported of [
+      "[1]",
+      "5",
+      "{}",
+      `{"done": "half"}`,
+      `{"done": 1, "note": "${"n".repeat(201)}"}`,
+    ]) {
+      const failure = await errorOf(
+        database.current.sql("select maintenance.report_progress('alice', false, $1)", [reported]),
+      )
+      expect(failure).to.have.property("code", "22023")
+    }
   })
 
   it("is refused for other users, and in normal mode", async () => {

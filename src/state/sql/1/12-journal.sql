@@ -49,10 +49,13 @@ create or replace function {schema}.read_refusals(since_ms double precision) ret
     select jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
       'minute_ms', {schema}.unix_ms(r.minute), 'windowId', r.window_id, 'entity', r.entity, 'operation', r.operation, 'count', r.count
     )) order by r.nth)::text
-    from {schema}.refusals({schema}.from_unix_ms(since_ms)) with ordinality as r (minute, window_id, entity, operation, count, nth);
+    from (
+      select * from {schema}.refusals({schema}.from_unix_ms(since_ms)) with ordinality as r (minute, window_id, entity, operation, count, nth)
+      order by nth desc limit 10000
+    ) as r;
   end;
 comment on function {schema}.read_refusals is
-  'Returns refusals() for processes: as JSON (null if empty), with times in milliseconds since 1970, because the notation of a timestamp depends on the session.';
+  'Returns the last 10,000 rows of refusals() for processes: as JSON (null if empty), with times in milliseconds since 1970, because the notation of a timestamp depends on the session.';
 
 create or replace function {schema}.note_replaced(lost jsonb) returns void
   language sql security definer
