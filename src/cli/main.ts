@@ -4,6 +4,7 @@ import { exitCode } from "./exit-code"
 import { reportFailure } from "./failure"
 import { Interruption } from "./interruption"
 import { makeProgram } from "./program"
+import { showWarnings } from "./warnings"
 
 /** Runs the command line, and sets the exit code. */
 async function main(args: readonly string[]): Promise<void> {
@@ -26,4 +27,10 @@ function isNotRun([command]: readonly string[], error: unknown): boolean {
   return command === "run" && !(error instanceof Interruption || error instanceof Declined)
 }
 
+// A reader that has seen enough, such as head, has closed the pipe.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error
+  process.exit()
+})
+showWarnings()
 void main(process.argv.slice(2))

@@ -3,8 +3,9 @@ import { InputFault } from "./input-fault"
 
 /** Checks a mode that was named on the command line. Throws InputFault. */
 export function modeOf<M extends Mode>(text: string, modes: readonly M[]): M {
-  const mode = modes.find((one) => one === text)
+  const mode = modes.find((one) => one === text.toLowerCase())
   if (mode) return mode
+  if (text === "normal") throw new InputFault("To return to normal mode, use: typeorm-maintenance leave")
   throw new InputFault(`"${text}" is not a mode. Write ${modes.slice(0, -1).join(", ")} or ${modes.at(-1)}.`)
 }
 

@@ -32,7 +32,7 @@ export function printJson(result: unknown): void {
 
 /** Text that is rewritten in place on a terminal, and printed line by line anywhere else. */
 export class LiveText {
-  readonly #stream: Writable & Partial<Pick<NodeJS.WriteStream, "isTTY" | "columns">>
+  readonly #stream: Writable & Partial<Pick<NodeJS.WriteStream, "isTTY" | "columns" | "rows">>
   #lines = 0
 
   constructor(stream: NodeJS.WriteStream) {
@@ -47,8 +47,10 @@ export class LiveText {
   /** Shows a text instead of the one before. */
   show(text: string): void {
     if (!this.isLive) return void this.#stream.write(`${text}\n`)
-    const { columns = 80 } = this.#stream
-    const lines = text.split("\n").map((line) => shortened(line, columns - 1))
+    const { columns = 80, rows = 24 } = this.#stream
+    const all = text.split("\n").map((line) => shortened(line, columns - 1))
+    const isTooHigh = all.length > rows - 1
+    const lines = isTooHigh ? [...all.slice(0, rows - 2), `… and ${all.length - rows + 2} more lines`] : all
     this.clear()
     this.#stream.write(lines.join("\n"))
     this.#lines = lines.length

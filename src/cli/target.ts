@@ -50,9 +50,7 @@ function fromEnvironment(): Found {
   const { DATABASE_URL: url } = process.env
   const common = { remark: undefined, connectOptions: {} }
   if (url) return { ...common, settings: settingsOf(url), from: "DATABASE_URL" }
-  const variables = ["PGHOST", "PGDATABASE", "PGSERVICE", "PGUSER", "PGPORT"].filter(
-    (name) => process.env[name],
-  )
+  const variables = ["PGHOST", "PGDATABASE", "PGUSER", "PGPORT"].filter((name) => process.env[name])
   if (variables.length > 0) return { ...common, settings: {}, from: variables.join(", ") }
   throw new InputFault(
     "No database is named. Name your DataSource with -d path/to/data-source.js, or set DATABASE_URL or PGHOST and PGDATABASE.",
@@ -62,7 +60,7 @@ function fromEnvironment(): Found {
 function settingsOf(url: string): ClientConfig {
   if (/^postgres(ql)?:\/\//.test(url)) return { connectionString: url }
   throw new InputFault(
-    "DATABASE_URL is no URL of PostgreSQL. Write it like postgres://user:password@host:5432/database.",
+    "DATABASE_URL is not a PostgreSQL URL. Write it like postgres://user:password@host:5432/database.",
   )
 }
 

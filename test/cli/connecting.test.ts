@@ -135,7 +135,7 @@ describe("The command line, connecting,", () => {
   it("exits with 2 for a DATABASE_URL that is none", async () => {
     const ran = await runCli(["status"], { DATABASE_URL: "localhost" })
     expect(ran.code).to.equal(2)
-    expect(ran.stderr).to.include("DATABASE_URL is no URL of PostgreSQL.")
+    expect(ran.stderr).to.include("DATABASE_URL is not a PostgreSQL URL.")
   })
 
   it("exits with 6 if the server cannot be reached", async () => {

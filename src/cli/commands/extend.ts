@@ -20,8 +20,9 @@ export function addExtend(program: Command): void {
     .addHelpText("after", "\nExample:\n  $ typeorm-maintenance extend --as alice --expires 30m")
     .action(async (options: ExtendCommandOptions) => {
       const { expires, never = false } = options
-      if ((expires === undefined) !== never)
+      if (expires === undefined && !never)
         throw new InputFault("Say when the window ends: --expires 30m, or --never.")
+      if (expires !== undefined && never) throw new InputFault("Use either --expires or --never.")
       const expiresInMs = expires === undefined ? undefined : parseDuration(expires, "--expires")
       await withActor(options, async ({ control, identity }) => {
         const status = await control.extend({ as: identity.user, expiresInMs })

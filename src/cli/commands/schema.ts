@@ -30,10 +30,12 @@ export function addSchema(program: Command): void {
         await client.connect()
         await client.query(maintenanceSchemaSql(scopeOf(schema, options.role)))
       } catch (cause) {
-        throw new MaintenanceSetupError(
-          `The schema was not installed: ${(cause as Error).message}. Run this as a role that may create it.`,
-          { cause },
-        )
+        const { code, message } = cause as { code?: string; message: string }
+        const remedy =
+          code === "42704"
+            ? "Create the role first, or name another with --role."
+            : "Run this as a role that may create objects."
+        throw new MaintenanceSetupError(`The schema was not installed: ${message}. ${remedy}`, { cause })
       } finally {
         await client.end()
       }

@@ -67,7 +67,7 @@ async function look(control: ConnectedControl, rate: RefusalRate): Promise<Sight
 
 function sightText({ report, blockers, refusalsPerSecond }: Sight): string {
   const lines = [
-    `${formatTime(new Date())}   ${statusText(report)}`,
+    `${formatTime(new Date())}    ${statusText(report)}`,
     `  refused   ${refusalsPerSecond.toFixed(1)} a second`,
   ]
   if (blockers.length > 0) lines.push("", blockersTable(blockers))
@@ -76,7 +76,7 @@ function sightText({ report, blockers, refusalsPerSecond }: Sight): string {
 
 function sightLine({ report, blockers, refusalsPerSecond }: Sight): string {
   const waits = blockers.length > 0 ? `, waits for ${blockers.length}` : ""
-  const count = `${report.instances.length} instances`
+  const count = report.instances.length === 1 ? "1 instance" : `${report.instances.length} instances`
   return `${formatTime(new Date())} ${modeLine(report)}${waits}; ${count}, ${refusalsPerSecond.toFixed(1)} refused a second`
 }
 

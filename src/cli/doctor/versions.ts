@@ -64,7 +64,7 @@ export const checkInstances: Check = async ({ report }) => {
           {
             severity: "warning",
             check: "instances",
-            message: `${names(late)} do not know the present state yet. Their writes are refused by the database all the same.`,
+            message: `${names(late)} have not seen the present state yet. The database refuses their writes all the same.`,
             remedy: "Look again in a few seconds. If it stays so, look at their connections to the database.",
           } as const,
         ]

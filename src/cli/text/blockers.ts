@@ -1,6 +1,6 @@
 import type { Blocker } from "../../index"
 import { formatDuration } from "../duration"
-import { table } from "./table"
+import { plain, table } from "./table"
 
 /** The blockers as a table, oldest first. */
 export function blockersTable(blockers: readonly Blocker[]): string {
@@ -39,7 +39,7 @@ export function blockersLine(blockers: readonly Blocker[]): string {
     ageMs === undefined ? undefined : formatDuration(ageMs),
   ]
   const others = blockers.length > 1 ? ` and ${blockers.length - 1} more` : ""
-  return `${name} (${facts.filter(Boolean).join(", ")})${others}`
+  return plain(`${name} (${facts.filter(Boolean).join(", ")})${others}`)
 }
 
 /** What to do about blockers whose activity PostgreSQL hides from this role. */

@@ -6,10 +6,11 @@ import { table } from "./table"
 /** The windows that are over, as a table. */
 export function journalTable(windows: readonly PastWindow[], now = new Date()): string {
   const rows = windows.map((window) => [
-    formatTime(window.begunAt ?? window.startsAt ?? window.endedAt, now),
+    window.begunAt ? formatTime(window.begunAt, now) : "-",
     window.mode,
     window.maintainer,
     window.begunAt ? formatDuration(window.endedAt.getTime() - window.begunAt.getTime()) : "-",
+    formatTime(window.endedAt, now),
     endingOf(window),
     String(window.refusals.reduce((sum, { count }) => sum + count, 0)),
     window.reason ?? "",
@@ -21,6 +22,7 @@ export function journalTable(windows: readonly PastWindow[], now = new Date()): 
       { title: "BY" },
       { title: "FOR", isRight: true },
       { title: "ENDED" },
+      { title: "HOW" },
       { title: "REFUSED", isRight: true },
       { title: "REASON" },
     ],

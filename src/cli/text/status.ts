@@ -2,6 +2,7 @@ import type { MaintenanceReport, MaintenanceWindow, Mode } from "../../index"
 import { formatDuration } from "../duration"
 import { styled, type Style } from "../screen"
 import { formatTime } from "../time"
+import { plain } from "./table"
 
 const styleOf: Readonly<Record<Mode, Style>> = { normal: "green", concurrent: "yellow", exclusive: "red" }
 const meaningOf: Readonly<Record<Mode, string>> = {
@@ -28,7 +29,7 @@ export function statusText(report: MaintenanceReport, now = new Date()): string 
   ]
   const given = facts.filter((fact): fact is readonly [string, string] => fact[1] !== undefined)
   const title = `${styled("bold", styled(styleOf[mode], name))}: ${meaningOf[mode]}`
-  return [title, ...given.map(([label, text]) => `  ${label.padEnd(10)}${text}`)].join("\n")
+  return [title, ...given.map(([label, text]) => `  ${label.padEnd(10)}${plain(text)}`)].join("\n")
 }
 
 /** The mode in one line, for people. */
@@ -37,7 +38,7 @@ export function modeLine(
 ): string {
   const { mode, state, maintainer, reason } = report
   const name = state === "entering" ? `entering ${mode}` : mode
-  return [name, maintainer && `by ${maintainer}`, reason && `(${reason})`].filter(Boolean).join(" ")
+  return plain([name, maintainer && `by ${maintainer}`, reason && `(${reason})`].filter(Boolean).join(" "))
 }
 
 /** What a window is doing, in one line. */
@@ -57,7 +58,8 @@ function isAnnounced(
 }
 
 function drainText({ state, isInterrupted, windows }: MaintenanceReport, now: Date): string | undefined {
-  if (isInterrupted) return "interrupted: the process that waited for it, or ran its work, is gone"
+  if (isInterrupted)
+    return "interrupted: the process that waited for it, or ran its work, is gone; enter again to wait, or leave"
   if (state !== "entering") return undefined
   const entering = windows.findLast((window) => window.position === "entering")
   const end = entering?.position === "entering" ? entering.drainsUntil : undefined

@@ -4,10 +4,17 @@ export interface Column {
   readonly isRight?: boolean
 }
 
+/** A text on one line, without control characters: the terminal must not obey what others have written. */
+export function plain(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- these are what is replaced
+  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f]+/g, " ")
+}
+
 /** Formats rows as a table with aligned columns. */
 export function table(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
+  const cleaned = rows.map((row) => row.map(plain))
   const widths = columns.map(({ title }, index) =>
-    Math.max(title.length, ...rows.map((row) => (row[index] ?? "").length)),
+    Math.max(title.length, ...cleaned.map((row) => (row[index] ?? "").length)),
   )
   const line = (cells: readonly string[]) =>
     columns
@@ -18,5 +25,5 @@ export function table(columns: readonly Column[], rows: readonly (readonly strin
       })
       .join("  ")
       .trimEnd()
-  return [line(columns.map(({ title }) => title)), ...rows.map(line)].join("\n")
+  return [line(columns.map(({ title }) => title)), ...cleaned.map(line)].join("\n")
 }
