@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process"
+import { type ChildProcess, spawn } from "node:child_process"
 import { constants } from "node:os"
 import { exitCode } from "./exit-code"
 
@@ -18,6 +18,8 @@ export class SpawnFault extends Error {
 }
 
 const forwarded = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const
+/** Time in which a command may end by a signal that the terminal has sent to it, too, in milliseconds. */
+const ownSignalMs = 200
 
 /**
  * Runs a command with this process's input and output; resolves with its exit code, 128 and the signal's number if a
@@ -28,17 +30,22 @@ export function runChild(
   environment: NodeJS.ProcessEnv,
 ): Promise<number> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command as string, args, {
-      stdio: "inherit",
-      env: { ...process.env, ...environment },
-    })
+    let child: ChildProcess
+    try {
+      child = spawn(command as string, args, { stdio: "inherit", env: { ...process.env, ...environment } })
+    } catch (error) {
+      return reject(new SpawnFault(command as string, error as NodeJS.ErrnoException))
+    }
+    const timers: NodeJS.Timeout[] = []
     const forward = (signal: NodeJS.Signals) => {
-      // A terminal sends these to the command itself, too.
-      const isFromTerminal = process.stdin.isTTY && signal !== "SIGTERM"
-      if (!isFromTerminal) child.kill(signal)
+      // A terminal, or a signal to the group, reaches the command as well. Twice is once too often: many programs take
+      // the second for "at once". Only SIGTERM is never the terminal's.
+      if (signal === "SIGTERM") child.kill(signal)
+      else timers.push(setTimeout(() => child.kill(signal), ownSignalMs))
     }
     for (const signal of forwarded) process.on(signal, forward)
     const ended = () => {
+      for (const timer of timers) clearTimeout(timer)
       for (const signal of forwarded) process.off(signal, forward)
     }
     child.once("error", (error) => {

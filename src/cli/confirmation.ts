@@ -28,7 +28,8 @@ export function canAsk(): boolean {
   return process.stdin.isTTY && process.stderr.isTTY
 }
 
-async function ask(question: string): Promise<boolean> {
+/** Asks a question on the terminal; returns whether the answer is yes. */
+export async function ask(question: string): Promise<boolean> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr })
   // Ctrl-C and the end of the input are a no.
   const closed = new Promise<string>((resolve) => terminal.once("close", () => resolve("")))
@@ -43,6 +44,7 @@ async function ask(question: string): Promise<boolean> {
 /** How many other sessions are connected to the database, as the subject of a sentence. */
 async function connectedOthers(target: Session["target"]): Promise<string> {
   const client = target.createClient()
+  client.on("error", () => undefined)
   await client.connect()
   try {
     const { rows } = await client.query<{ count: number }>(

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs"
 import { createRequire } from "node:module"
 import { extname, resolve } from "node:path"
+import { setTimeout as pause } from "node:timers/promises"
 import { InputFault } from "./input-fault"
 
 /** The part of a DataSource that the command line reads. It is never initialized. */
@@ -24,11 +25,23 @@ export async function loadDataSource(path: string): Promise<DataSourceLike> {
   const file = resolve(path)
   if (!existsSync(file))
     throw new InputFault(`There is no file ${file}. Name the file that exports your DataSource with -d.`)
-  if (/^\.[cm]?ts$/.test(extname(file))) registerTypescript(file)
-  const exported = await load(file, path)
+  // What the file prints must not mix with the result.
+  process.stdout.write = process.stderr.write.bind(process.stderr)
+  try {
+    return await onlyDataSource(load(file, path), path)
+  } finally {
+    Reflect.deleteProperty(process.stdout, "write")
+  }
+}
+
+/** Longest time to wait for a DataSource that a file exports as a promise, in milliseconds. */
+const loadWithinMs = 30_000
+
+async function onlyDataSource(exported: unknown, path: string): Promise<DataSourceLike> {
   const found = new Set<DataSourceLike>()
-  for (const candidate of [exported, ...Object.values(exported)]) {
-    const value: unknown = await candidate
+  const candidates = isObject(exported) ? Object.values(exported) : []
+  for (const candidate of [exported, ...candidates]) {
+    const value = await settled(candidate, path)
     if (isDataSource(value)) found.add(value)
     // The default export of a CommonJS module, as an ES module sees it.
     else if (isObject(value))
@@ -41,11 +54,30 @@ export async function loadDataSource(path: string): Promise<DataSourceLike> {
   return dataSource
 }
 
-async function load(file: string, path: string): Promise<Record<string, unknown>> {
+/** Resolves with an exported value; undefined if it is a promise that rejects. Throws InputFault if it takes too long. */
+async function settled(candidate: unknown, path: string): Promise<unknown> {
+  const late = new AbortController()
+  const tooLong = pause(loadWithinMs, undefined, { signal: late.signal }).then(() => {
+    throw new InputFault(`${path} exports a promise that is not settled after ${loadWithinMs / 1000} s.`)
+  })
   try {
-    return createRequire(file)(file) as Record<string, unknown>
+    return await Promise.race([Promise.resolve(candidate).catch(() => undefined), tooLong])
+  } finally {
+    late.abort()
+    tooLong.catch(() => undefined)
+  }
+}
+
+function load(file: string, path: string): unknown {
+  try {
+    if (/^\.[cm]?ts$/.test(extname(file))) registerTypescript(file)
+    return createRequire(file)(file)
   } catch (cause) {
-    throw new InputFault(`${path} could not be loaded: ${(cause as Error).message}`, { cause })
+    if (cause instanceof InputFault) throw cause
+    throw new InputFault(
+      `${path} could not be loaded: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    )
   }
 }
 

@@ -4,6 +4,7 @@ import { Declined } from "./declined"
 import { exitCode, exitCodeOf } from "./exit-code"
 import { InputFault } from "./input-fault"
 import { Interruption } from "./interruption"
+import { plainLines } from "./plain"
 import { note, printJson, styled } from "./screen"
 
 const guides = "https://github.com/typeorm-maintenance-mode/typeorm-maintenance-mode/blob/main/docs/guides"
@@ -11,7 +12,7 @@ const name = "typeorm-maintenance"
 
 /** What a person can do next, by exit code. */
 const nextSteps: Readonly<Record<number, readonly string[]>> = {
-  [exitCode.input]: [`${name} help <command>`, `${guides}/cli.md`],
+  [exitCode.input]: [`${guides}/cli.md`],
   [exitCode.notMaintainer]: [
     `${name} status`,
     "Ask the maintainer to leave or to transfer the window to you, or act as an emergency user with --emergency.",
@@ -24,15 +25,15 @@ const nextSteps: Readonly<Record<number, readonly string[]>> = {
   ],
   [exitCode.windowEnded]: [`${name} journal --limit 5`, `${guides}/operating.md#what-happened-last-night`],
   [exitCode.unavailable]: [
-    "Check that the server is reachable, and retry.",
+    `Retry. If it stays so: ${name} doctor`,
     `${guides}/operating.md#the-database-does-not-answer`,
   ],
   [exitCode.setup]: [`${name} doctor`, `${guides}/operating.md#the-installation-is-wrong`],
   [exitCode.unknown]: [`${name} status`, `${guides}/operating.md#it-is-not-known-what-holds`],
 }
 
-/** Reports an error, and returns the exit code. */
-export function reportFailure(error: unknown, isJson: boolean): number {
+/** Reports an error, and returns the exit code. `command` is the command that failed, if it is known. */
+export function reportFailure(error: unknown, isJson: boolean, command?: string): number {
   // Commander has printed its own message, or help was asked for.
   if (error instanceof CommanderError && error.exitCode === 0) return exitCode.done
   if (error instanceof Interruption || error instanceof Declined) {
@@ -46,21 +47,24 @@ export function reportFailure(error: unknown, isJson: boolean): number {
   }
   const isUsage = error instanceof CommanderError
   const code = isUsage ? exitCode.input : exitCodeOf(error)
-  const steps = nextSteps[code] ?? []
+  const help = code === exitCode.input ? [`${name} help ${command ?? ""}`.trimEnd()] : []
+  const steps = [...help, ...(nextSteps[code] ?? [])]
   if (isJson) {
     printJson({ error: { ...factsOf(error), exitCode: code }, next_steps: steps })
     return code
   }
-  if (!isUsage) note(`${styled("red", "error:", process.stderr)} ${messageOf(error, code)}`)
+  if (!isUsage) note(`${styled("red", "error:", process.stderr)} ${plainLines(messageOf(error, code))}`)
   for (const [index, step] of steps.entries()) note(`${index === 0 ? "next: " : "      "} ${step}`)
   return code
 }
 
 function factsOf(error: unknown): object {
+  if (error instanceof CommanderError)
+    return { name: "InputFault", message: error.message.replace(/^error: /, "") }
   const { name: errorName, message, code } = error as Error & { code?: unknown }
   if (error instanceof MaintenanceError)
     return { ...error, name: errorName, message: detailedMessageOf(error) }
-  return { name: errorName, code, message: message.replace(/^error: /, "") }
+  return { name: errorName, code, message }
 }
 
 function messageOf(error: unknown, code: number): string {
@@ -70,7 +74,28 @@ function messageOf(error: unknown, code: number): string {
   return code === exitCode.unexpected ? ((error as Error).stack ?? String(error)) : (error as Error).message
 }
 
-/** The message for operators: that of a refusal is for the public. */
+/** The message for operators, in the words of the command line: that of a refusal is for the public. */
 function detailedMessageOf(error: MaintenanceError & { readonly detailedMessage?: string }): string {
-  return error.detailedMessage ?? error.message
+  return wordings.reduce(
+    (message, [pattern, words]) => message.replaceAll(pattern, words),
+    error.detailedMessage ?? error.message,
+  )
 }
+
+/** What the errors of the API call options and calls, and what they are called here. */
+const wordings: readonly (readonly [RegExp, string])[] = [
+  [/(?:The option )?\bexpiresInMs\b/g, "--expires"],
+  [/(?:The option )?\bplannedForMs\b/g, "--planned"],
+  [/(?:The option )?\bgraceMs\b/g, "--grace"],
+  [/(?:The option )?\bdrain\.withinMs\b/g, "--drain"],
+  [/\bdrain\.then: "(\w+)"/g, "--then $1"],
+  [/(?:The option )?\bdrain\.then\b/g, "--then"],
+  [/The option (readers|limit|reason|message)\b/g, "--$1"],
+  [/The user in the option "(?:as|to)"/g, "The user"],
+  [/\bifHeld: true/g, "--if-held"],
+  [/\bPass `as`, call within runAs\(\), or set the option currentUser\./g, "Name it with --as."],
+  [/\bstatus\(\)\.windows\b/g, "status"],
+  [/\bstatus\(\)/g, "status"],
+  [/connectMaintenance\(\) could not connect/g, "Could not connect"],
+  [/, and migrate is false\./g, "."],
+]

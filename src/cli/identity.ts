@@ -12,9 +12,16 @@ export function identityOf(as: string | undefined): Identity {
   if (as !== undefined) return { user: as, from: "--as" }
   const { MAINTENANCE_USER: user } = process.env
   if (user) return { user, from: "MAINTENANCE_USER" }
+  const system = systemUser()
+  if (system !== undefined) return { user: system, from: "the operating system" }
+  throw new InputFault("The user who acts is not known. Name it with --as, or set MAINTENANCE_USER.")
+}
+
+/** The user of this process on this machine, if the machine knows its name. */
+export function systemUser(): string | undefined {
   try {
-    return { user: userInfo().username, from: "the operating system" }
+    return userInfo().username
   } catch {
-    throw new InputFault("The user who acts is not known. Name it with --as, or set MAINTENANCE_USER.")
+    return undefined
   }
 }

@@ -11,7 +11,7 @@ export class Interruption extends Error {
 }
 
 /**
- * Runs work that SIGINT and SIGTERM break off: its signal is aborted with an Interruption. A second signal ends the
+ * Runs work that a signal to end (SIGINT, SIGTERM, SIGHUP) breaks off: its signal is aborted with an Interruption. A second signal ends the
  * process at once.
  */
 export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -21,7 +21,7 @@ export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>
     if (controller.signal.aborted) process.exit(interruption.exitCode)
     controller.abort(interruption)
   }
-  const signals = ["SIGINT", "SIGTERM"] as const
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const
   for (const signal of signals) process.on(signal, interrupt)
   try {
     return await work(controller.signal)

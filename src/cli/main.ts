@@ -4,15 +4,30 @@ import { exitCode } from "./exit-code"
 import { reportFailure } from "./failure"
 import { Interruption } from "./interruption"
 import { makeProgram } from "./program"
+import { flushed, outliveOutput } from "./screen"
 import { showWarnings } from "./warnings"
 
-/** Runs the command line, and sets the exit code. */
+/** Runs the command line, and ends the process with its exit code. */
 async function main(args: readonly string[]): Promise<void> {
+  outliveOutput()
+  showWarnings()
+  // If the process ends before the command does, as by an exit in the file of -d, nothing was done.
+  process.exitCode = exitCode.unexpected
+  process.exitCode = await codeOf(args)
+  await flushed()
+  // Not by itself: the file of -d may keep the process alive.
+  process.exit()
+}
+
+/** Runs the command; returns its exit code. */
+async function codeOf(args: readonly string[]): Promise<number> {
+  const result = { code: exitCode.done as number }
   try {
-    await makeProgram().parseAsync(args, { from: "user" })
+    await makeProgram((code) => (result.code = code)).parseAsync(args, { from: "user" })
+    return result.code
   } catch (error) {
-    const code = reportFailure(error, isJson(args))
-    process.exitCode = code !== exitCode.done && isNotRun(args, error) ? exitCode.notRun : code
+    const code = reportFailure(error, isJson(args), args[0]?.startsWith("-") ? undefined : args[0])
+    return code !== exitCode.done && isNotRun(args, error) ? exitCode.notRun : code
   }
 }
 
@@ -27,10 +42,4 @@ function isNotRun([command]: readonly string[], error: unknown): boolean {
   return command === "run" && !(error instanceof Interruption || error instanceof Declined)
 }
 
-// A reader that has seen enough, such as head, has closed the pipe.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error
-  process.exit()
-})
-showWarnings()
 void main(process.argv.slice(2))

@@ -39,8 +39,14 @@ const commands = [
   addSchema,
 ]
 
-/** The command line. Its commands throw; the caller reports, and chooses the exit code. */
-export function makeProgram(): Command {
+/** Receives the exit code of a command that did not throw. */
+export type Answer = (code: number) => void
+
+/**
+ * The command line. Its commands throw; the caller reports, and chooses the exit code. `answer` receives other exit
+ * codes than 0.
+ */
+export function makeProgram(answer: Answer = () => undefined): Command {
   const program = new Command("typeorm-maintenance")
     .description("Puts a database that TypeORM applications use into maintenance, and shows what goes on.")
     .version(packageVersion(), "-V, --version")
@@ -51,9 +57,10 @@ export function makeProgram(): Command {
       "after",
       "\nExit codes: 0 done or yes, 1 no, 2 bad arguments, 3 somebody else holds the window, 4 the drain timed out,\n" +
         "5 the window is over, 6 the database does not answer, 7 the installation is wrong, 8 the outcome is unknown,\n" +
-        "9 you declined. Guide: docs/guides/cli.md",
+        "9 you declined, 70 a fault of this program, 125 to 127 run did not run its command, 130 and 143 interrupted.\n" +
+        "Guide: https://github.com/typeorm-maintenance-mode/typeorm-maintenance-mode/blob/main/docs/guides/cli.md",
     )
-  for (const add of commands) add(program)
+  for (const add of commands) add(program, answer)
   // Subcommands do not inherit it from commands that are created before.
   for (const command of program.commands) command.exitOverride()
   return program

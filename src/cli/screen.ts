@@ -88,3 +88,26 @@ function shortened(line: string, width: number): string {
   }
   return text
 }
+
+/** Goes on without output if its reader has gone away, as `head` does: what was begun is brought to its end. */
+export function outliveOutput(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE" && error.code !== "ENOSPC" && error.code !== "EIO") throw error
+    })
+  }
+}
+
+/** Whether somebody still reads the output. */
+export function isRead(): boolean {
+  return !process.stdout.destroyed && process.stdout.errored === null
+}
+
+/** Resolves when all output was written. */
+export async function flushed(): Promise<void> {
+  await Promise.all(
+    [process.stdout, process.stderr].map(
+      (stream) => new Promise<void>((resolve) => stream.write("", () => resolve())),
+    ),
+  )
+}

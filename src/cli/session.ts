@@ -1,6 +1,7 @@
 import { type ConnectedControl, connectMaintenance, type MaintenanceReport } from "../index"
 import { hostname } from "node:os"
 import { type Identity, identityOf } from "./identity"
+import { plain } from "./plain"
 import { note } from "./screen"
 import { findTarget, type Target, type TargetOptions } from "./target"
 
@@ -41,7 +42,7 @@ export async function withActor<T>(
   if (!options.json) {
     sayTarget(target)
     note(
-      `Acting as ${identity.user} (from ${identity.from})${options.emergency ? ", as an emergency user" : ""}.`,
+      `Acting as ${plain(identity.user)} (from ${identity.from})${options.emergency ? ", as an emergency user" : ""}.`,
     )
   }
   const emergency = options.emergency ? { emergencyUsers: [identity.user] } : {}
@@ -72,6 +73,6 @@ async function connected<T>(
 }
 
 function sayTarget({ address, from, remark }: Target): void {
-  note(`Using ${address} (from ${from}).`)
+  note(`Using ${plain(address)} (from ${plain(from)}).`)
   if (remark) note(remark)
 }

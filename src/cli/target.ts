@@ -1,6 +1,7 @@
 import { Client, type ClientConfig } from "pg"
 import { type ConnectOptions, maintenanceOf, MaintenanceSetupError } from "../index"
 import { type DataSourceLike, loadDataSource } from "./data-source-file"
+import { systemUser } from "./identity"
 import { InputFault } from "./input-fault"
 
 /** Options that say which database to use. */
@@ -32,14 +33,35 @@ export async function findTarget({ dataSource, schema }: TargetOptions): Promise
   const createClient = (more: object = {}) =>
     new Client({
       application_name: "typeorm-maintenance",
+      // As in libpq. pg takes USER from the environment, which may lack it.
+      ...(process.env["PGUSER"] === undefined && { user: systemUser() }),
       connectionTimeoutMillis: connectWithinMs,
       ...settings,
       ...more,
     })
-  const { database, host, port, user } = createClient()
+  const { database, host, port, user } = firstClient(createClient, from)
   const address = `${database ?? ""} on ${host}:${port} as ${user ?? ""}`
   const named = schema === undefined ? {} : { schema }
   return { from, address, remark, connectOptions: { ...connectOptions, ...named }, createClient }
+}
+
+/** A client, to see what it would connect to. Throws InputFault for settings that pg does not take. */
+function firstClient(createClient: () => Client, from: string): Client {
+  try {
+    const client = createClient()
+    if (!client.database?.includes("@")) return client
+  } catch (cause) {
+    // The message of pg may show a part of the password.
+    throw new InputFault(
+      `The address in ${from} is not valid. Percent-encode the special characters of the password.`,
+      {
+        cause,
+      },
+    )
+  }
+  throw new InputFault(
+    `The address in ${from} is not valid. Percent-encode the special characters of the password.`,
+  )
 }
 
 interface Found extends Pick<Target, "from" | "remark" | "connectOptions"> {

@@ -16,8 +16,8 @@ export interface WindowOptions extends ActingOptions {
 }
 
 /** Adds the options that say which database to use, and how to print. */
-export function connecting(command: Command): Command {
-  return command
+export function connecting(command: Command, { hasJson = true } = {}): Command {
+  const connected = command
     .option(
       "-d, --data-source <path>",
       "file that exports your TypeORM DataSource (default: DATABASE_URL, or PGHOST etc.)",
@@ -26,19 +26,19 @@ export function connecting(command: Command): Command {
       "--schema <name>",
       "schema that holds the state (default: that of the DataSource, or maintenance)",
     )
-    .option("--json", "print JSON, with times as ISO strings in UTC")
+  return hasJson ? connected.option("--json", "print JSON, with times as ISO strings in UTC") : connected
 }
 
 /** Adds these and the options that say who acts. */
-export function acting(command: Command): Command {
-  return connecting(command)
+export function acting(command: Command, json?: { readonly hasJson: boolean }): Command {
+  return connecting(command, json)
     .option("--as <user>", "user who acts (default: MAINTENANCE_USER, or your user on this machine)")
     .option("--emergency", "act as an emergency user, on the window of any maintainer")
 }
 
 /** Adds these and the options of a window. */
-export function opening(command: Command): Command {
-  return acting(command)
+export function opening(command: Command, json?: { readonly hasJson: boolean }): Command {
+  return acting(command, json)
     .option("--reason <text>", "reason, for the operators")
     .option("--message <text>", "message, for the public")
     .option("--expires <duration>", "time after which the window ends by itself, such as 30m")

@@ -74,7 +74,7 @@ describe("The command line's doctor, in a database of its own,", () => {
     expect(before).to.include({ code: 7, severity: "error" })
     expect(about(before, "schema")[0]).to.deep.include({
       message: 'The schema "maintenance" is not installed in this database.',
-      remedy: "Run: typeorm-maintenance schema --apply --role <role of the application>",
+      remedy: "Run: typeorm-maintenance schema --apply --schema maintenance --role <role of the application>",
     })
     expect(await install()).to.include({ code: 0, stdout: "The schema is installed and up to date.\n" })
     const after = await examine(database.url)

@@ -1,8 +1,10 @@
 import type { Command } from "commander"
 import { InputFault } from "../input-fault"
 import { modeOf, windowModes } from "../mode-argument"
+import { shellWord } from "../plain"
 import { print, printJson } from "../screen"
 import { withActor } from "../session"
+import { announcedText, announcedWindows } from "../text/status"
 import { formatTime, parseTime } from "../time"
 import { enterOptionsOf, opening, type WindowOptions } from "../window-options"
 
@@ -25,11 +27,18 @@ export function addAnnounce(program: Command): void {
       if (options.starts === undefined)
         throw new InputFault("Say when the window begins: --starts 22:00. To begin it now, use enter.")
       const startsAt = parseTime(options.starts, "--starts")
-      const announced = await withActor(options, ({ control, identity }) =>
-        control.announce(mode, { ...enterOptionsOf(options, identity.user), startsAt }),
-      )
-      if (options.json) return printJson(announced)
-      print(`Announced ${mode} mode for ${formatTime(announced.startsAt)}, as ${announced.id}.`)
-      print(`To take it back: typeorm-maintenance cancel ${announced.id}`)
+      await withActor(options, async ({ control, identity }) => {
+        const before = await announcedWindows(control)
+        const announced = await control.announce(mode, {
+          ...enterOptionsOf(options, identity.user),
+          startsAt,
+        })
+        if (options.json) return printJson(announced)
+        print(`Announced ${mode} mode for ${formatTime(announced.startsAt)}, as ${announced.id}.`)
+        const after = new Set((await announcedWindows(control)).map(({ id }) => id))
+        for (const window of before)
+          if (!after.has(window.id)) print(`It replaces: ${announcedText(window)}.`)
+        print(`To take it back: typeorm-maintenance cancel ${announced.id} --as=${shellWord(identity.user)}`)
+      })
     })
 }

@@ -2,6 +2,7 @@ import type { Command } from "commander"
 import { examine } from "../doctor/examine"
 import { type Finding, type Severity, worstOf } from "../doctor/finding"
 import { exitCode } from "../exit-code"
+import { plain } from "../plain"
 import { note, print, printJson, type Style, styled } from "../screen"
 import type { SessionOptions } from "../session"
 import { findTarget } from "../target"
@@ -15,24 +16,24 @@ const styleOf: Readonly<Record<Severity, Style>> = {
 }
 
 /** Adds the command `doctor`. */
-export function addDoctor(program: Command): void {
+export function addDoctor(program: Command, answer: (code: number) => void): void {
   connecting(program.command("doctor"))
     .description("examine the installation: exit with 1 for warnings, with 7 for errors")
     .addHelpText("after", "\nExample:\n  $ typeorm-maintenance doctor -d dist/data-source.js")
     .action(async (options: SessionOptions) => {
       const target = await findTarget(options)
-      if (!options.json) note(`Using ${target.address} (from ${target.from}).`)
+      if (!options.json) note(`Using ${plain(target.address)} (from ${plain(target.from)}).`)
       if (!options.json && target.remark) note(target.remark)
-      const findings = await examine(target)
+      const findings = await examine(target, (finding) => {
+        if (!options.json) print(findingText(finding))
+      })
       const worst = worstOf(findings)
       if (options.json) printJson({ severity: worst, findings })
-      else for (const finding of findings) print(findingText(finding))
-      process.exitCode =
-        worst === "error" ? exitCode.setup : worst === "warning" ? exitCode.no : exitCode.done
+      answer(worst === "error" ? exitCode.setup : worst === "warning" ? exitCode.no : exitCode.done)
     })
 }
 
 function findingText({ severity, check, message, remedy }: Finding): string {
-  const first = `${styled(styleOf[severity], severity.padEnd(8))}${check.padEnd(13)}${message}`
-  return remedy ? `${first}\n${" ".repeat(21)}${remedy}` : first
+  const first = `${styled(styleOf[severity], severity.padEnd(8))}${check.padEnd(13)}${plain(message)}`
+  return remedy ? `${first}\n${" ".repeat(21)}${plain(remedy)}` : first
 }

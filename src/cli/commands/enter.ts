@@ -1,11 +1,14 @@
 import type { Command } from "commander"
-import type { Entered } from "../../index"
-import { canAsk, confirmExclusive } from "../confirmation"
+import type { Entered, MaintenanceControl } from "../../index"
+import { brokenOff } from "../broken-off"
+import { ask, canAsk, confirmExclusive } from "../confirmation"
+import { Declined } from "../declined"
 import { showDraining } from "../drain-progress"
-import { Interruption, interruptible } from "../interruption"
+import { interruptible } from "../interruption"
 import { modeOf, windowModes } from "../mode-argument"
 import { note, print, printJson } from "../screen"
 import { readStatus, type Session, withActor } from "../session"
+import { blockersTable } from "../text/blockers"
 import { modeLine, statusText } from "../text/status"
 import { enterOptionsOf, opening, type WindowOptions } from "../window-options"
 
@@ -27,30 +30,52 @@ export function addEnter(program: Command): void {
       const mode = modeOf(text, windowModes)
       await withActor(options, async ({ identity, ...session }) => {
         const enterOptions = enterOptionsOf(options, identity.user)
-        if (mode === "exclusive" && !options.yes && !options.json && canAsk())
-          await confirmExclusive(session, identity.user)
         const { control } = session
+        const mayAsk = !options.yes && !options.json && canAsk()
+        await takingOver(control, identity.user, { ...options, mayAsk })
+        if (mode === "exclusive" && mayAsk) await confirmExclusive(session, identity.user)
         const hide = options.json ? () => undefined : showDraining(control)
         const entered = await interruptible((signal) => control.enter(mode, { ...enterOptions, signal }))
           .finally(hide)
-          .catch((error: unknown) => brokenOff(session, error))
+          .catch((error: unknown) => brokenOff(control, error))
         await report(session, entered, options)
       })
     })
 }
 
-async function report({ control }: Session, entered: Entered, { json }: WindowOptions): Promise<void> {
+async function report(
+  { control }: Session,
+  entered: Entered,
+  { json, then: outcome }: WindowOptions,
+): Promise<void> {
   if (json) return printJson(entered)
   print(statusText(await readStatus(control)))
   const { unacknowledged } = entered
+  if (outcome === "proceed") await reportLeft(control)
   if (unacknowledged.length === 0) return
   const names = unacknowledged.map(({ host, pid }) => `process ${pid} on ${host}`).join(", ")
   note(`Not heard from: ${names}. Their writes are refused by the database all the same.`)
 }
 
-/** Says what holds after the entering was interrupted, and rethrows. */
-async function brokenOff({ control }: Session, error: unknown): Promise<never> {
-  if (error instanceof Interruption)
-    note(`Broken off. The mode is now: ${modeLine(await readStatus(control))}.`)
-  throw error
+/** Names the transactions that were left open on request. */
+async function reportLeft(control: MaintenanceControl): Promise<void> {
+  const left = await control.blockers({ mode: "exclusive" })
+  if (left.length === 0) return
+  note(
+    "These transactions were left open. Sessions without the plugin, and prepared transactions, may still commit:",
+  )
+  note(blockersTable(left))
+}
+
+/** Says whose window an emergency user is about to take over, and asks, if somebody can be asked. */
+async function takingOver(
+  control: MaintenanceControl,
+  user: string,
+  { emergency, json, mayAsk }: EnterCommandOptions & { readonly mayAsk: boolean },
+): Promise<void> {
+  if (!emergency) return
+  const status = await control.status()
+  if (status.mode === "normal" || status.maintainer === user) return
+  if (!json) note(`This takes over: ${modeLine(status)}. That window ends.`)
+  if (mayAsk && !(await ask("Take it over? [y/N] "))) throw new Declined()
 }

@@ -7,7 +7,7 @@ import { modeLine } from "../text/status"
 import { connecting } from "../window-options"
 
 /** Adds the command `is`. */
-export function addIs(program: Command): void {
+export function addIs(program: Command, answer: (code: number) => void): void {
   connecting(program.command("is"))
     .argument("<mode>", "normal, concurrent or exclusive")
     .description("exit with 0 if this is the mode, with 1 if it is not")
@@ -21,6 +21,6 @@ export function addIs(program: Command): void {
       const is = report.state === mode
       if (options.json) printJson({ is, mode: report.mode, state: report.state })
       else print(modeLine(report))
-      process.exitCode = is ? exitCode.done : exitCode.no
+      answer(is ? exitCode.done : exitCode.no)
     })
 }

@@ -1,7 +1,7 @@
 import type { Command } from "commander"
 import { print, printJson } from "../screen"
 import { type ActingOptions, withActor } from "../session"
-import { modeLine } from "../text/status"
+import { announcedText, announcedWindows, modeLine } from "../text/status"
 import { acting } from "../window-options"
 
 interface LeaveCommandOptions extends ActingOptions {
@@ -15,10 +15,17 @@ export function addLeave(program: Command): void {
     .description("end your window; in normal mode, cancel what you have announced")
     .addHelpText("after", "\nExample:\n  $ typeorm-maintenance leave --as alice")
     .action(async (options: LeaveCommandOptions) => {
-      const status = await withActor(options, ({ control, identity }) =>
-        control.leave({ as: identity.user, ifHeld: options.ifHeld }),
-      )
-      if (options.json) printJson(status)
-      else print(`The mode is now: ${modeLine(status)}.`)
+      await withActor(options, async ({ control, identity }) => {
+        const { windowId } = await control.status()
+        const before = await announcedWindows(control)
+        const status = await control.leave({ as: identity.user, ifHeld: options.ifHeld })
+        if (options.json) return printJson(status)
+        const after = new Set((await announcedWindows(control)).map(({ id }) => id))
+        const cancelled = before.filter(({ id }) => !after.has(id))
+        for (const window of cancelled) print(`Cancelled: ${announcedText(window)}.`)
+        const isLeft = windowId !== undefined && status.windowId !== windowId
+        if (!isLeft && cancelled.length === 0) print("You hold no window. Nothing was changed.")
+        print(`The mode is now: ${modeLine(status)}.`)
+      })
     })
 }

@@ -1,5 +1,7 @@
 import type { Command } from "commander"
-import type { MaintenanceControl } from "../../index"
+import { setTimeout as pause } from "node:timers/promises"
+import { type MaintenanceControl, StateUnavailableError } from "../../index"
+import { brokenOff } from "../broken-off"
 import { runChild, SpawnFault } from "../child"
 import { canAsk, confirmExclusive } from "../confirmation"
 import { showDraining } from "../drain-progress"
@@ -9,6 +11,7 @@ import { reportFailure } from "../failure"
 import { InputFault } from "../input-fault"
 import { interruptible } from "../interruption"
 import { modeOf, windowModes } from "../mode-argument"
+import { plain, shellWord } from "../plain"
 import { note } from "../screen"
 import { withActor } from "../session"
 import { modeLine } from "../text/status"
@@ -21,8 +24,8 @@ interface RunOptions extends WindowOptions {
 }
 
 /** Adds the command `run`. */
-export function addRun(program: Command): void {
-  opening(program.command("run"))
+export function addRun(program: Command, answer: (code: number) => void): void {
+  opening(program.command("run"), { hasJson: false })
     .argument("<command>", "program to run")
     .argument("[args...]", "its arguments")
     .option("--mode <mode>", "concurrent (others read) or exclusive (only you)")
@@ -39,7 +42,7 @@ export function addRun(program: Command): void {
         'Example:\n  $ typeorm-maintenance run --mode exclusive --as alice --reason "Reindex" -- npm run reindex',
     )
     .action(async (command: string, args: string[], options: RunOptions) => {
-      process.exitCode = await run([command, ...args], options)
+      answer(await run([command, ...args], options))
     })
 }
 
@@ -50,14 +53,25 @@ async function run(command: readonly string[], options: RunOptions): Promise<num
   const graceMs = options.grace === undefined ? undefined : parseDuration(options.grace, "--grace")
   return withActor(options, async ({ identity: { user }, ...session }) => {
     const { control } = session
-    await refuseOwnWindow(control, user)
+    await refuseStanding(control, user)
     if (mode === "exclusive" && !options.yes && canAsk()) await confirmExclusive(session, user)
     const hide = showDraining(control)
-    await interruptible((signal) =>
+    const { since } = await interruptible((signal) =>
       control.enter(mode, { ...enterOptionsOf(options, user), heldWhile: "alive", graceMs, signal }),
-    ).finally(hide)
-    return leave(control, user, await codeOf(command, user))
+    )
+      .finally(hide)
+      .catch((error: unknown) => brokenOff(control, error))
+    note(`Entered ${mode} mode.`)
+    const own = { user, since }
+    const code = await codeOf(command, user)
+    return leave(control, own, code)
   })
+}
+
+/** The spell of maintenance that `run` has begun. Windows that the command opens belong to it. */
+interface Spell {
+  readonly user: string
+  readonly since: Date | undefined
 }
 
 /** Runs the command; returns its exit code, or that of a program that could not be started. */
@@ -66,36 +80,55 @@ async function codeOf(command: readonly string[], user: string): Promise<number>
     return await runChild(command, { MAINTENANCE_USER: user })
   } catch (error) {
     if (!(error instanceof SpawnFault)) throw error
-    note(error.message)
+    note(plain(error.message))
     return error.exitCode
   }
 }
 
+/** Time for which leaving is retried while the database does not answer, in milliseconds. */
+const leaveWithinMs = 30_000
+const retryMs = 1000
+
 /** Leaves after the command; returns the exit code. */
-async function leave(control: MaintenanceControl, user: string, code: number): Promise<number> {
-  try {
-    const isHeld = await isStillHeld(control, user)
-    await control.leave({ as: user, ifHeld: true })
-    return isHeld ? code : code || exitCode.windowEnded
-  } catch (error) {
-    note("The command has ended, but the window could not be left. It ends by itself after its grace.")
-    return code || reportFailure(error, false)
+async function leave(control: MaintenanceControl, spell: Spell, code: number): Promise<number> {
+  const deadline = performance.now() + leaveWithinMs
+  for (;;) {
+    try {
+      const isHeld = await isStillHeld(control, spell)
+      if (!isHeld) return code || exitCode.windowEnded
+      const status = await control.leave({ as: spell.user, ifHeld: true })
+      note(`Left. The mode is now: ${modeLine(status)}.`)
+      return code
+    } catch (error) {
+      if (error instanceof StateUnavailableError && performance.now() < deadline) {
+        await pause(retryMs)
+        continue
+      }
+      note(
+        `The command has ended with ${code}, but the window could not be left. Look at: typeorm-maintenance status`,
+      )
+      return code || reportFailure(error, false)
+    }
   }
 }
 
-/** Throws InputFault if the user holds a window: it would be left with the command. */
-async function refuseOwnWindow(control: MaintenanceControl, user: string): Promise<void> {
+/** Throws InputFault if a window stands: it would be ended with the command. */
+async function refuseStanding(control: MaintenanceControl, user: string): Promise<void> {
   const status = await control.status()
-  if (status.maintainer !== user) return
+  if (status.mode === "normal") return
+  const within =
+    status.maintainer === user
+      ? ` To run the command within it, set MAINTENANCE_USER=${shellWord(user)} in its environment instead.`
+      : ""
   throw new InputFault(
-    `${user} already holds a window: ${modeLine(status)}. Run the command with MAINTENANCE_USER=${user} in its environment, or leave first.`,
+    `A window stands: ${modeLine(status)}. It would end with the command, so leave it first.${within}`,
   )
 }
 
-/** Whether the user still holds a window after the command. Says so if not. */
-async function isStillHeld(control: MaintenanceControl, user: string): Promise<boolean> {
+/** Whether the spell goes on. Says so if not, and leaves what has come after it alone. */
+async function isStillHeld(control: MaintenanceControl, { user, since }: Spell): Promise<boolean> {
   const status = await control.status()
-  if (status.maintainer === user) return true
+  if (status.maintainer === user && status.since?.getTime() === since?.getTime()) return true
   note(`The window was over before the command had ended. The mode is now: ${modeLine(status)}.`)
   return false
 }

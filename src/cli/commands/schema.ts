@@ -1,5 +1,10 @@
 import type { Command } from "commander"
-import { maintenanceSchemaSql, MaintenanceSetupError } from "../../index"
+import {
+  MaintenanceError,
+  maintenanceSchemaSql,
+  MaintenanceSetupError,
+  StateUnavailableError,
+} from "../../index"
 import { note, print, printJson } from "../screen"
 import { findTarget, type TargetOptions } from "../target"
 import { connecting } from "../window-options"
@@ -19,17 +24,24 @@ export function addSchema(program: Command): void {
     .addHelpText("after", "\nExample:\n  $ typeorm-maintenance schema --role shop | psql -v ON_ERROR_STOP=1")
     .action(async (options: SchemaCommandOptions) => {
       if (!options.apply) {
-        const sql = maintenanceSchemaSql(scopeOf(options.schema, options.role))
+        const named = options.dataSource === undefined ? options : (await findTarget(options)).connectOptions
+        const sql = maintenanceSchemaSql(scopeOf(named.schema, options.role))
         return options.json ? printJson({ sql }) : print(sql)
       }
       const target = await findTarget(options)
-      const schema = target.connectOptions.schema ?? options.schema
+      const { schema } = target.connectOptions
       if (!options.json) note(`Using ${target.address} (from ${target.from}).`)
       const client = target.createClient()
+      client.on("error", () => undefined)
       try {
-        await client.connect()
+        await client.connect().catch((cause: unknown) => {
+          throw new StateUnavailableError(`Could not connect to the database: ${(cause as Error).message}.`, {
+            cause,
+          })
+        })
         await client.query(maintenanceSchemaSql(scopeOf(schema, options.role)))
       } catch (cause) {
+        if (cause instanceof MaintenanceError) throw cause
         const { code, message } = cause as { code?: string; message: string }
         const remedy =
           code === "42704"

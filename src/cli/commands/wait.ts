@@ -1,5 +1,5 @@
 import type { Command } from "commander"
-import type { ConnectedControl, MaintenanceReport, Mode } from "../../index"
+import { type ConnectedControl, type MaintenanceReport, type Mode, StateUnavailableError } from "../../index"
 import { formatDuration, parseDuration } from "../duration"
 import { exitCode } from "../exit-code"
 import { interruptible } from "../interruption"
@@ -18,7 +18,7 @@ interface WaitOptions extends SessionOptions {
 const lookEveryMs = 1000
 
 /** Adds the command `wait`. */
-export function addWait(program: Command): void {
+export function addWait(program: Command, answer: (code: number) => void): void {
   connecting(program.command("wait"))
     .argument("<mode>", "normal, concurrent or exclusive")
     .option("--timeout <duration>", "longest time to wait (default: no limit); then exit with 1")
@@ -39,7 +39,7 @@ export function addWait(program: Command): void {
       else print(modeLine(report))
       if (is) return
       if (!options.json) note(`The mode was not ${mode} within ${formatDuration(timeoutMs ?? 0)}.`)
-      process.exitCode = exitCode.no
+      answer(exitCode.no)
     })
 }
 
@@ -51,9 +51,13 @@ async function waitFor(
 ): Promise<MaintenanceReport> {
   const deadline = timeoutMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + timeoutMs
   for (;;) {
-    const report = await readStatus(control)
     const leftMs = deadline - performance.now()
-    if (report.state === mode || leftMs <= 0) return report
+    const report = await readStatus(control).catch((error: unknown) => {
+      // An outage is waited for, too, as long as there is time.
+      if (!(error instanceof StateUnavailableError) || leftMs <= 0) throw error
+      return undefined
+    })
+    if (report && (report.state === mode || leftMs <= 0)) return report
     await newsWithin(control, Math.min(lookEveryMs, leftMs), signal)
   }
 }

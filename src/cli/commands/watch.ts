@@ -1,8 +1,13 @@
 import type { Command } from "commander"
-import type { Blocker, ConnectedControl, MaintenanceReport } from "../../index"
+import {
+  type Blocker,
+  type ConnectedControl,
+  type MaintenanceReport,
+  StateUnavailableError,
+} from "../../index"
 import { Interruption, interruptible } from "../interruption"
 import { newsWithin } from "../news"
-import { LiveText, print } from "../screen"
+import { isRead, LiveText, note, print } from "../screen"
 import { readStatus, type SessionOptions, withSession } from "../session"
 import { blockersTable } from "../text/blockers"
 import { modeLine, statusText } from "../text/status"
@@ -48,8 +53,12 @@ async function follow(
   const rate = new RefusalRate()
   let last: string | undefined
   for (;;) {
-    const sight = await look(control, rate)
-    if (live.isLive && !json) live.show(sightText(sight))
+    const sight = await look(control, rate).catch(outage)
+    if (!isRead()) return
+    if (sight === undefined) {
+      if (last !== "") note("The database does not answer. Trying again.")
+      last = ""
+    } else if (live.isLive && !json) live.show(sightText(sight))
     else {
       const key = keyOf(sight)
       if (key !== last) print(json ? JSON.stringify(sight) : sightLine(sight))
@@ -57,6 +66,12 @@ async function follow(
     }
     await newsWithin(control, everyMs, signal).finally(() => signal.aborted && live.keep())
   }
+}
+
+/** Passes over an outage: the database may come back. */
+function outage(error: unknown): undefined {
+  if (!(error instanceof StateUnavailableError)) throw error
+  return undefined
 }
 
 async function look(control: ConnectedControl, rate: RefusalRate): Promise<Sight> {
@@ -81,10 +96,11 @@ function sightLine({ report, blockers, refusalsPerSecond }: Sight): string {
 }
 
 /** What makes a line differ from the one before. */
-function keyOf({ report, blockers, refusalsPerSecond }: Sight): string {
+function keyOf({ report, blockers }: Sight): string {
   const { state, epoch, instances, progress } = report
   const pids = blockers.map(({ pid }) => pid)
-  return JSON.stringify([state, epoch, instances.map(({ id }) => id), pids, refusalsPerSecond, progress])
+  const refused = instances.map(({ refusals }) => refusals)
+  return JSON.stringify([state, epoch, instances.map(({ id }) => id), pids, refused, progress])
 }
 
 /** Derives refusals a second from the counters of the instances. */

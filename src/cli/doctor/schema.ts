@@ -23,7 +23,7 @@ export const checkSchema: Check = async ({ client, schema }) => {
         severity: "error",
         check,
         message: `The schema "${schema}" is not installed in this database.`,
-        remedy: "Run: typeorm-maintenance schema --apply --role <role of the application>",
+        remedy: `Run: typeorm-maintenance schema --apply --schema ${schema} --role <role of the application>`,
       },
     ]
   }
@@ -46,7 +46,7 @@ function versionFinding(schema: string, version: number): Finding {
         severity: "error",
         check,
         message: `"${schema}" is at version ${version}; this package needs version ${maintenanceSchemaVersion}.`,
-        remedy: "Run: typeorm-maintenance schema --apply --role <role of the application>",
+        remedy: `Run: typeorm-maintenance schema --apply --schema ${schema} --role <role of the application>`,
       }
     : {
         severity: "warning",
@@ -82,8 +82,7 @@ async function drift(client: Parameters<Check>[0]["client"], schema: string): Pr
       severity: "error",
       check: "drift",
       message: `Objects of the schema "${schema}" differ from those that were installed: ${named}.`,
-      remedy:
-        "Find out who has changed them. Drop what was added. To restore functions and views, run: typeorm-maintenance schema --apply",
+      remedy: `Find out who has changed them. Drop what was added. To restore functions and views, run: typeorm-maintenance schema --apply --schema ${schema}`,
     },
   ]
 }

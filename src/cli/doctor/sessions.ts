@@ -40,6 +40,38 @@ export const checkLongTransactions: Check = async ({ client }) => {
   }))
 }
 
+/** Examines locks on the state that keep everybody from reading or changing it. */
+export const checkStateLocks: Check = async ({ client, schema }) => {
+  const rows = await rowsOf<{
+    pid: number | null
+    application: string | null
+    state: string | null
+    gid: string | null
+  }>(
+    client,
+    `select l.pid, a.application_name as application, a.state, x.gid
+     from pg_catalog.pg_locks l
+     join pg_catalog.pg_class c on c.oid = l.relation and c.relname in ('state', 'window', 'schema_version')
+     join pg_catalog.pg_namespace n on n.oid = c.relnamespace and n.nspname = $1
+     left join pg_catalog.pg_stat_activity a on a.pid = l.pid
+     left join pg_catalog.pg_prepared_xacts x on l.virtualtransaction = '-1/' || x.transaction
+     where l.granted and l.mode in ('AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock')
+       and l.database = (select oid from pg_catalog.pg_database where datname = current_database())
+       and l.pid is distinct from pg_backend_pid()
+     group by 1, 2, 3, 4`,
+    [schema],
+  )
+  return rows.map(({ pid, application, state, gid }) => ({
+    severity: "error",
+    check: "locks",
+    message: `${pid === null ? `The prepared transaction '${gid}'` : `Backend ${pid} (${[application, state].filter(Boolean).join(", ")})`} has locked a table of the schema "${schema}", so the state cannot be read or changed.`,
+    remedy:
+      pid === null
+        ? `Run: rollback prepared '${gid?.replaceAll("'", "''")}'; or commit prepared instead.`
+        : `End it in its application, or run: select pg_terminate_backend(${pid});`,
+  }))
+}
+
 /** Examines locks of the plugin that sessions hold although they do nothing. */
 export const checkLocks: Check = async ({ client, schema, report }: Examination) => {
   if (!report) return []

@@ -1,3 +1,4 @@
+import { shellWord } from "../plain"
 import { formatTime } from "../time"
 import type { Check } from "./examination"
 import type { Finding } from "./finding"
@@ -15,13 +16,13 @@ export const checkWindow: Check = async ({ report }) => {
       severity: "warning",
       check,
       message: `${window} does not end by itself.`,
-      remedy: `If it should, run: typeorm-maintenance extend --as ${maintainer} --expires 30m`,
+      remedy: `If it should, run: typeorm-maintenance extend --as=${shellWord(maintainer ?? "")} --expires 30m`,
     },
     {
       severity: "warning",
       check,
       message: `${window} is interrupted: the process that waited for its drain, or ran its work, is gone.`,
-      remedy: `Ask ${maintainer}. To end it, run: typeorm-maintenance leave --as ${maintainer}`,
+      remedy: `Ask ${maintainer}. To end it, run: typeorm-maintenance leave --as=${shellWord(maintainer ?? "")}`,
     },
     {
       severity: "warning",

@@ -1,6 +1,7 @@
 import type { Blocker } from "../../index"
 import { formatDuration } from "../duration"
-import { plain, table } from "./table"
+import { plain } from "../plain"
+import { table } from "./table"
 
 /** The blockers as a table, oldest first. */
 export function blockersTable(blockers: readonly Blocker[]): string {

@@ -1,8 +1,8 @@
-import type { MaintenanceReport, MaintenanceWindow, Mode } from "../../index"
+import type { MaintenanceControl, MaintenanceReport, MaintenanceWindow, Mode } from "../../index"
 import { formatDuration } from "../duration"
+import { plain } from "../plain"
 import { styled, type Style } from "../screen"
 import { formatTime } from "../time"
-import { plain } from "./table"
 
 const styleOf: Readonly<Record<Mode, Style>> = { normal: "green", concurrent: "yellow", exclusive: "red" }
 const meaningOf: Readonly<Record<Mode, string>> = {
@@ -41,7 +41,14 @@ export function modeLine(
   return plain([name, maintainer && `by ${maintainer}`, reason && `(${reason})`].filter(Boolean).join(" "))
 }
 
-/** What a window is doing, in one line. */
+/** The windows that are announced. */
+export async function announcedWindows(
+  control: Pick<MaintenanceControl, "status">,
+): Promise<Extract<MaintenanceWindow, { position: "announced" }>[]> {
+  return (await control.status()).windows.filter(isAnnounced)
+}
+
+/** An announced window, in one line. */
 export function announcedText(
   window: Extract<MaintenanceWindow, { position: "announced" }>,
   now = new Date(),

@@ -1,13 +1,9 @@
+import { plain } from "../plain"
+
 /** A column of a table: its title, and whether its cells are aligned to the right. */
 export interface Column {
   readonly title: string
   readonly isRight?: boolean
-}
-
-/** A text on one line, without control characters: the terminal must not obey what others have written. */
-export function plain(text: string): string {
-  // oxlint-disable-next-line no-control-regex -- these are what is replaced
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f]+/g, " ")
 }
 
 /** Formats rows as a table with aligned columns. */
