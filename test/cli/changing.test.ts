@@ -151,6 +151,57 @@ describe("The command line, changing the mode,", () => {
     expect((await run(["cancel", id, "--as", "alice"])).code).to.equal(2)
   })
 
+  it("says which announced window a new one replaces, and which ones leave cancels", async () => {
+    await run([
+      "announce",
+      "exclusive",
+      "--starts",
+      "2h",
+      "--expires",
+      "1h",
+      "--as",
+      "alice",
+      "--reason",
+      "first",
+    ])
+    const again = await run([
+      "announce",
+      "concurrent",
+      "--starts",
+      "150m",
+      "--as",
+      "alice",
+      "--reason",
+      "second",
+    ])
+    expect(again.stdout).to.match(
+      /\nIt replaces: exclusive by alice at .*: first \[[\w-]+\]\.\nTo take it back: /,
+    )
+    const left = await run(["leave", "--as", "alice"])
+    expect(left.stdout).to.match(
+      /^Cancelled: concurrent by alice at .*: second \[[\w-]+\]\.\nThe mode is now: normal\.\n$/,
+    )
+    const nothing = await run(["leave", "--as", "alice", "--if-held"])
+    expect(nothing.stdout).to.equal("You hold no window. Nothing was changed.\nThe mode is now: normal.\n")
+  })
+
+  it("says whose window an emergency user takes over", async () => {
+    await installed.current.maintenance.enter("exclusive", { as: "bob", reason: "deep work" })
+    const ran = await run(["enter", "concurrent", "--as", "night-shift", "--emergency"])
+    expect(ran.code).to.equal(0)
+    expect(ran.stderr).to.include("This takes over: exclusive by bob (deep work). That window ends.\n")
+  })
+
+  it("prints no character that a terminal obeys", async () => {
+    const reason = "line1\nnormal: \u001b[2Jnothing\u202e"
+    await installed.current.maintenance.enter("concurrent", { as: "bob", reason })
+    const [shown, refused] = await Promise.all([run(["status"]), run(["leave", "--as", "alice"])])
+    for (const text of [shown.stdout, refused.stderr]) {
+      expect(text).to.include("line1 normal:  [2Jnothing")
+      expect(text).to.not.include("\u001b").and.not.to.include("\u202e")
+    }
+  })
+
   it("reports progress", async () => {
     await installed.current.maintenance.enter("concurrent", { as: "alice" })
     expect((await run(["progress", "40", "100", "--note", "prices", "--as", "alice"])).code).to.equal(0)

@@ -6,7 +6,7 @@ import { useMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { temporaryFolder } from "../support/watchdog"
 import { endWindowAfterEach } from "../support/window"
-import { runCli } from "./run-cli"
+import { runCli, startCli } from "./run-cli"
 
 describe("The command line, connecting,", () => {
   const database = useDatabase()
@@ -97,6 +97,22 @@ describe("The command line, connecting,", () => {
       })
     }
 
+    it("keeps what the file prints away from the result, and ends although the file stays alive", async () => {
+      const file = fileWith(
+        "data-source.js",
+        source("console.log('hello from the file'); setInterval(() => {}, 1000)"),
+      )
+      const ran = await runCli(["status", "-d", file, "--json"], shop())
+      expect(ran.code).to.equal(0)
+      expect(JSON.parse(ran.stdout)).to.include({ mode: "normal" })
+      expect(ran.stderr).to.include("hello from the file")
+    })
+
+    it("does not say yes if the file ends the process", async () => {
+      const file = fileWith("data-source.js", "process.exit()")
+      expect((await runCli(["is", "normal", "-d", file], shop())).code).to.equal(70)
+    })
+
     it("uses the project's loader of TypeScript", async () => {
       const file = fileWith("data-source.ts", "const typed: number = 1")
       const loader = join(file, "../node_modules/tsx")
@@ -138,10 +154,28 @@ describe("The command line, connecting,", () => {
     expect(ran.stderr).to.include("DATABASE_URL is not a PostgreSQL URL.")
   })
 
+  it("exits with 2 for an address that it cannot read, and shows nothing of the password", async () => {
+    for (const url of ["postgres://u:123/RETPW@127.0.0.1:1/x", "postgres://u:SEC/RETPW@127.0.0.1:1/x"]) {
+      const ran = await runCli(["status"], { DATABASE_URL: url })
+      expect(ran.code, url).to.equal(2)
+      expect(ran.stderr).to.include("Percent-encode the special characters of the password.")
+      expect(ran.stderr).to.not.include("RETPW")
+    }
+  })
+
+  it("goes on to its end if nobody reads its output", async () => {
+    const environment = { DATABASE_URL: database.current.url }
+    const { child, ended } = startCli(["enter", "concurrent", "--as", "alice"], environment)
+    child.stdout?.destroy()
+    child.stderr?.destroy()
+    expect((await ended).code).to.equal(0)
+    expect(await installed.current.maintenance.status()).to.include({ mode: "concurrent" })
+  })
+
   it("exits with 6 if the server cannot be reached", async () => {
     const ran = await runCli(["status"], { DATABASE_URL: "postgres://postgres@127.0.0.1:1/shop" })
     expect(ran.code).to.equal(6)
-    expect(ran.stderr).to.include("could not connect to the database")
+    expect(ran.stderr).to.include("Could not connect to the database")
   })
 
   it("exits with 6 if the server accepts a connection and never answers", async () => {
@@ -178,7 +212,7 @@ describe("The command line, connecting,", () => {
       ],
       [
         [...enter, "--then", "wait"],
-        "The option drain.then must be one of proceed, cancel, terminate, abandon, not 'wait'.",
+        "--then must be one of proceed, cancel, terminate, abandon, not 'wait'.",
       ],
       [[...enter, "--readers", "0"], '--readers "0" is not a whole number of 1 or more.'],
       [["enter", "closed", "--as", "alice"], '"closed" is not a mode. Write concurrent or exclusive.'],
@@ -192,7 +226,7 @@ describe("The command line, connecting,", () => {
         "Say when the window begins: --starts 22:00. To begin it now, use enter.",
       ],
       [["journal", "--limit", "many"], '--limit "many" is not a whole number'],
-      [["journal", "--limit", "5000"], "The option limit must be a whole number from 1 to 1000, not 5000."],
+      [["journal", "--limit", "5000"], "--limit must be a whole number from 1 to 1000, not 5000."],
       [["stauts"], "unknown command 'stauts'"],
       [["status", "--jason"], "unknown option '--jason'"],
       [["enter", "--as", "alice"], "missing required argument 'mode'"],

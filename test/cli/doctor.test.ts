@@ -49,7 +49,7 @@ describe("The command line's doctor", () => {
     expect(examined).to.include({ code: 1, severity: "warning" })
     const [finding] = about(examined, "window")
     expect(finding?.message).to.match(/^The concurrent window of alice, since \S+, does not end by itself\.$/)
-    expect(finding?.remedy).to.include("typeorm-maintenance extend --as alice --expires 30m")
+    expect(finding?.remedy).to.include("typeorm-maintenance extend --as=alice --expires 30m")
   })
 
   it("says nothing about a transaction that was prepared a moment ago", async () => {
@@ -103,6 +103,33 @@ describe("The command line's doctor, in a database of its own,", () => {
     const examined = await examine(database.url)
     expect(about(examined, "drift")[0]?.message).to.equal(
       `Objects of the schema "maintenance" differ from those that were installed: column state.oops, view state_now.`,
+    )
+  })
+
+  it("names the session that has locked the state, and is done in seconds", async () => {
+    await install()
+    await withClient(database.url, async (client) => {
+      await client.query("set application_name = 'locker'; begin; lock table maintenance.state")
+      const examined = await examine(database.url)
+      expect(examined.code).to.equal(7)
+      expect(about(examined, "locks")[0]?.message).to.match(
+        /^Backend \d+ \(locker, idle in transaction\) has locked a table of the schema "maintenance"/,
+      )
+      const { code, stderr } = await runCli(["status"], { DATABASE_URL: database.url })
+      expect(code).to.equal(6)
+      expect(stderr).to.match(
+        /other sessions have locked the table "maintenance"\.state[^]*backend \d+ \(application locker/,
+      )
+      await client.query("rollback")
+    })
+  })
+
+  it("finds functions that everybody may execute", async () => {
+    await install()
+    await database.sql("grant execute on function maintenance.leave to public")
+    const examined = await examine(database.url)
+    expect(about(examined, "privileges").map(({ message }) => message)).to.deep.include(
+      'Every role may execute leave in the schema "maintenance", if it may use the schema.',
     )
   })
 

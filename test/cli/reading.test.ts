@@ -161,9 +161,11 @@ describe("The command line, reading,", () => {
       expect(listed[1]?.refusals).to.deep.equal([{ count: 1 }])
       const { stdout } = await run("journal", "--since", "1h", "--limit", "2")
       const [title, second, first] = stdout.split("\n")
-      expect(title).to.match(/^BEGUN +MODE +BY +FOR +ENDED +REFUSED +REASON$/)
-      expect(second).to.match(/^\d\d:\d\d:\d\d +exclusive +bob +\d+ s +left by break-glass +0 +second$/)
-      expect(first).to.match(/^\d\d:\d\d:\d\d +concurrent +alice +\d+ s +left +1 +first$/)
+      expect(title).to.match(/^BEGUN +MODE +BY +FOR +ENDED +HOW +REFUSED +REASON$/)
+      expect(second).to.match(
+        /^\d\d:\d\d:\d\d +exclusive +bob +\d+ s +\d\d:\d\d:\d\d +left by break-glass +0 +second$/,
+      )
+      expect(first).to.match(/^\d\d:\d\d:\d\d +concurrent +alice +\d+ s +\d\d:\d\d:\d\d +left +1 +first$/)
     })
   })
 

@@ -78,7 +78,9 @@ describe("The command line's run", () => {
     await installed.current.maintenance.enter("concurrent", { as: "bob" })
     const ran = await run(asAlice, ...node("console.log('ran')"))
     expect(ran).to.include({ code: 125, stdout: "" })
-    expect(ran.stderr).to.include("maintenance by bob")
+    expect(ran.stderr).to.include(
+      "A window stands: concurrent by bob. It would end with the command, so leave it first.\n",
+    )
   })
 
   it("does not run it in a window that the maintainer holds already, and says how", async () => {
@@ -86,7 +88,7 @@ describe("The command line's run", () => {
     const ran = await run(asAlice, ...node("console.log('ran')"))
     expect(ran).to.include({ code: 125, stdout: "" })
     expect(ran.stderr).to.include(
-      "Run the command with MAINTENANCE_USER=alice in its environment, or leave first.",
+      "To run the command within it, set MAINTENANCE_USER=alice in its environment instead.",
     )
     expect(await status()).to.include({ mode: "concurrent", maintainer: "alice" })
   })
@@ -137,6 +139,27 @@ describe("The command line's run", () => {
     expect(ran.stderr).to.include(
       "The window was over before the command had ended. The mode is now: normal.",
     )
+  })
+
+  it("leaves a window alone that came after its own", async () => {
+    const { maintenance } = installed.current
+    const [program, ...args] = node(
+      "process.stdin.once('data', () => process.exit(0)); console.log('running')",
+    )
+    const { child, ended, printed } = startCli(["run", ...asAlice, "--", program, ...args], environment())
+    await until(() => printed().stdout.includes("running"))
+    await maintenance.leave({ as: "break-glass" })
+    await maintenance.enter("concurrent", { as: "alice", reason: "by hand" })
+    child.stdin?.write("go on\n")
+    const ran = await ended
+    expect(ran.code).to.equal(5)
+    expect(ran.stderr).to.include("The mode is now: concurrent by alice (by hand).")
+    expect(await status()).to.include({ mode: "concurrent", reason: "by hand" })
+  })
+
+  it("leaves if the command cannot even be spawned", async () => {
+    expect(await run(asAlice, "/etc/passwd/x")).to.include({ code: 126 })
+    expect(await status()).to.include({ mode: "normal" })
   })
 
   it("demands a mode, and a command", async () => {

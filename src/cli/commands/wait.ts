@@ -31,8 +31,8 @@ export function addWait(program: Command, answer: (code: number) => void): void 
       const mode = modeOf(text, allModes)
       const timeoutMs =
         options.timeout === undefined ? undefined : parseDuration(options.timeout, "--timeout")
-      const report = await withSession(options, ({ control }) =>
-        interruptible((signal) => waitFor(control, mode, { timeoutMs, signal })),
+      const report = await interruptible((signal) =>
+        withSession(options, ({ control }) => waitFor(control, mode, { timeoutMs, signal })),
       )
       const is = report.state === mode
       if (options.json) printJson({ is, mode: report.mode, state: report.state })

@@ -35,12 +35,12 @@ export function addWatch(program: Command): void {
       "\nOn a terminal the text is rewritten each second. Otherwise, and with --json, a line is printed for each change.\n\nExample:\n  $ typeorm-maintenance watch",
     )
     .action(async (options: SessionOptions) => {
-      await withSession(options, ({ control }) =>
-        interruptible((signal) => follow(control, options, signal)).catch((error: unknown) => {
-          // Ctrl-C is the way to end it.
-          if (!(error instanceof Interruption)) throw error
-        }),
-      )
+      await interruptible((signal) =>
+        withSession(options, ({ control }) => follow(control, options, signal)),
+      ).catch((error: unknown) => {
+        // Ctrl-C is the way to end it.
+        if (!(error instanceof Interruption)) throw error
+      })
     })
 }
 
