@@ -61,12 +61,16 @@ export class Checkpoint {
     const { session } = this.#owner
     const check = this.#owner.policy.check(actor)
     const companions = { after: [check] }
+    const { portalClosers } = this.#owner.fence
+    if (portalClosers.has(query.text)) return this.send(query, { ...companions, bindsLate: true }, actor)
     return session.sendLast(query, companions, (cause) => {
       if (codeOf(cause) === sqlState.protocolViolation && mayLackValues(query))
         return this.#sendSimply(query, actor, cause)
       // The statement, or a function in it, has closed all portals, among them that of the check.
-      if (codeOf(cause) === sqlState.noSuchPortal && query.failure === check)
+      if (codeOf(cause) === sqlState.noSuchPortal && query.failure === check) {
+        portalClosers.add(query.text)
         return this.send(query.renew(), { ...companions, bindsLate: true }, actor)
+      }
       return this.#failed({ query, companions, actor }, cause)
     })
   }
@@ -99,7 +103,10 @@ export class Checkpoint {
       this.#isInBlock = false
       if (query.failure === "statement") return failed(error)
       // A function in it has closed all portals, among them those of the following statements.
-      if (codeOf(error) === sqlState.noSuchPortal) return failed(error)
+      if (codeOf(error) === sqlState.noSuchPortal) {
+        this.#owner.fence.portalClosers.add(query.text)
+        return failed(error)
+      }
       if (query.failure === check) throw this.refuse(error, actor)
       return this.#endFailed(actor, error)
     })

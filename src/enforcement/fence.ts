@@ -10,6 +10,7 @@ import { lockKeys } from "../state/schema"
 import type { StateView } from "../watch/state-view"
 import type { Step } from "../wire/protocol"
 import { type FenceChecks, type FencePolicies, policiesOf, type SchemaPresence } from "./fence-policy"
+import { PortalClosers } from "./portal-closers"
 
 type Stamped = StampedState & { readonly stamp: string }
 
@@ -30,6 +31,8 @@ export class Fence implements FenceChecks {
   /** Whether a session keeps the checks prepared. */
   readonly isPrepared: boolean
   readonly policies: FencePolicies
+  /** The statements that close the portal of their check. */
+  readonly portalClosers = new PortalClosers()
   #checks: Checks = { state: undefined, byActor: new Map() }
 
   constructor(

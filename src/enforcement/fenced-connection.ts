@@ -203,7 +203,7 @@ export class FencedConnection implements SubmittableOwner, SessionOwner {
    */
   clean(): Promise<void> | undefined {
     const { session } = this
-    if (!session.isBusy && session.is("I")) return undefined
+    if (this.isClean) return undefined
     if (!session.isSubmittableActive) return session.inTurn(() => session.rollBack())
     const abandoned = new Error("A query object was abandoned on this connection.")
     if (!session.isSubmittableEnding) return Promise.reject(abandoned)
@@ -212,6 +212,11 @@ export class FencedConnection implements SubmittableOwner, SessionOwner {
       session.inTurn(() => session.rollBack()),
       abandoned,
     )
+  }
+
+  /** Whether nothing runs, and no transaction is open. */
+  get isClean(): boolean {
+    return !this.session.isBusy && this.session.is("I")
   }
 
   /** Whether the running code is a pool listener that sets up this connection. */

@@ -56,6 +56,12 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
   return class extends Base implements FencedQueryRunner {
     readonly #record = new TransactionRecord()
     #isUnfenced = false
+    /** Number of calls of `query()` that have not ended. */
+    #running = 0
+    /** Called when there are none. */
+    #idle: (() => void) | undefined
+    /** The release that is under way. `destroy()` releases a runner until it is gone. */
+    #releasing: Promise<void> | undefined
     /** Several entities that a user saves together are refused once. */
     readonly #vetoing = new Map<string | undefined, Promise<void>>()
 
@@ -72,6 +78,7 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
     override query(query: string, parameters?: unknown[], useStructuredResult = false): Promise<unknown> {
       const refused = this.#refused(query)
       if (refused) return refused
+      this.#running++
       return super.query(query, parameters, useStructuredResult).then(
         (result) => {
           this.#queried()
@@ -117,12 +124,13 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
     }
 
     override release(): Promise<void> {
+      if (this.#releasing) return this.#releasing
       const fenced = this.isReleased ? undefined : this.#fenced
       // A statement for which pg no longer waits is not awaited here, either.
-      const cleaning = fenced?.session.isGivenUp ? undefined : fenced?.clean()
-      if (!fenced || !cleaning) return super.release()
-      // A connection that cannot be cleaned up is closed instead of being given back.
-      return cleaning.catch(() => fenced.session.destroy()).then(() => super.release())
+      const isIdle = this.#running === 0 && fenced?.isClean
+      if (!fenced || fenced.session.isGivenUp || isIdle) return super.release()
+      this.#releasing = this.#releaseCleaned(fenced).finally(() => (this.#releasing = undefined))
+      return this.#releasing
     }
 
     override createTable(...args: Parameters<PostgresQueryRunner["createTable"]>): Promise<void> {
@@ -155,13 +163,29 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
     }
 
     /**
+     * Gives back a connection on which something is open: what its holder has sent ends first, and a transaction is
+     * then rolled back. From the beginning the runner takes nothing more, as in plain TypeORM: after the rollback,
+     * a statement would run, and a COMMIT succeed, outside of the transaction for which it was meant.
+     */
+    async #releaseCleaned(fenced: FencedConnection): Promise<void> {
+      this.isReleased = true
+      // A statement that was requested before may still be on its way, as behind a subscriber that takes its time.
+      if (this.#running > 0) await new Promise<void>((resolve) => (this.#idle = resolve))
+      // A connection that cannot be cleaned up is closed instead of being given back.
+      await fenced.clean()?.catch(() => fenced.session.destroy())
+      this.isReleased = false
+      await super.release()
+    }
+
+    /**
      * Gives back a connection that arrives after the release. TypeORM (0.3 to 1.1) keeps it, so that
      * `destroy()` would never end.
      */
     async #refuseReleased(): Promise<never> {
       if (this.databaseConnection) {
+        // Nothing has run on it. The call that asked for it is still under way.
         this.isReleased = false
-        await this.release()
+        await super.release()
       }
       throw new QueryRunnerAlreadyReleasedError()
     }
@@ -171,6 +195,7 @@ export function fencedQueryRunnerClass(sample: PostgresQueryRunner, context: Run
     }
 
     #queried(): void {
+      if (--this.#running === 0) this.#idle?.()
       if (!this.isTransactionActive) this.#record.forgetExpected()
     }
 

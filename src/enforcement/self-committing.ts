@@ -34,7 +34,9 @@ export class SelfCommitting {
     const { query, actor, kind, looksAtomic } = request
     if (kind === "several" && mayPrepareTransaction(query.text))
       return Promise.reject(new MaintenanceSetupError(preparesUnseen))
-    if (!looksAtomic || !this.#owner.session.is("I") || mayLackValues(query)) return this.#hold(request)
+    const closesPortals = this.#owner.fence.portalClosers.has(query.text)
+    const isApart = !looksAtomic || closesPortals || mayLackValues(query)
+    if (isApart || !this.#owner.session.is("I")) return this.#hold(request)
     return this.#checkpoint.sendInBlock(query, actor, (error) => {
       const isToHold =
         query.failure === "statement" ? isOfSeveral(error) : codeOf(error) === sqlState.noSuchPortal

@@ -1,5 +1,5 @@
 import { expect } from "chai"
-import type { EntitySubscriberInterface } from "typeorm"
+import { type EntitySubscriberInterface, QueryRunnerAlreadyReleasedError } from "typeorm"
 import { setTimeout as pause } from "node:timers/promises"
 import { installMaintenance, MaintenanceError } from "../../src"
 import { newDataSource, useMaintenance, withMaintenance } from "../support/data-source"
@@ -24,6 +24,68 @@ describe("The life cycle of a DataSource", () => {
     const { instances } = await installed.current.maintenance.status()
     return instances.length
   }
+
+  describe("a query runner that is released within a transaction", () => {
+    const stored = async (note: string) =>
+      (await database.current.sql("select from audit where note = $1", [note])).length
+    const insert = (note: string) => `insert into audit (note) values ('${note}')`
+
+    for (const subscribers of [[], [Slow]]) {
+      const beside = subscribers.length > 0 ? ", with a slow subscriber" : ""
+
+      it(`runs what was requested before, and says what is stored${beside}`, async () => {
+        await withMaintenance(database.current.url, { subscribers }, async ({ dataSource }) => {
+          const note = `committed ${subscribers.length}`
+          const runner = dataSource.createQueryRunner()
+          await runner.query("begin")
+          await runner.query(insert(note))
+          const committed = errorOf(runner.query("commit"))
+          const released = runner.release()
+          expect(await committed).to.equal(undefined)
+          await released
+          expect(await stored(note)).to.equal(1)
+        })
+      })
+
+      it(`takes nothing more, neither a statement nor a COMMIT${beside}`, async () => {
+        await withMaintenance(database.current.url, { subscribers }, async ({ dataSource }) => {
+          const note = `refused ${subscribers.length}`
+          const runner = dataSource.createQueryRunner()
+          await runner.query("begin")
+          await runner.query(insert(note))
+          const released = runner.release()
+          const late = await Promise.all([insert(note), "commit"].map((text) => errorOf(runner.query(text))))
+          for (const error of late) expect(error).to.be.instanceOf(QueryRunnerAlreadyReleasedError)
+          await Promise.all([released, runner.release()])
+          expect(await stored(note)).to.equal(0)
+        })
+      })
+    }
+
+    it("by destroy(): the transaction is stored if and only if its call resolves", async () => {
+      for (const waits of [0, 1, 2, 3, 5, 8, 13, 21]) {
+        const note = `destroyed ${waits}`
+        const dataSource = newDataSource(database.current.url)
+        const maintenance = installMaintenance(dataSource)
+        await dataSource.initialize()
+        let begun: () => void = () => undefined
+        const isBegun = new Promise<void>((resolve) => (begun = resolve))
+        const transaction = errorOf(
+          dataSource.transaction(async (manager) => {
+            await manager.query(insert(note))
+            begun()
+            for (let turn = 0; turn < waits; turn++) await new Promise(setImmediate)
+            await manager.query(insert(note))
+          }),
+        )
+        await isBegun
+        await dataSource.destroy()
+        const error = await transaction
+        expect(await stored(note), String(error)).to.equal(error === undefined ? 2 : 0)
+        await maintenance.uninstall()
+      }
+    })
+  })
 
   for (const subscribers of [[], [Slow]]) {
     const beside = subscribers.length > 0 ? ", with a slow subscriber" : ""

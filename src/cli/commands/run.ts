@@ -64,7 +64,8 @@ async function run(command: readonly string[], options: RunOptions): Promise<num
     note(`Entered ${mode} mode.`)
     const own = { user, since }
     const code = await codeOf(command, user)
-    return leave(control, own, code)
+    // One more Ctrl-C does not keep it from leaving.
+    return interruptible(() => leave(control, own, code))
   })
 }
 
