@@ -4,9 +4,12 @@ export function plain(text: string): string {
   return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]+/g, " ")
 }
 
-/** The same, with the lines kept. */
+/** The same for the message of an error: its lists and indented lines are kept, other line breaks are not. */
 export function plainLines(text: string): string {
-  return text.split("\n").map(plain).join("\n")
+  return text
+    .split(/\n(?=- | {2})/)
+    .map(plain)
+    .join("\n")
 }
 
 /** A word for a shell, to be pasted. */

@@ -292,7 +292,7 @@ export function installationFault(error: unknown, schema: string): unknown {
   return new MaintenanceSetupError(
     code === sqlState.insufficientPrivilege
       ? `The schema "${schema}" was not installed: this role may not create it (${message}). Grant the role CREATE on ` +
-          `the database, or set migrate: false and have a DBA run: npx typeorm-maintenance-mode schema --apply --schema ${schema} --role <role of the application>`
+          `the database, or set migrate: false and have a DBA run: npx typeorm-maintenance-mode schema --apply --schema ${schema} --role <role of the application> (the SQL of maintenanceSchemaSql())`
       : `The schema "${schema}" could not be installed (${message}). If the schema belongs to another application, ` +
           "name a different one in the option schema.",
     { cause: error },
