@@ -41,7 +41,7 @@ export async function ask(question: string): Promise<boolean> {
   }
 }
 
-/** How many other sessions are connected to the database, as the subject of a sentence. */
+/** Counts the other sessions that are connected to the database; returns the subject of a sentence. */
 async function connectedOthers(target: Session["target"]): Promise<string> {
   const client = target.createClient()
   client.on("error", () => undefined)

@@ -10,7 +10,7 @@ import { note, printJson, styled } from "./screen"
 const guides = "https://github.com/typeorm-maintenance-mode/typeorm-maintenance-mode/blob/main/docs/guides"
 const name = "typeorm-maintenance"
 
-/** What a person can do next, by exit code. */
+/** Next steps for a person, by exit code. */
 const nextSteps: Readonly<Record<number, readonly string[]>> = {
   [exitCode.input]: [`${guides}/cli.md`],
   [exitCode.notMaintainer]: [
@@ -82,7 +82,7 @@ function detailedMessageOf(error: MaintenanceError & { readonly detailedMessage?
   )
 }
 
-/** What the errors of the API call options and calls, and what they are called here. */
+/** Names of options and calls in the errors of the API, and their names in the command line. */
 const wordings: readonly (readonly [RegExp, string])[] = [
   [/(?:The option )?\bexpiresInMs\b/g, "--expires"],
   [/(?:The option )?\bplannedForMs\b/g, "--planned"],

@@ -1,7 +1,7 @@
 import { userInfo } from "node:os"
 import { InputFault } from "./input-fault"
 
-/** Who acts, and where that was taken from. */
+/** The user who acts, and the source of the name. */
 export interface Identity {
   readonly user: string
   readonly from: string

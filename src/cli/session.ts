@@ -72,7 +72,8 @@ async function connected<T>(
   }
 }
 
-function sayTarget({ address, from, remark }: Target): void {
+/** Says which database is used, and why. */
+export function sayTarget({ address, from, remark }: Target): void {
   note(`Using ${plain(address)} (from ${plain(from)}).`)
   if (remark) note(remark)
 }

@@ -12,18 +12,18 @@ export interface TargetOptions {
 
 /** The database that a command works on. */
 export interface Target {
-  /** Where it was taken from, such as `DATABASE_URL`. */
+  /** Source of the address, such as `DATABASE_URL`. */
   readonly from: string
   /** The database and its server, without secrets. */
   readonly address: string
-  /** What the user should know about the choice. */
+  /** Remark on the choice, for the user; undefined if there is none. */
   readonly remark: string | undefined
   readonly connectOptions: Pick<ConnectOptions, "schema" | "emergencyUsers" | "showsQueries">
   /** Makes a client that is not connected. */
   createClient(settings?: object): Client
 }
 
-/** How long to wait for a connection, in milliseconds. */
+/** Longest time to wait for a connection, in milliseconds. */
 const connectWithinMs = 10_000
 
 /** Finds the database: `-d`, or else `DATABASE_URL`, or else libpq's variables. Throws InputFault if none is named. */

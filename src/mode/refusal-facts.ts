@@ -39,7 +39,7 @@ export interface RefusedStatement {
   readonly actedFor?: ActedFor | undefined
   /** Whether the statement is a commit. */
   readonly isCommit?: boolean | undefined
-  /** Why a statement is vetoed although it may only read: a sentence. */
+  /** Reason for which a statement is vetoed although it may only read: a sentence. */
   readonly why?: string | undefined
   /** The underlying error of a veto, if it is not the one that PostgreSQL raised for the refusal. */
   readonly cause?: unknown

@@ -24,7 +24,7 @@ interface ServerError extends Error {
   readonly hint?: string
 }
 
-/** What is known about the statement that an error of the server ended. */
+/** Facts about the statement that an error of the server ended. */
 export interface Translated {
   /** The function that raised the error, where that matters. Default: `leave`. */
   readonly called?: string

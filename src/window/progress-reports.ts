@@ -13,7 +13,7 @@ interface Report {
   readonly windowId: string | undefined
 }
 
-/** What `ProgressReports` needs. */
+/** The parts that `ProgressReports` needs. */
 export interface ProgressParts {
   /** Sends a report to the database. */
   send(progress: Progress, actor: Actor): Promise<void>

@@ -3,8 +3,8 @@ import { examine } from "../doctor/examine"
 import { type Finding, type Severity, worstOf } from "../doctor/finding"
 import { exitCode } from "../exit-code"
 import { plain } from "../plain"
-import { note, print, printJson, type Style, styled } from "../screen"
-import type { SessionOptions } from "../session"
+import { print, printJson, type Style, styled } from "../screen"
+import { sayTarget, type SessionOptions } from "../session"
 import { findTarget } from "../target"
 import { connecting } from "../window-options"
 
@@ -22,8 +22,7 @@ export function addDoctor(program: Command, answer: (code: number) => void): voi
     .addHelpText("after", "\nExample:\n  $ typeorm-maintenance doctor -d dist/data-source.js")
     .action(async (options: SessionOptions) => {
       const target = await findTarget(options)
-      if (!options.json) note(`Using ${plain(target.address)} (from ${plain(target.from)}).`)
-      if (!options.json && target.remark) note(target.remark)
+      if (!options.json) sayTarget(target)
       const findings = await examine(target, (finding) => {
         if (!options.json) print(findingText(finding))
       })

@@ -9,6 +9,7 @@ import { modeOf, windowModes } from "../mode-argument"
 import { note, print, printJson } from "../screen"
 import { readStatus, type Session, withActor } from "../session"
 import { blockersTable } from "../text/blockers"
+import { processesOf } from "../text/instances"
 import { modeLine, statusText } from "../text/status"
 import { enterOptionsOf, opening, type WindowOptions } from "../window-options"
 
@@ -53,8 +54,9 @@ async function report(
   const { unacknowledged } = entered
   if (outcome === "proceed") await reportLeft(control)
   if (unacknowledged.length === 0) return
-  const names = unacknowledged.map(({ host, pid }) => `process ${pid} on ${host}`).join(", ")
-  note(`Not heard from: ${names}. Their writes are refused by the database all the same.`)
+  note(
+    `Not heard from: ${processesOf(unacknowledged)}. Their writes are refused by the database all the same.`,
+  )
 }
 
 /** Names the transactions that were left open on request. */

@@ -5,7 +5,8 @@ import {
   MaintenanceSetupError,
   StateUnavailableError,
 } from "../../index"
-import { note, print, printJson } from "../screen"
+import { print, printJson } from "../screen"
+import { sayTarget } from "../session"
 import { findTarget, type TargetOptions } from "../target"
 import { connecting } from "../window-options"
 
@@ -30,7 +31,7 @@ export function addSchema(program: Command): void {
       }
       const target = await findTarget(options)
       const { schema } = target.connectOptions
-      if (!options.json) note(`Using ${target.address} (from ${target.from}).`)
+      if (!options.json) sayTarget(target)
       const client = target.createClient()
       client.on("error", () => undefined)
       try {

@@ -19,7 +19,7 @@ const everyMs = 1000
 /** Time over which refusals are averaged, in milliseconds: instances report theirs within 10 seconds. */
 const rateOverMs = 10_000
 
-/** What is shown at one moment. */
+/** The state as shown at one moment. */
 interface Sight {
   readonly report: MaintenanceReport
   readonly blockers: readonly Blocker[]
@@ -95,7 +95,7 @@ function sightLine({ report, blockers, refusalsPerSecond }: Sight): string {
   return `${formatTime(new Date())} ${modeLine(report)}${waits}; ${count}, ${refusalsPerSecond.toFixed(1)} refused a second`
 }
 
-/** What makes a line differ from the one before. */
+/** Digest of everything for which a new line is printed. */
 function keyOf({ report, blockers }: Sight): string {
   const { state, epoch, instances, progress } = report
   const pids = blockers.map(({ pid }) => pid)

@@ -2,7 +2,7 @@ import type { Client, QueryResultRow } from "pg"
 import type { MaintenanceReport } from "../../index"
 import type { Finding } from "./finding"
 
-/** What the checks examine. */
+/** The state and the connection that the checks examine. */
 export interface Examination {
   readonly schema: string
   /** The state, if it could be read. */

@@ -1,14 +1,14 @@
-/** How bad a finding is. */
+/** Severity of a finding. */
 export type Severity = "ok" | "note" | "warning" | "error"
 
 /** One thing that was examined. */
 export interface Finding {
   readonly severity: Severity
-  /** What was examined, in a word or two. */
+  /** Subject of the check, in a word or two. */
   readonly check: string
-  /** What was found, as a sentence. */
+  /** Result of the check, as a sentence. */
   readonly message: string
-  /** What to do about it; absent where nothing is to be done. */
+  /** Remedy, as a sentence; absent where nothing is to be done. */
   readonly remedy?: string
 }
 

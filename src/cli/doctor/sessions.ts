@@ -35,7 +35,7 @@ export const checkLongTransactions: Check = async ({ client }) => {
   return rows.map(({ pid, application, state, seconds }) => ({
     severity: "warning",
     check: "transactions",
-    message: `The transaction of backend ${pid} (${[application, state].filter(Boolean).join(", ")}) has been open for ${formatDuration(seconds * 1000)}. Exclusive mode waits for it.`,
+    message: `The transaction of ${backend(pid, application, state)} has been open for ${formatDuration(seconds * 1000)}. Exclusive mode waits for it.`,
     remedy: `End it in its application, or run: select pg_terminate_backend(${pid});`,
   }))
 }
@@ -64,7 +64,7 @@ export const checkStateLocks: Check = async ({ client, schema }) => {
   return rows.map(({ pid, application, state, gid }) => ({
     severity: "error",
     check: "locks",
-    message: `${pid === null ? `The prepared transaction '${gid}'` : `Backend ${pid} (${[application, state].filter(Boolean).join(", ")})`} has locked a table of the schema "${schema}", so the state cannot be read or changed.`,
+    message: `${pid === null ? `The prepared transaction '${gid}'` : backend(pid, application, state, "Backend")} has locked a table of the schema "${schema}", so the state cannot be read or changed.`,
     remedy:
       pid === null
         ? `Run: rollback prepared '${gid?.replaceAll("'", "''")}'; or commit prepared instead.`
@@ -86,7 +86,12 @@ export const checkLocks: Check = async ({ client, schema, report }: Examination)
   return rows.map(({ pid, application, state, seconds }) => ({
     severity: "warning",
     check: "locks",
-    message: `Backend ${pid} (${[application, state].filter(Boolean).join(", ")}) has held a lock of the plugin for ${formatDuration(seconds * 1000)} and does nothing. enter() waits for it.`,
+    message: `${backend(pid, application, state, "Backend")} has held a lock of the plugin for ${formatDuration(seconds * 1000)} and does nothing. enter() waits for it.`,
     remedy: `End it in its application, or run: select pg_terminate_backend(${pid});`,
   }))
+}
+
+/** The name of a session in a sentence. */
+function backend(pid: number, application: string | null, state: string | null, word = "backend"): string {
+  return `${word} ${pid} (${[application, state].filter(Boolean).join(", ")})`
 }

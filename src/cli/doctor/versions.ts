@@ -1,3 +1,4 @@
+import { processesOf } from "../text/instances"
 import { installedVersion, packageVersion } from "../versions"
 import { type Check, rowOf } from "./examination"
 import type { Finding } from "./finding"
@@ -46,15 +47,13 @@ export const checkInstances: Check = async ({ report }) => {
   const own = packageVersion()
   const others = instances.filter(({ version }) => version !== own)
   const late = instances.filter((instance) => instance.epoch < epoch)
-  const names = (list: typeof instances) =>
-    list.map(({ host, pid }) => `process ${pid} on ${host}`).join(", ")
   return [
     ...(others.length > 0
       ? [
           {
             severity: "warning",
             check: "instances",
-            message: `${names(others)} run another version (${[...new Set(others.map(({ version }) => version))].join(", ")}; this is ${own}).`,
+            message: `${processesOf(others)} run another version (${[...new Set(others.map(({ version }) => version))].join(", ")}; this is ${own}).`,
             remedy: "Deploy one version everywhere.",
           } as const,
         ]
@@ -64,7 +63,7 @@ export const checkInstances: Check = async ({ report }) => {
           {
             severity: "warning",
             check: "instances",
-            message: `${names(late)} have not seen the present state yet. The database refuses their writes all the same.`,
+            message: `${processesOf(late)} have not seen the present state yet. The database refuses their writes all the same.`,
             remedy: "Look again in a few seconds. If it stays so, look at their connections to the database.",
           } as const,
         ]

@@ -43,7 +43,7 @@ export function blockersLine(blockers: readonly Blocker[]): string {
   return plain(`${name} (${facts.filter(Boolean).join(", ")})${others}`)
 }
 
-/** What to do about blockers whose activity PostgreSQL hides from this role. */
+/** Advice about blockers whose activity PostgreSQL hides from this role. */
 export function hiddenNote(blockers: readonly Blocker[]): string | undefined {
   return blockers.some(({ isHidden }) => isHidden)
     ? "PostgreSQL hides what some sessions do from this role. Grant it pg_read_all_stats to see more."

@@ -4,6 +4,9 @@ import { plain } from "../plain"
 import { styled, type Style } from "../screen"
 import { formatTime } from "../time"
 
+/** A window that is announced. */
+type Announced = Extract<MaintenanceWindow, { position: "announced" }>
+
 const styleOf: Readonly<Record<Mode, Style>> = { normal: "green", concurrent: "yellow", exclusive: "red" }
 const meaningOf: Readonly<Record<Mode, string>> = {
   normal: "nothing is restricted",
@@ -42,25 +45,18 @@ export function modeLine(
 }
 
 /** The windows that are announced. */
-export async function announcedWindows(
-  control: Pick<MaintenanceControl, "status">,
-): Promise<Extract<MaintenanceWindow, { position: "announced" }>[]> {
+export async function announcedWindows(control: Pick<MaintenanceControl, "status">): Promise<Announced[]> {
   return (await control.status()).windows.filter(isAnnounced)
 }
 
 /** An announced window, in one line. */
-export function announcedText(
-  window: Extract<MaintenanceWindow, { position: "announced" }>,
-  now = new Date(),
-): string {
+export function announcedText(window: Announced, now = new Date()): string {
   const { id, mode, maintainer, reason, startsAt, expiresInMs } = window
   const length = expiresInMs === undefined ? "" : `, for ${formatDuration(expiresInMs)}`
   return `${mode} by ${maintainer} at ${formatTime(startsAt, now)} (${until(startsAt, now)})${length}${reason ? `: ${reason}` : ""} [${id}]`
 }
 
-function isAnnounced(
-  window: MaintenanceWindow,
-): window is Extract<MaintenanceWindow, { position: "announced" }> {
+function isAnnounced(window: MaintenanceWindow): window is Announced {
   return window.position === "announced"
 }
 
