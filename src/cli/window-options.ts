@@ -2,7 +2,7 @@ import type { Command } from "commander"
 import type { DrainOptions, DrainOutcome, EnterOptions } from "../index"
 import { parseDuration } from "./duration"
 import { InputFault } from "./input-fault"
-import type { ActingOptions, SessionOptions } from "./session"
+import type { ActingOptions } from "./session"
 
 /** Options of a command that opens a window. */
 export interface WindowOptions extends ActingOptions {
@@ -61,9 +61,6 @@ export function enterOptionsOf(options: WindowOptions, user: string): EnterOptio
     drain: drainOf(options),
   }
 }
-
-/** The options of a command that prints JSON or text. */
-export type PrintOptions = Pick<SessionOptions, "json">
 
 function drainOf({ drain, then: outcome }: WindowOptions): DrainOptions | undefined {
   if (drain === undefined && outcome === undefined) return undefined
