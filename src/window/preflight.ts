@@ -39,7 +39,9 @@ export async function blockersNow(
   const sinceMs = isUnderWay ? await sinceBegunMs(store, schema, report) : 0
   const found = (await blockers.look(holders)).blockers
   const isHolder = ({ pid }: Blocker) => holders.includes(pid ?? 0)
-  if (wanted === "concurrent") return found.filter(isHolder)
+  // A concurrent window drains the rest only if that was asked for.
+  const drains = isUnderWay && entering.position === "entering" && entering.drainsUntil !== undefined
+  if (wanted === "concurrent" && !drains) return found.filter(isHolder)
   // An age is rounded to a millisecond.
   return found.filter((blocker) => isHolder(blocker) || (blocker.ageMs ?? sinceMs) >= Math.floor(sinceMs))
 }

@@ -86,6 +86,18 @@ describe("blockers()", () => {
     })
   })
 
+  it("names what a concurrent window drains on request", async () => {
+    const { maintenance } = installed.current
+    await withTransaction(async (pid) => {
+      const entering = maintenance.enter("concurrent", { as: "alice", drain: { withinMs: 60_000 } })
+      entering.catch(() => undefined)
+      await statusThat(maintenance, ({ state }) => state === "entering")
+      expect(pidsOf(await maintenance.blockers())).to.deep.equal([pid])
+      await maintenance.leave({ as: "break-glass" })
+      await errorOf(entering)
+    })
+  })
+
   it("refuses normal mode", async () => {
     const { maintenance } = installed.current
     expect(await errorOf(maintenance.blockers({ mode: "normal" as never }))).to.be.instanceOf(
