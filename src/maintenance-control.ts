@@ -7,6 +7,7 @@ import type { JournalOptions, MinuteOfRefusals, PastWindow, RefusalsOptions } fr
 import type { Mode } from "./mode/mode"
 import type { Progress } from "./mode/progress"
 import type { Entered, MaintenanceReport, MaintenanceStatus } from "./mode/status"
+import type { MaintenanceOptions } from "./options"
 import type {
   Announced,
   BlockersOptions,
@@ -242,6 +243,15 @@ export class MaintenanceControl {
    */
   status(): Promise<MaintenanceReport> {
     return this.#host.access.report()
+  }
+
+  /**
+   * The options with which `connectMaintenance()` reaches the same state, for tools that change the mode over a
+   * connection of their own.
+   */
+  get connectOptions(): Pick<MaintenanceOptions, "schema" | "emergencyUsers" | "showsQueries"> {
+    const { schema, emergencyUsers, showsQueries } = this.#host.options
+    return { schema, emergencyUsers: [...emergencyUsers], showsQueries }
   }
 
   /**

@@ -5,7 +5,6 @@ import {
   retriedTransaction,
   type TransactionOptions,
 } from "./enforcement/retried-transaction"
-import type { ConnectOptions } from "./connected-control"
 import { MaintenanceSetupError } from "./errors"
 import { namedActor, runAs, type RunAsOptions, runWithPolicy, runWithVetoAt } from "./identity/current-actor"
 import { checkOptions, checkSignal, checkWork, durationOf } from "./input"
@@ -138,15 +137,6 @@ export class Maintenance extends MaintenanceControl {
   /** The DataSource in which the plugin is installed. */
   get dataSource(): DataSource {
     return this.#installation.dataSource
-  }
-
-  /**
-   * The options with which `connectMaintenance()` reaches the same state as this DataSource, for tools that change the
-   * mode over a connection of their own.
-   */
-  get connectOptions(): Pick<ConnectOptions, "schema" | "emergencyUsers" | "showsQueries"> {
-    const { schema, emergencyUsers, showsQueries } = this.#installation.options
-    return { schema, emergencyUsers: [...emergencyUsers], showsQueries }
   }
 
   /** Whether its DataSource is initialized. */

@@ -74,6 +74,7 @@ describe("connectMaintenance()", () => {
     })
     const control = await connect(maintenance.connectOptions)
     try {
+      expect(control.connectOptions).to.deep.equal(maintenance.connectOptions)
       await maintenance.enter("concurrent", { as: "alice" })
       expect(await control.leave({ as: "break-glass" })).to.include({ mode: "normal" })
     } finally {
