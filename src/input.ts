@@ -43,7 +43,7 @@ export function checkUser(user: unknown, option?: string): string {
  * Checks an optional text given by a caller. Throws MaintenanceInputError, which refers to the text by
  * `name`.
  */
-function checkText(name: string, text: unknown, maxLength: number): string | undefined {
+export function checkText(name: string, text: unknown, maxLength: number): string | undefined {
   if (text === undefined) return undefined
   const fault = faultOfText(text, maxLength)
   if (fault)

@@ -1,6 +1,6 @@
 import type { Draining } from "./drain/drain-plan"
 import { MaintenanceInputError } from "./errors"
-import { checkCount, checkOptions, checkTime } from "./input"
+import { checkCount, checkOptions, checkText, checkTime } from "./input"
 import { type MaintenanceEvents, MaintenanceListeners } from "./maintenance-events"
 import type { Blocker } from "./mode/blocker"
 import type { JournalOptions, MinuteOfRefusals, PastWindow, RefusalsOptions } from "./mode/journal"
@@ -22,6 +22,8 @@ import type { AnnounceOptions, EnterOptions } from "./window/enter-options"
 import type { HostEvents, WindowHost } from "./window/host"
 
 const hourMs = 3_600_000
+/** Maximum length of a window's id, in characters. */
+const maxIdLength = 200
 /** Longest time for which refusals by minute can be read, in milliseconds. */
 const longestRefusalsMs = 7 * 24 * hourMs
 
@@ -192,11 +194,12 @@ export class MaintenanceControl {
    * - StateUnavailableError if the database does not answer.
    */
   async journal(options: JournalOptions = {}): Promise<PastWindow[]> {
-    checkOptions(options, ["since", "limit"])
+    checkOptions(options, ["since", "limit", "before"])
     const since = checkTime("since", options.since)
     const limit = checkCount("limit", options.limit, { max: 1000, fallback: 100 })
     // No window ended before 1970, and PostgreSQL has no time as early as the earliest Date.
-    return this.#host.access.journal({ sinceMs: since && Math.max(0, since.getTime()), limit })
+    const before = checkText("before", options.before, maxIdLength)
+    return this.#host.access.journal({ sinceMs: since && Math.max(0, since.getTime()), limit, before })
   }
 
   /**

@@ -66,4 +66,9 @@ export interface JournalOptions {
   since?: Date | undefined
   /** Maximum number of windows, 1 to 1000. Default: 100. */
   limit?: number | undefined
+  /**
+   * Id of a window of the journal: returns those that follow it, to read the journal page by page. If that window is
+   * no longer kept, none follows it. Default: begins with the window that ended last.
+   */
+  before?: string | undefined
 }

@@ -13,6 +13,8 @@ export interface JournalRange {
   /** Milliseconds since 1970; undefined for the beginning. */
   readonly sinceMs: number | undefined
   readonly limit: number
+  /** Id of the window that precedes them; undefined for the last to end. */
+  readonly before: string | undefined
 }
 
 /** A window of the function read_journal(). Times are in milliseconds since 1970. */
@@ -49,9 +51,9 @@ export class Journal {
    * Reads the windows that are over, the last first. A replica serves as well: this reads only, and the caller
    * has recorded its own refusals before.
    */
-  async read({ sinceMs, limit }: JournalRange): Promise<PastWindow[]> {
+  async read({ sinceMs, limit, before }: JournalRange): Promise<PastWindow[]> {
     const read = () =>
-      this.#functions.rows<{ windows: string | null }>("read_journal", [sinceMs, limit], {
+      this.#functions.rows<{ windows: string | null }>("read_journal", [sinceMs, limit, before], {
         apartWithinMs: readWithinMs,
       })
     const [row] = await persistently(read, { withinMs: briefMs })

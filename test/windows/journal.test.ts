@@ -190,6 +190,40 @@ describe("The journal", () => {
     expect(await reasons({ since: new Date(8.64e15), limit: 1000 })).to.deep.equal([])
   })
 
+  it("is read page by page, each window once, also those that ended at the same time", async () => {
+    const { maintenance } = installed.current
+    await database.current.sql(`
+      insert into maintenance.window (id, position, mode, maintainer, since, begun_at, terms, ended_at, ended_because)
+      select 'page ' || n, 'over', 'concurrent', 'carol', now(), now(), 'page', now() - n / 4 * interval '1 minute', 'left'
+      from generate_series(1, 23) n`)
+    const all = await journal()
+    expect(all).to.have.lengthOf(23)
+    const read: PastWindow[] = []
+    for (;;) {
+      const page = await maintenance.journal({ limit: 5, before: read.at(-1)?.id })
+      read.push(...page)
+      if (page.length < 5) break
+    }
+    expect(read).to.deep.equal(all)
+    expect(await maintenance.journal({ before: "pruned" })).to.deep.equal([])
+  })
+
+  it("is read on from a window that has expired and is not yet recorded as over", async () => {
+    const { maintenance } = installed.current
+    await enter(maintenance, "first")
+    await maintenance.leave({ as: "alice" })
+    const [first] = (await journal()) as [PastWindow]
+    await enter(maintenance, "second")
+    // The processes that would record the expiry are not told of it.
+    await database.current.sql(
+      "update maintenance.window set expires_at = clock_timestamp() where position <> 'over'",
+    )
+    const [second] = (await journal()) as [PastWindow]
+    expect(second).to.include({ reason: "second", endedBecause: "expired" })
+    expect(await maintenance.journal({ before: second.id })).to.deep.equal([first])
+    expect(await maintenance.journal({ before: first.id })).to.deep.equal([])
+  })
+
   for (const [name, options, says] of [
     ["a limit of 0", { limit: 0 }, "limit must be a whole number from 1 to 1000, not 0"],
     ["a limit of 1001", { limit: 1001 }, "not 1001"],
@@ -199,8 +233,13 @@ describe("The journal", () => {
     ["no limit", { limit: null }, "not null"],
     ["an invalid date", { since: new Date("never") }, "since must be a valid Date, not Invalid Date"],
     ["a string for a date", { since: "2026-01-31" }, "not '2026-01-31'"],
-    ["an unknown option", { until: new Date() }, 'Unknown option "until". Known options are since, limit'],
-    ["no options", null, "must be an object of since, limit"],
+    ["a number for an id", { before: 7 }, "before must be a string of 1 to 200 characters"],
+    [
+      "an unknown option",
+      { until: new Date() },
+      'Unknown option "until". Known options are since, limit, before',
+    ],
+    ["no options", null, "must be an object of since, limit, before"],
   ] as const) {
     it(`throws a MaintenanceInputError for ${name}`, async () => {
       const error = await errorOf(installed.current.maintenance.journal(options as never))

@@ -35,9 +35,10 @@ const calls = [
   enterSql({ id: "fourth", mode: "concurrent", ...alice, expires_in_ms: 60_000 }),
   "update maintenance.window set expires_at = clock_timestamp() where id = 'fourth'",
   "update maintenance.state set expires_at = clock_timestamp()",
-  "select maintenance.read_state(true), maintenance.read_journal(0, 100)",
+  "select maintenance.read_state(true), maintenance.read_journal(0, 100, null)",
   "select maintenance.mend()",
-  "select maintenance.read_journal(null, 1000), maintenance.journal()",
+  "select maintenance.read_journal(null, 1000, null), maintenance.journal()",
+  "select maintenance.read_journal(null, 1000, 'fourth')",
 ]
 
 describe("The plans of queries, however many windows are over,", () => {

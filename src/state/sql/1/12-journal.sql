@@ -74,7 +74,9 @@ create or replace function {schema}.note_replaced(lost jsonb) returns void
 comment on function {schema}.note_replaced is
   'Records the end of a window that a process has entered and that is unknown here: the database was restored, or a failover lost it. The start of the window is not known, only that of its maintenance.';
 
-create or replace function {schema}.journal(ended_since timestamptz default '-infinity', max_count integer default 100)
+create or replace function {schema}.journal(
+  ended_since timestamptz default '-infinity', max_count integer default 100, before_id text default null
+)
   returns table (
     id text, mode text, maintainer text, reason text, message text, starts_at timestamptz, since timestamptz, begun_at timestamptz,
     entered_at timestamptz, ended_at timestamptz, ended_because text, ended_by text, drain_ms double precision, refusals jsonb
@@ -84,7 +86,16 @@ create or replace function {schema}.journal(ended_since timestamptz default '-in
   -- The best plan depends on the number of rows requested.
   set plan_cache_mode = force_custom_plan
 as $$
+declare
+  last {schema}.window;
 begin
+  if before_id is not null then
+    select * into last from {schema}.window w where w.id = before_id;
+    if not found then
+      return;
+    end if;
+    last.ended_at := coalesce(last.ended_at, last.expires_at, 'infinity');
+  end if;
   return query
     select w.id, w.mode, w.maintainer, w.reason, w.message, w.starts_at, w.since, w.begun_at, w.entered_at, w.ended_at, w.ended_because,
       w.ended_by,
@@ -102,20 +113,23 @@ begin
     from (
       select ended.* from (
         (select past.* from {schema}.window past
-        where past.position = 'over' and past.ended_at >= ended_since order by past.ended_at desc, past.place desc limit max_count)
+        where past.position = 'over' and past.ended_at >= ended_since
+          and (before_id is null or (past.ended_at, past.place) < (last.ended_at, last.place))
+        order by past.ended_at desc, past.place desc limit max_count)
         union all
         -- Their expiry may not be recorded in the row yet.
         select expired.* from {schema}.window open, {schema}.as_expired(open) expired
         where open.position in ('entering', 'standing') and open.expires_at <= clock_timestamp() and open.expires_at >= ended_since
+          and (before_id is null or (open.expires_at, open.place) < (last.ended_at, last.place))
       ) as ended
       order by ended.ended_at desc, ended.place desc limit max_count
     ) as w
     order by w.ended_at desc, w.place desc;
 end $$;
 comment on function {schema}.journal is
-  'Returns the windows that are over, the last first: how and by whom each was ended, the duration of its drain, and its refusals.';
+  'Returns the windows that are over, the last first, or those that precede the window before_id: how and by whom each was ended, the duration of its drain, and its refusals.';
 
-create or replace function {schema}.read_journal(ended_since_ms double precision, max_count integer) returns table (windows text)
+create or replace function {schema}.read_journal(ended_since_ms double precision, max_count integer, before_id text) returns table (windows text)
   language sql stable security definer
   set search_path = pg_catalog, pg_temp
   begin atomic
@@ -125,7 +139,7 @@ create or replace function {schema}.read_journal(ended_since_ms double precision
       'entered_at_ms', {schema}.unix_ms(j.entered_at), 'ended_at_ms', {schema}.unix_ms(j.ended_at),
       'ended_because', j.ended_because, 'ended_by', j.ended_by, 'drain_ms', j.drain_ms, 'refusals', j.refusals
     ) order by j.nth)::text
-    from {schema}.journal(coalesce({schema}.from_unix_ms(ended_since_ms), '-infinity'), max_count) with ordinality as
+    from {schema}.journal(coalesce({schema}.from_unix_ms(ended_since_ms), '-infinity'), max_count, before_id) with ordinality as
       j (id, mode, maintainer, reason, message, starts_at, since, begun_at, entered_at, ended_at, ended_because, ended_by, drain_ms,
         refusals, nth);
   end;
