@@ -10,7 +10,7 @@ const thinkMs = 8
 const clerks = 2
 const customers = 2
 /** Maximum lifetime of a branch, in milliseconds, in case nothing closes it. */
-const lifetimeMs = 180_000
+const lifetimeMs = Number(process.env["SHOP_MINUTES"]) * 60_000
 
 const name = process.argv[2] ?? "nameless"
 const url = process.env["SHOP_URL"] ?? ""

@@ -21,10 +21,12 @@ export class Branches {
   #orders = 0
   #commits = 0
 
-  /** Starts the processes. `ready()` resolves when they trade. */
-  constructor(url: string) {
+  /** Starts the processes. `ready()` resolves when they trade. They end by themselves after some minutes. */
+  constructor(url: string, minutes = 3) {
     this.#processes = names.map((name) =>
-      fork(join(__dirname, "branch.js"), [name], { env: { ...process.env, SHOP_URL: url } }),
+      fork(join(__dirname, "branch.js"), [name], {
+        env: { ...process.env, SHOP_URL: url, SHOP_MINUTES: String(minutes) },
+      }),
     )
     this.#failed = Promise.race(this.#processes.map(failureOf))
     this.#failed.catch(() => undefined)

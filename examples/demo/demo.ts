@@ -1,9 +1,10 @@
 // The story of the proposal: a rebuild conflicts with all other writes until there is a maintenance window.
 import "reflect-metadata"
 import { Branches } from "./branches"
+import { keepPanelOpen } from "./control-panel"
 import { productCount, stockShop } from "./products"
 import { Screen } from "./screen"
-import { openShop } from "./shop"
+import { openShop, type Shop } from "./shop"
 import { playStory } from "./story"
 import { Surroundings } from "./surroundings"
 import { tableOf } from "./table"
@@ -14,7 +15,14 @@ const withinMs = 120_000
 /** Thrown when the demo is interrupted. */
 class Interruption extends Error {}
 
-async function play(screen: Screen, surroundings: Surroundings): Promise<boolean> {
+/** The shop after the story. */
+interface Played {
+  readonly isGood: boolean
+  readonly shop: Shop
+  readonly url: string
+}
+
+async function play(screen: Screen, surroundings: Surroundings): Promise<Played> {
   const server = await surroundings.server()
   const url = await surroundings.database(server.url)
   const shop = await openShop(url, true)
@@ -36,7 +44,7 @@ async function play(screen: Screen, surroundings: Surroundings): Promise<boolean
   for (const { isGood, text } of findings) {
     screen.say(screen.paint(`   ${isGood ? "✓" : "✗ FAILED:"} ${text}`, isGood ? "green" : "red"))
   }
-  return findings.every(({ isGood }) => isGood)
+  return { isGood: findings.every(({ isGood }) => isGood), shop, url }
 }
 
 /** Rejects when the parent process ends or is told to, and when the demo takes far too long. */
@@ -51,9 +59,12 @@ async function run(): Promise<number> {
   const beganAt = performance.now()
   const screen = new Screen()
   const surroundings = new Surroundings()
+  const hasPanel = process.argv.includes("--panel")
   let exitCode = 1
   try {
-    exitCode = (await Promise.race([play(screen, surroundings), interruption()])) ? 0 : 1
+    const { isGood, shop, url } = await Promise.race([play(screen, surroundings), interruption()])
+    exitCode = isGood ? 0 : 1
+    if (hasPanel) await keepPanelOpen(shop, url, screen, surroundings)
   } catch (error) {
     if (error instanceof Interruption) exitCode = 130
     screen.close()
@@ -65,6 +76,7 @@ async function run(): Promise<number> {
   if (failures.length > 0) return exitCode || 1
   const seconds = ((performance.now() - beganAt) / 1000).toFixed(0)
   console.log(`\n   Everything is stopped and removed again, after ${seconds} s.`)
+  if (!hasPanel) console.log("   To see it in the control panel: npm run demo -- --panel")
   return exitCode
 }
 

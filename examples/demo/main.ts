@@ -3,7 +3,7 @@
 import { fork } from "node:child_process"
 import { join } from "node:path"
 
-const demo = fork(join(__dirname, "demo.js"), { detached: true })
+const demo = fork(join(__dirname, "demo.js"), process.argv.slice(2), { detached: true })
 
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.on(signal, () => {

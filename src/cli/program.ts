@@ -9,6 +9,7 @@ import { addInstances } from "./commands/instances"
 import { addIs } from "./commands/is"
 import { addJournal } from "./commands/journal"
 import { addLeave } from "./commands/leave"
+import { addPanel } from "./commands/panel"
 import { addProgress } from "./commands/progress"
 import { addRun } from "./commands/run"
 import { addSchema } from "./commands/schema"
@@ -33,6 +34,7 @@ const commands = [
   addAnnounce,
   addCancel,
   addRun,
+  addPanel,
   addJournal,
   addInstances,
   addDoctor,

@@ -243,7 +243,7 @@ describe("The command line, connecting,", () => {
   it("shows an example in the help of each command", async () => {
     const { stdout } = await runCli(["--help"])
     const names = [...stdout.matchAll(/^ {2}([a-z]+) .*\[options\]/gm)].map(([, name]) => name as string)
-    expect(names).to.have.length(17)
+    expect(names).to.have.length(18)
     const helps = await Promise.all(names.map((name) => runCli([name, "--help"])))
     for (const [index, help] of helps.entries()) {
       expect(help.code).to.equal(0)

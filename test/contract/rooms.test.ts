@@ -4,8 +4,11 @@ import { dirname, join, normalize } from "node:path"
 
 const source = join(process.cwd(), "src")
 
-/** Rooms that see what an application sees: they may import `index` and their own room. They may be absent. */
-const skins = ["cli", "panel", "http"]
+/**
+ * Rooms that see what an application sees: their own room, `index`, and the `index` of the skins before them. They
+ * may be absent.
+ */
+const skins = ["panel", "http", "cli"]
 /** The rooms from the bottom up. A file may import from its own room and from those below. */
 const rooms = [
   "mode",
@@ -77,12 +80,13 @@ function arrowsUp(imports: Imports): string[] {
 
 /** Imports by which a skin sees more than an application does. */
 function behindTheFace(imports: Imports): string[] {
+  const faces = new Set(["index", ...skins.map((skin) => `${skin}/index`)])
   const isOfSource = (name: string) => imports.has(name) || rooms.includes(name.split("/", 1)[0] as string)
   return [...imports].flatMap(([file, imported]) => {
     const room = roomOf(file)
     if (!skins.includes(room)) return []
     return imported
-      .filter((name) => isOfSource(name) && name !== "index" && roomOf(name) !== room)
+      .filter((name) => isOfSource(name) && roomOf(name) !== room && !faces.has(name))
       .map((name) => `${file} imports ${name}`)
   })
 }
@@ -231,7 +235,7 @@ describe("The rooms of the source", () => {
     it("a skin that sees more than an application does", () => {
       const broken = new Map([
         ["cli/main", ["index", "cli/flags", "node:util", "window/control"]],
-        ["cli/flags", ["http/status"]],
+        ["cli/flags", ["http/status", "http/index"]],
         ["http/status", ["../package.json", "errors"]],
         ["panel", ["wire", "typeorm"]],
         ["window/control", ["cli/flags"]],

@@ -1,0 +1,81 @@
+import { once } from "node:events"
+import { createServer, type Server } from "node:http"
+import type { AddressInfo } from "node:net"
+import type { Command } from "commander"
+import type { Panel } from "../../panel/index"
+import { InputFault } from "../input-fault"
+import { Interruption, interruptible } from "../interruption"
+import { print } from "../screen"
+import { type ActingOptions, withActor } from "../session"
+import { TicketOffice } from "../ticket-office"
+import { acting, wholeNumber } from "../window-options"
+
+interface PanelCommandOptions extends ActingOptions {
+  readonly port?: string
+  readonly host: string
+}
+
+const defaultPort = "4800"
+
+/** Adds the command `panel`. */
+export function addPanel(program: Command): void {
+  acting(program.command("panel"), { hasJson: false })
+    .option("--port <number>", `port to listen on (default: ${defaultPort})`)
+    .option(
+      "--host <address>",
+      "address to listen on: whoever reaches it needs the link that is printed",
+      "127.0.0.1",
+    )
+    .description("serve the control panel until Ctrl-C, for a team without a server to mount it in")
+    .addHelpText("after", "\nExample:\n  $ typeorm-maintenance panel --port 4800 --as alice")
+    .action(async (options: PanelCommandOptions) => {
+      const port = wholeNumber(options.port ?? defaultPort, "--port")
+      if (port > 65_535) throw new InputFault(`--port ${port} is no port: the largest is 65535.`)
+      await withActor(options, ({ control, identity, target }) =>
+        interruptible(async (signal) => {
+          // Loaded here, because no other command needs it.
+          const { createPanel } = await import("../../panel/index")
+          const office = new TicketOffice({ user: identity.user, role: "maintainer" })
+          const panel = createPanel(control, {
+            authorize: (request) => office.viewerOf(request),
+            title: `Maintenance of ${target.address.split(" ")[0] ?? ""}`,
+          })
+          const server = await listen(office.inFrontOf(panel), port, options.host)
+          print(`The control panel is at ${addressOf(server)}?ticket=${office.ticket}`)
+          print("The link works once, in one browser. Ctrl-C ends the panel.")
+          await aborted(signal)
+          await panel.close()
+          server.closeAllConnections()
+          server.close()
+        }).catch((error: unknown) => {
+          // Ctrl-C is the way to end it.
+          if (!(error instanceof Interruption)) throw error
+        }),
+      )
+    })
+}
+
+async function listen(panel: Panel, port: number, host: string): Promise<Server> {
+  const { nodeHandler } = await import("../../panel/index")
+  const server = createServer(nodeHandler(panel))
+  server.listen(port, host)
+  try {
+    await once(server, "listening")
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw code === "EADDRINUSE" ? new InputFault(`Port ${port} is in use. Name another with --port.`) : error
+  }
+  return server
+}
+
+function addressOf(server: Server): string {
+  const { address, family, port } = server.address() as AddressInfo
+  return `http://${family === "IPv6" ? `[${address}]` : address}:${port}/`
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener("abort", () => resolve())
+  })
+}

@@ -1,0 +1,54 @@
+import { randomBytes, timingSafeEqual } from "node:crypto"
+import type { Panel, Viewer } from "../panel/index"
+
+/**
+ * Lets one browser see a panel: the ticket in the printed link is exchanged for a session once. The session ends with
+ * the process.
+ */
+export class TicketOffice {
+  readonly ticket = randomBytes(24).toString("base64url")
+  readonly #session = randomBytes(24).toString("base64url")
+  /** Name of the cookie. Browsers do not tell ports apart, so each process has another one. */
+  readonly #cookie = `maintenance_session_${randomBytes(4).toString("hex")}`
+  readonly #viewer: Viewer
+  #isUsed = false
+
+  constructor(viewer: Viewer) {
+    this.#viewer = viewer
+  }
+
+  /** The viewer of a request that has the session; undefined for any other. */
+  viewerOf(request: Request): Viewer | undefined {
+    const cookies = (request.headers.get("cookie") ?? "").split("; ")
+    const session = cookies.find((cookie) => cookie.startsWith(`${this.#cookie}=`))
+    return isSame(session?.slice(this.#cookie.length + 1) ?? "", this.#session) ? this.#viewer : undefined
+  }
+
+  /** The same panel, which also takes the ticket. */
+  inFrontOf(panel: Panel): Panel {
+    return {
+      fetch: async (request) => {
+        const ticket = new URL(request.url).searchParams.get("ticket")
+        if (ticket === null || request.method !== "GET") return panel.fetch(request)
+        if (this.#isUsed || !isSame(ticket, this.ticket)) {
+          return new Response(
+            "This link is not valid, or was used before. Start the panel again to get a new one.",
+            {
+              status: 403,
+            },
+          )
+        }
+        this.#isUsed = true
+        // Not SameSite=Strict: a browser would not send it after a click on the link in another page. Forms have a token.
+        const cookie = `${this.#cookie}=${this.#session}; HttpOnly; SameSite=Lax; Path=/`
+        return new Response(null, { status: 303, headers: { location: "/", "set-cookie": cookie } })
+      },
+      close: () => panel.close(),
+    }
+  }
+}
+
+function isSame(given: string, secret: string): boolean {
+  const [one, other] = [Buffer.from(given), Buffer.from(secret)]
+  return one.length === other.length && timingSafeEqual(one, other)
+}

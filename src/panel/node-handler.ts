@@ -1,0 +1,59 @@
+import type { IncomingMessage, ServerResponse } from "node:http"
+import { getRequestListener } from "@hono/node-server"
+import type { Panel } from "./panel"
+
+/**
+ * A request listener for `node:http`, which Express 5 and Nest take as well:
+ * `app.use("/admin/maintenance", nodeHandler(panel))`.
+ */
+export function nodeHandler(panel: Panel): (request: IncomingMessage, response: ServerResponse) => void {
+  const listener = listenerOf(panel)
+  return (request, response) => void listener(request, response)
+}
+
+function listenerOf(panel: Panel): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
+  const listener = getRequestListener((request) => panel.fetch(request), { overrideGlobalObjects: false })
+  return async (request, response) => {
+    restoreBody(request)
+    await listener(request, response)
+  }
+}
+
+/** Gives back the form that a body parser of the application has read already. */
+function restoreBody(request: IncomingMessage & { body?: unknown; rawBody?: Buffer }): void {
+  const { body } = request
+  if (!request.readableEnded || typeof body !== "object" || body === null || request.rawBody) return
+  request.rawBody = Buffer.from(new URLSearchParams(body as Record<string, string>).toString())
+}
+
+/** The parts of Fastify (5) that are used. */
+interface FastifyLike {
+  removeAllContentTypeParsers(): void
+  addContentTypeParser(
+    type: string,
+    parser: (request: unknown, payload: unknown, done: (error: null) => void) => void,
+  ): unknown
+  all(
+    path: string,
+    handler: (
+      request: { raw: IncomingMessage },
+      reply: { hijack(): void; raw: ServerResponse },
+    ) => Promise<void>,
+  ): unknown
+}
+
+/** A plugin for Fastify 5: `app.register(fastifyPanel(panel), { prefix: "/admin/maintenance" })`. */
+export function fastifyPanel(panel: Panel): (fastify: FastifyLike) => Promise<void> {
+  const handle = listenerOf(panel)
+  return async (fastify) => {
+    // The panel reads its forms itself.
+    fastify.removeAllContentTypeParsers()
+    fastify.addContentTypeParser("*", (_request, _payload, done) => done(null))
+    for (const path of ["/", "/*"]) {
+      fastify.all(path, async (request, reply) => {
+        reply.hijack()
+        await handle(request.raw, reply.raw)
+      })
+    }
+  }
+}

@@ -1,0 +1,50 @@
+import { html } from "hono/html"
+import { tokenName } from "../form-token"
+import type { Viewer } from "../access"
+import type { Html } from "./words"
+
+/** What all parts of a page share: who looks at it, and where its forms go. */
+export interface Frame {
+  readonly viewer: Viewer
+  /** The path of the panel, without a slash at its end. */
+  readonly base: string
+  readonly token: string
+  /** Whether the SQL of blockers is shown. */
+  readonly showsQueries: boolean
+  /** Why this viewer may not change a window of this maintainer; undefined if that is allowed. */
+  whyNot(maintainer: string | undefined): string | undefined
+}
+
+/** Marks a section that shows a form as it was sent, so that the script does not replace it. */
+export function asSent(values: unknown): Html | "" {
+  return values ? html`data-touched="true"` : ""
+}
+
+/** The hidden fields of every form. */
+export function hidden({ token }: Frame, fields: Readonly<Record<string, string>> = {}): Html {
+  const rest = Object.entries(fields).map(
+    ([name, value]) => html`<input type="hidden" name="${name}" value="${value}" />`,
+  )
+  return html`<input type="hidden" name="${tokenName}" value="${token}" />${rest}`
+}
+
+/** A form with a single button; disabled with the reason, if there is one. */
+export function button(
+  frame: Frame,
+  {
+    action,
+    label,
+    why,
+    fields = {},
+  }: {
+    readonly action: string
+    readonly label: string
+    readonly why: string | undefined
+    readonly fields?: Readonly<Record<string, string>>
+  },
+): Html {
+  return html`<form method="post" action="${frame.base}/actions/${action}">
+    ${hidden(frame, fields)}
+    <button ${why ? html`disabled title="${why}"` : ""}>${label}</button>
+  </form>`
+}

@@ -1,0 +1,239 @@
+import { html } from "hono/html"
+import type { Instance, MaintenanceWindow, MinuteOfRefusals, PastWindow } from "../../index"
+import { journalPage, type Sight } from "../sight"
+import { asSent, button, type Frame, hidden } from "./frame"
+import { type Values, windowFields } from "./switch"
+import { clock, counted, duration, type Html, number } from "./words"
+
+/** Number of instances that are listed. */
+const listedInstances = 20
+/** Shown for a history that could not be read. */
+const unread = html`<p class="late">The database gave no connection to read it. The page tries again.</p>`
+/** Minutes that the chart shows. */
+const chartMinutes = 60
+
+/** The processes that take part, and what they know. */
+export function instancesSection({ report }: Sight): Html {
+  const { instances, epoch } = report
+  const knows = (instance: Instance) => instance.epoch >= epoch
+  // Those that need attention come first.
+  const sorted = [...instances].sort(
+    (one, other) => Number(knows(one)) - Number(knows(other)) || other.refusals - one.refusals,
+  )
+  const rows = sorted.slice(0, listedInstances).map(
+    (instance) =>
+      html`<tr>
+        <td title="${instance.host}">${instance.host} <span class="code quiet">:${instance.pid}</span></td>
+        <td>
+          ${knows(instance) ? html`<span class="good">knows</span>` : html`<span class="late">not yet</span>`}
+        </td>
+        <td class="number">${number(instance.refusals)} refused</td>
+      </tr>`,
+  )
+  const more = instances.length - rows.length
+  return html`<section id="instances" class="half">
+    <h2>Instances · ${instances.filter(knows).length} of ${instances.length} know</h2>
+    <table>
+      <thead class="unseen">
+        <tr>
+          <th scope="col">process</th>
+          <th scope="col">knows the mode</th>
+          <th scope="col">refused</th>
+        </tr>
+      </thead>
+      <tbody>
+        ${rows}
+      </tbody>
+    </table>
+    ${more > 0 && html`<p class="quiet">and ${more} more</p>`}
+  </section>`
+}
+
+/** The refusals of the last hour, by minute, and what they were. */
+export function refusalsSection({ history: { refusals }, at }: Sight): Html {
+  if (!refusals)
+    return html`<section id="refusals" class="half">
+      <h2>Refused a minute</h2>
+      ${unread}
+    </section>`
+  const now = Math.floor(at.getTime() / 60_000)
+  const counts = Array.from({ length: chartMinutes }, (_, index) =>
+    sumOf(refusals, now - chartMinutes + 1 + index),
+  )
+  const most = Math.max(1, ...counts)
+  const bars = counts.map((count, index) => {
+    const height = count === 0 ? 0 : Math.max(2, Math.round((76 * count) / most))
+    return html`<rect x="${index * 10}" y="${78 - height}" width="8" height="${height}" rx="1.5"></rect>`
+  })
+  const total = counts.reduce((sum, count) => sum + count, 0)
+  return html`<section id="refusals" class="half">
+    <h2>Refused a minute</h2>
+    <svg
+      class="chart"
+      viewBox="0 0 600 80"
+      preserveAspectRatio="none"
+      role="img"
+      aria-label="${number(total)} refusals in the last hour, at most ${number(most)} a minute"
+    >
+      <line x1="0" y1="79" x2="600" y2="79"></line>
+      ${bars}
+    </svg>
+    <p class="axis quiet">
+      <span>an hour ago</span>${total > 0 && html`<span>at most ${number(most)}</span>`}<span>now</span>
+    </p>
+    <table>
+      <tbody>
+        ${kinds(refusals).map(
+          ([kind, count]) =>
+            html`<tr>
+              <td>${kind}</td>
+              <td class="number middle">${number(count)}</td>
+            </tr>`,
+        )}
+      </tbody>
+    </table>
+    ${total === 0 && html`<p class="quiet">None.</p>`}
+  </section>`
+}
+
+function sumOf(refusals: readonly MinuteOfRefusals[], minute: number): number {
+  return refusals
+    .filter((refusal) => Math.floor(refusal.minute.getTime() / 60_000) === minute)
+    .reduce((sum, { count }) => sum + count, 0)
+}
+
+/** The most frequent kinds of refusals. */
+function kinds(refusals: readonly MinuteOfRefusals[]): readonly (readonly [string, number])[] {
+  const counts = new Map<string, number>()
+  for (const { entity, operation, count } of refusals) {
+    const kind = entity === undefined ? "reads and plain SQL" : `${entity} · ${operation}`
+    counts.set(kind, (counts.get(kind) ?? 0) + count)
+  }
+  return [...counts].sort(([, one], [, other]) => other - one).slice(0, 5)
+}
+
+type Announced = Extract<MaintenanceWindow, { position: "announced" }>
+
+/** The windows that are announced, and a form for another one. */
+export function announcedSection({ report, at }: Sight, frame: Frame, sent?: Values): Html {
+  const values = sent ?? {}
+  const announced = report.windows.filter((window): window is Announced => window.position === "announced")
+  const rows = announced.map(
+    (window) =>
+      html`<tr>
+        <td>${clock(window.startsAt)}</td>
+        <td class="middle">in ${counted(window.startsAt, at)}</td>
+        <td>${window.mode}</td>
+        <td>${window.maintainer}</td>
+        <td title="${window.reason ?? ""}">${window.reason ?? ""}</td>
+        <td class="number">
+          ${button(frame, { action: "cancel", label: "Cancel", why: frame.whyNot(window.maintainer), fields: { id: window.id } })}
+        </td>
+      </tr>`,
+  )
+  const why = frame.whyNot(undefined)
+  return html`<section id="announced" ${asSent(sent)}>
+    <h2>Announced</h2>
+    ${
+      rows.length > 0
+        ? html`<div class="scroll" tabindex="0" role="region" aria-label="Announced windows">
+            <table>
+              <tbody>
+                ${rows}
+              </tbody>
+            </table>
+          </div>`
+        : html`<p class="quiet">Nothing is announced.</p>`
+    }
+    <details ${sent ? "open" : ""}>
+      <summary>Announce a window</summary>
+      <form method="post" action="${frame.base}/actions/announce">
+        ${hidden(frame, { zone: "" })}
+        <fieldset class="fields" ${why ? "disabled" : ""}>
+          <label
+            >Begins at<input type="datetime-local" name="starts" value="${values["starts"] ?? ""}" required
+          /></label>
+          <label
+            >Mode<select name="mode">
+              <option value="concurrent" ${values["mode"] === "concurrent" ? "selected" : ""}>
+                Concurrent (read-only)
+              </option>
+              <option value="exclusive" ${values["mode"] === "exclusive" ? "selected" : ""}>Exclusive</option>
+            </select></label
+          >
+          ${windowFields(values)}
+        </fieldset>
+        <div class="row">
+          <button ${why ? "disabled" : ""}>Announce</button>
+          <p class="quiet">${why ?? "Without JavaScript, the time is UTC."}</p>
+        </div>
+      </form>
+    </details>
+  </section>`
+}
+
+/** A page of the windows that are over. */
+export function journalSection({ history: { journal } }: Sight, { base }: Frame, before?: string): Html {
+  if (!journal)
+    return html`<section id="journal">
+      <h2>Journal</h2>
+      ${unread}
+    </section>`
+  const shown = journal.slice(0, journalPage)
+  const rows = shown.map((window) => journalRow(window))
+  const next = journal.length > journalPage ? shown.at(-1)?.id : undefined
+  return html`<section id="journal">
+    <h2>Journal</h2>
+    ${
+      rows.length === 0
+        ? html`<p class="quiet">
+            ${before === undefined ? "No window has ended yet." : "There are no older windows."}
+          </p>`
+        : html`<div class="scroll" tabindex="0" role="region" aria-label="Journal">
+            <table>
+              <thead>
+                <tr>
+                  <th scope="col" class="middle">when</th>
+                  <th scope="col" class="seven">mode</th>
+                  <th scope="col" class="seven">by</th>
+                  <th scope="col">reason</th>
+                  <th scope="col" class="seven">for</th>
+                  <th scope="col" class="middle">ended</th>
+                  <th scope="col" class="number narrow">refused</th>
+                </tr>
+              </thead>
+              <tbody>
+                ${rows}
+              </tbody>
+            </table>
+          </div>`
+    }
+    <p class="pages">
+      ${before !== undefined && html`<a href="${base}/#journal">Latest</a>`}
+      ${next !== undefined && html`<a href="${base}/?before=${encodeURIComponent(next)}#journal">Older</a>`}
+    </p>
+  </section>`
+}
+
+function journalRow({
+  begunAt,
+  startsAt,
+  endedAt,
+  mode,
+  maintainer,
+  reason,
+  endedBecause,
+  endedBy,
+  refusals,
+}: PastWindow): Html {
+  const by = endedBy === undefined || endedBy === maintainer ? "" : ` by ${endedBy}`
+  return html`<tr>
+    <td>${clock(begunAt ?? startsAt ?? endedAt)}</td>
+    <td>${mode}</td>
+    <td title="${maintainer}">${maintainer}</td>
+    <td title="${reason ?? ""}">${reason ?? ""}</td>
+    <td>${begunAt ? duration(endedAt.getTime() - begunAt.getTime()) : "–"}</td>
+    <td title="${endedBecause}${by}">${endedBecause}${by}</td>
+    <td class="number">${number(refusals.reduce((sum, { count }) => sum + count, 0))}</td>
+  </tr>`
+}

@@ -1,0 +1,200 @@
+import { expect } from "chai"
+import { Client } from "pg"
+import { type ConnectedControl, connectMaintenance, maintenanceSchemaSql } from "../../src"
+import { createPanel, type Panel, type Viewer } from "../../src/panel"
+import { useMaintenance, withMaintenance } from "../support/data-source"
+import { useDatabase } from "../support/database"
+import { withTimersOf } from "../support/long-timers"
+import { Proxy as NetworkProxy } from "../support/proxy"
+import { until } from "../support/until"
+import { endWindowAfterEach } from "../support/window"
+import { EventReader } from "./event-reader"
+import { authorize, PlainBrowser } from "./plain-browser"
+
+describe("The control panel, open in a browser,", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  endWindowAfterEach(installed)
+
+  const withPanel = async (
+    work: (panel: Panel) => Promise<void>,
+    control: ConnectedControl = installed.current.maintenance as never,
+    authorized: (request: Request) => Viewer | undefined = authorize,
+  ) => {
+    const panel = createPanel(control, { authorize: authorized })
+    try {
+      await work(panel)
+    } finally {
+      await panel.close()
+    }
+  }
+  const connectedTo = (url: string) =>
+    connectMaintenance((settings) => new Client({ connectionString: url, ...settings }))
+
+  it("is told what changes in any process", () =>
+    withPanel(async (panel) => {
+      const page = await EventReader.open(panel, "alice")
+      await withMaintenance(database.current.url, {}, ({ maintenance }) =>
+        maintenance.enter("exclusive", { as: "alice", reason: "elsewhere" }),
+      )
+      const event = await page.until(({ name, data }) => name === "part" && data.includes("elsewhere"))
+      expect(JSON.parse(event?.data ?? "")).to.include({ id: "now", mode: "exclusive" })
+      const said = await page.until(({ name }) => name === "said")
+      expect(said?.data).to.match(/^"(Entering exclusive|Exclusive), by alice\."$/)
+      await page.close()
+    }))
+
+  it("is told when the panel is closed", async () => {
+    const panel = createPanel(installed.current.maintenance, { authorize })
+    const page = await EventReader.open(panel, "alice")
+    const closed = page.until(({ name }) => name === "closed")
+    await panel.close()
+    expect(await closed).to.not.equal(undefined)
+    expect((await EventReader.open(panel, "alice")).response.status).to.equal(503)
+  })
+
+  it("is told, and shown nothing more, when its user's access is withdrawn", async () => {
+    let mayLook = true
+    // `authorize` is called again after 15 seconds.
+    await withTimersOf(15_000, (elapse) =>
+      withPanel(
+        async (panel) => {
+          const page = await EventReader.open(panel, "alice")
+          await page.until(({ name }) => name === "part")
+          elapse()
+          await page.until(({ name }) => name === "alive")
+          mayLook = false
+          elapse()
+          expect(await page.until(({ name }) => name === "closed")).to.not.equal(undefined)
+          expect(await page.until(() => true)).to.equal(undefined)
+        },
+        undefined,
+        (request) => (mayLook ? authorize(request) : undefined),
+      ),
+    )
+  })
+
+  it("is shown what a user may do who is no longer a maintainer", async () => {
+    let role: Viewer["role"] = "maintainer"
+    await withTimersOf(15_000, (elapse) =>
+      withPanel(
+        async (panel) => {
+          const page = await EventReader.open(panel, "alice")
+          await page.until(({ name, data }) => name === "part" && data.includes('"id":"journal"'))
+          role = "viewer"
+          elapse()
+          await page.until(({ name }) => name === "alive")
+          await installed.current.maintenance.enter("concurrent", { as: "carol" })
+          const event = await page.until(
+            ({ name, data }) => name === "part" && data.includes('"id":"switch"'),
+          )
+          expect(event?.data).to.include("You may look at this page, but not change anything.")
+          await page.close()
+          await installed.current.maintenance.leave({ as: "carol" })
+        },
+        undefined,
+        () => ({ user: "alice", role }),
+      ),
+    )
+  })
+
+  it("is one of 100 at most", () =>
+    withPanel(async (panel) => {
+      const open = () => EventReader.open(panel, "alice")
+      const pages = await Promise.all(Array.from({ length: 100 }, open))
+      expect(pages.every(({ response }) => response.status === 200)).to.equal(true)
+      expect((await open()).response.status).to.equal(503)
+      await pages[0]?.close()
+      const another = await open()
+      expect(another.response.status).to.equal(200)
+      await another.close()
+    }))
+
+  it("is what costs: the database is asked for nothing while no page is open", async () => {
+    const { maintenance } = installed.current
+    let asked = 0
+    const counting = new Proxy(maintenance, {
+      get(target, name) {
+        const value: unknown = Reflect.get(target, name, target)
+        if (typeof value !== "function") return value
+        if (name !== "on") asked++
+        return (value as (...args: unknown[]) => unknown).bind(target)
+      },
+    })
+    await withPanel(async (panel) => {
+      const page = await EventReader.open(panel, "alice")
+      await page.until(({ name }) => name === "part")
+      expect(asked).to.be.at.least(3)
+      await page.close()
+      const before = asked
+      await maintenance.enter("concurrent", { as: "alice" })
+      await maintenance.leave({ as: "alice" })
+      await maintenance.status()
+      expect(asked).to.equal(before)
+    }, counting as never)
+  })
+
+  describe("while the database does not answer,", () => {
+    let proxy: NetworkProxy
+    let control: ConnectedControl
+    before(async () => {
+      proxy = await NetworkProxy.start(database.current.url)
+      control = await connectedTo(proxy.url)
+    })
+    after(async () => {
+      await control.close()
+      await proxy.stop()
+    })
+    const cut = async () => {
+      proxy.refuse(true)
+      await proxy.cutAll()
+    }
+
+    it("is a page with 503 that says so and tries again, for each request", () =>
+      withPanel(async (panel) => {
+        const browser = new PlainBrowser(panel, "alice")
+        await browser.open()
+        await cut()
+        for (const response of [await browser.open(), await browser.send("/actions/leave")]) {
+          expect(response.status).to.equal(503)
+          expect(browser.page).to.include("The database does not answer").and.to.include('content="5"')
+        }
+        proxy.refuse(false)
+        await until(async () => (await browser.open()).status === 200)
+      }, control))
+
+    it("is told that it is not current, and when it is again", () =>
+      withPanel(async (panel) => {
+        await until(async () => (await new PlainBrowser(panel, "alice").open()).status === 200)
+        const page = await EventReader.open(panel, "alice")
+        await page.until(({ name }) => name === "part")
+        await cut()
+        expect(await page.until(({ name }) => name === "outage")).to.not.equal(undefined)
+        proxy.refuse(false)
+        expect(await page.until(({ name }) => name === "live")).to.not.equal(undefined)
+        await page.close()
+      }, control))
+  })
+
+  it("shows and changes the mode although no connection is left to read the history", async () => {
+    await database.current.sql(`create role last_one login connection limit 1`)
+    await database.current.sql(maintenanceSchemaSql({ role: "last_one" }))
+    const url = new URL(database.current.url)
+    url.username = "last_one"
+    const control = await connectedTo(url.toString())
+    try {
+      await withPanel(async (panel) => {
+        const browser = new PlainBrowser(panel, "alice")
+        expect((await browser.open()).status).to.equal(200)
+        expect(browser.page).to.include("The database gave no connection to read it.")
+        expect((await browser.send("/actions/switch", { mode: "exclusive" })).status).to.equal(303)
+        await browser.open()
+        expect(browser.page).to.include("Exclusive").and.to.include("The database gave no connection")
+        expect((await browser.send("/actions/leave")).status).to.equal(303)
+      }, control)
+    } finally {
+      await control.close()
+      await database.current.sql("drop owned by last_one cascade; drop role last_one")
+    }
+  })
+})

@@ -1,0 +1,324 @@
+import { expect } from "chai"
+import { createPanel, type Panel } from "../../src/panel"
+import { useMaintenance } from "../support/data-source"
+import { useDatabase, withClient } from "../support/database"
+import { statusThat } from "../support/until"
+import { endWindow } from "../support/window"
+import { authorize, PlainBrowser } from "./plain-browser"
+
+describe("The control panel", () => {
+  const database = useDatabase()
+  const installed = useMaintenance(database)
+  let panel: Panel
+  before(() => (panel = createPanel(installed.current.maintenance, { authorize, title: "Shop" })))
+  after(() => panel.close())
+  afterEach(async () => {
+    await endWindow(installed.current.maintenance)
+    await installed.current.maintenance.leave({ as: "break-glass" }).catch(() => undefined)
+  })
+
+  const browserOf = (user: string | undefined, on = panel) => new PlainBrowser(on, user)
+  const status = () => installed.current.maintenance.status()
+
+  it("shows the mode, its window, the instances and the journal", async () => {
+    const { maintenance } = installed.current
+    await maintenance.during("exclusive", { as: "carol", reason: "yesterday's work" }, () => undefined)
+    await maintenance.enter("concurrent", {
+      as: "alice",
+      reason: "rebuild",
+      message: "Back at 14:30.",
+      expiresInMs: 3_600_000,
+    })
+    await maintenance.progress({ done: 40, total: 100, note: "prices" }, { as: "alice" })
+    const browser = browserOf("alice")
+    const response = await browser.open()
+    expect(response.status).to.equal(200)
+    for (const text of [
+      "Shop",
+      "Concurrent (read-only)",
+      "alice",
+      "rebuild",
+      "Back at 14:30.",
+      "until it ends by itself",
+      "40 of 100 (40 %), prices",
+      "yesterday&#39;s work",
+      `:${process.pid}`,
+    ])
+      expect(browser.page).to.include(text)
+  })
+
+  it("enters, extends, transfers and leaves by its forms, without JavaScript", async () => {
+    const browser = browserOf("alice")
+    await browser.open()
+    const entered = await browser.send("/actions/switch", {
+      mode: "concurrent",
+      reason: "prices",
+      expires: "1800000",
+      planned: "900000",
+    })
+    expect(entered.status).to.equal(303)
+    expect(entered.headers.get("location")).to.equal("/?done=switch")
+    expect(await status()).to.include({ mode: "concurrent", maintainer: "alice", reason: "prices" })
+    await browser.open()
+    expect((await browser.send("/actions/extend", { expires: "7200000" })).status).to.equal(303)
+    expect((await status()).retryAfterMs).to.be.within(7_100_000, 7_200_000)
+    await browser.open()
+    expect((await browser.send("/actions/transfer", { to: "carol" })).status).to.equal(303)
+    expect(await status()).to.include({ maintainer: "carol" })
+    const carol = browserOf("carol")
+    await carol.open()
+    expect((await carol.send("/actions/leave")).status).to.equal(303)
+    expect(await status()).to.include({ mode: "normal" })
+  })
+
+  it("announces a window, and takes it back", async () => {
+    const browser = browserOf("alice")
+    await browser.open()
+    const starts = new Date(Date.now() + 3_600_000)
+    const local = starts.toISOString().slice(0, 16)
+    await browser.send("/actions/announce", {
+      mode: "exclusive",
+      starts: local,
+      zone: "0",
+      expires: "3600000",
+      reason: "upgrade",
+    })
+    const { announced } = await status()
+    expect(announced).to.include({ mode: "exclusive", maintainer: "alice", reason: "upgrade" })
+    expect(announced?.startsAt.toISOString().slice(0, 16)).to.equal(local)
+    await browser.open()
+    await browser.send("/actions/cancel")
+    expect((await status()).announced).to.equal(undefined)
+  })
+
+  it("shows who would be waited for, and keeps what was filled in", async () => {
+    await withClient(database.current.url, async (client) => {
+      await client.query("set application_name = 'nightly'; begin; select 'secret'")
+      const browser = browserOf("alice")
+      await browser.open()
+      await browser.send("/preflight", { mode: "exclusive", reason: "still here" })
+      expect(browser.page)
+        .to.include("Would be waited for, to enter exclusive mode: 1")
+        .and.to.include("nightly")
+      expect(browser.page).to.include('value="still here"').and.not.to.include("secret")
+      expect(await status()).to.include({ mode: "normal" })
+      await client.query("rollback")
+    })
+  })
+
+  it("shows who is waited for while a window is being entered, and breaks it off", async () => {
+    await withClient(database.current.url, async (client) => {
+      await client.query("set application_name = 'nightly'; begin; select 1")
+      const browser = browserOf("alice")
+      await browser.open()
+      expect((await browser.send("/actions/switch", { mode: "exclusive" })).status).to.equal(303)
+      expect((await status()).state).to.equal("entering")
+      await browser.open()
+      expect(browser.page)
+        .to.include("Entering exclusive")
+        .and.to.include("Who is waited for")
+        .and.to.include("nightly")
+      await browser.send("/actions/leave")
+      expect(await status()).to.include({ mode: "normal" })
+      await client.query("rollback")
+    })
+  })
+
+  it("tells a user what became of a window that could not be entered", async () => {
+    await withClient(database.current.url, async (client) => {
+      await client.query("begin; select 1")
+      const browser = browserOf("alice")
+      await browser.open()
+      const sent = browser.send("/actions/switch", { mode: "exclusive", drain: "1000" })
+      expect((await sent).status).to.equal(303)
+      await statusThat(installed.current.maintenance, ({ mode }) => mode === "normal")
+      for (const _ of ["now", "on the next page, too"]) {
+        await browser.open()
+        expect(browser.page).to.include("Mode not changed: alice was entering exclusive mode")
+      }
+      const other = browserOf("carol")
+      await other.open()
+      expect(other.page).to.not.include("Mode not changed")
+      await browser.send("/actions/switch", { mode: "concurrent" })
+      await browser.open()
+      expect(browser.page).to.not.include("Mode not changed")
+      await client.query("rollback")
+    })
+  })
+
+  describe("to somebody who may not", () => {
+    it("shows nothing without a user, neither page, files, events nor forms", async () => {
+      const browser = browserOf(undefined)
+      for (const path of ["/", "/events", "/assets/panel.css"]) {
+        const response = await browser.open(path)
+        expect(response.status).to.equal(403)
+        expect(await response.text()).to.equal("You may not see this page.")
+      }
+      expect((await browser.send("/actions/leave")).status).to.equal(403)
+    })
+
+    it("shows a viewer everything, disabled with the reason, and refuses forms", async () => {
+      const viewer = browserOf("viewer:bob")
+      await viewer.open()
+      expect(viewer.page).to.include("You may look at this page, but not change anything.")
+      expect(viewer.page).to.include("<fieldset disabled>")
+      expect((await viewer.send("/actions/switch", { mode: "exclusive" })).status).to.equal(403)
+      expect(await status()).to.include({ mode: "normal" })
+    })
+
+    it("shows another user's window disabled with the reason, and refuses forms with 409", async () => {
+      await installed.current.maintenance.enter("concurrent", { as: "bob" })
+      const alice = browserOf("alice")
+      await alice.open()
+      expect(alice.page).to.include("Only bob and emergency users can change this.")
+      const refused = await alice.send("/actions/leave")
+      expect(refused.status).to.equal(409)
+      expect(alice.page).to.include("maintenance by bob")
+      const emergency = browserOf("break-glass")
+      await emergency.open()
+      expect(emergency.page).to.include("bob holds the window. You may change it as an emergency user.")
+      expect(emergency.page).to.not.include("disabled")
+      expect((await emergency.send("/actions/leave")).status).to.equal(303)
+    })
+
+    it("says nothing more than that it failed if authorize throws", async () => {
+      const broken = createPanel(installed.current.maintenance, {
+        authorize: () => {
+          throw new Error("the session store is down: redis://:password@cache")
+        },
+      })
+      const warned = new Promise<Error>((resolve) => process.once("warning", resolve))
+      const response = await new PlainBrowser(broken, "alice").open()
+      expect(response.status).to.equal(500)
+      expect(await response.text()).to.equal("The control panel failed. The server's log says why.")
+      expect((await warned).message).to.include("the session store is down")
+      await broken.close()
+    })
+  })
+
+  describe("with a hostile request", () => {
+    it("refuses a form of another site", async () => {
+      const browser = browserOf("alice")
+      await browser.open()
+      const foreign = await browser.send(
+        "/actions/switch",
+        { mode: "exclusive" },
+        { origin: "https://evil.test", "sec-fetch-site": "cross-site" },
+      )
+      expect(foreign.status).to.equal(403)
+      expect(await status()).to.include({ mode: "normal" })
+    })
+
+    it("refuses a form without the token of its page", async () => {
+      const browser = browserOf("alice")
+      await browser.open()
+      const forged = await browser.send("/actions/switch", {
+        mode: "exclusive",
+        maintenance_token: "0".repeat(64),
+      })
+      expect(forged.status).to.equal(403)
+      expect(await status()).to.include({ mode: "normal" })
+    })
+
+    it("refuses a form about a window that is over", async () => {
+      const { maintenance } = installed.current
+      await maintenance.enter("concurrent", { as: "alice", reason: "first" })
+      const browser = browserOf("alice")
+      await browser.open()
+      await maintenance.leave({ as: "alice" })
+      await maintenance.enter("exclusive", { as: "alice", reason: "second" })
+      const stale = await browser.send("/actions/leave")
+      expect(stale.status).to.equal(422)
+      expect(browser.page).to.include("the mode has changed since this page was shown")
+      expect(await status()).to.include({ mode: "exclusive", reason: "second" })
+    })
+
+    it("escapes every value, and refuses one that is too long", async () => {
+      const browser = browserOf("alice")
+      await browser.open()
+      const html = `<script>alert("x")</script>'`
+      expect(
+        (await browser.send("/actions/switch", { mode: "concurrent", reason: html, message: html })).status,
+      ).to.equal(303)
+      await browser.open()
+      expect(browser.page).to.include("&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;&#39;")
+      expect(browser.page).to.not.include("<script>alert")
+      const long = await browser.send("/actions/switch", { mode: "concurrent", reason: "x".repeat(2000) })
+      expect(long.status).to.equal(422)
+      expect(
+        (await browser.send("/actions/switch", { mode: "concurrent", reason: "x".repeat(100_000) })).status,
+      ).to.equal(413)
+    })
+
+    it("limits the changes of a user", async () => {
+      const browser = browserOf("flooder")
+      await browser.open()
+      const codes: number[] = []
+      for (let time = 0; time < 32; time++) codes.push((await browser.send("/actions/leave")).status)
+      expect(codes.at(0)).to.equal(422)
+      expect(codes.at(-1)).to.equal(429)
+    })
+  })
+
+  it("sends headers that allow no foreign content and no frame", async () => {
+    const { headers } = await browserOf("alice").open()
+    expect(headers.get("content-security-policy")).to.equal(
+      "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    )
+    expect(headers.get("cache-control")).to.equal("no-store")
+    expect(headers.get("x-content-type-options")).to.equal("nosniff")
+    expect(headers.get("set-cookie")).to.match(/HttpOnly.*SameSite=Strict/)
+  })
+
+  it("works under a path, whether a proxy strips it or not", async () => {
+    const mounted = createPanel(installed.current.maintenance, { authorize, basePath: "/admin/maintenance/" })
+    for (const base of ["", "/admin/maintenance"]) {
+      const browser = new PlainBrowser(mounted, "alice", { base })
+      expect((await browser.open()).status).to.equal(200)
+      const [, css = ""] = /href="\/admin\/maintenance(\/assets\/[^"]*)"/.exec(browser.page) ?? []
+      expect((await browser.open(css)).headers.get("content-type")).to.equal("text/css; charset=utf-8")
+      expect((await browser.send("/actions/leave")).status).to.equal(422)
+    }
+    await mounted.close()
+  })
+
+  it("is under 60 kB altogether, with 200 instances, an hour of refusals and a long journal", async () => {
+    await database.current.sql(`
+      insert into maintenance.window (id, position, mode, maintainer, reason, since, begun_at, terms, ended_at, ended_because)
+      select 'old ' || n, 'over', 'concurrent', 'carol', repeat('reason ', 20), now(), now() - interval '1 day', 'old', now() - n * interval '1 minute', 'left'
+      from generate_series(1, 10000) n`)
+    const opened = createPanel(installed.current.maintenance, { authorize })
+    const browser = browserOf("alice", opened)
+    const html = (await (await browser.open()).text()).length
+    const sizes = await Promise.all(
+      [...browser.page.matchAll(/(?:href|src)="(\/assets\/[^"]*)"/g)].map(
+        async ([, path = ""]) => (await (await browser.open(path)).text()).length,
+      ),
+    )
+    expect(sizes).to.have.length(2)
+    expect(html + sizes.reduce((sum, size) => sum + size, 0)).to.be.below(60_000)
+    const pages = [browser.page]
+    for (let page = 1; page < 3; page++) {
+      const [, older = ""] = /href="([^"]*)#journal">Older/.exec(browser.page) ?? []
+      await browser.open(older)
+      pages.push(browser.page)
+      expect(browser.page).to.include("Latest").and.to.include("Older")
+    }
+    expect(new Set(pages).size).to.equal(3)
+    await opened.close()
+    await database.current.sql("delete from maintenance.window where id like 'old %'")
+  })
+
+  for (const [name, options, says] of [
+    ["no authorize", {}, "needs the option authorize"],
+    ["no options", undefined, "needs the option authorize"],
+    ["a path without a slash", { authorize, basePath: "admin" }, "basePath must be a path such as"],
+    ["an unknown option", { authorize, path: "/admin" }, "has no option path"],
+    ["a title that is no string", { authorize, title: 7 }, "title must be a string"],
+    ["a string for a flag", { authorize, showsQueries: "no" }, "showsQueries must be a boolean"],
+  ] as const) {
+    it(`throws a TypeError for ${name}`, () => {
+      expect(() => createPanel(installed.current.maintenance, options as never)).to.throw(TypeError, says)
+    })
+  }
+})
