@@ -9,6 +9,12 @@ import type { Enforcement } from "./enforcement"
 import type { HostDriver } from "./host"
 import { isFencedQueryRunner } from "./query-runner"
 
+/**
+ * Listens to the loss of a connection. The pool stops listening when it lends a connection, and the holder begins later:
+ * in between, Node would end the process. The next statement fails, and the pool drops the connection.
+ */
+const lost = () => undefined
+
 /** The physical connections of a DataSource's pools, each with its fence. */
 export class Connections {
   readonly #driver: HostDriver
@@ -34,6 +40,7 @@ export class Connections {
     const connection = new FencedConnection(client, enforcement, isNew)
     this.#fenced.set(client, connection)
     client.once("end", () => this.#fenced.delete(client))
+    client.on("error", lost)
     return connection
   }
 
@@ -68,7 +75,10 @@ export class Connections {
 
   /** Removes all fences. */
   retire(): void {
-    for (const connection of this.#fenced.values()) connection.retire()
+    for (const [client, connection] of this.#fenced) {
+      client.removeListener("error", lost)
+      connection.retire()
+    }
     this.#fenced.clear()
   }
 }

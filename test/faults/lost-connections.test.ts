@@ -4,6 +4,7 @@ import { lockKeys } from "../../src/state/schema"
 import { Barrier } from "../support/barrier"
 import { withMaintenance, withPlainDataSource } from "../support/data-source"
 import { TestDatabase, useDatabase } from "../support/database"
+import { errorOf } from "../support/error-of"
 import { nothingStray, poolOf, stray } from "../support/pool"
 import { Proxy } from "../support/proxy"
 import { openShop, restock } from "../support/shop"
@@ -241,6 +242,24 @@ describe("A lost connection or a cancelled statement", () => {
     )
     expect(seen[0]?.[0]).to.equal("rejected with 57P01")
     expect(seen[1]).to.deep.equal(seen[0])
+  })
+
+  it("does not end the process if it comes together with the readiness of a new connection, as it does with plain TypeORM", async () => {
+    const proxy = await Proxy.start(database.current.url)
+    try {
+      await withMaintenance(proxy.url, { poolSize: 2 }, async ({ dataSource }) => {
+        await withRunner(dataSource, async (runner) => {
+          // The pool has no connection left, and opens one.
+          await runner.query("select 1")
+          proxy.terminateNext()
+          const lost = await errorOf(dataSource.query("select 2"))
+          expect((lost as Error | undefined)?.message).to.match(/terminat|not queryable|ended/)
+          expect(await dataSource.query("select 3 as three")).to.deep.equal([{ three: 3 }])
+        })
+      })
+    } finally {
+      await proxy.stop()
+    }
   })
 
   it("behaves as in plain TypeORM: cancelled during a statement outside of a transaction", async () => {

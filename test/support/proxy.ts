@@ -26,6 +26,7 @@ export class Proxy {
   #delayMs = 0
   #isFrozen = false
   #isRefusing = false
+  #terminatesNext = false
 
   private constructor(url: string, target: URL, server: Server, options: ProxyOptions) {
     this.url = url
@@ -68,6 +69,14 @@ export class Proxy {
     const closed = this.closed()
     for (const client of this.#clients) client.destroy()
     await closed
+  }
+
+  /**
+   * Terminates the next connection as soon as it is ready: the server's notice arrives together with its readiness, as
+   * for a client that was busy meanwhile.
+   */
+  terminateNext(): void {
+    this.#terminatesNext = true
   }
 
   /** Refuses or accepts new connections. Existing ones continue. */
@@ -137,6 +146,8 @@ export class Proxy {
       })
       if (this.#isFrozen) socket.pause()
     }
+    const isDoomed = this.#terminatesNext
+    this.#terminatesNext = false
     const link = { client, upstream }
     const split = clientMessages()
     client.on("data", (bytes) => {
@@ -150,6 +161,8 @@ export class Proxy {
     const filter = this.#options.dropsNotifications ? withoutNotifications() : (bytes: Buffer) => bytes
     upstream.on("data", (bytes) => {
       if (this.#cut === "after") cut()
+      else if (isDoomed && bytes.subarray(-6).equals(readyForQuery))
+        client.end(Buffer.concat([bytes, terminated]))
       else this.#later(() => client.write(filter(bytes)))
     })
   }
@@ -163,6 +176,16 @@ export class Proxy {
     else pass()
   }
 }
+
+/** The message ReadyForQuery, outside of a transaction. */
+const readyForQuery = Buffer.from([0x5a, 0, 0, 0, 5, 0x49])
+/** The message ErrorResponse by which a server ends a session. */
+const terminated = (() => {
+  const fields = "SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
+  const head = Buffer.alloc(5, "E")
+  head.writeUInt32BE(fields.length + 4, 1)
+  return Buffer.concat([head, Buffer.from(fields)])
+})()
 
 /** Drops NotificationResponse messages from a server's data. */
 function withoutNotifications(): (bytes: Buffer) => Buffer {
