@@ -7,6 +7,7 @@ import { fleet } from "./fleet"
 import { growth } from "./growth"
 import { journal } from "./journal"
 import { memory } from "./memory"
+import { panel } from "./panel"
 import { refusal } from "./refusal"
 import { start } from "./start"
 import { switching } from "./switching"
@@ -23,6 +24,7 @@ const sections: Record<string, (url: string) => Promise<void>> = {
   switching,
   fleet,
   memory,
+  panel,
 }
 
 async function main(names: readonly string[]): Promise<void> {

@@ -20,7 +20,7 @@ export async function keepPanelOpen(
   surroundings.atEnd("end the branches", () => branches.end())
   await branches.ready()
   const panel = createPanel(shop.maintenance, {
-    // For the example only: whoever reaches this port is alice. Use your own authentication.
+    // For the example only: anyone who reaches this port acts as alice. Use your own authentication.
     authorize: () => ({ user: "alice", role: "maintainer" }),
     title: "Shop",
   })
@@ -34,8 +34,9 @@ export async function keepPanelOpen(
   const { port } = server.address() as AddressInfo
   screen.headline(`THE CONTROL PANEL · http://127.0.0.1:${port}/`, "cyan")
   screen.say(
-    "   The branches sell again. Switch the mode in a browser, and see what they are\n" +
-      `   refused. Ctrl-C ends the demo; it ends by itself after ${openForMinutes} minutes.`,
+    "   The branches are selling again. Switch the mode in the browser and watch their\n" +
+      "   sales being refused. Press Ctrl-C to end the demo; otherwise it ends after\n" +
+      `   ${openForMinutes} minutes.`,
   )
   await interruptedOr(openForMinutes * 60_000)
 }

@@ -1,6 +1,12 @@
 import { randomBytes, timingSafeEqual } from "node:crypto"
 import type { Panel, Viewer } from "../panel/index"
 
+const headers = {
+  "Cache-Control": "no-store",
+  "Referrer-Policy": "no-referrer",
+  "X-Content-Type-Options": "nosniff",
+}
+
 /**
  * Lets one browser see a panel: the ticket in the printed link is exchanged for a session once. The session ends with
  * the process.
@@ -24,28 +30,33 @@ export class TicketOffice {
     return isSame(session?.slice(this.#cookie.length + 1) ?? "", this.#session) ? this.#viewer : undefined
   }
 
-  /** The same panel, which also takes the ticket. */
+  /** Wraps a panel so that it also accepts the ticket. */
   inFrontOf(panel: Panel): Panel {
     return {
       fetch: async (request) => {
+        if (this.viewerOf(request)) return panel.fetch(request)
         const ticket = new URL(request.url).searchParams.get("ticket")
-        if (ticket === null || request.method !== "GET") return panel.fetch(request)
-        if (this.#isUsed || !isSame(ticket, this.ticket)) {
-          return new Response(
+        if (ticket === null || request.method !== "GET")
+          return refusal("Open the link that the command has printed.")
+        if (this.#isUsed || !isSame(ticket, this.ticket))
+          return refusal(
             "This link is not valid, or was used before. Start the panel again to get a new one.",
-            {
-              status: 403,
-            },
           )
-        }
         this.#isUsed = true
         // Not SameSite=Strict: a browser would not send it after a click on the link in another page. Forms have a token.
         const cookie = `${this.#cookie}=${this.#session}; HttpOnly; SameSite=Lax; Path=/`
-        return new Response(null, { status: 303, headers: { location: "/", "set-cookie": cookie } })
+        return new Response(null, {
+          status: 303,
+          headers: { ...headers, location: "/", "set-cookie": cookie },
+        })
       },
       close: () => panel.close(),
     }
   }
+}
+
+function refusal(text: string): Response {
+  return new Response(text, { status: 403, headers })
 }
 
 function isSame(given: string, secret: string): boolean {

@@ -1,3 +1,8 @@
+import { setTimeout as pause } from "node:timers/promises"
+
+/** Time within which `authorize` must answer, in milliseconds. */
+const withinMs = 30_000
+
 /** A person who may see the panel. */
 export interface Viewer {
   /** The user in whose name changes are made. */
@@ -6,18 +11,42 @@ export interface Viewer {
   readonly role: "viewer" | "maintainer"
 }
 
-/** Tells who sends a request; undefined for nobody. It may ask a session store. */
+/** Identifies the sender of a request; returns undefined to deny access. It may ask a session store. */
 export type Authorize = (request: Request) => Viewer | undefined | Promise<Viewer | undefined>
 
-/** The viewer of a request. Throws if `authorize` throws, or returns something else. */
+/** Variables and bindings of a request whose sender is known. */
+export interface Environment {
+  Variables: { viewer: Viewer }
+  /** The request as the application has received it, with its whole path. */
+  Bindings: { received: Request }
+}
+
+/**
+ * Identifies the sender of a request. Throws an Error if `authorize` throws anything, returns something else, or does
+ * not answer within 30 seconds.
+ */
 export async function viewerOf(authorize: Authorize, request: Request): Promise<Viewer | undefined> {
-  const viewer: unknown = await authorize(request)
+  const answered = new AbortController()
+  try {
+    const late = pause(withinMs, undefined, { ref: false, signal: answered.signal }).then(() => {
+      throw new Error(`authorize has not answered within ${withinMs / 1000} seconds.`)
+    })
+    late.catch(() => undefined)
+    const asked = (async () => authorize(request))()
+    return checked(await Promise.race([asked, late]))
+  } catch (error) {
+    throw new Error(`authorize failed: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    })
+  } finally {
+    answered.abort()
+  }
+}
+
+function checked(viewer: unknown): Viewer | undefined {
   if (viewer === undefined || viewer === null) return undefined
   const { user, role } = viewer as Partial<Viewer>
   if (typeof user === "string" && user !== "" && (role === "viewer" || role === "maintainer"))
     return { user, role }
-  throw new TypeError('authorize must return { user, role: "viewer" | "maintainer" }, or undefined.')
+  throw new TypeError('It must return { user, role: "viewer" | "maintainer" }, or undefined.')
 }
-
-/** Variables of a request whose sender is known. */
-export type Environment = { Variables: { viewer: Viewer } }

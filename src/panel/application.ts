@@ -7,18 +7,21 @@ import { type MaintenanceControl, MaintenanceError } from "../index"
 import { type Environment, viewerOf } from "./access"
 import { Actions } from "./actions"
 import { assetNamed } from "./assets"
-import { isOwnForm, tokenName } from "./form-token"
+import { isOwnForm, isOwnOrigin, tokenName } from "./form-token"
 import { LiveSight } from "./live"
-import { messageOf, Pages, statusOf } from "./pages"
+import { type Content, Pages } from "./pages"
 import { RateLimit } from "./rate-limit"
 import type { Settings } from "./settings"
 import { SightReader } from "./sight"
 import { Streams } from "./streams"
 import { preflightSection } from "./view/blockers"
 import type { Values } from "./view/switch"
+import { warn } from "./warn"
 
-/** Number of changes that a user may make in a minute. */
+/** Number of changes that a user may make in a minute, apart from those that end a window. */
 const changesPerMinute = 30
+/** Actions that nobody is kept from. */
+const unlimited = new Set(["leave", "break-off"])
 /** Largest form that is read, in bytes. */
 const largestForm = 64 * 1024
 
@@ -32,41 +35,46 @@ export class PanelApplication {
   readonly #live: LiveSight
   readonly #streams: Streams
   readonly #limit = new RateLimit(changesPerMinute)
+  #isClosed = false
 
   constructor(maintenance: MaintenanceControl, settings: Settings) {
     this.#maintenance = maintenance
     this.#settings = settings
     const reader = new SightReader(maintenance)
     this.#live = new LiveSight(maintenance, reader)
-    this.#pages = new Pages(maintenance, reader, settings)
     this.#streams = new Streams(this.#live)
     this.#actions = new Actions(maintenance, (user, error) => {
       this.#pages.failed(user, error)
       this.#live.refresh()
     })
+    this.#pages = new Pages(maintenance, { reader, settings, actions: this.#actions })
+    this.#secure()
     this.#route()
   }
 
   async fetch(request: Request): Promise<Response> {
+    if (this.#isClosed)
+      return new Response("The control panel was closed.", { status: 503, headers: { "Retry-After": "5" } })
     const { base } = this.#settings
     const url = new URL(request.url)
     // A proxy, or the framework in which it is mounted, may have removed the base path.
     const isWhole = base !== "" && (url.pathname === base || url.pathname.startsWith(`${base}/`))
     if (isWhole) url.pathname = url.pathname.slice(base.length) || "/"
-    return this.#app.fetch(isWhole ? new Request(url, request) : request)
+    return this.#app.fetch(isWhole ? new Request(url, request) : request, { received: request })
   }
 
   async close(): Promise<void> {
-    await this.#streams.close()
+    this.#isClosed = true
     this.#live.close()
+    await Promise.all([this.#streams.close(), this.#actions.close()])
   }
 
-  #route(): void {
+  #secure(): void {
     const app = this.#app
     app.onError((error, context) => {
       if (error instanceof HTTPException)
-        return context.text("Nothing was changed: the form was sent by another site.", error.status)
-      process.emitWarning(`The control panel failed: ${error.stack ?? String(error)}`, "MaintenanceWarning")
+        return context.text("Nothing was changed. Another site sent the form.", error.status)
+      warn(error)
       return context.text("The control panel failed. The server's log says why.", 500)
     })
     app.notFound((context) => context.text("There is no such page.", 404))
@@ -82,87 +90,88 @@ export class PanelApplication {
           frameAncestors: ["'none'"],
         },
         xFrameOptions: "DENY",
-        referrerPolicy: "no-referrer",
+        // Not "no-referrer", with which browsers send "Origin: null" with a form.
+        referrerPolicy: "same-origin",
         // The application decides about the whole host.
         strictTransportSecurity: false,
       }),
     )
     app.use(async (context, next) => {
       context.header("Cache-Control", "no-store")
-      const viewer = await viewerOf(this.#settings.authorize, context.req.raw)
-      if (!viewer) return context.text("You may not see this page.", 403)
+      const viewer = await viewerOf(this.#settings.authorize, context.env.received)
+      if (!viewer) return context.text("You are not allowed to see this page.", 403)
       context.set("viewer", viewer)
       return next()
     })
+  }
+
+  #route(): void {
+    const app = this.#app
     app.get("/assets/:name", (context) => asset(context))
     app.get("/", (context) => this.#pages.answer(context, 200))
     app.get("/events", (context) =>
       this.#streams.open(context, {
-        viewer: () => viewerOf(this.#settings.authorize, context.req.raw),
+        viewer: () => viewerOf(this.#settings.authorize, context.env.received),
         parts: this.#pages.partsFor(context),
       }),
     )
-    const form = bodyLimit({
-      maxSize: largestForm,
-      onError: (context) => context.text("Nothing was changed: the form is too large.", 413),
+    const checks = [
+      csrf({ origin: isOwnOrigin }),
+      bodyLimit({
+        maxSize: largestForm,
+        onError: (context) => context.text("Nothing was changed. The form is too large.", 413),
+      }),
+    ] as const
+    app.post("/preflight", ...checks, (context) =>
+      this.#take(context, "switch", async (values, user) => {
+        const mode = values["mode"] === "concurrent" ? "concurrent" : "exclusive"
+        const blockers = await this.#maintenance.blockers({ mode, as: user })
+        const preflight = preflightSection(blockers, mode, this.#settings.showsQueries)
+        return this.#pages.answer(context, 200, { values: { switch: values }, preflight })
+      }),
+    )
+    app.post("/actions/:action", ...checks, (context) => {
+      const name = context.req.param("action")
+      return this.#take(context, name, async (values, user) => {
+        this.#pages.attempted(user)
+        if (!(await this.#actions.run(name, user, values))) return context.notFound()
+        this.#live.refresh()
+        return context.redirect(`${this.#settings.base}/?done=${name}`, 303)
+      })
     })
-    app.post("/preflight", csrf(), form, (context) => this.#preflight(context))
-    app.post("/actions/:action", csrf(), form, (context) => this.#act(context))
   }
 
-  /** Shows who would be waited for, and keeps the form. */
-  async #preflight(context: Context<Environment>): Promise<Response> {
-    const values = await valuesIn(context)
-    if (!isOwnForm(context, values[tokenName])) return this.#stale(context)
-    const { user } = context.get("viewer")
-    const mode = values["mode"] === "concurrent" ? "concurrent" : "exclusive"
-    try {
-      const blockers = await this.#maintenance.blockers({ mode, as: user })
-      const preflight = preflightSection(blockers, mode, this.#settings.showsQueries)
-      return await this.#pages.answer(context, 200, { values: { switch: { ...values, mode } }, preflight })
-    } catch (error) {
-      return this.#refuse(context, error, values)
-    }
-  }
-
-  async #act(context: Context<Environment>): Promise<Response> {
-    const name = context.req.param("action") ?? ""
-    const values = await valuesIn(context)
-    if (!isOwnForm(context, values[tokenName])) return this.#stale(context)
+  /** Reads the form of an action, checks that its sender may send it, and runs the work. */
+  async #take(
+    context: Context<Environment>,
+    action: string,
+    work: (values: Values, user: string) => Promise<Response>,
+  ): Promise<Response> {
+    const values = await valuesIn(context).catch(() => undefined)
+    if (!values) return context.text("Nothing was changed. The form cannot be read.", 400)
     const { user, role } = context.get("viewer")
+    const sent = sectionsOf(action, values)
+    if (!isOwnForm(context, values[tokenName]))
+      return this.#pages.answer(context, 403, {
+        ...sent,
+        refusal:
+          "Nothing was changed. The page was out of date, or another site sent the form. Check the mode, then send the form again.",
+      })
     if (role !== "maintainer")
       return this.#pages.answer(context, 403, {
-        refusal: "You may look at this page, but not change anything.",
+        refusal: "Nothing was changed. Your role is viewer: you can see everything and change nothing.",
       })
-    if (!this.#limit.allows(user))
+    if (!unlimited.has(action) && !this.#limit.allows(user))
       return this.#pages.answer(context, 429, {
-        refusal: `Nothing was changed: you have made ${changesPerMinute} changes within a minute. Wait a minute.`,
-        values: { [sectionOf(name)]: values },
+        ...sent,
+        refusal: `Nothing was changed. You have reached the limit of ${changesPerMinute} changes a minute. Wait a minute, then try again.`,
       })
     try {
-      this.#pages.attempted(user)
-      const isKnown = await this.#actions.run(name, user, values)
-      if (!isKnown) return context.notFound()
-      this.#live.refresh()
-      return context.redirect(`${this.#settings.base}/?done=${name}`, 303)
+      return await work(values, user)
     } catch (error) {
-      return this.#refuse(context, error, values)
+      if (!(error instanceof MaintenanceError)) throw error
+      return this.#pages.refuse(context, error, sent)
     }
-  }
-
-  #stale(context: Context<Environment>): Promise<Response> {
-    return this.#pages.answer(context, 403, {
-      refusal:
-        "Nothing was changed: this page was too old, or another site sent the form. Decide again, and send it again.",
-    })
-  }
-
-  async #refuse(context: Context<Environment>, error: unknown, values: Values): Promise<Response> {
-    if (!(error instanceof MaintenanceError)) throw error
-    return this.#pages.answer(context, statusOf(error), {
-      refusal: messageOf(error),
-      values: { [sectionOf(context.req.param("action"))]: values },
-    })
   }
 }
 
@@ -176,12 +185,13 @@ function asset(context: Context<Environment>): Response | Promise<Response> {
   })
 }
 
-/** The section of the page to which the form of an action belongs. */
-function sectionOf(action: string | undefined): "announced" | "switch" {
-  return action === "announce" ? "announced" : "switch"
+/** The section of the page that shows the form of an action again. Other forms have too few fields to lose. */
+function sectionsOf(action: string, values: Values): Pick<Content, "values"> {
+  if (action === "announce") return { values: { announced: values } }
+  return action === "switch" ? { values: { switch: values } } : {}
 }
 
-/** The fields of a form. */
+/** The fields of a form. Rejects if it cannot be read. */
 async function valuesIn(context: Context): Promise<Values> {
   const form = await context.req.parseBody()
   return Object.fromEntries(

@@ -6,23 +6,43 @@ import { getCookie, setCookie } from "hono/cookie"
 export const tokenName = "maintenance_token"
 
 /**
- * The token of a browser, which its forms must send along with the cookie: another site can neither read nor set it.
- * (OWASP, double submit.) It needs no memory, so several instances of an application can serve one browser.
+ * Returns the token of a browser, which its forms must repeat (OWASP, double submit). It needs no memory, so several
+ * instances of an application can serve one browser. It is the second check: the first is the origin of the form,
+ * because a sibling domain could set this cookie.
  */
 export function tokenFor(context: Context, path: string): string {
   const known = getCookie(context, tokenName)
   if (known !== undefined && /^[0-9a-f]{64}$/.test(known)) return known
   const token = randomBytes(32).toString("hex")
   const isSecure =
-    new URL(context.req.url).protocol === "https:" || context.req.header("x-forwarded-proto") === "https"
+    new URL(context.req.url).protocol === "https:" ||
+    (context.req.header("x-forwarded-proto") ?? "").startsWith("https")
   setCookie(context, tokenName, token, { path, httpOnly: true, sameSite: "Strict", secure: isSecure })
   return token
 }
 
-/** Whether a form was sent by a page of this panel, in this browser. */
+/** Whether a form repeats the token of its browser. */
 export function isOwnForm(context: Context, sent: unknown): boolean {
   const token = getCookie(context, tokenName)
   if (token === undefined || typeof sent !== "string") return false
   const [one, other] = [Buffer.from(sent), Buffer.from(token)]
   return one.length === other.length && timingSafeEqual(one, other)
+}
+
+/**
+ * Whether a form comes from the host to which it was sent, for browsers that send no `Sec-Fetch-Site`. A proxy may have
+ * ended TLS, or have changed the host.
+ */
+export function isOwnOrigin(origin: string, context: Context): boolean {
+  const { host, forwarded } = {
+    host: context.req.header("host") ?? new URL(context.req.url).host,
+    forwarded: context.req.header("x-forwarded-host")?.split(",")[0]?.trim(),
+  }
+  try {
+    const sender = new URL(origin).host
+    return sender === host || sender === forwarded
+  } catch {
+    // "null", as from a frame without an origin.
+    return false
+  }
 }

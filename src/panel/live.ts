@@ -10,8 +10,7 @@ const whileEnteringMs = 1000
 export type Follower = (sight: Sight | undefined) => void
 
 /**
- * The state that the panel shows, read again and again while a page is open. Without an open page it costs the database
- * nothing.
+ * The state that the panel shows, read repeatedly while a page is open. With no page open, no query is sent.
  */
 export class LiveSight {
   readonly #reader: SightReader
@@ -67,7 +66,7 @@ export class LiveSight {
       sight = await this.#reader.read()
       this.#last = sight
     } catch {
-      // The page stays as it is, and says so. The next reading may succeed.
+      // The page stays as it is, and says so.
     }
     for (const listener of this.#listeners) listener(sight)
   }

@@ -22,8 +22,10 @@ function listenerOf(panel: Panel): (request: IncomingMessage, response: ServerRe
 /** Gives back the form that a body parser of the application has read already. */
 function restoreBody(request: IncomingMessage & { body?: unknown; rawBody?: Buffer }): void {
   const { body } = request
-  if (!request.readableEnded || typeof body !== "object" || body === null || request.rawBody) return
-  request.rawBody = Buffer.from(new URLSearchParams(body as Record<string, string>).toString())
+  if (!request.readableEnded || request.rawBody || !body) return
+  if (Buffer.isBuffer(body) || typeof body === "string") request.rawBody = Buffer.from(body as string)
+  else if (typeof body === "object")
+    request.rawBody = Buffer.from(new URLSearchParams(body as Record<string, string>).toString())
 }
 
 /** The parts of Fastify (5) that are used. */

@@ -1,13 +1,16 @@
 import type { Context } from "hono"
 import {
   type MaintenanceControl,
-  type MaintenanceError,
+  MaintenanceError,
   MaintenanceInputError,
+  MaintenanceSetupError,
   StateUnavailableError,
   WindowEndedError,
 } from "../index"
 import type { Environment, Viewer } from "./access"
+import type { Actions } from "./actions"
 import { tokenFor } from "./form-token"
+import { guideFor, messageOf } from "./messages"
 import type { Settings } from "./settings"
 import type { Sight, SightReader } from "./sight"
 import type { Frame } from "./view/frame"
@@ -16,67 +19,86 @@ import { type Notice, pageOf, type PageOptions, partsOf } from "./view/page"
 import type { Html } from "./view/words"
 
 /** Time for which a failure is shown, in milliseconds. */
-const shownForMs = 900_000
+const shownForMs = 300_000
 
 /** Status codes of pages. */
-export type Status = 200 | 403 | 409 | 422 | 429 | 503
+export type Status = 200 | 403 | 409 | 422 | 429 | 500 | 503
 
 /** Content of a page besides the state. */
-type Content = Pick<PageOptions, "values" | "preflight"> & {
+export type Content = Pick<PageOptions, "values" | "preflight"> & {
   /** The reason why nothing was changed. */
   readonly refusal?: string
+  /** Address of the guide that says what to do. */
+  readonly guide?: string | undefined
 }
 
-interface Failure {
-  readonly text: string
-  readonly at: Date
+interface PageParts {
+  readonly reader: SightReader
+  readonly settings: Settings
+  readonly actions: Pick<Actions, "isEntering">
 }
 
 /** Makes the pages of the panel. */
 export class Pages {
   readonly #maintenance: MaintenanceControl
-  readonly #reader: SightReader
-  readonly #settings: Settings
+  readonly #parts: PageParts
   /** The last failure of each user's action that went on after its page was answered. */
-  readonly #failures = new Map<string, Failure>()
+  readonly #failures = new Map<string, Notice & { readonly at: Date }>()
 
-  constructor(maintenance: MaintenanceControl, reader: SightReader, settings: Settings) {
+  constructor(maintenance: MaintenanceControl, parts: PageParts) {
     this.#maintenance = maintenance
-    this.#reader = reader
-    this.#settings = settings
+    this.#parts = parts
   }
 
-  /** Answers with the page, or with one that says that the database does not answer. */
+  /** Answers with the page, or with one that says why the state cannot be read. */
   async answer(context: Context<Environment>, status: Status, content: Content = {}): Promise<Response> {
     const frame = this.#frame(context, context.get("viewer"))
-    const { title } = this.#settings
-    const before = context.req.query("before")
+    const { title } = this.#parts.settings
+    const before = beforeIn(context)
     try {
-      const sight = await this.#reader.read(before)
-      const notice = this.#notice(context, frame, content.refusal)
+      const sight = await this.#parts.reader.read(before)
+      const notice = this.#notice(context, sight, content)
       return await context.html(pageOf(sight, frame, { ...content, title, before, notice }), status)
     } catch (error) {
-      if (!(error instanceof StateUnavailableError)) throw error
+      if (!(error instanceof MaintenanceError)) throw error
       const known = this.#maintenance.known
-      return context.html(outagePage({ title, frame, text: content.refusal ?? messageOf(error), known }), 503)
+      // The details may name hosts and roles.
+      const why = frame.viewer.role === "maintainer" ? messageOf(error) : undefined
+      const isPassing = error instanceof StateUnavailableError
+      return context.html(
+        outagePage({ title, frame, known, isPassing, notice: content.refusal, why, guide: guideFor(error) }),
+        isPassing ? 503 : 500,
+      )
     }
+  }
+
+  /** Answers with the page and the error for which nothing was changed. */
+  refuse(context: Context<Environment>, error: MaintenanceError, content: Content): Promise<Response> {
+    return this.answer(context, statusOf(error), {
+      ...content,
+      refusal: messageOf(error),
+      guide: guideFor(error),
+    })
   }
 
   /** Returns a function that makes the parts of an open page that are kept current. */
   partsFor(context: Context<Environment>): (sight: Sight, viewer: Viewer) => Readonly<Record<string, Html>> {
-    const isFirst = context.req.query("before") === undefined
+    const isFirst = beforeIn(context) === undefined
     const frame = this.#frame(context, context.get("viewer"))
-    return (sight, viewer) => {
-      const current = { ...frame, ...this.#rights(viewer) }
-      return partsOf(sight, current, { isFirst, notice: this.#failure(viewer.user) })
-    }
+    return (sight, viewer) =>
+      partsOf(sight, { ...frame, ...this.#rights(viewer) }, { isFirst, notice: this.#failure(viewer.user) })
   }
 
   /** Records the failure of an action that went on after its page was answered. */
   failed(user: string, error: unknown): void {
-    // Whoever broke it off knows that.
+    // Whoever ended the window knows that.
     if (error instanceof WindowEndedError && error.endedBy === user) return
-    this.#failures.set(user, { text: messageOf(error), at: new Date() })
+    this.#failures.set(user, {
+      text: messageOf(error),
+      guide: guideFor(error),
+      isDone: false,
+      at: new Date(),
+    })
   }
 
   /** Forgets a user's last failure, because the user does something else. */
@@ -84,29 +106,39 @@ export class Pages {
     this.#failures.delete(user)
   }
 
-  #notice(context: Context, { viewer }: Frame, refusal: string | undefined): Notice | undefined {
-    if (refusal !== undefined) return { text: refusal, isDone: false }
-    const text = doneTexts[context.req.query("done") ?? ""]
-    return this.#failure(viewer.user) ?? (text === undefined ? undefined : { text, isDone: true })
+  #notice(context: Context<Environment>, { report }: Sight, { refusal, guide }: Content): Notice | undefined {
+    if (refusal !== undefined) return { text: refusal, guide, isDone: false }
+    const failure = this.#failure(context.get("viewer").user)
+    if (failure) return failure
+    const done = context.req.query("done") ?? ""
+    if (done === "switch")
+      return {
+        text: report.state === "entering" ? "The window is being entered." : "The mode was changed.",
+        isDone: true,
+      }
+    const text = doneTexts.get(done)
+    return text === undefined ? undefined : { text, isDone: true }
   }
 
   #failure(user: string): Notice | undefined {
     const failure = this.#failures.get(user)
-    if (failure === undefined || failure.at.getTime() < Date.now() - shownForMs) return undefined
-    return { ...failure, isDone: false }
+    if (failure && failure.at.getTime() >= Date.now() - shownForMs) return failure
+    this.#failures.delete(user)
+    return undefined
   }
 
   #frame(context: Context, viewer: Viewer): Frame {
-    const { base, showsQueries } = this.#settings
+    const { base, showsQueries } = this.#parts.settings
     return { base, token: tokenFor(context, base || "/"), showsQueries, ...this.#rights(viewer) }
   }
 
-  #rights(viewer: Viewer): Pick<Frame, "viewer" | "whyNot"> {
+  #rights(viewer: Viewer): Pick<Frame, "viewer" | "whyNot" | "isEntering"> {
     const { emergencyUsers = [] } = this.#maintenance.connectOptions
     return {
       viewer,
+      isEntering: this.#parts.actions.isEntering(viewer.user),
       whyNot(maintainer) {
-        if (viewer.role === "viewer") return "You may look at this page, but not change anything."
+        if (viewer.role === "viewer") return "Your role is viewer: you can see everything and change nothing."
         if (maintainer === undefined || maintainer === viewer.user) return undefined
         return emergencyUsers.includes(viewer.user)
           ? undefined
@@ -117,24 +149,24 @@ export class Pages {
 }
 
 /** The outcomes of the actions, in words. */
-const doneTexts: Readonly<Record<string, string>> = {
-  switch: "Done. The mode is shown below.",
-  leave: "The window was ended.",
-  "break-off": "Entering was broken off.",
-  extend: "The end of the window was changed.",
-  transfer: "The window was handed over.",
-  announce: "The window was announced.",
-  cancel: "The announced window was cancelled.",
+const doneTexts: ReadonlyMap<string, string> = new Map([
+  ["leave", "The window was ended."],
+  ["break-off", "The window was abandoned. The mode is what it was before."],
+  ["extend", "The end of the window was changed."],
+  ["transfer", "The window was handed over."],
+  ["announce", "The window was announced."],
+  ["cancel", "The announced window was cancelled."],
+])
+
+/** The id of the window that the page of the journal follows; undefined for the first page. */
+function beforeIn(context: Context): string | undefined {
+  const before = context.req.query("before")
+  return before !== undefined && /^[\x21-\x7e]{1,200}$/.test(before) ? before : undefined
 }
 
 /** The status code for an error. */
-export function statusOf(error: MaintenanceError): Status {
+function statusOf(error: MaintenanceError): Status {
   if (error instanceof MaintenanceInputError) return 422
-  return error instanceof StateUnavailableError ? 503 : 409
-}
-
-/** The text of an error, with its details for operators. */
-export function messageOf(error: unknown): string {
-  const { detailedMessage, message } = error as { detailedMessage?: string; message: string }
-  return detailedMessage ?? message
+  if (error instanceof StateUnavailableError) return 503
+  return error instanceof MaintenanceSetupError ? 500 : 409
 }

@@ -37,6 +37,8 @@ export interface History {
 export class SightReader {
   readonly #control: MaintenanceControl
   #latest: { readonly of: string; readonly until: number; readonly history: Promise<History> } | undefined
+  /** The last reading of the journal by a page. They follow each other, so that viewers cannot take all connections. */
+  #reading: Promise<unknown> = Promise.resolve()
 
   constructor(control: MaintenanceControl) {
     this.#control = control
@@ -50,9 +52,10 @@ export class SightReader {
     const report = await this.#control.status()
     const [blockers, history] = await Promise.all([
       report.state === "entering" ? this.#control.blockers() : [],
-      before === undefined ? this.#historyOf(report) : this.#history(before),
+      this.#historyOf(report),
     ])
-    return { report, blockers, history, at: new Date() }
+    const journal = before === undefined ? history.journal : await this.#journalAfter(before)
+    return { report, blockers, history: { ...history, journal }, at: new Date() }
   }
 
   #historyOf({ epoch, windowId = "" }: MaintenanceReport): Promise<History> {
@@ -63,12 +66,19 @@ export class SightReader {
     return this.#latest.history
   }
 
-  async #history(before?: string): Promise<History> {
-    const [refusals, journal] = await Promise.all([
-      this.#control.refusals().catch(unavailable),
-      this.#control.journal({ before, limit: journalPage + 1 }).catch(unavailable),
-    ])
-    return { refusals, journal }
+  async #history(): Promise<History> {
+    const refusals = await this.#control.refusals().catch(unavailable)
+    return { refusals, journal: await this.#journal() }
+  }
+
+  #journalAfter(before: string): Promise<History["journal"]> {
+    const read = this.#reading.then(() => this.#journal(before))
+    this.#reading = read.catch(() => undefined)
+    return read
+  }
+
+  #journal(before?: string): Promise<History["journal"]> {
+    return this.#control.journal({ before, limit: journalPage + 1 }).catch(unavailable)
   }
 }
 

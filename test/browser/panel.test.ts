@@ -11,7 +11,8 @@ import { useDatabase, withClient } from "../support/database"
 import { errorOf } from "../support/error-of"
 import { Item } from "../support/entities"
 import { openShop } from "../support/shop"
-import { statusThat } from "../support/until"
+import { withTimersOf } from "../support/long-timers"
+import { until } from "../support/until"
 import { endWindow } from "../support/window"
 import { startChromium } from "./chromium"
 
@@ -85,7 +86,7 @@ describe("The control panel in a browser", () => {
       "Only alice and emergency users can change this.",
     )
     expect(await bob.getByRole("button", { name: "Apply" }).isDisabled()).to.equal(true)
-    expect(await bob.locator("#said").textContent()).to.equal("Concurrent (read-only), by alice.")
+    expect(await bob.locator("#said").textContent()).to.equal("Concurrent (read\u2011only), by alice.")
     await alice.getByRole("button", { name: "Leave" }).click()
     await heading(alice, "Normal")
     await heading(bob, "Normal")
@@ -96,7 +97,7 @@ describe("The control panel in a browser", () => {
       await client.query("set application_name = 'nightly'; begin; select 'report'")
       const alice = await openAs("alice")
       await alice.getByRole("radio", { name: "Exclusive" }).check()
-      await alice.getByRole("button", { name: "Who would be waited for?" }).click()
+      await alice.getByRole("button", { name: "Show blockers" }).click()
       await alice.locator("#preflight", { hasText: "nightly" }).waitFor()
       expect(await alice.getByRole("radio", { name: "Exclusive" }).isChecked()).to.equal(true)
       await alice.getByRole("button", { name: "Apply" }).click()
@@ -117,6 +118,7 @@ describe("The control panel in a browser", () => {
     await installed.current.maintenance.enter("concurrent", { as: "bob" })
     await heading(alice, "Concurrent")
     expect(await reason.inputValue()).to.equal("half a sentence")
+    await alice.getByText("The mode has changed since you began this form.").waitFor()
     // What was decided on was another state: the server says so.
     await alice.getByRole("button", { name: "Apply" }).click()
     await alice.locator(".notice").waitFor()
@@ -138,12 +140,52 @@ describe("The control panel in a browser", () => {
     await alice.locator("#announced", { hasText: "Nothing is announced." }).waitFor()
   })
 
-  it("shows nothing more to a user whose access is withdrawn", async () => {
-    const alice = await openAs("alice")
+  it("shows nothing more to a user whose access is withdrawn while the page is open", async () => {
+    const alice = await withTimersOf(15_000, async (elapse) => {
+      const opened = await openAs("alice")
+      await opened.locator("#link", { hasText: "live" }).waitFor()
+      revoked.add("alice")
+      elapse()
+      return opened
+    })
+    await alice.getByText("You are not allowed to see this page.").waitFor()
+    expect(await alice.textContent("body")).to.equal("You are not allowed to see this page.")
+  })
+
+  it("connects again when the server is there again, and says meanwhile that it is not live", async () => {
+    const { maintenance } = installed.current
+    const first = createPanel(maintenance, { authorize })
+    const [firstServer, address] = await listen(first)
+    const alice = await openAs("alice", {}, address)
     await alice.locator("#link", { hasText: "live" }).waitFor()
-    revoked.add("alice")
+    await first.close()
+    firstServer.closeAllConnections()
+    firstServer.close()
+    await alice.locator("#link", { hasText: "Not live. Reconnecting" }).waitFor()
+    await maintenance.enter("concurrent", { as: "bob" })
+    const second = createPanel(maintenance, { authorize })
+    const secondServer = createServer(nodeHandler(second)).listen(Number(new URL(address).port), "127.0.0.1")
+    try {
+      await heading(alice, "Concurrent")
+      await alice.locator("#link", { hasText: "live" }).waitFor()
+    } finally {
+      await second.close()
+      secondServer.closeAllConnections()
+      secondServer.close()
+    }
+  })
+
+  it("forgets the outcome of an action when it is loaded again", async () => {
+    const alice = await openAs("alice")
+    await alice.getByRole("radio", { name: "Concurrent" }).check()
+    await alice.getByRole("button", { name: "Apply" }).click()
+    await alice.locator("#notice", { hasText: "The mode was changed." }).waitFor()
+    await alice.waitForURL((address) => address.search === "")
     await alice.reload()
-    expect(await alice.textContent("body")).to.equal("You may not see this page.")
+    expect(await alice.locator("#notice").isHidden()).to.equal(true)
+    expect(await alice.title()).to.equal("Shop: concurrent")
+    await installed.current.maintenance.leave({ as: "alice" })
+    await until(async () => (await alice.title()) === "Shop: normal")
   })
 
   it("works without JavaScript", async () => {
@@ -193,7 +235,7 @@ describe("The control panel in a browser", () => {
     const loser = maintainer === "alice" ? bob : alice
     await loser.locator("#notice").waitFor()
     expect(await loser.locator("#notice").textContent()).to.match(
-      /Mode not changed: .* maintenance by (alice|bob)|the mode has changed since this page was shown/,
+      /Mode not changed: .* maintenance by (alice|bob)|The mode has changed since this page was loaded/,
     )
   })
 
@@ -202,7 +244,7 @@ describe("The control panel in a browser", () => {
       await client.query("begin; update item set name = name")
       const alice = await openAs("alice")
       await alice.getByRole("radio", { name: "Exclusive" }).check()
-      await alice.getByLabel("Wait for others").selectOption("10 s")
+      await alice.getByLabel("Wait for transactions").first().selectOption("10 s")
       await alice.getByRole("button", { name: "Apply" }).click()
       await heading(alice, "Entering exclusive")
       await alice.locator("#notice", { hasText: "Mode not changed: alice was entering" }).waitFor()
@@ -225,7 +267,7 @@ describe("The control panel in a browser", () => {
   })
 
   describe("shared by two applications", () => {
-    it("shows in each what the other changes, and breaks off what the other enters", async () => {
+    it("shows in each what the other changes, and ends what the other enters", async () => {
       await withMaintenance(database.current.url, {}, async ({ maintenance }) => {
         const other = createPanel(maintenance, { authorize, title: "Worker" })
         const [otherServer, otherUrl] = await listen(other)
@@ -238,7 +280,7 @@ describe("The control panel in a browser", () => {
             await here.getByRole("button", { name: "Apply" }).click()
             await heading(here, "Entering exclusive")
             await heading(there, "Entering exclusive")
-            await there.getByRole("button", { name: "Break off" }).click()
+            await there.getByRole("button", { name: "Leave" }).click()
             await heading(there, "Normal")
             await heading(here, "Normal")
             await client.query("rollback")
@@ -292,18 +334,18 @@ describe("The control panel in a browser", () => {
       },
       async entering(look) {
         await withClient(database.current.url, async (client) => {
-          await client.query("set application_name = 'shop-worker'; begin; update item set name = name")
-          const entering = installed.current.maintenance.enter("exclusive", {
-            as: "alice",
-            reason: "Rebuild the catalog",
-            message: "Back at 14:30.",
-            drain: { withinMs: 60_000 },
-          })
-          entering.catch(() => undefined)
-          await statusThat(installed.current.maintenance, ({ state }) => state === "entering")
+          await client.query("set application_name = 'shop-worker'")
+          await client.query("begin; update item set name = name")
+          const alice = await openAs("alice")
+          await alice.getByRole("radio", { name: "Exclusive" }).check()
+          await alice.getByLabel("Reason, for operators").first().fill("Rebuild the catalog")
+          await alice.getByLabel("Message, for the public").first().fill("Back at 14:30.")
+          await alice.getByLabel("Wait for transactions").first().selectOption("1 min")
+          await alice.getByRole("button", { name: "Apply" }).click()
+          await heading(alice, "Entering exclusive")
           await look("alice")
           await client.query("rollback")
-          await entering
+          await heading(alice, "Exclusive")
         })
       },
       async exclusive(look) {

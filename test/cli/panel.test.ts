@@ -42,7 +42,9 @@ describe("The command panel", () => {
     const link = await start("--as", "alice", "--port", await freePort())
     expect(link.hostname).to.equal("127.0.0.1")
     expect(running?.printed().stderr).to.include("Acting as alice (from --as).")
-    expect((await get(link.origin)).status).to.equal(403)
+    const stranger = await get(link.origin)
+    expect(stranger.status).to.equal(403)
+    expect(await stranger.text()).to.equal("Open the link that the command has printed.")
     const first = await get(link)
     expect(first.status).to.equal(303)
     expect(first.headers.get("location")).to.equal("/")
@@ -75,6 +77,7 @@ describe("The command panel", () => {
     })
     running?.child.kill("SIGINT")
     expect(await running?.ended).to.include({ code: 0, signal: null })
+    expect(running?.printed().stdout).to.include("The mode is now: concurrent by alice (by panel).")
     // The window stands until somebody leaves.
     expect(await installed.current.maintenance.status()).to.include({ maintainer: "alice" })
   })
@@ -99,10 +102,14 @@ describe("The command panel", () => {
     expect(refused.code).to.equal(2)
     expect(refused.stderr).to.include(`Port ${port} is in use. Name another with --port.`)
     taken.close()
-    for (const wrong of ["web", "70000"]) {
-      const { code, stderr } = await runCli(["panel", "--port", wrong], environment)
+    for (const [option, wrong] of [
+      ["--port", "web"],
+      ["--port", "70000"],
+      ["--host", "192.0.2.1"],
+    ] as const) {
+      const { code, stderr } = await runCli(["panel", option, wrong], environment)
       expect(code, wrong).to.equal(2)
-      expect(stderr).to.include("--port")
+      expect(stderr).to.include(option)
     }
   })
 })

@@ -237,14 +237,23 @@ describe("The package", () => {
 
   it("contains the files in its exports, the documents that its README links to, and no sources", () => {
     const folder = join(project, "node_modules", "typeorm-maintenance-mode")
+    type Entry = Record<"import" | "require", Record<"types" | "default", string>>
     const { exports: entries } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as {
-      exports: { ".": Record<"import" | "require", Record<"types" | "default", string>> }
+      exports: Record<"." | "./panel", Entry>
     }
-    for (const condition of Object.values(entries["."])) {
-      for (const file of Object.values(condition)) expect(existsSync(join(folder, file)), file).to.equal(true)
-    }
+    for (const entry of [entries["."], entries["./panel"]])
+      for (const condition of Object.values(entry))
+        for (const file of Object.values(condition))
+          expect(existsSync(join(folder, file)), file).to.equal(true)
     const text = readFileSync(join(folder, "README.md"), "utf8")
-    const links = [...text.matchAll(/\]\(([^)]+)\)/g)].map(([, link]) => link as string)
+    const linked = (pattern: RegExp) => [...text.matchAll(pattern)].map(([, link]) => link as string)
+    const links = linked(/(?<!!)\[[^\]]*\]\(([^)]+)\)/g)
+    const pictures =
+      "https://raw.githubusercontent.com/typeorm-maintenance-mode/typeorm-maintenance-mode/main/"
+    for (const image of linked(/!\[[^\]]*\]\(([^)]+)\)/g)) {
+      expect(image.startsWith(pictures), image).to.equal(true)
+      expect(existsSync(join(root, image.slice(pictures.length))), image).to.equal(true)
+    }
     // npm shows the README on its own page, where relative links do not work.
     const home = "https://github.com/typeorm-maintenance-mode/typeorm-maintenance-mode/blob/main/"
     const documents = links.map((link) => {

@@ -3,7 +3,7 @@ import { Client } from "pg"
 import { type ConnectedControl, connectMaintenance, maintenanceSchemaSql } from "../../src"
 import { createPanel, type Panel, type Viewer } from "../../src/panel"
 import { useMaintenance, withMaintenance } from "../support/data-source"
-import { useDatabase } from "../support/database"
+import { TestDatabase, useDatabase } from "../support/database"
 import { withTimersOf } from "../support/long-timers"
 import { Proxy as NetworkProxy } from "../support/proxy"
 import { until } from "../support/until"
@@ -47,7 +47,7 @@ describe("The control panel, open in a browser,", () => {
   it("is told when the panel is closed", async () => {
     const panel = createPanel(installed.current.maintenance, { authorize })
     const page = await EventReader.open(panel, "alice")
-    const closed = page.until(({ name }) => name === "closed")
+    const closed = page.until(({ name }) => name === "ending")
     await panel.close()
     expect(await closed).to.not.equal(undefined)
     expect((await EventReader.open(panel, "alice")).response.status).to.equal(503)
@@ -65,7 +65,7 @@ describe("The control panel, open in a browser,", () => {
           await page.until(({ name }) => name === "alive")
           mayLook = false
           elapse()
-          expect(await page.until(({ name }) => name === "closed")).to.not.equal(undefined)
+          expect(await page.until(({ name }) => name === "revoked")).to.not.equal(undefined)
           expect(await page.until(() => true)).to.equal(undefined)
         },
         undefined,
@@ -88,7 +88,7 @@ describe("The control panel, open in a browser,", () => {
           const event = await page.until(
             ({ name, data }) => name === "part" && data.includes('"id":"switch"'),
           )
-          expect(event?.data).to.include("You may look at this page, but not change anything.")
+          expect(event?.data).to.include("Your role is viewer: you can see everything and change nothing.")
           await page.close()
           await installed.current.maintenance.leave({ as: "carol" })
         },
@@ -98,17 +98,72 @@ describe("The control panel, open in a browser,", () => {
     )
   })
 
-  it("is one of 100 at most", () =>
+  it("is one of 20 of its user, and one of 100, at most", () =>
     withPanel(async (panel) => {
-      const open = () => EventReader.open(panel, "alice")
-      const pages = await Promise.all(Array.from({ length: 100 }, open))
+      const open = (user: string) => EventReader.open(panel, user)
+      const users = ["a", "b", "c", "d", "e"]
+      const pages = await Promise.all(users.flatMap((user) => Array.from({ length: 20 }, () => open(user))))
       expect(pages.every(({ response }) => response.status === 200)).to.equal(true)
-      expect((await open()).response.status).to.equal(503)
+      for (const user of ["a", "f"]) expect((await open(user)).response.status).to.equal(503)
       await pages[0]?.close()
-      const another = await open()
-      expect(another.response.status).to.equal(200)
-      await another.close()
+      for (const [user, status] of [
+        ["b", 503],
+        ["a", 200],
+      ] as const)
+        expect((await open(user)).response.status).to.equal(status)
     }))
+
+  it("is no stream for HEAD, by which the script asks whether it may connect again", () =>
+    withPanel(async (panel) => {
+      const headers = { "x-user": "alice" }
+      for (let time = 0; time < 120; time++) {
+        const answer = await panel.fetch(new Request("http://panel.test/events", { method: "HEAD", headers }))
+        expect(answer.status).to.equal(200)
+      }
+      const page = await EventReader.open(panel, "alice")
+      expect(page.response.status).to.equal(200)
+      expect(page.response.headers.get("cache-control")).to.equal("no-store, no-transform")
+      await page.close()
+    }))
+
+  it("is given up if it takes no events, so that it holds no place and asks the database for nothing", async () => {
+    await withTimersOf(15_000, (elapse) =>
+      withPanel(async (panel) => {
+        const headers = { "x-user": "alice" }
+        const open = () => panel.fetch(new Request("http://panel.test/events", { headers }))
+        // Nobody reads their bodies.
+        const stalled = await Promise.all(Array.from({ length: 20 }, open))
+        expect(stalled.every(({ status }) => status === 200)).to.equal(true)
+        expect((await open()).status).to.equal(503)
+        await until(async () => {
+          elapse()
+          return (await open()).status === 200
+        })
+      }),
+    )
+  })
+
+  it("is told that its connection ends, not that access is withdrawn, if authorize throws later", async () => {
+    let isDown = false
+    const warned = new Promise<Error>((resolve) => process.once("warning", resolve))
+    await withTimersOf(15_000, (elapse) =>
+      withPanel(
+        async (panel) => {
+          const page = await EventReader.open(panel, "alice")
+          await page.until(({ name }) => name === "part")
+          isDown = true
+          elapse()
+          expect(await page.until(({ name }) => name === "ending")).to.not.equal(undefined)
+        },
+        undefined,
+        (request) => {
+          if (isDown) throw new Error("the session store is down")
+          return authorize(request)
+        },
+      ),
+    )
+    expect((await warned).message).to.include("the session store is down")
+  })
 
   it("is what costs: the database is asked for nothing while no page is open", async () => {
     const { maintenance } = installed.current
@@ -158,7 +213,11 @@ describe("The control panel, open in a browser,", () => {
         for (const response of [await browser.open(), await browser.send("/actions/leave")]) {
           expect(response.status).to.equal(503)
           expect(browser.page).to.include("The database does not answer").and.to.include('content="5"')
+          expect(browser.page).to.include("operating.md#the-database-does-not-answer")
         }
+        const viewer = new PlainBrowser(panel, "viewer:bob")
+        await viewer.open()
+        expect(viewer.page).to.include("The database does not answer").and.to.not.include("ECONN")
         proxy.refuse(false)
         await until(async () => (await browser.open()).status === 200)
       }, control))
@@ -176,6 +235,23 @@ describe("The control panel, open in a browser,", () => {
       }, control))
   })
 
+  it("says that the installation is not complete, and what to do, if the schema is gone", async () => {
+    const own = await TestDatabase.create()
+    try {
+      await withMaintenance(own.url, {}, ({ maintenance }) =>
+        withPanel(async (panel) => {
+          await own.sql("drop schema maintenance cascade")
+          const browser = new PlainBrowser(panel, "alice")
+          expect((await browser.open()).status).to.equal(500)
+          expect(browser.page).to.include("The installation is not complete")
+          expect(browser.page).to.include("operating.md#the-installation-is-wrong")
+        }, maintenance as never),
+      )
+    } finally {
+      await own.drop()
+    }
+  })
+
   it("shows and changes the mode although no connection is left to read the history", async () => {
     await database.current.sql(`create role last_one login connection limit 1`)
     await database.current.sql(maintenanceSchemaSql({ role: "last_one" }))
@@ -186,10 +262,10 @@ describe("The control panel, open in a browser,", () => {
       await withPanel(async (panel) => {
         const browser = new PlainBrowser(panel, "alice")
         expect((await browser.open()).status).to.equal(200)
-        expect(browser.page).to.include("The database gave no connection to read it.")
+        expect(browser.page).to.include("no database connection was free")
         expect((await browser.send("/actions/switch", { mode: "exclusive" })).status).to.equal(303)
         await browser.open()
-        expect(browser.page).to.include("Exclusive").and.to.include("The database gave no connection")
+        expect(browser.page).to.include("Exclusive").and.to.include("no database connection was free")
         expect((await browser.send("/actions/leave")).status).to.equal(303)
       }, control)
     } finally {

@@ -1,6 +1,8 @@
 import { expect } from "chai"
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
 import { createPanel, type Panel } from "../../src/panel"
-import { useMaintenance } from "../support/data-source"
+import { useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
 import { statusThat } from "../support/until"
 import { endWindow } from "../support/window"
@@ -35,7 +37,7 @@ describe("The control panel", () => {
     expect(response.status).to.equal(200)
     for (const text of [
       "Shop",
-      "Concurrent (read-only)",
+      "Concurrent (read\u2011only)",
       "alice",
       "rebuild",
       "Back at 14:30.",
@@ -91,6 +93,119 @@ describe("The control panel", () => {
     expect((await status()).announced).to.equal(undefined)
   })
 
+  it("changes nothing if normal mode is applied in normal mode: announced windows stay", async () => {
+    const { maintenance } = installed.current
+    await maintenance.announce("exclusive", { as: "carol", startsInMs: 3_600_000, expiresInMs: 60_000 })
+    for (const user of ["carol", "break-glass"]) {
+      const browser = browserOf(user)
+      await browser.open()
+      const refused = await browser.send("/actions/switch", { mode: "normal", reason: "typed and sent" })
+      expect(refused.status).to.equal(422)
+      expect(browser.page).to.include("The mode is normal already").and.to.include("typed and sent")
+      expect((await browser.send("/actions/leave")).status).to.equal(422)
+    }
+    expect((await status()).announced).to.include({ maintainer: "carol" })
+    await maintenance.leave({ as: "carol" })
+  })
+
+  describe("for a window of one's own", () => {
+    const enter = () =>
+      installed.current.maintenance.enter("concurrent", {
+        as: "alice",
+        reason: "prices",
+        expiresInMs: 3_600_000,
+        plannedForMs: 1_800_000,
+      })
+    const send = async (fields: Readonly<Record<string, string>>) => {
+      const browser = browserOf("alice")
+      await browser.open()
+      const response = await browser.send("/actions/switch", {
+        mode: "exclusive",
+        reason: "prices",
+        message: "",
+        expires: "keep",
+        planned: "keep",
+        ...fields,
+      })
+      return { response, page: browser.page }
+    }
+
+    it("keeps the ends that are to stay as they are", async () => {
+      await enter()
+      const before = await status()
+      expect((await send({})).response.status).to.equal(303)
+      const after = await status()
+      expect(after).to.include({ mode: "exclusive", reason: "prices" })
+      expect(after.expiresAt).to.deep.equal(before.expiresAt)
+      expect(after.plannedUntil).to.deep.equal(before.plannedUntil)
+    })
+
+    it("takes the end away for never, and sets another", async () => {
+      await enter()
+      expect((await send({ expires: "never" })).response.status).to.equal(303)
+      expect(await status())
+        .to.include({ mode: "exclusive" })
+        .and.to.not.have.property("expiresAt")
+      await send({ mode: "concurrent", expires: "7200000" })
+      expect((await status()).retryAfterMs).to.be.within(7_100_000, 7_200_000)
+    })
+
+    it("says that a reason cannot be removed", async () => {
+      await enter()
+      const { response, page } = await send({ reason: "" })
+      expect(response.status).to.equal(422)
+      expect(page).to.include("The reason of a window can be replaced, but not removed.")
+      expect(await status()).to.include({ mode: "concurrent", reason: "prices" })
+    })
+
+    it("extends by a choice only", async () => {
+      await enter()
+      const browser = browserOf("alice")
+      await browser.open()
+      expect((await browser.send("/actions/extend")).status).to.equal(422)
+      expect((await status()).expiresAt).to.not.equal(undefined)
+      expect((await browser.send("/actions/extend", { expires: "never" })).status).to.equal(303)
+      expect((await status()).expiresAt).to.equal(undefined)
+    })
+
+    it("restores it when a switch is broken off, and offers to leave where another process enters", async () => {
+      await enter()
+      await withClient(database.current.url, async (client) => {
+        await client.query("begin; select 1")
+        expect((await send({})).response.status).to.equal(303)
+        await withMaintenance(database.current.url, {}, async ({ maintenance }) => {
+          const other = createPanel(maintenance, { authorize })
+          const elsewhere = new PlainBrowser(other, "alice")
+          await elsewhere.open()
+          expect(elsewhere.page).to.include("Another process is entering this window.")
+          const { windowId = "" } = await status()
+          expect((await elsewhere.send("/actions/break-off", { windowId })).status).to.equal(422)
+          await other.close()
+        })
+        const browser = browserOf("alice")
+        await browser.open()
+        expect((await browser.send("/actions/break-off")).status).to.equal(303)
+        expect(await status()).to.include({ mode: "concurrent", reason: "prices" })
+        await client.query("rollback")
+      })
+    })
+  })
+
+  it("abandons what it is entering when it is closed, and answers 503 from then on", async () => {
+    await withClient(database.current.url, async (client) => {
+      await client.query("begin; select 1")
+      const closing = createPanel(installed.current.maintenance, { authorize })
+      const browser = browserOf("alice", closing)
+      await browser.open()
+      expect((await browser.send("/actions/switch", { mode: "exclusive" })).status).to.equal(303)
+      expect((await status()).state).to.equal("entering")
+      await closing.close()
+      expect(await status()).to.include({ mode: "normal" })
+      expect((await browser.open()).status).to.equal(503)
+      await client.query("rollback")
+    })
+  })
+
   it("shows who would be waited for, and keeps what was filled in", async () => {
     await withClient(database.current.url, async (client) => {
       await client.query("set application_name = 'nightly'; begin; select 'secret'")
@@ -98,7 +213,7 @@ describe("The control panel", () => {
       await browser.open()
       await browser.send("/preflight", { mode: "exclusive", reason: "still here" })
       expect(browser.page)
-        .to.include("Would be waited for, to enter exclusive mode: 1")
+        .to.match(/Entering exclusive mode would wait for\s+1 transaction/)
         .and.to.include("nightly")
       expect(browser.page).to.include('value="still here"').and.not.to.include("secret")
       expect(await status()).to.include({ mode: "normal" })
@@ -116,10 +231,14 @@ describe("The control panel", () => {
       await browser.open()
       expect(browser.page)
         .to.include("Entering exclusive")
-        .and.to.include("Who is waited for")
+        .and.to.include("Blockers")
         .and.to.include("nightly")
-      await browser.send("/actions/leave")
+        .and.to.include("Break off")
+      const brokenOff = await browser.send("/actions/break-off")
+      expect(brokenOff.headers.get("location")).to.equal("/?done=break-off")
       expect(await status()).to.include({ mode: "normal" })
+      await browser.open("/?done=break-off")
+      expect(browser.page).to.include("The window was abandoned. The mode is what it was before.")
       await client.query("rollback")
     })
   })
@@ -152,7 +271,7 @@ describe("The control panel", () => {
       for (const path of ["/", "/events", "/assets/panel.css"]) {
         const response = await browser.open(path)
         expect(response.status).to.equal(403)
-        expect(await response.text()).to.equal("You may not see this page.")
+        expect(await response.text()).to.equal("You are not allowed to see this page.")
       }
       expect((await browser.send("/actions/leave")).status).to.equal(403)
     })
@@ -160,9 +279,10 @@ describe("The control panel", () => {
     it("shows a viewer everything, disabled with the reason, and refuses forms", async () => {
       const viewer = browserOf("viewer:bob")
       await viewer.open()
-      expect(viewer.page).to.include("You may look at this page, but not change anything.")
+      expect(viewer.page).to.include("Your role is viewer: you can see everything and change nothing.")
       expect(viewer.page).to.include("<fieldset disabled>")
-      expect((await viewer.send("/actions/switch", { mode: "exclusive" })).status).to.equal(403)
+      for (const action of ["/actions/switch", "/preflight", "/actions/announce", "/actions/leave"])
+        expect((await viewer.send(action, { mode: "exclusive" })).status, action).to.equal(403)
       expect(await status()).to.include({ mode: "normal" })
     })
 
@@ -176,7 +296,9 @@ describe("The control panel", () => {
       expect(alice.page).to.include("maintenance by bob")
       const emergency = browserOf("break-glass")
       await emergency.open()
-      expect(emergency.page).to.include("bob holds the window. You may change it as an emergency user.")
+      expect(emergency.page).to.include(
+        "bob holds this window. As an emergency user, you take it over by switching the mode, and end it by leaving.",
+      )
       expect(emergency.page).to.not.include("disabled")
       expect((await emergency.send("/actions/leave")).status).to.equal(303)
     })
@@ -220,6 +342,82 @@ describe("The control panel", () => {
       expect(await status()).to.include({ mode: "normal" })
     })
 
+    for (const [name, headers] of [
+      ["that names no origin", { origin: "null" }],
+      ["of a sibling site", { origin: "http://other.panel.test", "sec-fetch-site": "same-site" }],
+      ["of an invalid origin", { origin: "not an origin" }],
+    ] as const) {
+      it(`refuses a form ${name}`, async () => {
+        const browser = browserOf("alice")
+        await browser.open()
+        const foreign = await browser.send("/actions/switch", { mode: "exclusive" }, headers)
+        expect(foreign.status).to.equal(403)
+        expect(await foreign.text()).to.equal("Nothing was changed. Another site sent the form.")
+        expect(await status()).to.include({ mode: "normal" })
+      })
+    }
+
+    it("takes a form behind a proxy that has ended TLS or changed the host", async () => {
+      for (const headers of [
+        { origin: "https://panel.test" },
+        { origin: "https://shop.example", "x-forwarded-host": "shop.example, inner" },
+        { origin: "https://shop.example", "sec-fetch-site": "same-origin" },
+      ]) {
+        const browser = browserOf("alice")
+        await browser.open()
+        expect((await browser.send("/actions/leave", {}, headers)).status).to.equal(422)
+      }
+    })
+
+    it("keeps what was filled in if the page is too old", async () => {
+      const browser = browserOf("alice")
+      await browser.open()
+      const old = await browser.send("/actions/switch", {
+        mode: "exclusive",
+        reason: "half an hour of typing",
+        maintenance_token: "ä",
+      })
+      expect(old.status).to.equal(403)
+      expect(browser.page).to.include("The page was out of date").and.to.include("half an hour of typing")
+    })
+
+    it("answers a body that cannot be read, and an unknown action or page, with 4xx", async () => {
+      const browser = browserOf("alice")
+      await browser.open()
+      const broken = await browser.send(
+        "/actions/leave",
+        {},
+        { "content-type": "multipart/form-data; boundary=x" },
+      )
+      expect(broken.status).to.equal(400)
+      for (const action of ["/actions/toString", "/actions/__proto__", "/actions/constructor"])
+        expect((await browser.send(action)).status, action).to.equal(404)
+      for (const path of ["/elsewhere", "/assets/../panel.ts", "/assets/toString", "//"])
+        expect((await browser.open(path)).status, path).to.equal(404)
+    })
+
+    it("shows the first page of the journal for an id that cannot be one, and no foreign outcome", async () => {
+      const browser = browserOf("alice")
+      for (const path of ["/?before=", "/?before=%00", `/?before=${"x".repeat(201)}`]) {
+        expect((await browser.open(path)).status, path).to.equal(200)
+        expect(browser.page).to.not.include(">Latest<")
+      }
+      for (const done of ["toString", "__proto__", "elsewhere"]) {
+        await browser.open(`/?done=${done}`)
+        expect(browser.page).to.include('<p id="notice" class="notice" hidden>')
+      }
+    })
+
+    it("is named by its type where authorize throws something that is no error", async () => {
+      const broken = createPanel(installed.current.maintenance, {
+        authorize: () => Promise.reject("down"),
+      })
+      const warned = new Promise<Error>((resolve) => process.once("warning", resolve))
+      expect((await new PlainBrowser(broken, "alice").open()).status).to.equal(500)
+      expect((await warned).message).to.include("authorize failed: down")
+      await broken.close()
+    })
+
     it("refuses a form about a window that is over", async () => {
       const { maintenance } = installed.current
       await maintenance.enter("concurrent", { as: "alice", reason: "first" })
@@ -229,7 +427,7 @@ describe("The control panel", () => {
       await maintenance.enter("exclusive", { as: "alice", reason: "second" })
       const stale = await browser.send("/actions/leave")
       expect(stale.status).to.equal(422)
-      expect(browser.page).to.include("the mode has changed since this page was shown")
+      expect(browser.page).to.include("The mode has changed since this page was loaded")
       expect(await status()).to.include({ mode: "exclusive", reason: "second" })
     })
 
@@ -250,13 +448,14 @@ describe("The control panel", () => {
       ).to.equal(413)
     })
 
-    it("limits the changes of a user", async () => {
+    it("limits the changes of a user, but not those that end a window", async () => {
       const browser = browserOf("flooder")
       await browser.open()
       const codes: number[] = []
-      for (let time = 0; time < 32; time++) codes.push((await browser.send("/actions/leave")).status)
+      for (let time = 0; time < 32; time++) codes.push((await browser.send("/actions/extend")).status)
       expect(codes.at(0)).to.equal(422)
       expect(codes.at(-1)).to.equal(429)
+      expect((await browser.send("/actions/leave")).status).to.equal(422)
     })
   })
 
@@ -282,21 +481,22 @@ describe("The control panel", () => {
     await mounted.close()
   })
 
-  it("is under 60 kB altogether, with 200 instances, an hour of refusals and a long journal", async () => {
+  it("is under 60 kB with its files, with a long journal and an hour of refusals, and has pages of the journal", async () => {
     await database.current.sql(`
       insert into maintenance.window (id, position, mode, maintainer, reason, since, begun_at, terms, ended_at, ended_because)
-      select 'old ' || n, 'over', 'concurrent', 'carol', repeat('reason ', 20), now(), now() - interval '1 day', 'old', now() - n * interval '1 minute', 'left'
-      from generate_series(1, 10000) n`)
+      select 'old-' || n, 'over', 'concurrent', 'carol', repeat('reason ', 20), now(), now() - interval '1 day', 'old', now() - n * interval '1 minute', 'left'
+      from generate_series(1, 10000) n;
+      insert into maintenance.refusal (window_id, instance, minute, entity, operation, count)
+      select 'old-1', 'elsewhere', date_trunc('minute', now()) - n * interval '1 minute', 'Entity' || n % 7, 'update', n from generate_series(1, 60) n`)
     const opened = createPanel(installed.current.maintenance, { authorize })
     const browser = browserOf("alice", opened)
-    const html = (await (await browser.open()).text()).length
-    const sizes = await Promise.all(
-      [...browser.page.matchAll(/(?:href|src)="(\/assets\/[^"]*)"/g)].map(
-        async ([, path = ""]) => (await (await browser.open(path)).text()).length,
-      ),
-    )
-    expect(sizes).to.have.length(2)
-    expect(html + sizes.reduce((sum, size) => sum + size, 0)).to.be.below(60_000)
+    const bytesOf = async (path: string) => Buffer.byteLength(await (await browser.open(path)).text())
+    const html = await bytesOf("/")
+    const files = [...browser.page.matchAll(/(?:href|src)="(\/assets\/[^"]*)"/g)].map(([, path = ""]) => path)
+    expect(files).to.have.length(2)
+    let bytes = html
+    for (const file of files) bytes += await bytesOf(file)
+    expect(bytes).to.be.below(60_000)
     const pages = [browser.page]
     for (let page = 1; page < 3; page++) {
       const [, older = ""] = /href="([^"]*)#journal">Older/.exec(browser.page) ?? []
@@ -306,7 +506,23 @@ describe("The control panel", () => {
     }
     expect(new Set(pages).size).to.equal(3)
     await opened.close()
-    await database.current.sql("delete from maintenance.window where id like 'old %'")
+    await database.current.sql(
+      "delete from maintenance.window where id like 'old-%'; delete from maintenance.refusal where window_id = 'old-1'",
+    )
+  })
+
+  it("has a guide that lists every option", () => {
+    const guide = readFileSync(join(process.cwd(), "docs/guides/panel.md"), "utf8")
+    const section = guide.slice(guide.indexOf("## Options"), guide.indexOf("## Use it"))
+    const documented = [...section.matchAll(/^\| `(\w+)`/gm)].map(([, name]) => name)
+    let message = ""
+    try {
+      createPanel(installed.current.maintenance, { authorize, unknown: true } as never)
+    } catch (error) {
+      message = (error as Error).message
+    }
+    const [, names = ""] = /Its options are (.*?)\. See/.exec(message) ?? []
+    expect(documented).to.deep.equal(names.split(/, | and /))
   })
 
   for (const [name, options, says] of [

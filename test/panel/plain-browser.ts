@@ -43,7 +43,7 @@ export class PlainBrowser {
     const request = this.#request(action, {
       method: "POST",
       body,
-      headers: { origin: this.#origin, "sec-fetch-site": "same-origin", ...headers },
+      headers: { origin: this.#origin, ...headers },
     })
     return this.#remember(await this.#panel.fetch(request))
   }

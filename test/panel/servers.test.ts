@@ -16,6 +16,8 @@ import { PlainBrowser } from "./plain-browser"
 interface ExpressModule {
   (): RequestListener & { use(...handlers: unknown[]): unknown }
   urlencoded(): unknown
+  text(options: { type: string }): unknown
+  raw(options: { type: string }): unknown
 }
 const express = require("express") as ExpressModule
 
@@ -93,6 +95,19 @@ describe("The control panel in a server", () => {
       await app.close()
     }
   })
+
+  for (const [name, parser] of [
+    ["text", () => express.text({ type: "*/*" })],
+    ["bytes", () => express.raw({ type: "*/*" })],
+  ] as const) {
+    it(`of Express 5, behind a parser that leaves ${name}`, () =>
+      withServer((panel) => {
+        const app = express()
+        app.use(parser())
+        app.use(basePath, nodeHandler(panel))
+        return app
+      }))
+  }
 
   it("of Fastify 5", async () => {
     const panel = createPanel(installed.current.maintenance, { authorize, basePath })

@@ -3,44 +3,69 @@ const page = document.documentElement
 const said = document.getElementById("said")
 const link = document.getElementById("link")
 
-/** Parts that came while somebody was using the one that is shown, by their ids. */
+/** Time without any event after which the connection counts as lost, in milliseconds. The server sends one every 15 s. */
+const silentMs = 40_000
+/** The server's time minus that of the browser, in milliseconds. */
+let ahead = Number(page.dataset.now) - Date.now()
+
+/** Parts that arrived while their form was being filled in, by their ids. */
 const later = new Map()
 
-/** Whether somebody is using a part: a form is being filled in, or the focus is on one of its controls. */
+/** Whether a form in the part is being filled in. */
 function isUsed(part) {
-  return part.dataset.touched || part.contains(document.activeElement)
+  const { activeElement } = document
+  return part.dataset.touched || (part.contains(activeElement) && activeElement.matches("input, select"))
 }
 
-/** Replaces a part of the page, unless somebody is using it. */
+/** The controls of a part, in their order. */
+function controlsOf(part) {
+  return [...part.querySelectorAll("button, a, summary, [tabindex]")]
+}
+
+/** Replaces a part of the page, unless somebody is filling in its form. */
 function replace(id, html) {
   const part = document.getElementById(id)
   if (!part) return
   if (isUsed(part)) {
     later.set(id, html)
+    warnIfOutdated(part, html)
     return
   }
   later.delete(id)
   const scrolled = part.querySelector(".scroll")?.scrollLeft
   const isOpen = part.querySelector("details")?.open
+  const focused = controlsOf(part).indexOf(document.activeElement)
   part.outerHTML = html
   const shown = document.getElementById(id)
   const scroll = shown.querySelector(".scroll")
   if (scroll && scrolled) scroll.scrollLeft = scrolled
   const details = shown.querySelector("details")
   if (details && isOpen) details.open = true
+  controlsOf(shown)[focused]?.focus()
   show()
 }
 
-/** Counts down, moves bars, and shows times in the zone of the browser. */
+/** Says so if a form that is being filled in was about another window. */
+function warnIfOutdated(part, html) {
+  const warning = part.querySelector("[data-outdated]")
+  if (!warning) return
+  const fresh = document.createElement("template")
+  fresh.innerHTML = html
+  const windowIn = (root) => root.querySelector("input[name=windowId]")?.value
+  warning.hidden = windowIn(part) === windowIn(fresh.content)
+}
+
+/** Counts, moves bars, and shows times in the zone of the browser. */
 function show() {
+  const now = Date.now() + ahead
   for (const time of document.querySelectorAll("time[data-count]")) {
-    const seconds = Math.round(Math.abs(new Date(time.dateTime) - Date.now()) / 1000)
-    time.textContent = inWords(seconds)
+    const ms = new Date(time.dateTime) - now
+    time.textContent = inWords(Math.max(0, Math.round((time.dataset.count === "down" ? ms : -ms) / 1000)))
   }
   for (const bar of document.querySelectorAll("progress[data-until]")) {
     const from = new Date(bar.dataset.from).getTime()
     const until = new Date(bar.dataset.until).getTime()
-    bar.value = Math.min(1, Math.max(0, (Date.now() - from) / (until - from)))
+    bar.value = Math.min(1, Math.max(0, (now - from) / (until - from)))
   }
   for (const time of document.querySelectorAll("time[data-clock]")) {
     const at = new Date(time.dateTime)
@@ -48,6 +73,7 @@ function show() {
     time.title = at.toLocaleString()
     time.removeAttribute("data-clock")
   }
+  for (const hint of document.querySelectorAll("[data-script]")) hint.hidden = false
 }
 
 /** A time in the zone of the browser, with the day unless it is today. */
@@ -64,11 +90,19 @@ function clock(at) {
     : `${at.toLocaleDateString("en", { day: "numeric", month: "short", year: "numeric" })} ${time}`
 }
 
+/** A duration in its two largest units, as the server writes it. */
 function inWords(seconds) {
-  if (seconds < 60) return `${seconds} s`
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} m ${seconds % 60} s`
-  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} m`
-  return `${Math.floor(seconds / 86400)} d ${Math.floor((seconds % 86400) / 3600)} h`
+  const units = [
+    [86_400, "d", 3600, "h"],
+    [3600, "h", 60, "m"],
+    [60, "m", 1, "s"],
+  ]
+  for (const [size, name, smaller, smallerName] of units) {
+    if (seconds < size) continue
+    const rest = Math.floor((seconds % size) / smaller)
+    return `${Math.floor(seconds / size)} ${name}${rest === 0 ? "" : ` ${rest} ${smallerName}`}`
+  }
+  return `${seconds} s`
 }
 
 // A form that somebody has begun to fill in stays as it is until it is sent.
@@ -83,12 +117,13 @@ document.addEventListener("focusout", () => {
 })
 document.addEventListener("submit", (event) => {
   const form = event.target
-  // A form is sent once.
+  // A form is sent once, unless nothing comes of it.
   if (form.dataset.sent) {
     event.preventDefault()
     return
   }
   form.dataset.sent = "true"
+  setTimeout(() => delete form.dataset.sent, 10_000)
   const { zone, starts } = form.elements
   if (zone) zone.value = new Date(starts.value).getTimezoneOffset()
 })
@@ -96,31 +131,73 @@ document.addEventListener("submit", (event) => {
 addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload()
 })
+// The outcome of an action is shown once.
+const address = new URL(location.href)
+if (address.searchParams.has("done")) {
+  address.searchParams.delete("done")
+  history.replaceState(null, "", address)
+}
 
-setInterval(show, 1000)
-show()
-
-const events = new EventSource(page.dataset.events)
-events.addEventListener("part", (event) => {
-  const { id, html, mode } = JSON.parse(event.data)
-  page.dataset.mode = mode
-  replace(id, html)
-})
-events.addEventListener("said", (event) => {
-  said.textContent = JSON.parse(event.data)
-})
 /** Says whether the page is current. */
 function say(text, isLive) {
   link.textContent = text
   link.toggleAttribute("data-live", isLive)
 }
-for (const event of ["open", "live"]) events.addEventListener(event, () => say("live", true))
-events.addEventListener("outage", () =>
-  say("The database does not answer. This is what it said last.", false),
-)
-events.addEventListener("error", () => say("not live, reconnecting", false))
-// Access was withdrawn, or the server is going: the page shows what is then allowed.
-events.addEventListener("closed", () => {
+
+let events
+let heardAt = Date.now()
+let waitMs = 1000
+
+/** Connects to the events of the page. */
+function connect() {
+  heardAt = Date.now()
+  events = new EventSource(page.dataset.events)
+  const listen = (name, listener) =>
+    events.addEventListener(name, (event) => {
+      heardAt = Date.now()
+      listener(event.data ? JSON.parse(event.data) : undefined)
+    })
+  listen("part", ({ id, html, mode, state, now }) => {
+    ahead = now - Date.now()
+    page.dataset.mode = mode
+    document.title = document.title.replace(/: [^:]*$/, `: ${state}`)
+    replace(id, html)
+  })
+  listen("said", (text) => {
+    said.textContent = text
+  })
+  listen("open", () => {
+    waitMs = 1000
+    say("live", true)
+  })
+  listen("live", () => say("live", true))
+  listen("alive", () => undefined)
+  listen("outage", () => say("The database does not answer. The page shows the last known state.", false))
+  // The page shows what is still allowed.
+  listen("revoked", () => location.reload())
+  listen("ending", () => connectLater())
+  events.addEventListener("error", () => {
+    say("Not live. Reconnecting …", false)
+    if (events.readyState === EventSource.CLOSED) connectLater()
+  })
+}
+
+/** Connects again after a while, because the browser does not if the server has refused or ended the connection. */
+function connectLater() {
   events.close()
-  location.reload()
-})
+  say("Not live. Reconnecting …", false)
+  setTimeout(async () => {
+    const answer = await fetch(page.dataset.events, { method: "HEAD" }).catch(() => undefined)
+    if (answer?.status === 403) location.reload()
+    else if (answer?.ok) connect()
+    else connectLater()
+  }, waitMs)
+  waitMs = Math.min(30_000, waitMs * 2)
+}
+
+setInterval(() => {
+  show()
+  if (events.readyState === EventSource.OPEN && Date.now() - heardAt > silentMs) connectLater()
+}, 1000)
+show()
+connect()

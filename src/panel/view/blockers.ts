@@ -3,48 +3,59 @@ import type { MaintenanceReport, Mode } from "../../index"
 import type { Sight } from "../sight"
 import { button, type Frame } from "./frame"
 import { drainEnd } from "./now"
-import { type Blocker, duration, type Html } from "./words"
+import { type Blocker, duration, type Html, numberOf } from "./words"
 
-/** The transactions that are waited for while a window is being entered, with a bar to the deadline. */
-export function blockersSection({ report, blockers }: Sight, frame: Frame): Html {
+/** Section of the transactions that are waited for while a window is being entered, with a bar to the deadline. */
+export function blockersSection({ report, blockers, at }: Sight, frame: Frame): Html {
   if (report.state !== "entering") return html`<section id="blockers" hidden></section>`
-  const entering = report.windows.findLast(({ position }) => position === "entering")
-  const from = entering?.position === "entering" ? entering.begunAt : undefined
-  const until = drainEnd(report)
-  const bar =
-    from && until
-      ? html`<progress
-          value="0"
-          data-from="${from.toISOString()}"
-          data-until="${until.toISOString()}"
-          aria-label="Time until the deadline"
-        ></progress>`
-      : ""
   return html`<section id="blockers">
-    <h2>Who is waited for</h2>
-    ${bar} ${blockersTable(blockers, frame.showsQueries)}
+    <h2>Blockers</h2>
+    ${deadlineBar(report, at)}
+    ${
+      blockers.length === 0
+        ? html`<p>No transaction is waited for.</p>`
+        : blockersTable(blockers, frame.showsQueries)
+    }
     <div class="row">${breakOff(report, frame)}</div>
   </section>`
 }
 
-/** The transactions that would be waited for. */
+/** Section of the transactions that entering a mode would wait for. */
 export function preflightSection(blockers: readonly Blocker[], mode: Mode, showsQueries: boolean): Html {
   return html`<section id="preflight">
     <h2>
-      ${
-        blockers.length === 0
-          ? html`Nobody would be waited for now, to enter ${mode} mode`
-          : html`Would be waited for, to enter ${mode} mode: ${blockers.length}`
-      }
+      Entering ${mode} mode would wait for
+      ${blockers.length === 0 ? "no transaction" : numberOf(blockers.length, "transaction")}
     </h2>
     ${blockers.length > 0 && blockersTable(blockers, showsQueries)}
   </section>`
 }
 
+function deadlineBar(report: MaintenanceReport, at: Date): Html | "" {
+  const entering = report.windows.findLast(({ position }) => position === "entering")
+  const from = entering?.position === "entering" ? entering.begunAt : undefined
+  const until = drainEnd(report)
+  if (!from || !until) return ""
+  const share = (at.getTime() - from.getTime()) / (until.getTime() - from.getTime())
+  return html`<progress
+    value="${Math.min(1, Math.max(0, share)).toFixed(3)}"
+    data-from="${from.toISOString()}"
+    data-until="${until.toISOString()}"
+    aria-label="Time until the deadline"
+  ></progress>`
+}
+
 function breakOff({ maintainer, windowId = "" }: MaintenanceReport, frame: Frame): Html {
   const why = frame.whyNot(maintainer)
-  return html`${button(frame, { action: "break-off", label: "Break off", why, fields: { windowId } })}
-    <p class="quiet">${why ?? "Nothing is cancelled or terminated unless that was asked for."}</p>`
+  if (frame.isEntering)
+    return html`${button(frame, { action: "break-off", label: "Break off", why, fields: { windowId } })}
+      <p class="quiet">
+        ${why ?? "Statements are cancelled and sessions terminated only if the window was entered with that option."}
+      </p>`
+  return html`${button(frame, { action: "leave", label: "Leave (end this window)", why, fields: { windowId } })}
+    <p class="quiet">
+      ${why ?? "Another process is entering this window. To restore the mode before, break it off there."}
+    </p>`
 }
 
 function blockersTable(blockers: readonly Blocker[], showsQueries: boolean): Html {
@@ -52,32 +63,38 @@ function blockersTable(blockers: readonly Blocker[], showsQueries: boolean): Htm
     (blocker) =>
       html`<tr>
         <td>${blocker.pid ?? "–"}</td>
-        <td title="${blocker.application ?? ""}">
-          ${blocker.pid === undefined ? `prepared: ${blocker.transaction}` : (blocker.application ?? "")}
-        </td>
-        <td>${blocker.user ?? ""}</td>
         <td class="number">${blocker.ageMs === undefined ? "?" : duration(blocker.ageMs)}</td>
         <td>${blocker.isHidden ? "hidden" : blocker.state}</td>
         <td>${blocker.hasWritten ? "yes" : "no"}</td>
+        <td title="${blocker.application ?? ""}">
+          ${blocker.pid === undefined ? `prepared: ${blocker.transaction}` : (blocker.application ?? "")}
+        </td>
+        <td title="${blocker.user ?? ""}">${blocker.user ?? ""}</td>
         ${showsQueries && html`<td class="code" title="${blocker.query ?? ""}">${blocker.query ?? "–"}</td>`}
       </tr>`,
   )
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Transactions">
-    <table>
-      <thead>
-        <tr>
-          <th scope="col" class="narrow">process</th>
-          <th scope="col">application</th>
-          <th scope="col" class="seven">user</th>
-          <th scope="col" class="narrow number">age</th>
-          <th scope="col" class="ten">state</th>
-          <th scope="col" class="narrow">wrote</th>
-          ${showsQueries && html`<th scope="col">statement</th>`}
-        </tr>
-      </thead>
-      <tbody>
-        ${rows}
-      </tbody>
-    </table>
-  </div>`
+      <table>
+        <thead>
+          <tr>
+            <th scope="col" class="narrow">PID</th>
+            <th scope="col" class="narrow number">age</th>
+            <th scope="col" class="ten">state</th>
+            <th scope="col" class="narrow">wrote</th>
+            <th scope="col" class="ten">application</th>
+            <th scope="col" class="seven">user</th>
+            ${showsQueries && html`<th scope="col">statement</th>`}
+          </tr>
+        </thead>
+        <tbody>
+          ${rows}
+        </tbody>
+      </table>
+    </div>
+    ${
+      blockers.some(({ isHidden }) => isHidden) &&
+      html`<p class="quiet">
+        PostgreSQL hides what some sessions do from this role. Grant it pg_read_all_stats to see more.
+      </p>`
+    }`
 }

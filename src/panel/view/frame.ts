@@ -1,9 +1,9 @@
 import { html } from "hono/html"
-import { tokenName } from "../form-token"
 import type { Viewer } from "../access"
+import { tokenName } from "../form-token"
 import type { Html } from "./words"
 
-/** What all parts of a page share: who looks at it, and where its forms go. */
+/** Values that all parts of a page share: the viewer, and the target of the forms. */
 export interface Frame {
   readonly viewer: Viewer
   /** The path of the panel, without a slash at its end. */
@@ -11,7 +11,9 @@ export interface Frame {
   readonly token: string
   /** Whether the SQL of blockers is shown. */
   readonly showsQueries: boolean
-  /** Why this viewer may not change a window of this maintainer; undefined if that is allowed. */
+  /** Whether this process is entering a window for the viewer. */
+  readonly isEntering: boolean
+  /** Reason for which this viewer cannot change a window of this maintainer; undefined if that is allowed. */
   whyNot(maintainer: string | undefined): string | undefined
 }
 
@@ -28,21 +30,17 @@ export function hidden({ token }: Frame, fields: Readonly<Record<string, string>
   return html`<input type="hidden" name="${tokenName}" value="${token}" />${rest}`
 }
 
+/** A button and its form. */
+export interface Button {
+  readonly action: string
+  readonly label: string
+  /** Reason for which it is disabled. */
+  readonly why: string | undefined
+  readonly fields?: Readonly<Record<string, string>>
+}
+
 /** A form with a single button; disabled with the reason, if there is one. */
-export function button(
-  frame: Frame,
-  {
-    action,
-    label,
-    why,
-    fields = {},
-  }: {
-    readonly action: string
-    readonly label: string
-    readonly why: string | undefined
-    readonly fields?: Readonly<Record<string, string>>
-  },
-): Html {
+export function button(frame: Frame, { action, label, why, fields = {} }: Button): Html {
   return html`<form method="post" action="${frame.base}/actions/${action}">
     ${hidden(frame, fields)}
     <button ${why ? html`disabled title="${why}"` : ""}>${label}</button>

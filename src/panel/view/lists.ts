@@ -3,12 +3,14 @@ import type { Instance, MaintenanceWindow, MinuteOfRefusals, PastWindow } from "
 import { journalPage, type Sight } from "../sight"
 import { asSent, button, type Frame, hidden } from "./frame"
 import { type Values, windowFields } from "./switch"
-import { clock, counted, duration, type Html, number } from "./words"
+import { clock, duration, type Html, number, numberOf, until } from "./words"
 
 /** Number of instances that are listed. */
 const listedInstances = 20
 /** Shown for a history that could not be read. */
-const unread = html`<p class="late">The database gave no connection to read it. The page tries again.</p>`
+const unread = html`<p class="late">
+  This could not be read: no database connection was free. The page retries.
+</p>`
 /** Minutes that the chart shows. */
 const chartMinutes = 60
 
@@ -32,7 +34,8 @@ export function instancesSection({ report }: Sight): Html {
   )
   const more = instances.length - rows.length
   return html`<section id="instances" class="half">
-    <h2>Instances · ${instances.filter(knows).length} of ${instances.length} know</h2>
+    <h2>Instances · ${instances.filter(knows).length} of ${instances.length} know the mode</h2>
+    ${instances.length === 0 && html`<p class="quiet">No instance is connected.</p>`}
     <table>
       <thead class="unseen">
         <tr>
@@ -53,7 +56,7 @@ export function instancesSection({ report }: Sight): Html {
 export function refusalsSection({ history: { refusals }, at }: Sight): Html {
   if (!refusals)
     return html`<section id="refusals" class="half">
-      <h2>Refused a minute</h2>
+      <h2>Refusals per minute</h2>
       ${unread}
     </section>`
   const now = Math.floor(at.getTime() / 60_000)
@@ -67,7 +70,7 @@ export function refusalsSection({ history: { refusals }, at }: Sight): Html {
   })
   const total = counts.reduce((sum, count) => sum + count, 0)
   return html`<section id="refusals" class="half">
-    <h2>Refused a minute</h2>
+    <h2>Refusals per minute</h2>
     <svg
       class="chart"
       viewBox="0 0 600 80"
@@ -79,8 +82,9 @@ export function refusalsSection({ history: { refusals }, at }: Sight): Html {
       ${bars}
     </svg>
     <p class="axis quiet">
-      <span>an hour ago</span>${total > 0 && html`<span>at most ${number(most)}</span>`}<span>now</span>
+      <span>an hour ago</span>${total > 0 && html`<span>peak ${number(most)}</span>`}<span>now</span>
     </p>
+    <p>Last hour: ${numberOf(total, "refusal")}</p>
     <table>
       <tbody>
         ${kinds(refusals).map(
@@ -92,7 +96,6 @@ export function refusalsSection({ history: { refusals }, at }: Sight): Html {
         )}
       </tbody>
     </table>
-    ${total === 0 && html`<p class="quiet">None.</p>`}
   </section>`
 }
 
@@ -120,29 +123,22 @@ export function announcedSection({ report, at }: Sight, frame: Frame, sent?: Val
   const announced = report.windows.filter((window): window is Announced => window.position === "announced")
   const rows = announced.map(
     (window) =>
-      html`<tr>
-        <td>${clock(window.startsAt)}</td>
-        <td class="middle">in ${counted(window.startsAt, at)}</td>
-        <td>${window.mode}</td>
-        <td>${window.maintainer}</td>
-        <td title="${window.reason ?? ""}">${window.reason ?? ""}</td>
-        <td class="number">
-          ${button(frame, { action: "cancel", label: "Cancel", why: frame.whyNot(window.maintainer), fields: { id: window.id } })}
-        </td>
-      </tr>`,
+      html`<li>
+        <b>${clock(window.startsAt)}</b>
+        <span class="quiet">in ${until(window.startsAt, at)}</span>
+        <span>${window.mode}, by ${window.maintainer}</span>
+        <span class="grow quiet">${window.reason ?? ""}</span>
+        ${cancelButton(window, frame)}
+      </li>`,
   )
   const why = frame.whyNot(undefined)
   return html`<section id="announced" ${asSent(sent)}>
     <h2>Announced</h2>
     ${
       rows.length > 0
-        ? html`<div class="scroll" tabindex="0" role="region" aria-label="Announced windows">
-            <table>
-              <tbody>
-                ${rows}
-              </tbody>
-            </table>
-          </div>`
+        ? html`<ul class="rows">
+            ${rows}
+          </ul>`
         : html`<p class="quiet">Nothing is announced.</p>`
     }
     <details ${sent ? "open" : ""}>
@@ -165,11 +161,19 @@ export function announcedSection({ report, at }: Sight, frame: Frame, sent?: Val
         </fieldset>
         <div class="row">
           <button ${why ? "disabled" : ""}>Announce</button>
-          <p class="quiet">${why ?? "Without JavaScript, the time is UTC."}</p>
+          <p class="quiet">
+            ${why ?? html`<noscript>The time is in UTC.</noscript><span data-script hidden>The time is in the zone of this browser.</span>`}
+          </p>
         </div>
       </form>
     </details>
   </section>`
+}
+
+function cancelButton({ id, maintainer }: Announced, frame: Frame): Html {
+  const why = frame.whyNot(maintainer)
+  return html`${why && html`<small class="quiet">${why}</small>`}
+  ${button(frame, { action: "cancel", label: "Cancel", why, fields: { id } })}`
 }
 
 /** A page of the windows that are over. */
@@ -193,12 +197,12 @@ export function journalSection({ history: { journal } }: Sight, { base }: Frame,
             <table>
               <thead>
                 <tr>
-                  <th scope="col" class="middle">when</th>
+                  <th scope="col" class="middle">begun</th>
+                  <th scope="col" class="seven">lasted</th>
                   <th scope="col" class="seven">mode</th>
                   <th scope="col" class="seven">by</th>
                   <th scope="col">reason</th>
-                  <th scope="col" class="seven">for</th>
-                  <th scope="col" class="middle">ended</th>
+                  <th scope="col" class="twelve">how it ended</th>
                   <th scope="col" class="number narrow">refused</th>
                 </tr>
               </thead>
@@ -217,7 +221,6 @@ export function journalSection({ history: { journal } }: Sight, { base }: Frame,
 
 function journalRow({
   begunAt,
-  startsAt,
   endedAt,
   mode,
   maintainer,
@@ -228,11 +231,11 @@ function journalRow({
 }: PastWindow): Html {
   const by = endedBy === undefined || endedBy === maintainer ? "" : ` by ${endedBy}`
   return html`<tr>
-    <td>${clock(begunAt ?? startsAt ?? endedAt)}</td>
+    <td>${begunAt ? clock(begunAt) : "–"}</td>
+    <td>${begunAt ? duration(endedAt.getTime() - begunAt.getTime()) : "–"}</td>
     <td>${mode}</td>
     <td title="${maintainer}">${maintainer}</td>
     <td title="${reason ?? ""}">${reason ?? ""}</td>
-    <td>${begunAt ? duration(endedAt.getTime() - begunAt.getTime()) : "–"}</td>
     <td title="${endedBecause}${by}">${endedBecause}${by}</td>
     <td class="number">${number(refusals.reduce((sum, { count }) => sum + count, 0))}</td>
   </tr>`

@@ -1,24 +1,23 @@
 import { html } from "hono/html"
 import type { MaintenanceReport } from "../../index"
 import type { Sight } from "../sight"
-import { clock, counted, type Html, meaningOf, nameOf, number } from "./words"
+import { clock, type Html, meaningOf, nameOf, number, numberOf, since, titleOf, until } from "./words"
 
-/** What is now: the mode, who, why, since when, until when. */
+/** Section of the mode in force: maintainer, reason, start and end. */
 export function nowSection({ report, at, blockers }: Sight): Html {
-  const { mode, state, maintainer, since, reason, message, progress } = report
-  const title = state === "entering" ? `Entering ${nameOf[mode].toLowerCase()}` : nameOf[mode]
+  const { mode, maintainer, reason, message, progress } = report
   const by =
-    maintainer === undefined || since === undefined
+    maintainer === undefined || report.since === undefined
       ? html`<p>${meaningOf[mode]}.</p>`
       : html`<p>
-          by <b>${maintainer}</b> since ${clock(since)}
-          (${counted(since, at)})${reason && html` · “${reason}”`}
+          by <b>${maintainer}</b> since ${clock(report.since)}
+          (${since(report.since, at)})${reason && html` · “${reason}”`}
         </p>`
   return html`<section id="now" class="now">
     <div class="facts">
-      <h2>${title}</h2>
-      ${by} ${message && html`<p>Others get: “${message}”</p>`} ${interrupted(report)}
-      ${progress && progressLine(progress, at)}
+      <h2>${titleOf(report)}</h2>
+      ${by} ${message && html`<p>Message for the public: “${message}”</p>`} ${interrupted(report)}
+      ${ends(report)} ${below(report)} ${progress && progressLine(progress, at)}
     </div>
     ${countOf(report, at, blockers.length)}
   </section>`
@@ -27,7 +26,32 @@ export function nowSection({ report, at, blockers }: Sight): Html {
 function interrupted({ isInterrupted, mode }: MaintenanceReport): Html | "" {
   if (!isInterrupted || mode === "normal") return ""
   return html`<p class="late">
-    The process that waited for it, or ran its work, is gone. The mode is in force.
+    The mode is in force, but the process that was entering it, or doing its work, is gone. Apply the mode
+    again to resume, or leave.
+  </p>`
+}
+
+/** The ends of the window that are known. */
+function ends({ expiresAt, plannedUntil, isOverdue, graceMs }: MaintenanceReport): Html {
+  const alone =
+    graceMs === undefined ? "" : `when its process is gone for ${number(Math.ceil(graceMs / 1000))} s`
+  const expiry = expiresAt && html`at ${clock(expiresAt)}`
+  return html`${
+    plannedUntil &&
+    html`<p class="${isOverdue ? "late" : ""}">
+      Planned until ${clock(plannedUntil)}${isOverdue && ", overdue"}.
+    </p>`
+  }
+  ${(expiry || alone) && html`<p>Ends by itself ${expiry}${expiry && alone && ", or "}${alone}.</p>`}`
+}
+
+/** The windows that the one in force covers. */
+function below({ windows }: MaintenanceReport): Html | "" {
+  const covered = windows.filter(({ position }) => position !== "announced").at(-2)
+  if (!covered) return ""
+  return html`<p>
+    Covers ${nameOf[covered.mode].toLowerCase()} mode by ${covered.maintainer}, which comes into force again
+    afterwards.
   </p>`
 }
 
@@ -37,25 +61,28 @@ function progressLine(
 ): Html {
   const share = total ? html` of ${number(total)} (${Math.min(100, Math.floor((100 * done) / total))} %)` : ""
   return html`<p>
-    Progress: ${number(done)}${share}${note && html`, ${note}`} (${counted(at, now)} ago)
+    Progress: ${number(done)}${share}${note && html`, ${note}`} (${since(at, now)} ago)
     ${total ? html`<progress value="${Math.min(1, done / total)}" aria-label="Progress of the work"></progress>` : ""}
   </p>`
 }
 
-/** The figure at the right: what is counted down to. */
+/** The figure at the right: the time that is counted, or what is waited for. */
 function countOf(report: MaintenanceReport, now: Date, waitedFor: number): Html | "" {
-  const { mode, state, expiresAt, plannedUntil, isOverdue, graceMs } = report
+  const { mode, state, maintainer, expiresAt, plannedUntil, isOverdue, graceMs } = report
   if (mode === "normal") return ""
-  const drainsUntil = drainEnd(report)
-  if (state === "entering" && drainsUntil)
-    return count(
-      counted(drainsUntil, now),
-      `for ${number(waitedFor)} ${waitedFor === 1 ? "transaction" : "transactions"} to end`,
-    )
-  if (isOverdue && plannedUntil) return count(counted(plannedUntil, now), "longer than planned", "late")
-  if (expiresAt) return count(counted(expiresAt, now), "until it ends by itself")
-  if (plannedUntil) return count(counted(plannedUntil, now), "until it is planned to end")
-  return count("no end", graceMs === undefined ? "until somebody leaves" : "while its process lives")
+  if (state === "entering") {
+    const end = drainEnd(report)
+    if (waitedFor === 0) return count("…", "waiting for the instances")
+    return end
+      ? count(until(end, now), `for ${numberOf(waitedFor, "transaction")} to end`)
+      : count(number(waitedFor), "commits under way are waited for")
+  }
+  if (isOverdue && plannedUntil) return count(since(plannedUntil, now), "longer than planned", "late")
+  if (expiresAt) return count(until(expiresAt, now), "until it ends by itself")
+  if (plannedUntil) return count(until(plannedUntil, now), "until it is planned to end")
+  return graceMs === undefined
+    ? count("no end set", `until ${maintainer} leaves`)
+    : count("no end set", "ends when its process is gone")
 }
 
 function count(figure: Html | string, label: string, tone = ""): Html {

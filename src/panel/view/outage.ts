@@ -1,45 +1,38 @@
-import { html, raw } from "hono/html"
+import { html } from "hono/html"
 import type { MaintenanceStatus } from "../../index"
-import { assets } from "../assets"
+import { documentOf } from "./document"
 import type { Frame } from "./frame"
 import { type Html, nameOf } from "./words"
 
-/** The page for the time in which the database does not answer. */
-export function outagePage({
-  title,
-  frame: { base, viewer },
-  text,
-  known,
-}: {
+/** Content of the page for an outage. */
+export interface Outage {
   readonly title: string
   readonly frame: Frame
-  readonly text: string
+  /** The status that this process knows. */
   readonly known: MaintenanceStatus | undefined
-}): Html {
-  return html`${raw("<!doctype html>")}
-    <html lang="en">
-      <head>
-        <meta charset="utf-8" />
-        <meta name="viewport" content="width=device-width, initial-scale=1" />
-        <meta name="color-scheme" content="light dark" />
-        <meta http-equiv="refresh" content="5" />
-        <title>${title}: the database does not answer</title>
-        <link rel="stylesheet" href="${base}/assets/${assets.css.name}" />
-      </head>
-      <body>
-        <header class="top">
-          <h1>${title}</h1>
-          <p class="who">${viewer.user} · ${viewer.role}</p>
-        </header>
-        <main>
-          <p class="notice" role="alert">${text}</p>
-          <section>
-            <h2>The database does not answer</h2>
-            ${known && html`<p>The mode was ${nameOf[known.mode].toLowerCase()} when this process heard of it last.</p>`}
-            <p>This page tries again every 5 seconds.</p>
-            <p><a href="${base}/">Try again now</a></p>
-          </section>
-        </main>
-      </body>
-    </html>`
+  /** Whether it may pass by itself. */
+  readonly isPassing: boolean
+  /** What became of an action. */
+  readonly notice: string | undefined
+  /** The details; undefined for viewers. */
+  readonly why: string | undefined
+  readonly guide: string | undefined
+}
+
+/** The page for a state that cannot be read. */
+export function outagePage({ title, frame, known, isPassing, notice, why, guide }: Outage): Html {
+  const heading = isPassing ? "The database does not answer" : "The installation is not complete"
+  return documentOf({
+    frame,
+    heading: title,
+    title: `${title}: ${heading.toLowerCase()}`,
+    head: html`<meta http-equiv="refresh" content="5" />`,
+    body: html`${notice && html`<p class="notice" role="alert">${notice}</p>`}
+      <section>
+        <h2>${heading}</h2>
+        ${why && html`<p>${why}</p>`} ${guide && html`<p><a href="${guide}">What to do</a></p>`}
+        ${known && html`<p>The last known mode is ${nameOf[known.mode].toLowerCase()}.</p>`}
+        <p>This page reloads every 5 seconds. <a href="${frame.base}/">Reload now</a></p>
+      </section>`,
+  })
 }

@@ -1,7 +1,8 @@
-import { html, raw } from "hono/html"
+import { html } from "hono/html"
 import { assets } from "../assets"
 import type { Sight } from "../sight"
 import { blockersSection } from "./blockers"
+import { documentOf } from "./document"
 import type { Frame } from "./frame"
 import { announcedSection, instancesSection, journalSection, refusalsSection } from "./lists"
 import { nowSection } from "./now"
@@ -12,6 +13,8 @@ import { clock, type Html } from "./words"
 export interface Notice {
   readonly text: string
   readonly isDone: boolean
+  /** Address of the guide that says what to do. */
+  readonly guide?: string | undefined
   /** Time of a failure that the page was not waiting for. */
   readonly at?: Date
 }
@@ -52,38 +55,28 @@ export function pageOf(
   frame: Frame,
   { title, before, notice, values, preflight }: PageOptions,
 ): Html {
-  const { base, viewer } = frame
+  const { base } = frame
+  const { mode } = sight.report
   const query = before === undefined ? "" : `?before=${encodeURIComponent(before)}`
-  return html`${raw("<!doctype html>")}
-    <html lang="en" data-mode="${sight.report.mode}" data-events="${base}/events${query}">
-      <head>
-        <meta charset="utf-8" />
-        <meta name="viewport" content="width=device-width, initial-scale=1" />
-        <meta name="color-scheme" content="light dark" />
-        <title>${title}: ${sight.report.state}</title>
-        <link rel="stylesheet" href="${base}/assets/${assets.css.name}" />
-        <script type="module" src="${base}/assets/${assets.js.name}"></script>
-      </head>
-      <body>
-        <header class="top">
-          <h1>${title}</h1>
-          <p id="link"></p>
-          <p class="who">${viewer.user} · ${viewer.role}</p>
-        </header>
-        <p id="said" class="unseen" role="status" aria-live="polite"></p>
-        <main>
-          ${noticeSection(notice)} ${nowSection(sight)} ${blockersSection(sight, frame)} ${preflight ?? ""}
-          ${switchSection(sight, frame, values?.switch)} ${announcedSection(sight, frame, values?.announced)}
-          ${instancesSection(sight)} ${refusalsSection(sight)} ${journalSection(sight, frame, before)}
-        </main>
-      </body>
-    </html>`
+  return documentOf({
+    frame,
+    heading: title,
+    title: `${title}: ${sight.report.state}`,
+    root: html`data-mode="${mode}" data-now="${sight.at.getTime()}" data-events="${base}/events${query}"`,
+    head: html`<script type="module" src="${base}/assets/${assets.js.name}"></script>`,
+    link: html`<p id="link"></p>
+      <noscript>Reload the page to see changes.</noscript>`,
+    body: html`<p id="said" class="unseen" role="status" aria-live="polite"></p>
+      ${noticeSection(notice)} ${nowSection(sight)} ${blockersSection(sight, frame)} ${preflight ?? ""}
+      ${switchSection(sight, frame, values?.switch)} ${announcedSection(sight, frame, values?.announced)}
+      ${instancesSection(sight)} ${refusalsSection(sight)} ${journalSection(sight, frame, before)}`,
+  })
 }
 
 function noticeSection(notice: Notice | undefined): Html {
   if (!notice) return html`<p id="notice" class="notice" hidden></p>`
-  const { text, isDone, at } = notice
+  const { text, isDone, at, guide } = notice
   return html`<p id="notice" class="notice ${isDone ? "done" : ""}" role="alert">
-    ${at && html`${clock(at)}: `}${text}
+    ${at && html`${clock(at)}: `}${text}${guide && html` <a href="${guide}">What to do</a>`}
   </p>`
 }

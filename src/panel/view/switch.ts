@@ -7,14 +7,17 @@ import { type Html, meaningOf, nameOf } from "./words"
 /** The values of a form, by the names of its fields. */
 export type Values = Readonly<Record<string, string>>
 
-const modes = ["normal", "concurrent", "exclusive"] as const
-
 /** The choice that keeps an end of the window as it is. */
 export const keep = "keep"
+/** The choice of no end. */
+export const never = "never"
+
+type Choices = readonly (readonly [string, string])[]
+
+const modes = ["normal", "concurrent", "exclusive"] as const
 
 /** Choices of a duration, in milliseconds. */
-const durations: readonly (readonly [string, string])[] = [
-  ["", "not given"],
+const durations: Choices = [
   ["300000", "5 min"],
   ["900000", "15 min"],
   ["1800000", "30 min"],
@@ -24,61 +27,68 @@ const durations: readonly (readonly [string, string])[] = [
   ["28800000", "8 hours"],
   ["86400000", "1 day"],
 ]
-const drains: readonly (readonly [string, string])[] = [
-  ["", "30 s, as usual"],
+/** The duration by which a window is extended, unless another is chosen. */
+const usualExtension = "1800000"
+const drains: Choices = [
+  ["", "30 s (default)"],
   ["10000", "10 s"],
   ["60000", "1 min"],
   ["300000", "5 min"],
   ["900000", "15 min"],
 ]
-const outcomes: readonly (readonly [string, string])[] = [
-  ["", "as usual"],
-  ["abandon", "go back"],
-  ["proceed", "go on without them"],
+const outcomes: Choices = [
+  ["", "default for the mode"],
+  ["abandon", "abandon: restore the mode before"],
+  ["proceed", "proceed without them"],
   ["cancel", "cancel their statements"],
   ["terminate", "terminate their sessions"],
 ]
 
-/** The switch with its three positions, and what can be done with the window that stands. */
+/** Form that switches the mode, and the forms that leave, extend and transfer the window in force. */
 export function switchSection({ report }: Sight, frame: Frame, sent?: Values): Html {
   const values = sent ?? {}
   const why = frame.whyNot(report.maintainer)
   return html`<section id="switch" ${asSent(sent)}>
     <h2 id="switch-title">Mode</h2>
+    ${why && html`<p>${why}</p>`}
+    <p class="late" data-outdated hidden>
+      The mode has changed since you began this form. Reload the page before you send it.
+    </p>
     <form method="post" action="${frame.base}/actions/switch" aria-labelledby="switch-title">
       ${hidden(frame, { windowId: report.windowId ?? "" })}
       <fieldset ${why ? "disabled" : ""}>
         <legend class="unseen">Mode</legend>
-        <div class="positions">
-          ${modes.map((mode) => position(mode, (values["mode"] ?? report.mode) === mode))}
+        <div class="modes">
+          ${modes.map((mode) => modeChoice(mode, report, values["mode"] ?? report.mode))}
         </div>
       </fieldset>
       <fieldset class="fields" ${why ? "disabled" : ""}>
-        ${windowFields(values, report)}
-        <label>Wait for others${select("drain", drains, values)}</label>
-        <label>Then, for those left${select("outcome", outcomes, values)}</label>
+        ${windowFields(values, report.maintainer === frame.viewer.user ? report : undefined)}
       </fieldset>
       <div class="row">
         <button class="main" ${why ? "disabled" : ""}>Apply</button>
-        <button formaction="${frame.base}/preflight" ${why ? "disabled" : ""}>
-          Who would be waited for?
-        </button>
-        <p class="quiet">${why ?? rule(report, frame)}</p>
+        <button formaction="${frame.base}/preflight" ${why ? "disabled" : ""}>Show blockers</button>
+        <p class="quiet">${why ? "" : rule(report, frame)}</p>
       </div>
     </form>
-    ${report.mode !== "normal" && standing(report, frame, why)}
+    ${report.mode !== "normal" && windowForms(report, frame, why)}
   </section>`
 }
 
-/** The fields that the switch and an announcement share. */
-export function windowFields(values: Values, report?: MaintenanceReport): Html {
-  const text = (name: string, fallback = "") => values[name] ?? fallback
+/** The fields that the switch and an announcement share. `own` is the window that a new one replaces. */
+export function windowFields(values: Values, own?: MaintenanceReport): Html {
+  const expires: Choices = [...kept(own?.expiresAt), [never, "never"], ...durations]
+  // A plan can be replaced, but not removed.
+  const planned: Choices = [
+    ...(own?.plannedUntil ? kept(own.plannedUntil) : [["", "not set"] as const]),
+    ...durations,
+  ]
   return html`<label class="wide"
       >Reason, for operators<input
         type="text"
         name="reason"
         maxlength="1000"
-        value="${text("reason", report?.reason)}"
+        value="${values["reason"] ?? own?.reason ?? ""}"
         autocomplete="off"
     /></label>
     <label class="wide"
@@ -86,29 +96,29 @@ export function windowFields(values: Values, report?: MaintenanceReport): Html {
         type="text"
         name="message"
         maxlength="2000"
-        value="${text("message", report?.message)}"
+        value="${values["message"] ?? own?.message ?? ""}"
         autocomplete="off"
     /></label>
-    <label
-      >Ends by itself
-      after${select("expires", [...kept(report?.expiresAt), ["", "never"], ...durations.slice(1)], values)}</label
-    >
-    <label>Planned to last${select("planned", [...kept(report?.plannedUntil), ...durations], values)}</label>`
+    <label>Ends by itself after${select("expires", expires, values)}</label>
+    <label>Planned for${select("planned", planned, values)}</label>
+    <label>Wait for transactions${select("drain", drains, values)}</label>
+    <label>If some remain${select("outcome", outcomes, values)}</label>`
 }
 
 /** The choice to keep an end, if there is one. */
-function kept(end: Date | undefined): readonly (readonly [string, string])[] {
-  return end && end > new Date() ? [[keep, "as it is now"]] : []
+function kept(end: Date | undefined): Choices {
+  return end ? [[keep, "as it is now"]] : []
 }
 
-function position(mode: Mode, isChosen: boolean): Html {
+function modeChoice(mode: Mode, { mode: inForce }: MaintenanceReport, chosen: string): Html {
   return html`<label class="${mode}"
-    ><input type="radio" name="mode" value="${mode}" ${isChosen ? "checked" : ""} /><b>${nameOf[mode]}</b
-    ><small>${meaningOf[mode]}</small></label
+    ><input type="radio" name="mode" value="${mode}" ${mode === chosen ? "checked" : ""} /><b
+      >${nameOf[mode]}</b
+    >${mode === inForce && html` <span class="quiet">now</span>`}<small>${meaningOf[mode]}</small></label
   >`
 }
 
-function select(name: string, choices: readonly (readonly [string, string])[], values: Values): Html {
+function select(name: string, choices: Choices, values: Values): Html {
   const options = choices.map(
     ([value, label]) =>
       html`<option value="${value}" ${values[name] === value ? "selected" : ""}>${label}</option>`,
@@ -122,30 +132,40 @@ function rule({ maintainer }: MaintenanceReport, { viewer }: Frame): string {
   if (maintainer === undefined) return ""
   return maintainer === viewer.user
     ? "Only you and emergency users can change this."
-    : `${maintainer} holds the window. You may change it as an emergency user.`
+    : `${maintainer} holds this window. As an emergency user, you take it over by switching the mode, and end it by leaving.`
 }
 
-/** Extend, transfer and leave. */
-function standing({ windowId = "" }: MaintenanceReport, frame: Frame, why: string | undefined): Html {
+/** Forms that leave, extend and transfer the window. */
+function windowForms(
+  { windowId = "", state }: MaintenanceReport,
+  frame: Frame,
+  why: string | undefined,
+): Html {
   const off = why ? "disabled" : ""
+  const leave = button(frame, {
+    action: "leave",
+    label: "Leave (end this window)",
+    why,
+    fields: { windowId },
+  })
+  const extend = select("expires", [...durations, [never, "never"]], { expires: usualExtension })
   return html`<div class="row standing">
+    ${state !== "entering" && html`<div class="leave">${leave}</div>`}
     <form method="post" action="${frame.base}/actions/extend">
       ${hidden(frame, { windowId })}
-      <label
-        >New end, from
-        now${html`<select name="expires" ${off}>
-          ${[["", "never"], ...durations.slice(1)].map(([value, label]) => html`<option value="${value}">${label}</option>`)}
-        </select>`}</label
-      >
-      <button ${off}>Extend</button>
+      <fieldset class="row" ${off}>
+        <label>New end, from now${extend}</label>
+        <button>Extend</button>
+      </fieldset>
     </form>
     <form method="post" action="${frame.base}/actions/transfer">
       ${hidden(frame, { windowId })}
-      <label
-        >New maintainer<input type="text" name="to" maxlength="200" required ${off} autocomplete="off"
-      /></label>
-      <button ${off}>Transfer</button>
+      <fieldset class="row" ${off}>
+        <label
+          >New maintainer<input type="text" name="to" maxlength="200" required autocomplete="off"
+        /></label>
+        <button>Transfer</button>
+      </fieldset>
     </form>
-    ${button(frame, { action: "leave", label: "Leave", why, fields: { windowId } })}
   </div>`
 }
