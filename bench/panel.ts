@@ -31,6 +31,7 @@ const pages: Record<string, { readonly path: string; before?(maintenance: Mainte
       async before(maintenance) {
         await maintenance.enter("concurrent", { as: "bench" })
         await maintenance.leave({ as: "bench" })
+        await known(maintenance)
       },
     },
     "an older page of the journal": { path: "/?before=p5000" },
@@ -81,4 +82,12 @@ async function bytesOf(measured: Panel, path: string): Promise<number> {
   const files = [...page.matchAll(/(?:href|src)="(\/assets\/[^"]*)"/g)].map(([, file = ""]) => file)
   const texts = await Promise.all(files.map((file) => textOf(measured, file)))
   return Buffer.byteLength([page, ...texts].join(""))
+}
+
+/** Resolves when all instances have heard of the last change, and leave the processor alone. */
+async function known(maintenance: Maintenance): Promise<void> {
+  for (;;) {
+    const { instances: all, epoch } = await maintenance.status()
+    if (all.every((instance) => instance.epoch >= epoch)) return
+  }
 }

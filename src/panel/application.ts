@@ -40,7 +40,7 @@ export class PanelApplication {
   constructor(maintenance: MaintenanceControl, settings: Settings) {
     this.#maintenance = maintenance
     this.#settings = settings
-    const reader = new SightReader(maintenance)
+    const reader = new SightReader(maintenance, () => this.#live.refresh())
     this.#live = new LiveSight(maintenance, reader)
     this.#streams = new Streams(this.#live)
     this.#actions = new Actions(maintenance, (user, error) => {

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises"
 import {
   type Blocker,
   type MaintenanceControl,
@@ -11,6 +12,8 @@ import {
 export const journalPage = 20
 /** Time for which a reading of the history serves while the state stays the same, in milliseconds. */
 const historyForMs = 10_000
+/** Time for which a page waits for a new reading, if there is an older one, in milliseconds. */
+const newerWithinMs = 20
 
 /** The state that the panel shows at one moment. */
 export interface Sight {
@@ -36,12 +39,17 @@ export interface History {
  */
 export class SightReader {
   readonly #control: MaintenanceControl
+  /** Called when a newer history was read. */
+  readonly #changed: () => void
   #latest: { readonly of: string; readonly until: number; readonly history: Promise<History> } | undefined
-  /** The last reading of the journal by a page. They follow each other, so that viewers cannot take all connections. */
+  /** The last history that was read. */
+  #known: History | undefined
+  /** The last reading of the history. They follow each other, so that viewers cannot take all connections. */
   #reading: Promise<unknown> = Promise.resolve()
 
-  constructor(control: MaintenanceControl) {
+  constructor(control: MaintenanceControl, changed: () => void) {
     this.#control = control
+    this.#changed = changed
   }
 
   /**
@@ -54,27 +62,36 @@ export class SightReader {
       report.state === "entering" ? this.#control.blockers() : [],
       this.#historyOf(report),
     ])
-    const journal = before === undefined ? history.journal : await this.#journalAfter(before)
+    const journal = before === undefined ? history.journal : await this.#inTurn(() => this.#journal(before))
     return { report, blockers, history: { ...history, journal }, at: new Date() }
   }
 
   #historyOf({ epoch, windowId = "" }: MaintenanceReport): Promise<History> {
     // A window that expires ends without a new epoch.
     const of = `${epoch} ${windowId}`
-    if (this.#latest?.of !== of || this.#latest.until < performance.now())
-      this.#latest = { of, until: performance.now() + historyForMs, history: this.#history() }
-    return this.#latest.history
+    if (this.#latest?.of !== of || this.#latest.until < performance.now()) {
+      const history = this.#inTurn(() => this.#history(of))
+      this.#latest = { of, until: performance.now() + historyForMs, history }
+      // It may fail when nobody waits for it any longer.
+      history.then(this.#changed, () => (this.#latest = undefined))
+    }
+    const { history } = this.#latest
+    const known = this.#known
+    return known ? Promise.race([history, pause(newerWithinMs, known, { ref: false })]) : history
   }
 
-  async #history(): Promise<History> {
+  async #history(of: string): Promise<History> {
+    // Another one was asked for in the meantime.
+    if (this.#latest?.of !== of && this.#known) return this.#known
     const refusals = await this.#control.refusals().catch(unavailable)
-    return { refusals, journal: await this.#journal() }
+    this.#known = { refusals, journal: await this.#journal() }
+    return this.#known
   }
 
-  #journalAfter(before: string): Promise<History["journal"]> {
-    const read = this.#reading.then(() => this.#journal(before))
-    this.#reading = read.catch(() => undefined)
-    return read
+  #inTurn<T>(read: () => Promise<T>): Promise<T> {
+    const reading = this.#reading.then(read)
+    this.#reading = reading.catch(() => undefined)
+    return reading
   }
 
   #journal(before?: string): Promise<History["journal"]> {
