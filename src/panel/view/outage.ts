@@ -12,7 +12,7 @@ export interface Outage {
   readonly known: MaintenanceStatus | undefined
   /** Whether it may pass by itself. */
   readonly isPassing: boolean
-  /** What became of an action. */
+  /** Outcome of an action. */
   readonly notice: string | undefined
   /** The details; undefined for viewers. */
   readonly why: string | undefined
