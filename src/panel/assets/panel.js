@@ -186,13 +186,15 @@ function connect() {
 function connectLater() {
   events.close()
   say("Not live. Reconnecting …", false)
-  setTimeout(async () => {
-    const answer = await fetch(page.dataset.events, { method: "HEAD" }).catch(() => undefined)
-    if (answer?.status === 403) location.reload()
-    else if (answer?.ok) connect()
-    else connectLater()
-  }, waitMs)
+  setTimeout(() => void connectIfAllowed(), waitMs)
   waitMs = Math.min(30_000, waitMs * 2)
+}
+
+async function connectIfAllowed() {
+  const answer = await fetch(page.dataset.events, { method: "HEAD" }).catch(() => undefined)
+  if (answer?.status === 403) location.reload()
+  else if (answer?.ok) connect()
+  else connectLater()
 }
 
 setInterval(() => {
