@@ -77,6 +77,6 @@ function noticeSection(notice: Notice | undefined): Html {
   if (!notice) return html`<p id="notice" class="notice" hidden></p>`
   const { text, isDone, at, guide } = notice
   return html`<p id="notice" class="notice ${isDone ? "done" : ""}" role="alert">
-    ${at && html`${clock(at)}: `}${text}${guide && html` <a href="${guide}">What to do</a>`}
+    ${at && html`${clock(at)}: `}<span>${text}</span>${guide && html` <a href="${guide}">What to do</a>`}
   </p>`
 }
