@@ -11,6 +11,9 @@ export interface Viewer {
   readonly role: "viewer" | "maintainer"
 }
 
+/** Reason for which a viewer changes nothing. */
+export const viewersOnlyLook = "Your role is viewer: you can see everything and change nothing."
+
 /** Identifies the sender of a request; returns undefined to deny access. It may ask a session store. */
 export type Authorize = (request: Request) => Viewer | undefined | Promise<Viewer | undefined>
 

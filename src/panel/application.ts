@@ -4,7 +4,7 @@ import { csrf } from "hono/csrf"
 import { HTTPException } from "hono/http-exception"
 import { secureHeaders } from "hono/secure-headers"
 import { type MaintenanceControl, MaintenanceError } from "../index"
-import { type Environment, viewerOf } from "./access"
+import { type Environment, viewerOf, viewersOnlyLook } from "./access"
 import { Actions } from "./actions"
 import { assetNamed } from "./assets"
 import { isOwnForm, isOwnOrigin, tokenName } from "./form-token"
@@ -158,9 +158,7 @@ export class PanelApplication {
           "Nothing was changed. The page was out of date, or another site sent the form. Check the mode, then send the form again.",
       })
     if (role !== "maintainer")
-      return this.#pages.answer(context, 403, {
-        refusal: "Nothing was changed. Your role is viewer: you can see everything and change nothing.",
-      })
+      return this.#pages.answer(context, 403, { refusal: `Nothing was changed. ${viewersOnlyLook}` })
     if (!unlimited.has(action) && !this.#limit.allows(user))
       return this.#pages.answer(context, 429, {
         ...sent,

@@ -34,10 +34,8 @@ export function isOwnForm(context: Context, sent: unknown): boolean {
  * ended TLS, or have changed the host.
  */
 export function isOwnOrigin(origin: string, context: Context): boolean {
-  const { host, forwarded } = {
-    host: context.req.header("host") ?? new URL(context.req.url).host,
-    forwarded: context.req.header("x-forwarded-host")?.split(",")[0]?.trim(),
-  }
+  const host = context.req.header("host") ?? new URL(context.req.url).host
+  const forwarded = context.req.header("x-forwarded-host")?.split(",")[0]?.trim()
   try {
     const sender = new URL(origin).host
     return sender === host || sender === forwarded

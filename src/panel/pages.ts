@@ -7,7 +7,7 @@ import {
   StateUnavailableError,
   WindowEndedError,
 } from "../index"
-import type { Environment, Viewer } from "./access"
+import { type Environment, type Viewer, viewersOnlyLook } from "./access"
 import type { Actions } from "./actions"
 import { tokenFor } from "./form-token"
 import { guideFor, messageOf } from "./messages"
@@ -138,7 +138,7 @@ export class Pages {
       viewer,
       isEntering: this.#parts.actions.isEntering(viewer.user),
       whyNot(maintainer) {
-        if (viewer.role === "viewer") return "Your role is viewer: you can see everything and change nothing."
+        if (viewer.role === "viewer") return viewersOnlyLook
         if (maintainer === undefined || maintainer === viewer.user) return undefined
         return emergencyUsers.includes(viewer.user)
           ? undefined

@@ -1,6 +1,6 @@
 import { once } from "node:events"
 import { mkdirSync, readFileSync } from "node:fs"
-import { createServer, type Server } from "node:http"
+import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import { join } from "node:path"
 import { expect } from "chai"
@@ -33,15 +33,13 @@ describe("The control panel in a browser", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   let browser: Browser
-  let panel: Panel
-  let server: Server
-  let url = ""
+  let served: Served
   const contexts: BrowserContext[] = []
 
   before(async () => {
     await openShop(database.current)
-    panel = createPanel(installed.current.maintenance, { authorize, title: "Shop", showsQueries: true })
-    ;[server, url] = await listen(panel)
+    const { maintenance } = installed.current
+    served = await serve(createPanel(maintenance, { authorize, title: "Shop", showsQueries: true }))
     browser = await startChromium()
   })
   afterEach(async () => {
@@ -52,13 +50,15 @@ describe("The control panel in a browser", () => {
   })
   after(async () => {
     await browser.close()
-    await panel.close()
-    server.closeAllConnections()
-    server.close()
+    await served.close()
   })
 
   /** The panel as a user sees it. */
-  const openAs = async (user: string, options: BrowserContextOptions = {}, at = url): Promise<Page> => {
+  const openAs = async (
+    user: string,
+    options: BrowserContextOptions = {},
+    at = served.url,
+  ): Promise<Page> => {
     const context = await browser.newContext({
       extraHTTPHeaders: { "x-user": user },
       viewport: { width: 1180, height: 900 },
@@ -154,24 +154,18 @@ describe("The control panel in a browser", () => {
 
   it("connects again when the server is there again, and says meanwhile that it is not live", async () => {
     const { maintenance } = installed.current
-    const first = createPanel(maintenance, { authorize })
-    const [firstServer, address] = await listen(first)
-    const alice = await openAs("alice", {}, address)
+    const first = await serve(createPanel(maintenance, { authorize }))
+    const alice = await openAs("alice", {}, first.url)
     await alice.locator("#link", { hasText: "live" }).waitFor()
     await first.close()
-    firstServer.closeAllConnections()
-    firstServer.close()
     await alice.locator("#link", { hasText: "Not live. Reconnecting" }).waitFor()
     await maintenance.enter("concurrent", { as: "bob" })
-    const second = createPanel(maintenance, { authorize })
-    const secondServer = createServer(nodeHandler(second)).listen(Number(new URL(address).port), "127.0.0.1")
+    const second = await serve(createPanel(maintenance, { authorize }), Number(new URL(first.url).port))
     try {
       await heading(alice, "Concurrent")
       await alice.locator("#link", { hasText: "live" }).waitFor()
     } finally {
       await second.close()
-      secondServer.closeAllConnections()
-      secondServer.close()
     }
   })
 
@@ -260,21 +254,20 @@ describe("The control panel in a browser", () => {
     const [requests, complaints]: [string[], string[]] = [[], []]
     page.on("request", (request) => requests.push(request.url()))
     page.on("console", (message) => complaints.push(message.text()))
-    await page.goto(url)
+    await page.goto(served.url)
     await page.locator("#link", { hasText: "live" }).waitFor()
-    expect(requests.filter((request) => !request.startsWith(url))).to.deep.equal([])
+    expect(requests.filter((request) => !request.startsWith(served.url))).to.deep.equal([])
     expect(complaints).to.deep.equal([])
   })
 
   describe("shared by two applications", () => {
     it("shows in each what the other changes, and ends what the other enters", async () => {
       await withMaintenance(database.current.url, {}, async ({ maintenance }) => {
-        const other = createPanel(maintenance, { authorize, title: "Worker" })
-        const [otherServer, otherUrl] = await listen(other)
+        const other = await serve(createPanel(maintenance, { authorize, title: "Worker" }))
         try {
           await withClient(database.current.url, async (client) => {
             await client.query("begin; update item set name = name")
-            const [here, there] = [await openAs("alice"), await openAs("alice", {}, otherUrl)]
+            const [here, there] = [await openAs("alice"), await openAs("alice", {}, other.url)]
             await there.locator("#link", { hasText: "live" }).waitFor()
             await here.getByRole("radio", { name: "Exclusive" }).check()
             await here.getByRole("button", { name: "Apply" }).click()
@@ -287,8 +280,6 @@ describe("The control panel in a browser", () => {
           })
         } finally {
           await other.close()
-          otherServer.closeAllConnections()
-          otherServer.close()
         }
       })
     })
@@ -415,9 +406,23 @@ const history = `
   from generate_series(1, 45) n, (values ('Product', 'update'), ('Session', 'insert')) as changes (entity, operation)
   where n % 11 <> 0`
 
-/** Serves a panel on any free port; resolves with the server and its address. */
-async function listen(panel: Panel): Promise<[Server, string]> {
-  const server = createServer(nodeHandler(panel)).listen(0, "127.0.0.1")
+/** A panel that is served. */
+interface Served {
+  readonly url: string
+  /** Closes the panel and the server. */
+  close(): Promise<void>
+}
+
+/** Serves a panel, on any free port unless one is named. */
+async function serve(panel: Panel, port = 0): Promise<Served> {
+  const server = createServer(nodeHandler(panel)).listen(port, "127.0.0.1")
   await once(server, "listening")
-  return [server, `http://127.0.0.1:${(server.address() as AddressInfo).port}/`]
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+    async close() {
+      await panel.close()
+      server.closeAllConnections()
+      server.close()
+    },
+  }
 }

@@ -2,7 +2,8 @@ import { html } from "hono/html"
 import type { MaintenanceReport, Mode } from "../../index"
 import type { Sight } from "../sight"
 import { button, type Frame } from "./frame"
-import { drainEnd } from "./now"
+import { enteringIn } from "./now"
+import { type Column, scrollTable } from "./table"
 import { type Blocker, duration, type Html, numberOf } from "./words"
 
 /** Section of the transactions that are waited for while a window is being entered, with a bar to the deadline. */
@@ -32,9 +33,7 @@ export function preflightSection(blockers: readonly Blocker[], mode: Mode, shows
 }
 
 function deadlineBar(report: MaintenanceReport, at: Date): Html | "" {
-  const entering = report.windows.findLast(({ position }) => position === "entering")
-  const from = entering?.position === "entering" ? entering.begunAt : undefined
-  const until = drainEnd(report)
+  const { begunAt: from, drainsUntil: until } = enteringIn(report) ?? {}
   if (!from || !until) return ""
   const share = (at.getTime() - from.getTime()) / (until.getTime() - from.getTime())
   return html`<progress
@@ -73,28 +72,20 @@ function blockersTable(blockers: readonly Blocker[], showsQueries: boolean): Htm
         ${showsQueries && html`<td class="code" title="${blocker.query ?? ""}">${blocker.query ?? "–"}</td>`}
       </tr>`,
   )
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Transactions">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col" class="narrow">PID</th>
-            <th scope="col" class="narrow number">age</th>
-            <th scope="col" class="ten">state</th>
-            <th scope="col" class="narrow">wrote</th>
-            <th scope="col" class="ten">application</th>
-            <th scope="col" class="seven">user</th>
-            ${showsQueries && html`<th scope="col">statement</th>`}
-          </tr>
-        </thead>
-        <tbody>
-          ${rows}
-        </tbody>
-      </table>
-    </div>
-    ${
-      blockers.some(({ isHidden }) => isHidden) &&
-      html`<p class="quiet">
-        PostgreSQL hides what some sessions do from this role. Grant it pg_read_all_stats to see more.
-      </p>`
-    }`
+  const columns: Column[] = [
+    ["PID", "narrow"],
+    ["age", "narrow number"],
+    ["state", "ten"],
+    ["wrote", "narrow"],
+    ["application", "ten"],
+    ["user", "seven"],
+    ...(showsQueries ? [["statement"] as const] : []),
+  ]
+  return html`${scrollTable("Transactions", columns, rows)}
+  ${
+    blockers.some(({ isHidden }) => isHidden) &&
+    html`<p class="quiet">
+      PostgreSQL hides what some sessions do from this role. Grant it pg_read_all_stats to see more.
+    </p>`
+  }`
 }

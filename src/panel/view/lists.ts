@@ -2,8 +2,9 @@ import { html } from "hono/html"
 import type { Instance, MaintenanceWindow, MinuteOfRefusals, PastWindow } from "../../index"
 import { journalPage, type Sight } from "../sight"
 import { asSent, button, type Frame, hidden } from "./frame"
-import { type Values, windowFields } from "./switch"
-import { clock, duration, type Html, number, numberOf, until } from "./words"
+import { select, type Values, windowFields } from "./switch"
+import { type Column, scrollTable } from "./table"
+import { clock, duration, type Html, nameOf, number, numberOf, until } from "./words"
 
 /** Number of instances that are listed. */
 const listedInstances = 20
@@ -60,8 +61,10 @@ export function refusalsSection({ history: { refusals }, at }: Sight): Html {
       ${unread}
     </section>`
   const now = Math.floor(at.getTime() / 60_000)
-  const counts = Array.from({ length: chartMinutes }, (_, index) =>
-    sumOf(refusals, now - chartMinutes + 1 + index),
+  const byMinute = sums(refusals, ({ minute }) => Math.floor(minute.getTime() / 60_000))
+  const counts = Array.from(
+    { length: chartMinutes },
+    (_, index) => byMinute.get(now - chartMinutes + 1 + index) ?? 0,
   )
   const most = Math.max(1, ...counts)
   const bars = counts.map((count, index) => {
@@ -99,21 +102,28 @@ export function refusalsSection({ history: { refusals }, at }: Sight): Html {
   </section>`
 }
 
-function sumOf(refusals: readonly MinuteOfRefusals[], minute: number): number {
-  return refusals
-    .filter((refusal) => Math.floor(refusal.minute.getTime() / 60_000) === minute)
-    .reduce((sum, { count }) => sum + count, 0)
+/** The numbers of refusals by a property. */
+function sums<Key>(
+  refusals: readonly MinuteOfRefusals[],
+  keyOf: (refusal: MinuteOfRefusals) => Key,
+): Map<Key, number> {
+  const counts = new Map<Key, number>()
+  for (const refusal of refusals) {
+    const key = keyOf(refusal)
+    counts.set(key, (counts.get(key) ?? 0) + refusal.count)
+  }
+  return counts
 }
 
 /** The most frequent kinds of refusals. */
 function kinds(refusals: readonly MinuteOfRefusals[]): readonly (readonly [string, number])[] {
-  const counts = new Map<string, number>()
-  for (const { entity, operation, count } of refusals) {
-    const kind = entity === undefined ? "reads and plain SQL" : `${entity} · ${operation}`
-    counts.set(kind, (counts.get(kind) ?? 0) + count)
-  }
+  const counts = sums(refusals, ({ entity, operation }) =>
+    entity === undefined ? "reads and plain SQL" : `${entity} · ${operation}`,
+  )
   return [...counts].sort(([, one], [, other]) => other - one).slice(0, 5)
 }
+
+const announcedModes = (["concurrent", "exclusive"] as const).map((mode) => [mode, nameOf[mode]] as const)
 
 type Announced = Extract<MaintenanceWindow, { position: "announced" }>
 
@@ -149,14 +159,7 @@ export function announcedSection({ report, at }: Sight, frame: Frame, sent?: Val
           <label
             >Begins at<input type="datetime-local" name="starts" value="${values["starts"] ?? ""}" required
           /></label>
-          <label
-            >Mode<select name="mode">
-              <option value="concurrent" ${values["mode"] === "concurrent" ? "selected" : ""}>
-                Concurrent (read-only)
-              </option>
-              <option value="exclusive" ${values["mode"] === "exclusive" ? "selected" : ""}>Exclusive</option>
-            </select></label
-          >
+          <label>Mode${select("mode", announcedModes, values)}</label>
           ${windowFields(values)}
         </fieldset>
         <div class="row">
@@ -176,6 +179,16 @@ function cancelButton({ id, maintainer }: Announced, frame: Frame): Html {
   ${button(frame, { action: "cancel", label: "Cancel", why, fields: { id } })}`
 }
 
+const journalColumns: readonly Column[] = [
+  ["begun", "middle"],
+  ["lasted", "seven"],
+  ["mode", "seven"],
+  ["by", "seven"],
+  ["reason"],
+  ["how it ended", "twelve"],
+  ["refused", "number narrow"],
+]
+
 /** A page of the windows that are over. */
 export function journalSection({ history: { journal } }: Sight, { base }: Frame, before?: string): Html {
   if (!journal)
@@ -193,24 +206,7 @@ export function journalSection({ history: { journal } }: Sight, { base }: Frame,
         ? html`<p class="quiet">
             ${before === undefined ? "No window has ended yet." : "There are no older windows."}
           </p>`
-        : html`<div class="scroll" tabindex="0" role="region" aria-label="Journal">
-            <table>
-              <thead>
-                <tr>
-                  <th scope="col" class="middle">begun</th>
-                  <th scope="col" class="seven">lasted</th>
-                  <th scope="col" class="seven">mode</th>
-                  <th scope="col" class="seven">by</th>
-                  <th scope="col">reason</th>
-                  <th scope="col" class="twelve">how it ended</th>
-                  <th scope="col" class="number narrow">refused</th>
-                </tr>
-              </thead>
-              <tbody>
-                ${rows}
-              </tbody>
-            </table>
-          </div>`
+        : scrollTable("Journal", journalColumns, rows)
     }
     <p class="pages">
       ${before !== undefined && html`<a href="${base}/#journal">Latest</a>`}

@@ -1,5 +1,5 @@
 import { html } from "hono/html"
-import type { MaintenanceReport } from "../../index"
+import type { MaintenanceReport, OpenWindow } from "../../index"
 import type { Sight } from "../sight"
 import { clock, type Html, meaningOf, nameOf, number, numberOf, since, titleOf, until } from "./words"
 
@@ -71,7 +71,7 @@ function countOf(report: MaintenanceReport, now: Date, waitedFor: number): Html 
   const { mode, state, maintainer, expiresAt, plannedUntil, isOverdue, graceMs } = report
   if (mode === "normal") return ""
   if (state === "entering") {
-    const end = drainEnd(report)
+    const end = enteringIn(report)?.drainsUntil
     if (waitedFor === 0) return count("…", "waiting for the instances")
     return end
       ? count(until(end, now), `for ${numberOf(waitedFor, "transaction")} to end`)
@@ -91,8 +91,7 @@ function count(figure: Html | string, label: string, tone = ""): Html {
   </div>`
 }
 
-/** The end of the drain of the window that is being entered. */
-export function drainEnd({ windows }: MaintenanceReport): Date | undefined {
-  const entering = windows.findLast(({ position }) => position === "entering")
-  return entering?.position === "entering" ? entering.drainsUntil : undefined
+/** The window that is being entered, if there is one. */
+export function enteringIn({ windows }: MaintenanceReport): OpenWindow | undefined {
+  return windows.findLast((window): window is OpenWindow => window.position === "entering")
 }

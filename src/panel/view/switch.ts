@@ -83,26 +83,19 @@ export function windowFields(values: Values, own?: MaintenanceReport): Html {
     ...(own?.plannedUntil ? kept(own.plannedUntil) : [["", "not set"] as const]),
     ...durations,
   ]
-  return html`<label class="wide"
-      >Reason, for operators<input
-        type="text"
-        name="reason"
-        maxlength="1000"
-        value="${values["reason"] ?? own?.reason ?? ""}"
-        autocomplete="off"
-    /></label>
-    <label class="wide"
-      >Message, for the public<input
-        type="text"
-        name="message"
-        maxlength="2000"
-        value="${values["message"] ?? own?.message ?? ""}"
-        autocomplete="off"
-    /></label>
+  const text = (name: "reason" | "message") => values[name] ?? own?.[name] ?? ""
+  return html`${textField("Reason, for operators", "reason", text("reason"), 1000)}
+    ${textField("Message, for the public", "message", text("message"), 2000)}
     <label>Ends by itself after${select("expires", expires, values)}</label>
     <label>Planned for${select("planned", planned, values)}</label>
     <label>Wait for transactions${select("drain", drains, values)}</label>
     <label>If some remain${select("outcome", outcomes, values)}</label>`
+}
+
+function textField(label: string, name: string, value: string, maxLength: number): Html {
+  return html`<label class="wide"
+    >${label}<input type="text" name="${name}" maxlength="${maxLength}" value="${value}" autocomplete="off"
+  /></label>`
 }
 
 /** The choice to keep an end, if there is one. */
@@ -118,7 +111,8 @@ function modeChoice(mode: Mode, { mode: inForce }: MaintenanceReport, chosen: st
   >`
 }
 
-function select(name: string, choices: Choices, values: Values): Html {
+/** A field with choices, of which the one in the values is chosen, or else the first. */
+export function select(name: string, choices: Choices, values: Values): Html {
   const options = choices.map(
     ([value, label]) =>
       html`<option value="${value}" ${values[name] === value ? "selected" : ""}>${label}</option>`,
