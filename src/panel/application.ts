@@ -115,6 +115,9 @@ export class PanelApplication {
         parts: this.#pages.partsFor(context),
       }),
     )
+    // A browser asks for the address of a form after a refusal that was its answer, for example.
+    for (const path of ["/preflight", "/actions/:action"])
+      app.get(path, (context) => context.redirect(`${this.#settings.base}/`, 303))
     const checks = [
       csrf({ origin: isOwnOrigin }),
       bodyLimit({

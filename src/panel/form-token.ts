@@ -4,6 +4,7 @@ import { getCookie, setCookie } from "hono/cookie"
 
 /** Name of the cookie, and of the hidden field that must repeat it. */
 export const tokenName = "maintenance_token"
+const tokenPattern = /^[0-9a-f]{64}$/
 
 /**
  * Returns the token of a browser, which its forms must repeat (OWASP, double submit). It needs no memory, so several
@@ -11,8 +12,8 @@ export const tokenName = "maintenance_token"
  * because a sibling domain could set this cookie.
  */
 export function tokenFor(context: Context, path: string): string {
-  const known = getCookie(context, tokenName)
-  if (known !== undefined && /^[0-9a-f]{64}$/.test(known)) return known
+  const known = tokenIn(context)
+  if (known !== undefined) return known
   const token = randomBytes(32).toString("hex")
   const isSecure =
     new URL(context.req.url).protocol === "https:" ||
@@ -23,10 +24,16 @@ export function tokenFor(context: Context, path: string): string {
 
 /** Whether a form repeats the token of its browser. */
 export function isOwnForm(context: Context, sent: unknown): boolean {
-  const token = getCookie(context, tokenName)
+  const token = tokenIn(context)
   if (token === undefined || typeof sent !== "string") return false
   const [one, other] = [Buffer.from(sent), Buffer.from(token)]
   return one.length === other.length && timingSafeEqual(one, other)
+}
+
+/** The token of a browser, if it has one that a page has given. */
+function tokenIn(context: Context): string | undefined {
+  const token = getCookie(context, tokenName)
+  return token !== undefined && tokenPattern.test(token) ? token : undefined
 }
 
 /**

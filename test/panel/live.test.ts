@@ -221,7 +221,7 @@ describe("The control panel, open in a browser,", () => {
         await cut()
         for (const response of [await browser.open(), await browser.send("/actions/leave")]) {
           expect(response.status).to.equal(503)
-          expect(browser.page).to.include("The database does not answer").and.to.include('content="5"')
+          expect(browser.page).to.include("The database does not answer").and.to.include('content="5;url=/"')
           expect(browser.page).to.include("operating.md#the-database-does-not-answer")
         }
         const viewer = new PlainBrowser(panel, "viewer:bob")

@@ -396,6 +396,28 @@ describe("The control panel", () => {
         expect((await browser.open(path)).status, path).to.equal(404)
     })
 
+    it("leads from the address of a form to the page, as after a refusal or an outage", async () => {
+      const browser = browserOf("alice")
+      for (const path of ["/actions/leave", "/actions/elsewhere", "/preflight"]) {
+        const response = await browser.open(path)
+        expect(response.status, path).to.equal(303)
+        expect(response.headers.get("location")).to.equal("/")
+      }
+    })
+
+    it("refuses a token that no page has given, although form and cookie agree", async () => {
+      for (const token of ["", "abc", "A".repeat(64)]) {
+        const sent = await panel.fetch(
+          new Request("http://panel.test/actions/leave", {
+            method: "POST",
+            body: new URLSearchParams({ maintenance_token: token, windowId: "" }),
+            headers: { "x-user": "alice", origin: "http://panel.test", cookie: `maintenance_token=${token}` },
+          }),
+        )
+        expect(sent.status, token).to.equal(403)
+      }
+    })
+
     it("shows the first page of the journal for an id that cannot be one, and no foreign outcome", async () => {
       const browser = browserOf("alice")
       for (const path of ["/?before=", "/?before=%00", `/?before=${"x".repeat(201)}`]) {

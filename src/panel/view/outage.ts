@@ -26,7 +26,7 @@ export function outagePage({ title, frame, known, isPassing, notice, why, guide 
     frame,
     heading: title,
     title: `${title}: ${heading.toLowerCase()}`,
-    head: html`<meta http-equiv="refresh" content="5" />`,
+    head: html`<meta http-equiv="refresh" content="5;url=${frame.base}/" />`,
     body: html`${notice && html`<p class="notice" role="alert">${notice}</p>`}
       <section>
         <h2>${heading}</h2>
