@@ -169,6 +169,87 @@ describe("The control panel in a browser", () => {
     }
   })
 
+  it("does not send a refused form again by itself when access is withdrawn and given back", async () => {
+    const { maintenance } = installed.current
+    await maintenance.announce("exclusive", { as: "bob", startsInMs: 3_600_000, expiresInMs: 3_600_000 })
+    const sent: string[] = []
+    const alice = await withTimersOf(15_000, async (elapse) => {
+      const page = await openAs("alice")
+      page.on("request", (request) => {
+        if (request.isNavigationRequest()) sent.push(request.method())
+      })
+      await page.getByText("Announce a window").click()
+      const starts = new Date(Date.now() + 5_400_000 - new Date().getTimezoneOffset() * 60_000)
+      await page.getByLabel("Begins at").fill(starts.toISOString().slice(0, 16))
+      await page.getByRole("button", { name: "Announce" }).click()
+      await page.locator("#notice", { hasText: "bob" }).waitFor()
+      await page.locator("#link", { hasText: "live" }).waitFor()
+      await maintenance.leave({ as: "bob" })
+      revoked.add("alice")
+      elapse()
+      await page.getByText("You are not allowed to see this page.").waitFor()
+      return page
+    })
+    revoked.clear()
+    await alice.reload()
+    await alice.locator("#now").waitFor()
+    expect(sent).to.deep.equal(["POST", "GET", "GET"])
+    expect((await status()).announced).to.equal(undefined)
+  })
+
+  it("leaves connections for other pages and forms while it is hidden", async () => {
+    const { maintenance } = installed.current
+    const first = await openAs("alice")
+    const pages = [first]
+    // A browser has 6 connections to a host.
+    for (let page = 1; page < 8; page++) {
+      const last = pages.at(-1) as Page
+      await last.locator("#link", { hasText: "live" }).waitFor()
+      await show(last, "hidden")
+      const next = await first.context().newPage()
+      await next.goto(served.url)
+      pages.push(next)
+    }
+    await maintenance.enter("concurrent", { as: "alice" })
+    await show(first, "visible")
+    await heading(first, "Concurrent")
+  })
+
+  it("offers to leave as soon as a window is entered, also to somebody who has begun another form meanwhile", async () => {
+    await withClient(database.current.url, async (client) => {
+      await client.query("begin; update item set name = name")
+      const alice = await openAs("alice")
+      await alice.getByRole("radio", { name: "Exclusive" }).check()
+      await alice.getByRole("button", { name: "Apply" }).click()
+      await heading(alice, "Entering exclusive")
+      await alice.locator("#link", { hasText: "live" }).waitFor()
+      await alice.getByLabel("Reason, for operators").first().fill("half a sentence")
+      await client.query("rollback")
+      await heading(alice, "Exclusive")
+      await alice.getByRole("button", { name: "Leave" }).click()
+      await heading(alice, "Normal")
+    })
+  })
+
+  it("takes a click although a part changes while the button is held down", async () => {
+    const { maintenance } = installed.current
+    await maintenance.enter("concurrent", { as: "alice" })
+    const alice = await openAs("alice")
+    await alice.locator("#link", { hasText: "live" }).waitFor()
+    await alice.getByLabel("Ends by itself after").first().focus()
+    const leave = await alice.getByRole("button", { name: "Leave" }).boundingBox()
+    if (!leave) throw new Error("The button is not shown.")
+    await maintenance.extend({ as: "alice", expiresInMs: 3_600_000 })
+    await alice.locator("#now", { hasText: "until it ends by itself" }).waitFor()
+    const button = (await alice.getByRole("button", { name: "Leave" }).boundingBox()) ?? leave
+    await alice.mouse.move(button.x + 5, button.y + 5)
+    await alice.mouse.down()
+    // The focus has left the field: what was held back would be shown now.
+    await alice.evaluate("new Promise((resolve) => setTimeout(resolve))")
+    await alice.mouse.up()
+    await heading(alice, "Normal")
+  })
+
   it("forgets the outcome of an action when it is loaded again", async () => {
     const alice = await openAs("alice")
     await alice.getByRole("radio", { name: "Concurrent" }).check()
@@ -405,6 +486,15 @@ const history = `
     1 + (n * n * 7 + length(entity)) % 23 * case when n < 14 then 4 else 1 end
   from generate_series(1, 45) n, (values ('Product', 'update'), ('Session', 'insert')) as changes (entity, operation)
   where n % 11 <> 0`
+
+/** Tells a page that its tab is shown or hidden. Every page of a browser without a screen counts as shown. */
+async function show(page: Page, state: "visible" | "hidden"): Promise<void> {
+  await page.evaluate((value) => {
+    const { document } = globalThis as unknown as { document: EventTarget }
+    Object.defineProperty(document, "visibilityState", { value, configurable: true })
+    document.dispatchEvent(new Event("visibilitychange"))
+  }, state)
+}
 
 /** A panel that is served. */
 interface Served {

@@ -11,10 +11,19 @@ let ahead = Number(page.dataset.now) - Date.now()
 /** Parts that arrived while their form was being filled in, by their ids. */
 const later = new Map()
 
-/** Whether a form in the part is being filled in. */
+/** Whether a button of the mouse, or a finger, is down. A click needs the same button at its end. */
+let isPressed = false
+
+/** Whether a form in the part is being filled in, or something is being clicked. */
 function isUsed(part) {
   const { activeElement } = document
-  return part.dataset.touched || (part.contains(activeElement) && activeElement.matches("input, select"))
+  const isFilledIn = part.contains(activeElement) && activeElement.matches("input, select")
+  return isPressed || part.dataset.touched || isFilledIn
+}
+
+/** Loads the page anew. Not reload(), which would send a form again if this page was the answer to one. */
+function start() {
+  location.replace(page.dataset.home)
 }
 
 /** The controls of a part, in their order. */
@@ -110,11 +119,22 @@ document.addEventListener("input", (event) => {
   const part = event.target.closest("section[id]")
   if (part) part.dataset.touched = "true"
 })
-document.addEventListener("focusout", () => {
+/** Shows the parts that were held back and need not be any longer. */
+function showLater() {
   setTimeout(() => {
     for (const [id, html] of later) replace(id, html)
   })
+}
+document.addEventListener("focusout", showLater)
+document.addEventListener("pointerdown", () => {
+  isPressed = true
 })
+for (const end of ["pointerup", "pointercancel"]) {
+  document.addEventListener(end, () => {
+    isPressed = false
+    showLater()
+  })
+}
 document.addEventListener("submit", (event) => {
   const form = event.target
   // A form is sent once, unless nothing comes of it.
@@ -123,13 +143,18 @@ document.addEventListener("submit", (event) => {
     return
   }
   form.dataset.sent = "true"
-  setTimeout(() => delete form.dataset.sent, 10_000)
+  // The form needs a connection, which a browser may not have left.
+  events?.close()
+  setTimeout(() => {
+    delete form.dataset.sent
+    connectLater()
+  }, 10_000)
   const { zone, starts } = form.elements
   if (zone) zone.value = new Date(starts.value).getTimezoneOffset()
 })
 // The browser shows a page that was left and comes back as it was.
 addEventListener("pageshow", (event) => {
-  if (event.persisted) location.reload()
+  if (event.persisted) start()
 })
 // The outcome of an action is shown once.
 const address = new URL(location.href)
@@ -145,6 +170,7 @@ function say(text, isLive) {
 }
 
 let events
+let connecting
 let heardAt = Date.now()
 let waitMs = 1000
 
@@ -174,7 +200,7 @@ function connect() {
   listen("alive", () => undefined)
   listen("outage", () => say("The database does not answer. The page shows the last known state.", false))
   // The page shows what is still allowed.
-  listen("revoked", () => location.reload())
+  listen("revoked", start)
   listen("ending", () => connectLater())
   events.addEventListener("error", () => {
     say("Not live. Reconnecting …", false)
@@ -184,22 +210,31 @@ function connect() {
 
 /** Connects again after a while, because the browser does not if the server has refused or ended the connection. */
 function connectLater() {
-  events.close()
+  events?.close()
   say("Not live. Reconnecting …", false)
-  setTimeout(() => void connectIfAllowed(), waitMs)
+  clearTimeout(connecting)
+  connecting = setTimeout(() => void connectIfAllowed(), waitMs)
   waitMs = Math.min(30_000, waitMs * 2)
 }
 
 async function connectIfAllowed() {
+  if (document.visibilityState === "hidden") return
   const answer = await fetch(page.dataset.events, { method: "HEAD" }).catch(() => undefined)
-  if (answer?.status === 403) location.reload()
+  if (answer?.status === 403) start()
   else if (answer?.ok) connect()
   else connectLater()
 }
 
+// A browser has few connections to a host (6 with HTTP/1.1): a page that nobody sees leaves its own to others.
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(connecting)
+  if (document.visibilityState === "hidden") events?.close()
+  else connect()
+})
+
 setInterval(() => {
   show()
-  if (events.readyState === EventSource.OPEN && Date.now() - heardAt > silentMs) connectLater()
+  if (events?.readyState === EventSource.OPEN && Date.now() - heardAt > silentMs) connectLater()
 }, 1000)
 show()
-connect()
+if (document.visibilityState !== "hidden") connect()

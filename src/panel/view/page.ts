@@ -7,6 +7,7 @@ import type { Frame } from "./frame"
 import { announcedSection, instancesSection, journalSection, refusalsSection } from "./lists"
 import { nowSection } from "./now"
 import { switchSection, type Values } from "./switch"
+import { windowSection } from "./window"
 import { clock, type Html } from "./words"
 
 /** A sentence at the top of the page: the outcome of an action, or the reason why there is none. */
@@ -42,6 +43,7 @@ export function partsOf(
     now: nowSection(sight),
     blockers: blockersSection(sight, frame),
     switch: switchSection(sight, frame),
+    window: windowSection(sight, frame),
     announced: announcedSection(sight, frame),
     instances: instancesSection(sight),
     refusals: refusalsSection(sight),
@@ -62,14 +64,16 @@ export function pageOf(
     frame,
     heading: title,
     title: `${title}: ${sight.report.state}`,
-    root: html`data-mode="${mode}" data-now="${sight.at.getTime()}" data-events="${base}/events${query}"`,
+    root: html`data-mode="${mode}" data-now="${sight.at.getTime()}" data-home="${base}/"
+    data-events="${base}/events${query}"`,
     head: html`<script type="module" src="${base}/assets/${assets.js.name}"></script>`,
     link: html`<p id="link"></p>
       <noscript>Reload the page to see changes.</noscript>`,
     body: html`<p id="said" class="unseen" role="status" aria-live="polite"></p>
       ${noticeSection(notice)} ${nowSection(sight)} ${blockersSection(sight, frame)} ${preflight ?? ""}
-      ${switchSection(sight, frame, values?.switch)} ${announcedSection(sight, frame, values?.announced)}
-      ${instancesSection(sight)} ${refusalsSection(sight)} ${journalSection(sight, frame, before)}`,
+      ${switchSection(sight, frame, values?.switch)} ${windowSection(sight, frame)}
+      ${announcedSection(sight, frame, values?.announced)} ${instancesSection(sight)}
+      ${refusalsSection(sight)} ${journalSection(sight, frame, before)}`,
   })
 }
 

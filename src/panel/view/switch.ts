@@ -1,7 +1,7 @@
 import { html } from "hono/html"
 import type { MaintenanceReport, Mode } from "../../index"
 import type { Sight } from "../sight"
-import { asSent, button, type Frame, hidden } from "./frame"
+import { asSent, type Frame, hidden } from "./frame"
 import { type Html, meaningOf, nameOf } from "./words"
 
 /** The values of a form, by the names of its fields. */
@@ -12,12 +12,13 @@ export const keep = "keep"
 /** The choice of no end. */
 export const never = "never"
 
-type Choices = readonly (readonly [string, string])[]
+/** Values and labels of the choices of a field. */
+export type Choices = readonly (readonly [string, string])[]
 
 const modes = ["normal", "concurrent", "exclusive"] as const
 
 /** Choices of a duration, in milliseconds. */
-const durations: Choices = [
+export const durations: Choices = [
   ["300000", "5 min"],
   ["900000", "15 min"],
   ["1800000", "30 min"],
@@ -27,8 +28,6 @@ const durations: Choices = [
   ["28800000", "8 hours"],
   ["86400000", "1 day"],
 ]
-/** The duration by which a window is extended, unless another is chosen. */
-const usualExtension = "1800000"
 const drains: Choices = [
   ["", "30 s (default)"],
   ["10000", "10 s"],
@@ -44,7 +43,7 @@ const outcomes: Choices = [
   ["terminate", "terminate their sessions"],
 ]
 
-/** Form that switches the mode, and the forms that leave, extend and transfer the window in force. */
+/** Section with the form that switches the mode. */
 export function switchSection({ report }: Sight, frame: Frame, sent?: Values): Html {
   const values = sent ?? {}
   const why = frame.whyNot(report.maintainer)
@@ -71,7 +70,6 @@ export function switchSection({ report }: Sight, frame: Frame, sent?: Values): H
         <p class="quiet">${why ? "" : rule(report, frame)}</p>
       </div>
     </form>
-    ${report.mode !== "normal" && windowForms(report, frame, why)}
   </section>`
 }
 
@@ -127,39 +125,4 @@ function rule({ maintainer }: MaintenanceReport, { viewer }: Frame): string {
   return maintainer === viewer.user
     ? "Only you and emergency users can change this."
     : `${maintainer} holds this window. As an emergency user, you take it over by switching the mode, and end it by leaving.`
-}
-
-/** Forms that leave, extend and transfer the window. */
-function windowForms(
-  { windowId = "", state }: MaintenanceReport,
-  frame: Frame,
-  why: string | undefined,
-): Html {
-  const off = why ? "disabled" : ""
-  const leave = button(frame, {
-    action: "leave",
-    label: "Leave (end this window)",
-    why,
-    fields: { windowId },
-  })
-  const extend = select("expires", [...durations, [never, "never"]], { expires: usualExtension })
-  return html`<div class="row standing">
-    ${state !== "entering" && html`<div class="leave">${leave}</div>`}
-    <form method="post" action="${frame.base}/actions/extend">
-      ${hidden(frame, { windowId })}
-      <fieldset class="row" ${off}>
-        <label>New end, from now${extend}</label>
-        <button>Extend</button>
-      </fieldset>
-    </form>
-    <form method="post" action="${frame.base}/actions/transfer">
-      ${hidden(frame, { windowId })}
-      <fieldset class="row" ${off}>
-        <label
-          >New maintainer<input type="text" name="to" maxlength="200" required autocomplete="off"
-        /></label>
-        <button>Transfer</button>
-      </fieldset>
-    </form>
-  </div>`
 }
