@@ -1,7 +1,8 @@
 export { AsMaintainer, DuringMaintenance } from "./decorators"
 export type { DuringMaintenanceOptions, MaintenanceDecorator, UserOf } from "./decorators"
 export type { Blocker } from "./mode/blocker"
-export type { Draining, DrainOutcome } from "./drain/drain-plan"
+export type { Draining } from "./drain/drain-plan"
+export type { DrainOutcome } from "./mode/drain-outcome"
 export type { AnnounceOptions, DrainOptions, EnterOptions } from "./window/enter-options"
 export {
   AccessRefusedError,

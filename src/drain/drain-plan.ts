@@ -1,15 +1,5 @@
 import type { Blocker, Sight } from "../mode/blocker"
-
-/** The possible outcomes of a drain for transactions that are still open when the time is over. */
-export const drainOutcomes = ["proceed", "cancel", "terminate", "abandon"] as const
-/**
- * The outcome of a drain for transactions that are still open when the time is over.
- * - `proceed` leaves them open; they are refused later if their process has the plugin.
- * - `cancel` cancels their statements.
- * - `terminate` terminates their sessions.
- * - `abandon` restores the previous mode.
- */
-export type DrainOutcome = (typeof drainOutcomes)[number]
+import type { DrainOutcome } from "../mode/drain-outcome"
 
 /** The time to wait for in-flight transactions, and the outcome after that. */
 export interface DrainPlan {

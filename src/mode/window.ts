@@ -1,3 +1,4 @@
+import type { DrainOutcome } from "./drain-outcome"
 import type { Mode } from "./mode"
 import type { ReportedProgress } from "./progress"
 
@@ -62,6 +63,8 @@ export interface OpenWindow {
    * under way.
    */
   readonly drainsUntil?: Date
+  /** The outcome for the transactions that are still open at that time; absent when `drainsUntil` is. */
+  readonly drainsThen?: DrainOutcome
   /** The progress that its maintainer reported last; absent if there is none. */
   readonly progress?: ReportedProgress
   /** Whether it belongs to a `during()`. */

@@ -2,6 +2,7 @@ import { knownUser } from "../identity/current-actor"
 import type { Actor } from "../mode/actor"
 import type { EndedBecause } from "../mode/ending"
 import type { Mode } from "../mode/mode"
+import type { DrainOutcome } from "../mode/drain-outcome"
 import type { MaintenanceWindow } from "../mode/window"
 
 /** The duration of a window, and its limits for other users. */
@@ -36,6 +37,8 @@ export interface Opening {
   /** The instance that waits for in-flight transactions, and its maximum wait. */
   readonly instance: number | undefined
   readonly withinMs: number
+  /** The outcome for transactions that are open after that. */
+  readonly outcome: DrainOutcome
 }
 
 /**
@@ -80,7 +83,7 @@ export type Start = { readonly at: Date } | { readonly inMs: number }
 
 /** Returns the request for the SQL function start_entering(). */
 export function requestOf(opening: Opening): object {
-  const { id, mode, actor, task, withinTask, terms, instance, withinMs } = opening
+  const { id, mode, actor, task, withinTask, terms, instance, withinMs, outcome } = opening
   return {
     id,
     mode,
@@ -98,5 +101,6 @@ export function requestOf(opening: Opening): object {
     readers: terms.readers,
     instance,
     within_ms: withinMs,
+    outcome,
   }
 }

@@ -1,5 +1,6 @@
 import { type AnnouncedWindow, isAnnounced, type MaintenanceWindow, type OpenWindow } from "../mode/window"
 import type { MaintenanceStatus, StampedState } from "../mode/status"
+import type { DrainOutcome } from "../mode/drain-outcome"
 import type { Mode } from "../mode/mode"
 import type { Progress, ReportedProgress } from "../mode/progress"
 
@@ -48,6 +49,7 @@ interface WindowRow {
   readonly pid: number | null
   readonly is_interrupted: boolean
   readonly drains_until_ms: number | null
+  readonly drains_then: DrainOutcome | null
   readonly progress: ProgressRow | null
 }
 
@@ -110,7 +112,11 @@ function windowIn(row: WindowRow): MaintenanceWindow {
     begunAt: dateOf(row.begun_at_ms) as Date,
     ...given({ enteredAt: dateOf(row.entered_at_ms), plannedUntil: dateOf(row.planned_at_ms) }),
     ...given({ expiresAt: dateOf(row.expires_at_ms), graceMs: row.grace_ms, readers: row.readers }),
-    ...given({ drainsUntil: dateOf(row.drains_until_ms), progress: progressIn(row.progress) }),
+    ...given({
+      drainsUntil: dateOf(row.drains_until_ms),
+      drainsThen: row.drains_then,
+      progress: progressIn(row.progress),
+    }),
     isTask: row.is_task,
     ...given({ host: row.host, pid: row.pid }),
   } satisfies OpenWindow

@@ -1,4 +1,4 @@
-import type { DrainOutcome } from "../drain/drain-plan"
+import type { DrainOutcome } from "../mode/drain-outcome"
 
 /** Options for draining in-flight transactions when a window begins. */
 export interface DrainOptions {

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto"
 import { inspect } from "node:util"
 import { MaintenanceInputError } from "../errors"
 import type { Actor } from "../mode/actor"
+import { drainOutcomes } from "../mode/drain-outcome"
 import type { Mode } from "../mode/mode"
 import {
   checkExpiry,
@@ -16,7 +17,7 @@ import {
   minExpiryMs,
 } from "../input"
 import type { AnnouncedRequest, Opening, Start } from "../state/opening"
-import { drainOutcomes, type DrainPlan } from "../drain/drain-plan"
+import type { DrainPlan } from "../drain/drain-plan"
 import { type DrainOptions, type EnterOptions, enterOptionNames } from "./enter-options"
 
 /** The checked parameters of `enter()`. */
@@ -74,6 +75,7 @@ export function entryOf(
         readers: readersOf(mode, options.readers),
       },
       withinMs: plan.withinMs,
+      outcome: plan.outcome,
     },
     plan,
     start: startOf(options),

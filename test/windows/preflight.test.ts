@@ -77,9 +77,9 @@ describe("blockers()", () => {
           expect(pidsOf(await other.maintenance.blockers())).to.deep.equal([pid])
         })
         const [window] = windows
-        expect(window?.position === "entering" && window.drainsUntil?.getTime()).to.equal(
-          (window?.position === "entering" ? window.begunAt.getTime() : 0) + 60_000,
-        )
+        if (window?.position !== "entering") throw new Error("The window is not being entered.")
+        expect(window.drainsUntil?.getTime()).to.equal(window.begunAt.getTime() + 60_000)
+        expect(window.drainsThen).to.equal("abandon")
         await other.maintenance.leave({ as: "break-glass" })
         await errorOf(entering)
       })
@@ -93,6 +93,7 @@ describe("blockers()", () => {
       entering.catch(() => undefined)
       await statusThat(maintenance, ({ state }) => state === "entering")
       expect(pidsOf(await maintenance.blockers())).to.deep.equal([pid])
+      expect((await maintenance.status()).windows[0]).to.include({ drainsThen: "proceed" })
       await maintenance.leave({ as: "break-glass" })
       await errorOf(entering)
     })

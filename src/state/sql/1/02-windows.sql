@@ -28,6 +28,7 @@ create table if not exists {schema}.window (
   pid integer,
   is_awaited boolean not null default false,
   deadline timestamptz,
+  outcome text,
   progress jsonb,
   ended_at timestamptz,
   ended_because text check (ended_because in (
@@ -42,7 +43,7 @@ create table if not exists {schema}.window (
   check (expires_at is not null or (lease, latest) is null)
 );
 comment on table {schema}.window is
-  'One row for each window. In force is the one with the highest place that is entering or standing and has not expired. id is the name of the call that made it. task is the during() for which it was opened; is_given_up tells that the process of that task will not return. request is what to enter at starts_at, if the window was announced. since is the start of the maintenance to which it belongs, begun_at the start of this window, and entered_at the end of its drain. planned_at is when the maintainer expects to be done. Windows with the same terms (the id of the first one) are extended together. expires_at is when it ends by itself. lease names the process that renews it by grace_ms while it lives, but not beyond latest. readers is the number of connections of each instance that other users may use. replaces lists the windows that are over once this one is entered. instance, host and pid identify the process that enters it, runs its task, or has announced it. is_awaited tells whether that process waits for the drain; deadline is when the drain is over; it also limits the wait where instances are not known. progress is what the maintainer last reported of the work: done, total, note and at_ms.';
+  'One row for each window. In force is the one with the highest place that is entering or standing and has not expired. id is the name of the call that made it. task is the during() for which it was opened; is_given_up tells that the process of that task will not return. request is what to enter at starts_at, if the window was announced. since is the start of the maintenance to which it belongs, begun_at the start of this window, and entered_at the end of its drain. planned_at is when the maintainer expects to be done. Windows with the same terms (the id of the first one) are extended together. expires_at is when it ends by itself. lease names the process that renews it by grace_ms while it lives, but not beyond latest. readers is the number of connections of each instance that other users may use. replaces lists the windows that are over once this one is entered. instance, host and pid identify the process that enters it, runs its task, or has announced it. is_awaited tells whether that process waits for the drain; deadline is when the drain is over; it also limits the wait where instances are not known. outcome is what becomes of the transactions that are open then. progress is what the maintainer last reported of the work: done, total, note and at_ms.';
 create unique index if not exists window_place on {schema}.window (place) where position <> 'over';
 create index if not exists window_ended on {schema}.window (ended_at, place) where position = 'over';
 create index if not exists window_task on {schema}.window (task) where task is not null;

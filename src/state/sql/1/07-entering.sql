@@ -99,7 +99,7 @@ begin
   select * into asked from jsonb_to_record(request) as r (
     id text, mode text, acting_user text, is_emergency boolean, reason text, message text, task text, within_task text,
     expires_in_ms double precision, planned_in_ms double precision, unties boolean, lease text, grace_ms double precision,
-    readers integer, instance integer, within_ms double precision, is_announced boolean
+    readers integer, instance integer, within_ms double precision, outcome text, is_announced boolean
   );
   is_new_task := asked.task is distinct from asked.within_task;
   has_terms := asked.expires_in_ms is not null or asked.lease is not null or coalesce(asked.unties, false);
@@ -204,15 +204,15 @@ begin
   end if;
 
   insert into {schema}.window (id, position, mode, maintainer, reason, message, task, since, begun_at, planned_at, terms, expires_at,
-    latest, lease, grace_ms, readers, replaces, instance, host, pid, is_awaited, deadline, starts_at, request)
+    latest, lease, grace_ms, readers, replaces, instance, host, pid, is_awaited, deadline, outcome, starts_at, request)
   select asked.id, 'entering', asked.mode, asked.acting_user, entered.reason, entered.message, entered.task, entered.since,
     clock_timestamp(), entered.planned_at, entered.terms, entered.expires_at, entered.latest, entered.lease, entered.grace_ms,
     entered.readers, coalesce(entered.replaces, '{}'), asked.instance, i.host, i.pid, true,
-    clock_timestamp() + asked.within_ms * interval '1 millisecond', announced.starts_at, announced.request
+    clock_timestamp() + asked.within_ms * interval '1 millisecond', asked.outcome, announced.starts_at, announced.request
   from (values (1)) as one left join {schema}.instance i on i.id = asked.instance;
   state.epoch := {schema}.project(asked.id);
   perform {schema}.note_change(asked.id, 'entered', asked.id, state.epoch, asked.acting_user, asked.is_emergency);
   return state.epoch;
 end $$;
 comment on function {schema}.start_entering is
-  'Opens a window, switches the mode of one''s own, or takes it over (emergency users), and records that the drain has begun; returns the epoch. The request has id, mode, acting_user and is_emergency. It may have reason, message, task and within_task (the task within which it is called), and is_announced. Its terms may be expires_in_ms, planned_in_ms, unties (the window from its process), lease, grace_ms and readers. For the drain, it may have instance (the one that waits) and within_ms. The caller commits, waits, and calls end_entering() or abandon().';
+  'Opens a window, switches the mode of one''s own, or takes it over (emergency users), and records that the drain has begun; returns the epoch. The request has id, mode, acting_user and is_emergency. It may have reason, message, task and within_task (the task within which it is called), and is_announced. Its terms may be expires_in_ms, planned_in_ms, unties (the window from its process), lease, grace_ms and readers. For the drain, it may have instance (the one that waits), within_ms and outcome. The caller commits, waits, and calls end_entering() or abandon().';

@@ -35,7 +35,7 @@ create or replace function {schema}.windows()
     id text, "position" text, mode text, maintainer text, reason text, message text, starts_at timestamptz, since timestamptz,
     begun_at timestamptz, entered_at timestamptz, planned_at timestamptz, expires_at timestamptz, expires_in_ms double precision,
     grace_ms double precision, readers integer, is_task boolean, is_interrupted boolean, instance integer, host text, pid integer,
-    drains_until timestamptz, progress jsonb
+    drains_until timestamptz, drains_then text, progress jsonb
   )
   language sql stable security definer
   set search_path = pg_catalog, pg_temp
@@ -46,7 +46,8 @@ create or replace function {schema}.windows()
     select w.id, w.position, w.mode, w.maintainer, w.reason, w.message, w.starts_at, w.since, w.begun_at, w.entered_at, w.planned_at,
       case when w.lease is null then w.expires_at else w.latest end, (w.request ->> 'expires_in_ms')::double precision,
       w.grace_ms, w.readers, w.task is not null, coalesce({schema}.is_interrupted(w), false), w.instance, w.host, w.pid,
-      case when w.position = 'entering' and w.deadline > w.begun_at then w.deadline end, w.progress
+      case when w.position = 'entering' and w.deadline > w.begun_at then w.deadline end,
+      case when w.position = 'entering' and w.deadline > w.begun_at then w.outcome end, w.progress
     from {schema}.window w
     where w.position <> 'over' and case w.position
       when 'announced' then true
@@ -85,7 +86,7 @@ begin
           'entered_at_ms', {schema}.unix_ms(w.entered_at), 'planned_at_ms', {schema}.unix_ms(w.planned_at),
           'expires_at_ms', {schema}.unix_ms(w.expires_at), 'expires_in_ms', w.expires_in_ms, 'grace_ms', w.grace_ms,
           'readers', w.readers, 'is_task', w.is_task, 'is_interrupted', w.is_interrupted,
-          'drains_until_ms', {schema}.unix_ms(w.drains_until), 'progress', w.progress,
+          'drains_until_ms', {schema}.unix_ms(w.drains_until), 'drains_then', w.drains_then, 'progress', w.progress,
           'host', w.host, 'pid', w.pid
         ))::text
         from {schema}.windows() w
