@@ -14,13 +14,17 @@ export interface Viewer {
 /** Reason for which a viewer changes nothing. */
 export const viewersOnlyLook = "Your role is viewer: you can see everything and change nothing."
 
-/** Identifies the sender of a request; returns undefined to deny access. It may ask a session store. */
+/**
+ * Identifies the sender of a request; returns undefined to deny access. It may ask a session store. The request is as
+ * the server hands it over: Express has removed the path of `app.use()` from its URL. See `nodeRequestOf()` for what
+ * middleware has put into the server's own request.
+ */
 export type Authorize = (request: Request) => Viewer | undefined | Promise<Viewer | undefined>
 
 /** Variables and bindings of a request whose sender is known. */
 export interface Environment {
   Variables: { viewer: Viewer }
-  /** The request as the application has received it, with its whole path. */
+  /** The request as the panel has received it, with the base path if that was not removed. */
   Bindings: { received: Request }
 }
 

@@ -5,7 +5,8 @@ import {
   type EnterOptions,
   type MaintenanceControl,
   MaintenanceInputError,
-  type MaintenanceStatus,
+  type MaintenanceReport,
+  type MaintenanceWindow,
   type Mode,
 } from "../index"
 import { keep, never, type Values } from "./view/switch"
@@ -15,6 +16,7 @@ const answeredWithinMs = 400
 /** Time for windows that are being entered to be abandoned when the panel is closed, in milliseconds. */
 const closedWithinMs = 5000
 
+/** Resolves with the outcome in words, if its name does not tell it. */
 type Action = (user: string, values: Values) => Promise<unknown>
 
 /** A window that is being entered by this panel. */
@@ -28,7 +30,7 @@ interface Entering {
 export class Actions {
   readonly #control: MaintenanceControl
   /** Receives the failure of an action that went on after its page was answered. */
-  readonly #fail: (user: string, error: unknown) => void
+  readonly #fail: (user: string, error: unknown, values?: Values) => void
   /** The windows that users are entering here. */
   readonly #entering = new Map<string, Entering>()
   readonly #actions: ReadonlyMap<string, Action> = new Map<string, Action>([
@@ -41,16 +43,20 @@ export class Actions {
     ["cancel", (user, { id = "" }) => this.#control.cancel(id, { as: user })],
   ])
 
-  constructor(control: MaintenanceControl, fail: (user: string, error: unknown) => void) {
+  constructor(control: MaintenanceControl, fail: (user: string, error: unknown, values?: Values) => void) {
     this.#control = control
     this.#fail = fail
   }
 
-  /** Runs the action of this name; returns false if there is none. */
-  async run(name: string, user: string, values: Values): Promise<boolean> {
-    const action = this.#actions.get(name)
-    await action?.(user, values)
-    return action !== undefined
+  /** Whether there is an action of this name. */
+  has(name: string): boolean {
+    return this.#actions.has(name)
+  }
+
+  /** Runs the action of this name; resolves with its outcome in words, unless its name tells it. */
+  async run(name: string, user: string, values: Values): Promise<string | undefined> {
+    const outcome = await this.#actions.get(name)?.(user, values)
+    return typeof outcome === "string" ? outcome : undefined
   }
 
   /** Whether this process is entering a window for a user. */
@@ -66,12 +72,13 @@ export class Actions {
     await Promise.race([over, pause(closedWithinMs, undefined, { ref: false })])
   }
 
-  async #switch(user: string, values: Values): Promise<void> {
+  async #switch(user: string, values: Values): Promise<string | void> {
     const { mode } = values
-    if (mode === "normal") return this.#leave(user, values)
     const status = await this.#shown(values)
+    if (mode === "normal")
+      return status.mode === "normal" ? "The mode is normal already." : this.#leave(user, values)
     const isOwn = status.maintainer === user
-    const options = enterOptionsOf(user, values, isOwn ? status : undefined)
+    const options = enterOptionsOf(user, values, status)
     // enter() keeps the end of one's own window unless another is given.
     if (isOwn && values["expires"] === never && status.expiresAt) await this.#control.extend({ as: user })
     const controller = new AbortController()
@@ -82,7 +89,7 @@ export class Actions {
       if (this.#entering.get(user) === entering) this.#entering.delete(user)
     })
     await this.#soon(entered, (error) => {
-      if (!controller.signal.aborted) this.#fail(user, error)
+      if (!controller.signal.aborted) this.#fail(user, error, values)
     })
   }
 
@@ -116,15 +123,29 @@ export class Actions {
     await this.#control.extend({ as: user, expiresInMs: expires === never ? undefined : Number(expires) })
   }
 
-  async #transfer(user: string, values: Values): Promise<void> {
+  async #transfer(user: string, values: Values): Promise<string> {
     await this.#shown(values)
-    const transferred = this.#control.transfer({ as: user, to: values["to"] ?? "" })
+    const { to = "" } = values
+    const transferred = this.#control.transfer({ as: user, to })
     await this.#soon(transferred, (error) => this.#fail(user, error))
+    return `The window was handed over to ${to}.`
   }
 
-  async #announce(user: string, values: Values): Promise<void> {
+  async #announce(user: string, values: Values): Promise<string> {
     const options = { ...enterOptionsOf(user, values), startsAt: startIn(values) }
+    const before = await this.#announced()
     await this.#control.announce(values["mode"] as Mode, options)
+    const after = new Set((await this.#announced()).map(({ id }) => id))
+    const replaced = before.filter(({ id }) => !after.has(id))
+    if (replaced.length === 0) return "The window was announced."
+    const which = replaced.map(({ mode, maintainer, reason }) =>
+      [`${mode} mode by ${maintainer}`, reason && `“${reason}”`].filter(Boolean).join(", "),
+    )
+    return `The window was announced. It replaces: ${which.join("; ")}.`
+  }
+
+  async #announced(): Promise<readonly MaintenanceWindow[]> {
+    return (await this.#control.status()).windows.filter(({ position }) => position === "announced")
   }
 
   /** Waits for a change for a short time. A later failure goes to `fail`. */
@@ -137,23 +158,25 @@ export class Actions {
    * Returns the status. Throws MaintenanceInputError if another window is in force than the one that the page has
    * shown: the person decided about something else.
    */
-  async #shown({ windowId }: Values): Promise<MaintenanceStatus> {
+  async #shown({ windowId }: Values): Promise<MaintenanceReport> {
     const status = await this.#control.status()
     if ((status.windowId ?? "") === windowId) return status
     throw new MaintenanceInputError(
-      "Nothing was changed. The mode has changed since this page was loaded. Check the mode, then send the form again.",
+      "Nothing was changed. The mode has changed since this page was loaded. Check what holds now.",
     )
   }
 }
 
 /**
- * The options of a window in a form. `own` is the user's own window that it replaces, which keeps what is not given.
- * Throws MaintenanceInputError for what cannot be taken from it.
+ * The options of a window in a form. `current` is the window that it replaces: `enter()` keeps what is not given of the
+ * user's own, and nothing of another's. Throws MaintenanceInputError for what cannot be taken from it.
  */
-function enterOptionsOf(user: string, values: Values, own?: MaintenanceStatus): EnterOptions {
+function enterOptionsOf(user: string, values: Values, current?: MaintenanceReport): EnterOptions {
   const { reason, message, expires, planned } = values
+  const isOwn = current?.maintainer === user
+  const other = isOwn ? undefined : current
   for (const name of ["reason", "message"] as const) {
-    if (own?.[name] !== undefined && values[name] === "")
+    if (isOwn && current[name] !== undefined && values[name] === "")
       throw new MaintenanceInputError(
         `Nothing was changed. The ${name} of a window can be replaced, but not removed. To have none, leave, and enter again.`,
       )
@@ -162,10 +185,16 @@ function enterOptionsOf(user: string, values: Values, own?: MaintenanceStatus): 
     as: user,
     reason: reason || undefined,
     message: message || undefined,
-    expiresInMs: millisecondsIn(expires),
-    plannedForMs: millisecondsIn(planned),
+    expiresInMs: expires === keep ? leftUntil(other?.expiresAt) : millisecondsIn(expires),
+    plannedForMs: planned === keep ? leftUntil(other?.plannedUntil) : millisecondsIn(planned),
     drain: drainIn(values),
   }
+}
+
+/** The milliseconds until the end of a window that is taken over; undefined for a plan that is overdue. */
+function leftUntil(end: Date | undefined): number | undefined {
+  const ms = end === undefined ? 0 : end.getTime() - Date.now()
+  return ms > 0 ? ms : undefined
 }
 
 function drainIn({ drain, outcome }: Values): DrainOptions | undefined {

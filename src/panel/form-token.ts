@@ -41,6 +41,8 @@ function tokenIn(context: Context): string | undefined {
  * ended TLS, or have changed the host.
  */
 export function isOwnOrigin(origin: string, context: Context): boolean {
+  // A browser that names the relation of the sites has been judged by it.
+  if (context.req.header("sec-fetch-site") !== undefined) return false
   const host = context.req.header("host") ?? new URL(context.req.url).host
   const forwarded = context.req.header("x-forwarded-host")?.split(",")[0]?.trim()
   try {

@@ -1,5 +1,5 @@
 export type { Authorize, Viewer } from "./access"
-export { fastifyPanel, nodeHandler } from "./node-handler"
+export { fastifyPanel, nodeHandler, nodeRequestOf } from "./node-handler"
 export { createPanel } from "./panel"
 export type { Panel } from "./panel"
 export type { PanelOptions } from "./settings"

@@ -11,8 +11,25 @@ export function nodeHandler(panel: Panel): (request: IncomingMessage, response: 
   return (request, response) => void listener(request, response)
 }
 
+/** The requests of the server, by those that the panel gets. */
+const received = new WeakMap<Request, IncomingMessage>()
+
+/**
+ * The request of the server from which `nodeHandler()` or `fastifyPanel()` has made a request, for `authorize`: what
+ * middleware has put there, such as Express's `request.user`. Undefined for other requests.
+ */
+export function nodeRequestOf(request: Request): IncomingMessage | undefined {
+  return received.get(request)
+}
+
 function listenerOf(panel: Panel): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
-  const listener = getRequestListener((request) => panel.fetch(request), { overrideGlobalObjects: false })
+  const listener = getRequestListener(
+    (request, { incoming }) => {
+      received.set(request, incoming as IncomingMessage)
+      return panel.fetch(request)
+    },
+    { overrideGlobalObjects: false },
+  )
   return async (request, response) => {
     restoreBody(request)
     await listener(request, response)

@@ -15,7 +15,8 @@ import type { Settings } from "./settings"
 import type { Sight, SightReader } from "./sight"
 import type { Frame } from "./view/frame"
 import { outagePage } from "./view/outage"
-import { type Notice, pageOf, type PageOptions, partsOf } from "./view/page"
+import { type Failure, type Notice, pageOf, type PageOptions, partsOf } from "./view/page"
+import type { Values } from "./view/switch"
 import type { Html } from "./view/words"
 
 /** Time for which a failure is shown, in milliseconds. */
@@ -25,7 +26,9 @@ const shownForMs = 300_000
 export type Status = 200 | 403 | 409 | 422 | 429 | 500 | 503
 
 /** Content of a page besides the state. */
-export type Content = Pick<PageOptions, "values" | "preflight"> & {
+export type Content = Pick<PageOptions, "values"> & {
+  /** Makes a section that this page alone has. */
+  readonly section?: ((frame: Frame) => Html) | undefined
   /** The reason why nothing was changed. */
   readonly refusal?: string
   /** Address of the guide that says what to do. */
@@ -43,7 +46,9 @@ export class Pages {
   readonly #maintenance: MaintenanceControl
   readonly #parts: PageParts
   /** The last failure of each user's action that went on after its page was answered. */
-  readonly #failures = new Map<string, Notice & { readonly at: Date }>()
+  readonly #failures = new Map<string, Failure>()
+  /** The outcome of each user's last action, until a page has shown it. */
+  readonly #outcomes = new Map<string, string>()
 
   constructor(maintenance: MaintenanceControl, parts: PageParts) {
     this.#maintenance = maintenance
@@ -58,7 +63,9 @@ export class Pages {
     try {
       const sight = await this.#parts.reader.read(before)
       const notice = this.#notice(context, sight, content)
-      return await context.html(pageOf(sight, frame, { ...content, title, before, notice }), status)
+      const values = content.values ?? { switch: this.#failure(frame.viewer.user)?.values }
+      const section = content.section?.(frame)
+      return await context.html(pageOf(sight, frame, { values, section, title, before, notice }), status)
     } catch (error) {
       if (!(error instanceof MaintenanceError)) throw error
       const known = this.#maintenance.known
@@ -90,7 +97,7 @@ export class Pages {
   }
 
   /** Records the failure of an action that went on after its page was answered. */
-  failed(user: string, error: unknown): void {
+  failed(user: string, error: unknown, values?: Values): void {
     // Whoever ended the window knows that.
     if (error instanceof WindowEndedError && error.endedBy === user) return
     this.#failures.set(user, {
@@ -98,6 +105,7 @@ export class Pages {
       guide: guideFor(error),
       isDone: false,
       at: new Date(),
+      values,
     })
   }
 
@@ -106,21 +114,30 @@ export class Pages {
     this.#failures.delete(user)
   }
 
+  /** Records the outcome of an action in words, for the next page. */
+  done(user: string, text: string | undefined): void {
+    if (text === undefined) this.#outcomes.delete(user)
+    else this.#outcomes.set(user, text)
+  }
+
   #notice(context: Context<Environment>, { report }: Sight, { refusal, guide }: Content): Notice | undefined {
     if (refusal !== undefined) return { text: refusal, guide, isDone: false }
-    const failure = this.#failure(context.get("viewer").user)
+    const { user } = context.get("viewer")
+    const failure = this.#failure(user)
     if (failure) return failure
     const done = context.req.query("done") ?? ""
-    if (done === "switch")
-      return {
-        text: report.state === "entering" ? "The window is being entered." : "The mode was changed.",
-        isDone: true,
-      }
-    const text = doneTexts.get(done)
+    // A link on another site may name an outcome, too.
+    const isFollowed = ["same-origin", undefined].includes(context.req.header("sec-fetch-site"))
+    if (done === "" || !isFollowed) return undefined
+    const outcome = this.#outcomes.get(user)
+    this.#outcomes.delete(user)
+    // The heading tells it.
+    if (outcome === undefined && done === "switch" && report.state === "entering") return undefined
+    const text = outcome ?? doneTexts.get(done)
     return text === undefined ? undefined : { text, isDone: true }
   }
 
-  #failure(user: string): Notice | undefined {
+  #failure(user: string): Failure | undefined {
     const failure = this.#failures.get(user)
     if (failure && failure.at.getTime() >= Date.now() - shownForMs) return failure
     this.#failures.delete(user)
@@ -150,6 +167,7 @@ export class Pages {
 
 /** The outcomes of the actions, in words. */
 const doneTexts: ReadonlyMap<string, string> = new Map([
+  ["switch", "The mode was changed."],
   ["leave", "The window was ended."],
   ["break-off", "The window was abandoned. The mode is what it was before."],
   ["extend", "The end of the window was changed."],

@@ -1,7 +1,14 @@
-/** Time over which changes are counted, in milliseconds. */
+/** Time over which forms are counted, in milliseconds. */
 const overMs = 60_000
 
-/** Limits the number of changes that each user makes in a minute. */
+/** A user has sent more forms in a minute than the limit allows. */
+export class TooManyForms extends Error {
+  constructor() {
+    super("Nothing was changed. You have sent too many forms within a minute. Wait a minute, then try again.")
+  }
+}
+
+/** Limits the number of forms of a kind that each user sends in a minute. */
 export class RateLimit {
   readonly #most: number
   readonly #times = new Map<string, number[]>()
@@ -10,14 +17,13 @@ export class RateLimit {
     this.#most = most
   }
 
-  /** Counts a change; returns whether it is allowed. */
-  allows(user: string, now = performance.now()): boolean {
+  /** Counts a form. Throws TooManyForms if that is one too many. */
+  take(user: string, now = performance.now()): void {
     for (const [other, times] of this.#times)
       if ((times.at(-1) ?? 0) <= now - overMs) this.#times.delete(other)
     const recent = (this.#times.get(user) ?? []).filter((time) => time > now - overMs)
-    const isAllowed = recent.length < this.#most
-    if (isAllowed) recent.push(now)
     this.#times.set(user, recent)
-    return isAllowed
+    if (recent.length >= this.#most) throw new TooManyForms()
+    recent.push(now)
   }
 }

@@ -35,7 +35,7 @@ export function checkSettings(options: PanelOptions): Settings {
       "createPanel() needs the option authorize: a function that returns { user, role } for a request, or " +
         `undefined to deny access. ${guide}`,
     )
-  if (typeof basePath !== "string" || !/^(\/[\w.~%!$&'()*+,=:@/-]*)?$/.test(basePath))
+  if (typeof basePath !== "string" || !isPath(basePath))
     throw new TypeError(`The option basePath must be a path such as "/admin/maintenance". ${guide}`)
   if (typeof title !== "string") throw new TypeError(`The option title must be a string. ${guide}`)
   if (typeof showsQueries !== "boolean")
@@ -45,5 +45,15 @@ export function checkSettings(options: PanelOptions): Settings {
     throw new TypeError(
       `createPanel() has no option ${unknown}. Its options are authorize, basePath, title and showsQueries. ${guide}`,
     )
-  return { authorize, base: basePath.replace(/\/+$/, ""), title, showsQueries }
+  return { authorize, base: basePath.replace(/\/$/, ""), title, showsQueries }
+}
+
+/** Whether browsers take a text as the path that it is: not as `//host`, and without `..`. */
+function isPath(text: string): boolean {
+  if (text === "") return true
+  if (!/^(\/[\w.~%!$&'()*+,=:@-]+)*\/?$/.test(text)) return false
+  const whole = "http://localhost"
+  return (
+    URL.canParse(whole + text) && new URL(whole + text).pathname === text && !/%(?![\da-f]{2})/i.test(text)
+  )
 }

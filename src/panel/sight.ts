@@ -1,6 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises"
 import {
   type Blocker,
+  type BlockersOptions,
   type MaintenanceControl,
   type MaintenanceReport,
   type MinuteOfRefusals,
@@ -66,9 +67,14 @@ export class SightReader {
     return { report, blockers, history: { ...history, journal }, at: new Date() }
   }
 
-  #historyOf({ epoch, windowId = "" }: MaintenanceReport): Promise<History> {
-    // A window that expires ends without a new epoch.
-    const of = `${epoch} ${windowId}`
+  /** Returns the transactions that entering a mode would wait for. The reading of the history is not among them. */
+  blockersOf(options: BlockersOptions): Promise<readonly Blocker[]> {
+    return this.#inTurn(() => this.#control.blockers(options))
+  }
+
+  #historyOf({ epoch, windows }: MaintenanceReport): Promise<History> {
+    // A window that expires, or was announced, ends without a new epoch.
+    const of = `${epoch} ${windows.map(({ id }) => id).join(" ")}`
     if (this.#latest?.of !== of || this.#latest.until < performance.now()) {
       const history = this.#inTurn(() => this.#history(of))
       this.#latest = { of, until: performance.now() + historyForMs, history }

@@ -22,12 +22,12 @@ export class Streams {
     this.#live = live
   }
 
-  /** Answers with a stream, or with 503 if there are too many. */
+  /** Answers with a stream, or with 429 if there are too many. */
   open(context: Context<Environment>, parts: StreamParts): Response {
     const viewer = context.get("viewer")
     const ofUser = [...this.#open.values()].filter((user) => user === viewer.user).length
     if (this.#isClosed || this.#open.size >= mostStreams || ofUser >= mostOfUser)
-      return context.text("Too many pages are open.", 503, { "Retry-After": "30" })
+      return context.text("Too many pages are open.", 429, { "Retry-After": "30" })
     // The script asks in this way whether it may connect again. Nobody would read a stream.
     if (context.req.method === "HEAD") return context.body(null)
     const response = streamSSE(context, (stream) => this.#run(stream, viewer, parts))

@@ -80,6 +80,7 @@ describe("The control panel in a browser", () => {
     await alice.getByLabel("Reason, for operators").first().fill("Rebuild the catalog")
     await alice.getByRole("button", { name: "Apply" }).click()
     await heading(alice, "Concurrent")
+    await alice.locator("#notice", { hasText: "The mode was changed." }).waitFor()
     await heading(bob, "Concurrent")
     expect(await bob.locator("#now").textContent()).to.include("Rebuild the catalog")
     expect(await bob.locator("#switch").textContent()).to.include(
@@ -101,6 +102,7 @@ describe("The control panel in a browser", () => {
       await alice.locator("#preflight", { hasText: "nightly" }).waitFor()
       expect(await alice.getByRole("radio", { name: "Exclusive" }).isChecked()).to.equal(true)
       await alice.getByRole("button", { name: "Apply" }).click()
+      await alice.getByRole("button", { name: "Enter exclusive mode" }).click()
       await heading(alice, "Entering exclusive")
       await alice.locator("#blockers", { hasText: "nightly" }).waitFor()
       await alice.getByRole("button", { name: "Break off" }).click()
@@ -221,6 +223,7 @@ describe("The control panel in a browser", () => {
       const alice = await openAs("alice")
       await alice.getByRole("radio", { name: "Exclusive" }).check()
       await alice.getByRole("button", { name: "Apply" }).click()
+      await alice.getByRole("button", { name: "Enter exclusive mode" }).click()
       await heading(alice, "Entering exclusive")
       await alice.locator("#link", { hasText: "live" }).waitFor()
       await alice.getByLabel("Reason, for operators").first().fill("half a sentence")
@@ -268,6 +271,10 @@ describe("The control panel in a browser", () => {
     await alice.getByRole("radio", { name: "Concurrent" }).check()
     await alice.getByRole("button", { name: "Apply" }).click()
     expect(await alice.locator("#now h2").textContent()).to.include("Concurrent")
+    await alice.getByRole("radio", { name: "Exclusive" }).check()
+    await alice.getByRole("button", { name: "Apply" }).click()
+    await alice.getByRole("button", { name: "Enter exclusive mode" }).click()
+    expect(await alice.locator("#now h2").textContent()).to.include("Exclusive")
     await alice.getByRole("button", { name: "Leave" }).click()
     expect(await alice.locator("#now h2").textContent()).to.include("Normal")
   })
@@ -282,6 +289,17 @@ describe("The control panel in a browser", () => {
     await alice.keyboard.press("Enter")
     await heading(alice, "Concurrent")
     expect(await status()).to.include({ mode: "concurrent", reason: "by keyboard" })
+    // The outcome has the focus, and what follows is reached by Tab.
+    expect(await focused(alice)).to.include("The mode was changed.")
+    await alice.getByRole("radio", { name: "Concurrent" }).focus()
+    await alice.keyboard.press("ArrowRight")
+    await alice.keyboard.press("Enter")
+    await alice.locator("#question").waitFor()
+    expect(await focused(alice)).to.equal("Enter exclusive mode?")
+    await alice.keyboard.press("Tab")
+    expect(await focused(alice)).to.equal("Enter exclusive mode")
+    await alice.keyboard.press("Enter")
+    await heading(alice, "Exclusive")
   })
 
   it("extends, hands over and ends a window, and says so", async () => {
@@ -294,12 +312,16 @@ describe("The control panel in a browser", () => {
     await alice.locator("#now", { hasText: "until it ends by itself" }).waitFor()
     await alice.getByLabel("New maintainer").fill("carol")
     await alice.getByRole("button", { name: "Transfer" }).click()
-    await alice.locator("#notice", { hasText: "The window was handed over." }).waitFor()
+    await alice.getByRole("heading", { name: "Hand the window over to “carol”?" }).waitFor()
+    await alice.getByRole("button", { name: "Hand over" }).click()
+    await alice.locator("#notice", { hasText: "The window was handed over to carol." }).waitFor()
     expect(await status()).to.include({ maintainer: "carol" })
     await carol.locator("#now", { hasText: "by carol" }).waitFor()
     await carol.getByRole("button", { name: "Leave" }).click()
     await carol.locator("#notice", { hasText: "The window was ended." }).waitFor()
     await heading(alice, "Normal")
+    // What was the outcome is not what holds any longer.
+    expect(await alice.locator("#notice").isHidden()).to.equal(true)
   })
 
   it("lets one of two users win who press at once, and tells the other", async () => {
@@ -321,6 +343,7 @@ describe("The control panel in a browser", () => {
       await alice.getByRole("radio", { name: "Exclusive" }).check()
       await alice.getByLabel("Wait for transactions").first().selectOption("10 s")
       await alice.getByRole("button", { name: "Apply" }).click()
+      await alice.getByRole("button", { name: "Enter exclusive mode" }).click()
       await heading(alice, "Entering exclusive")
       await alice.locator("#notice", { hasText: "Mode not changed: alice was entering" }).waitFor()
       await heading(alice, "Normal")
@@ -352,6 +375,7 @@ describe("The control panel in a browser", () => {
             await there.locator("#link", { hasText: "live" }).waitFor()
             await here.getByRole("radio", { name: "Exclusive" }).check()
             await here.getByRole("button", { name: "Apply" }).click()
+            await here.getByRole("button", { name: "Enter exclusive mode" }).click()
             await heading(here, "Entering exclusive")
             await heading(there, "Entering exclusive")
             await there.getByRole("button", { name: "Leave" }).click()
@@ -381,8 +405,20 @@ describe("The control panel in a browser", () => {
     before(() => database.current.sql(history))
 
     /** States of the page, each of which is looked at. */
-    const states: Readonly<Record<string, (look: (user: string) => Promise<void>) => Promise<void>>> = {
+    const states: Readonly<Record<string, (look: Look) => Promise<void>>> = {
       normal: (look) => look("alice"),
+      async question(look) {
+        await withClient(database.current.url, async (client) => {
+          await client.query("set application_name = 'shop-worker'; begin; update item set name = name")
+          await look("alice", async (page) => {
+            await page.getByRole("radio", { name: "Exclusive" }).check()
+            await page.getByLabel("Reason, for operators").first().fill("Rebuild the catalog")
+            await page.getByRole("button", { name: "Apply" }).click()
+            await page.locator("#question", { hasText: "shop-worker" }).waitFor()
+          })
+          await client.query("rollback")
+        })
+      },
       async concurrent(look) {
         const { dataSource, maintenance } = installed.current
         await maintenance.enter("concurrent", {
@@ -414,6 +450,7 @@ describe("The control panel in a browser", () => {
           await alice.getByLabel("Message, for the public").first().fill("Back at 14:30.")
           await alice.getByLabel("Wait for transactions").first().selectOption("1 min")
           await alice.getByRole("button", { name: "Apply" }).click()
+          await alice.getByRole("button", { name: "Enter exclusive mode" }).click()
           await heading(alice, "Entering exclusive")
           await look("alice")
           await client.query("rollback")
@@ -441,9 +478,10 @@ describe("The control panel in a browser", () => {
 
     for (const [state, prepare] of Object.entries(states)) {
       it(`has no fault that axe-core finds, in light and dark, on a desktop and a phone: ${state}`, async () => {
-        await prepare(async (user) => {
+        await prepare(async (user, act) => {
           for (const [name, options] of looks) {
             const page = await openAs(user, options)
+            await act?.(page)
             await page.locator("#link", { hasText: "live" }).waitFor()
             await page.evaluate(axe)
             const faults = await page.evaluate(async () => {
@@ -495,6 +533,14 @@ async function show(page: Page, state: "visible" | "hidden"): Promise<void> {
     document.dispatchEvent(new Event("visibilitychange"))
   }, state)
 }
+
+/** Text of the element that has the focus. */
+async function focused(page: Page): Promise<string> {
+  return (await page.evaluate<string>("document.activeElement.textContent")).trim()
+}
+
+/** Looks at the page of a user, after what the user does there. */
+type Look = (user: string, act?: (page: Page) => Promise<void>) => Promise<void>
 
 /** A panel that is served. */
 interface Served {

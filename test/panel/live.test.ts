@@ -104,10 +104,10 @@ describe("The control panel, open in a browser,", () => {
       const users = ["a", "b", "c", "d", "e"]
       const pages = await Promise.all(users.flatMap((user) => Array.from({ length: 20 }, () => open(user))))
       expect(pages.every(({ response }) => response.status === 200)).to.equal(true)
-      for (const user of ["a", "f"]) expect((await open(user)).response.status).to.equal(503)
+      for (const user of ["a", "f"]) expect((await open(user)).response.status).to.equal(429)
       await pages[0]?.close()
       for (const [user, status] of [
-        ["b", 503],
+        ["b", 429],
         ["a", 200],
       ] as const)
         expect((await open(user)).response.status).to.equal(status)
@@ -134,7 +134,7 @@ describe("The control panel, open in a browser,", () => {
         // Nobody reads their bodies.
         const stalled = await Promise.all(Array.from({ length: 20 }, open))
         expect(stalled.every(({ status }) => status === 200)).to.equal(true)
-        expect((await open()).status).to.equal(503)
+        expect((await open()).status).to.equal(429)
         await until(async () => {
           elapse()
           return (await open()).status === 200
@@ -272,7 +272,7 @@ describe("The control panel, open in a browser,", () => {
         const browser = new PlainBrowser(panel, "alice")
         expect((await browser.open()).status).to.equal(200)
         expect(browser.page).to.include("no database connection was free")
-        expect((await browser.send("/actions/switch", { mode: "exclusive" })).status).to.equal(303)
+        expect((await browser.confirm("/actions/switch", { mode: "exclusive" })).status).to.equal(303)
         await browser.open()
         expect(browser.page).to.include("Exclusive").and.to.include("no database connection was free")
         expect((await browser.send("/actions/leave")).status).to.equal(303)

@@ -1,10 +1,12 @@
 import { expect } from "chai"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
+import type { MaintenanceControl } from "../../src"
 import { createPanel, type Panel } from "../../src/panel"
+import { SightReader } from "../../src/panel/sight"
 import { useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
-import { statusThat } from "../support/until"
+import { statusThat, until } from "../support/until"
 import { endWindow } from "../support/window"
 import { authorize, PlainBrowser } from "./plain-browser"
 
@@ -12,9 +14,9 @@ describe("The control panel", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
   let panel: Panel
-  before(() => (panel = createPanel(installed.current.maintenance, { authorize, title: "Shop" })))
-  after(() => panel.close())
+  beforeEach(() => (panel = createPanel(installed.current.maintenance, { authorize, title: "Shop" })))
   afterEach(async () => {
+    await panel.close()
     await endWindow(installed.current.maintenance)
     await installed.current.maintenance.leave({ as: "break-glass" }).catch(() => undefined)
   })
@@ -65,7 +67,7 @@ describe("The control panel", () => {
     expect((await browser.send("/actions/extend", { expires: "7200000" })).status).to.equal(303)
     expect((await status()).retryAfterMs).to.be.within(7_100_000, 7_200_000)
     await browser.open()
-    expect((await browser.send("/actions/transfer", { to: "carol" })).status).to.equal(303)
+    expect((await browser.confirm("/actions/transfer", { to: "carol" })).status).to.equal(303)
     expect(await status()).to.include({ maintainer: "carol" })
     const carol = browserOf("carol")
     await carol.open()
@@ -99,9 +101,10 @@ describe("The control panel", () => {
     for (const user of ["carol", "break-glass"]) {
       const browser = browserOf(user)
       await browser.open()
-      const refused = await browser.send("/actions/switch", { mode: "normal", reason: "typed and sent" })
-      expect(refused.status).to.equal(422)
-      expect(browser.page).to.include("The mode is normal already").and.to.include("typed and sent")
+      const applied = await browser.send("/actions/switch", { mode: "normal" })
+      expect(applied.status).to.equal(303)
+      await browser.open(applied.headers.get("location") ?? "")
+      expect(browser.page).to.include("The mode is normal already.")
       expect((await browser.send("/actions/leave")).status).to.equal(422)
     }
     expect((await status()).announced).to.include({ maintainer: "carol" })
@@ -119,14 +122,18 @@ describe("The control panel", () => {
     const send = async (fields: Readonly<Record<string, string>>) => {
       const browser = browserOf("alice")
       await browser.open()
-      const response = await browser.send("/actions/switch", {
+      const sent = {
         mode: "exclusive",
         reason: "prices",
         message: "",
         expires: "keep",
         planned: "keep",
         ...fields,
-      })
+      }
+      const response =
+        sent.mode === "exclusive"
+          ? await browser.confirm("/actions/switch", sent)
+          : await browser.send("/actions/switch", sent)
       return { response, page: browser.page }
     }
 
@@ -197,7 +204,7 @@ describe("The control panel", () => {
       const closing = createPanel(installed.current.maintenance, { authorize })
       const browser = browserOf("alice", closing)
       await browser.open()
-      expect((await browser.send("/actions/switch", { mode: "exclusive" })).status).to.equal(303)
+      expect((await browser.confirm("/actions/switch", { mode: "exclusive" })).status).to.equal(303)
       expect((await status()).state).to.equal("entering")
       await closing.close()
       expect(await status()).to.include({ mode: "normal" })
@@ -221,12 +228,42 @@ describe("The control panel", () => {
     })
   })
 
+  it("does not find its own reading of the history among those who would be waited for", async () => {
+    const report = await installed.current.maintenance.status()
+    const done: string[] = []
+    let epoch = 0
+    let finish: (() => void) | undefined
+    const control = {
+      status: async () => ({ ...report, epoch }),
+      journal: async () => [],
+      async refusals() {
+        if (epoch === 1) await new Promise<void>((resolve) => (finish = resolve))
+        done.push(`history ${epoch}`)
+        return []
+      },
+      async blockers() {
+        done.push("blockers")
+        return []
+      },
+    } as unknown as MaintenanceControl
+    const reader = new SightReader(control, () => undefined)
+    await reader.read()
+    epoch = 1
+    // Shows the history before, because the newer one takes long.
+    await reader.read()
+    const found = reader.blockersOf({})
+    await until(async () => finish !== undefined)
+    finish?.()
+    await found
+    expect(done).to.deep.equal(["history 0", "history 1", "blockers"])
+  })
+
   it("shows who is waited for while a window is being entered, and breaks it off", async () => {
     await withClient(database.current.url, async (client) => {
       await client.query("set application_name = 'nightly'; begin; select 1")
       const browser = browserOf("alice")
       await browser.open()
-      expect((await browser.send("/actions/switch", { mode: "exclusive" })).status).to.equal(303)
+      expect((await browser.confirm("/actions/switch", { mode: "exclusive" })).status).to.equal(303)
       expect((await status()).state).to.equal("entering")
       await browser.open()
       expect(browser.page)
@@ -248,12 +285,17 @@ describe("The control panel", () => {
       await client.query("begin; select 1")
       const browser = browserOf("alice")
       await browser.open()
-      const sent = browser.send("/actions/switch", { mode: "exclusive", drain: "1000" })
+      const sent = browser.confirm("/actions/switch", {
+        mode: "exclusive",
+        drain: "1000",
+        reason: "typed once",
+      })
       expect((await sent).status).to.equal(303)
       await statusThat(installed.current.maintenance, ({ mode }) => mode === "normal")
       for (const _ of ["now", "on the next page, too"]) {
         await browser.open()
         expect(browser.page).to.include("Mode not changed: alice was entering exclusive mode")
+        expect(browser.page).to.include('value="typed once"')
       }
       const other = browserOf("carol")
       await other.open()
@@ -263,6 +305,153 @@ describe("The control panel", () => {
       expect(browser.page).to.not.include("Mode not changed")
       await client.query("rollback")
     })
+  })
+
+  describe("before what is hard to undo", () => {
+    it("asks, with who is waited for, and changes nothing until the answer", async () => {
+      await withClient(database.current.url, async (client) => {
+        await client.query("set application_name = 'nightly'; begin; select 1")
+        const browser = browserOf("alice")
+        await browser.open()
+        const asked = await browser.send("/actions/switch", { mode: "exclusive", reason: "upgrade" })
+        expect(asked.status).to.equal(200)
+        expect(browser.page)
+          .to.include("Enter exclusive mode?")
+          .and.to.include("1 transaction would be waited for:")
+          .and.to.include("nightly")
+          .and.to.match(/Instances of the application: \d/)
+        expect(await status()).to.include({ mode: "normal" })
+        await client.query("rollback")
+        expect((await browser.send("/actions/switch")).status).to.equal(303)
+        expect(await status()).to.include({ mode: "exclusive", reason: "upgrade" })
+        // It is in force: nothing is to be asked.
+        await browser.open()
+        expect((await browser.send("/actions/switch", { mode: "exclusive" })).status).to.equal(303)
+        expect((await browser.send("/actions/switch", { mode: "concurrent" })).status).to.equal(422)
+        await browser.open()
+        expect((await browser.send("/actions/switch", { mode: "concurrent" })).status).to.equal(303)
+      })
+    })
+
+    it("refuses an answer about a window that is over", async () => {
+      const { maintenance } = installed.current
+      const browser = browserOf("alice")
+      await browser.open()
+      await browser.send("/actions/switch", { mode: "exclusive" })
+      await maintenance.enter("concurrent", { as: "alice", reason: "meanwhile" })
+      expect((await browser.send("/actions/switch")).status).to.equal(422)
+      expect(await status()).to.include({ mode: "concurrent", reason: "meanwhile" })
+    })
+
+    it("names the user to whom a window is handed over", async () => {
+      await installed.current.maintenance.enter("concurrent", { as: "alice" })
+      const browser = browserOf("alice")
+      await browser.open()
+      expect((await browser.send("/actions/transfer", { to: "bbo<i>" })).status).to.equal(200)
+      expect(browser.page).to.include("Hand the window over to “bbo&lt;i&gt;”?")
+      expect(await status()).to.include({ maintainer: "alice" })
+      const answered = await browser.send("/actions/transfer")
+      expect(answered.status).to.equal(303)
+      await browser.open(answered.headers.get("location") ?? "")
+      expect(browser.page).to.include("The window was handed over to bbo&lt;i&gt;.")
+      // The outcome is shown once.
+      await browser.open(answered.headers.get("location") ?? "")
+      expect(browser.page).to.not.include("The window was handed over to bbo&lt;i&gt;.")
+    })
+
+    it("takes over with the reason, the message and the ends of the window, as the form shows them", async () => {
+      const { maintenance } = installed.current
+      await maintenance.enter("concurrent", {
+        as: "alice",
+        reason: "prices",
+        message: "Back soon.",
+        expiresInMs: 3_600_000,
+        plannedForMs: 1_800_000,
+      })
+      const before = await status()
+      const emergency = browserOf("break-glass")
+      await emergency.open()
+      expect(emergency.page).to.include('value="prices"').and.to.include('value="Back soon."')
+      const form = { reason: "prices", message: "Back soon.", expires: "keep", planned: "keep" }
+      const taken = await emergency.confirm("/actions/switch", { mode: "concurrent", ...form })
+      expect(taken.status).to.equal(303)
+      const after = await status()
+      expect(after).to.include({ maintainer: "break-glass", reason: "prices", message: "Back soon." })
+      for (const end of ["expiresAt", "plannedUntil"] as const)
+        expect(Math.abs(Number(after[end]) - Number(before[end]))).to.be.below(5000)
+    })
+
+    it("takes over without what was removed from the form", async () => {
+      const { maintenance } = installed.current
+      await maintenance.enter("concurrent", { as: "alice", reason: "prices", expiresInMs: 3_600_000 })
+      const emergency = browserOf("break-glass")
+      await emergency.open()
+      await emergency.send("/actions/switch", { mode: "concurrent", reason: "", expires: "never" })
+      expect(emergency.page).to.include("Take over from alice?").and.to.include("(“prices”)")
+      expect((await emergency.send("/actions/switch")).status).to.equal(303)
+      const after = await status()
+      expect(after).to.include({ maintainer: "break-glass" })
+      expect(after).to.not.have.any.keys("reason", "expiresAt")
+    })
+  })
+
+  it("says what becomes of the transactions that remain at the deadline", async () => {
+    for (const [fields, says] of [
+      [{ drain: "60000" }, "If some remain at the deadline, the mode before is restored."],
+      [
+        { drain: "60000", outcome: "terminate" },
+        "If some remain at the deadline, their sessions are terminated. If some remain 5 seconds later, the mode before is restored.",
+      ],
+    ] as const) {
+      await withClient(database.current.url, async (client) => {
+        await client.query("begin; select 1")
+        const browser = browserOf("alice")
+        await browser.open()
+        await browser.confirm("/actions/switch", { mode: "exclusive", ...fields })
+        await browser.open()
+        expect(browser.page).to.include(says)
+        await browser.send("/actions/break-off")
+        await client.query("rollback")
+      })
+    }
+  })
+
+  it("shows how long announced windows last, and which one an announcement replaces", async () => {
+    const { maintenance } = installed.current
+    const browser = browserOf("alice")
+    await browser.open()
+    const announce = async (fields: Readonly<Record<string, string>>) => {
+      const starts = new Date(Date.now() + 3_600_000).toISOString().slice(0, 16)
+      const sent = await browser.send("/actions/announce", {
+        mode: "exclusive",
+        starts,
+        zone: "0",
+        ...fields,
+      })
+      await browser.open(sent.headers.get("location") ?? "")
+    }
+    await announce({ expires: "1800000", reason: "first", message: "Closed at ten." })
+    expect(browser.page)
+      .to.include("The window was announced.")
+      .and.to.include("exclusive for 30 m, by alice")
+      .and.to.include("“Closed at ten.”")
+      .and.to.include("It replaces those of your announced windows that it overlaps with.")
+    await announce({ expires: "", planned: "900000", reason: "second" })
+    expect(browser.page)
+      .to.include("It replaces: exclusive mode by alice, “first”.")
+      .and.to.include("exclusive, planned for 15 m, without an end, by alice")
+    // A page does not wait for a newer reading of the journal.
+    while (!/title="replaced">\s*replaced/.test(browser.page)) await browser.open()
+    await maintenance.leave({ as: "alice" })
+  })
+
+  it("says who would be waited for to a viewer, and for a mode only", async () => {
+    const viewer = browserOf("viewer:bob")
+    await viewer.open()
+    expect((await viewer.send("/preflight", { mode: "exclusive" })).status).to.equal(200)
+    expect(viewer.page).to.match(/Entering exclusive mode would wait for\s+no transaction/)
+    expect((await viewer.send("/preflight", { mode: "normal" })).status).to.equal(422)
+    expect(viewer.page).to.include("Choose concurrent or exclusive mode")
   })
 
   describe("to somebody who may not", () => {
@@ -280,8 +469,8 @@ describe("The control panel", () => {
       const viewer = browserOf("viewer:bob")
       await viewer.open()
       expect(viewer.page).to.include("Your role is viewer: you can see everything and change nothing.")
-      expect(viewer.page).to.include("<fieldset disabled>")
-      for (const action of ["/actions/switch", "/preflight", "/actions/announce", "/actions/leave"])
+      expect(viewer.page).to.match(/<button\s+class="main"\s+disabled\s+title="Your role is viewer/)
+      for (const action of ["/actions/switch", "/actions/announce", "/actions/leave"])
         expect((await viewer.send(action, { mode: "exclusive" })).status, action).to.equal(403)
       expect(await status()).to.include({ mode: "normal" })
     })
@@ -297,7 +486,7 @@ describe("The control panel", () => {
       const emergency = browserOf("break-glass")
       await emergency.open()
       expect(emergency.page).to.include(
-        "bob holds this window. As an emergency user, you take it over by switching the mode, and end it by leaving.",
+        "bob holds this window. As an emergency user, you take it over by applying a mode, and end it by leaving.",
       )
       expect(emergency.page).to.not.include("disabled")
       expect((await emergency.send("/actions/leave")).status).to.equal(303)
@@ -418,6 +607,33 @@ describe("The control panel", () => {
       }
     })
 
+    it("answers other methods with 405 and those that are allowed", async () => {
+      for (const [path, method, allowed] of [
+        ["/", "POST", "GET, HEAD"],
+        ["/events", "DELETE", "GET, HEAD"],
+        ["/actions/leave", "PUT", "GET, HEAD, POST"],
+      ] as const) {
+        const request = new Request(`http://panel.test${path}`, { method, headers: { "x-user": "alice" } })
+        const response = await panel.fetch(request)
+        expect(response.status, path).to.equal(405)
+        expect(response.headers.get("allow")).to.equal(allowed)
+      }
+    })
+
+    it("believes a browser that says that a form comes from elsewhere, whatever its origin", async () => {
+      const browser = browserOf("alice")
+      await browser.open()
+      const sent = await browser.send("/actions/leave", {}, { "sec-fetch-site": "cross-site" })
+      expect(sent.status).to.equal(403)
+    })
+
+    it("shows no outcome that a link on another site names", async () => {
+      const foreign = new Request("http://panel.test/?done=leave", {
+        headers: { "x-user": "alice", "sec-fetch-site": "cross-site" },
+      })
+      expect(await (await panel.fetch(foreign)).text()).to.not.include("The window was ended.")
+    })
+
     it("shows the first page of the journal for an id that cannot be one, and no foreign outcome", async () => {
       const browser = browserOf("alice")
       for (const path of ["/?before=", "/?before=%00", `/?before=${"x".repeat(201)}`]) {
@@ -468,6 +684,16 @@ describe("The control panel", () => {
       expect(
         (await browser.send("/actions/switch", { mode: "concurrent", reason: "x".repeat(100_000) })).status,
       ).to.equal(413)
+    })
+
+    it("counts no look at the blockers as a change, and limits it, too", async () => {
+      const browser = browserOf("curious")
+      await browser.open()
+      const codes: number[] = []
+      for (let time = 0; time < 62; time++)
+        codes.push((await browser.send("/preflight", { mode: "exclusive" })).status)
+      expect([codes[0], codes[59], codes[60]]).to.deep.equal([200, 200, 429])
+      expect((await browser.send("/actions/extend")).status).to.equal(422)
     })
 
     it("limits the changes of a user, but not those that end a window", async () => {
@@ -550,6 +776,9 @@ describe("The control panel", () => {
   for (const [name, options, says] of [
     ["no authorize", {}, "needs the option authorize"],
     ["no options", undefined, "needs the option authorize"],
+    ["a path that browsers take for a host", { authorize, basePath: "//evil" }, "basePath must be a path"],
+    ["a path that browsers shorten", { authorize, basePath: "/a/../b" }, "basePath must be a path"],
+    ["a path that cannot be decoded", { authorize, basePath: "/%" }, "basePath must be a path"],
     ["a path without a slash", { authorize, basePath: "admin" }, "basePath must be a path such as"],
     ["an unknown option", { authorize, path: "/admin" }, "has no option path"],
     ["a title that is no string", { authorize, title: 7 }, "title must be a string"],

@@ -48,6 +48,14 @@ export class PlainBrowser {
     return this.#remember(await this.#panel.fetch(request))
   }
 
+  /** Sends a form, and answers the question that the panel asks before it acts. */
+  async confirm(action: string, fields: Readonly<Record<string, string>> = {}): Promise<Response> {
+    const asked = await this.send(action, fields)
+    if (asked.status !== 200 || !this.#page.includes('id="question"'))
+      throw new Error(`The panel has not asked, but answered ${asked.status}.`)
+    return this.send(action)
+  }
+
   /** The text of the last page. */
   get page(): string {
     return this.#page
@@ -78,6 +86,12 @@ export class PlainBrowser {
     // A form that the page does not show is sent with the token of another.
     const [, , form = ""] = forms.find(([, target = ""]) => target.endsWith(path)) ?? forms[0] ?? []
     const hidden = [...form.matchAll(/<input type="hidden" name="([^"]*)" value="([^"]*)"/g)]
-    return Object.fromEntries(hidden.map(([, name = "", value = ""]) => [name, value]))
+    return Object.fromEntries(hidden.map(([, name = "", value = ""]) => [name, unescaped(value)]))
   }
+}
+
+/** The text of an attribute. */
+function unescaped(html: string): string {
+  const characters: Readonly<Record<string, string>> = { lt: "<", gt: ">", quot: '"', "#39": "'", amp: "&" }
+  return html.replaceAll(/&(lt|gt|quot|#39|amp);/g, (_, name: string) => characters[name] ?? "")
 }

@@ -1,12 +1,19 @@
 import "reflect-metadata"
 import { once } from "node:events"
-import { createServer, type RequestListener, type Server } from "node:http"
+import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
 import { Module } from "@nestjs/common"
 import { NestFactory } from "@nestjs/core"
 import { expect } from "chai"
 import fastify from "fastify"
-import { createPanel, fastifyPanel, nodeHandler, type Panel } from "../../src/panel"
+import {
+  type Authorize,
+  createPanel,
+  fastifyPanel,
+  nodeHandler,
+  nodeRequestOf,
+  type Panel,
+} from "../../src/panel"
 import { useMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { endWindowAfterEach } from "../support/window"
@@ -49,8 +56,8 @@ describe("The control panel in a server", () => {
     await events.body?.cancel()
   }
 
-  const withServer = async (listener: (panel: Panel) => RequestListener) => {
-    const panel = createPanel(installed.current.maintenance, { authorize, basePath })
+  const withServer = async (listener: (panel: Panel) => RequestListener, identify: Authorize = authorize) => {
+    const panel = createPanel(installed.current.maintenance, { authorize: identify, basePath })
     const server = createServer(listener(panel)).listen(0, "127.0.0.1")
     await once(server, "listening")
     try {
@@ -70,6 +77,23 @@ describe("The control panel in a server", () => {
       app.use(basePath, nodeHandler(panel))
       return app
     }))
+
+  it("of Express 5, which has identified the user", () =>
+    withServer(
+      (panel) => {
+        const app = express()
+        app.use((request: { user?: string }, _response: unknown, next: () => void) => {
+          request.user = "alice"
+          next()
+        })
+        app.use(basePath, nodeHandler(panel))
+        return app
+      },
+      (request) => {
+        const { user } = nodeRequestOf(request) as { user?: string } & IncomingMessage
+        return user === undefined ? undefined : { user, role: "maintainer" }
+      },
+    ))
 
   it("of Express 5, behind a body parser", () =>
     withServer((panel) => {

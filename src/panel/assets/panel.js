@@ -163,6 +163,12 @@ if (address.searchParams.has("done")) {
   history.replaceState(null, "", address)
 }
 
+/** Hides the outcome of an action, which is no longer what holds. */
+function forgetOutcome() {
+  const outcome = document.querySelector("#notice.done")
+  if (outcome) outcome.hidden = true
+}
+
 /** Says whether the page is current. */
 function say(text, isLive) {
   link.textContent = text
@@ -186,6 +192,8 @@ function connect() {
   listen("part", ({ id, html, mode, state, now }) => {
     ahead = now - Date.now()
     page.dataset.mode = mode
+    if (state !== page.dataset.state) forgetOutcome()
+    page.dataset.state = state
     document.title = document.title.replace(/: [^:]*$/, `: ${state}`)
     replace(id, html)
   })
@@ -222,7 +230,10 @@ async function connectIfAllowed() {
   const answer = await fetch(page.dataset.events, { method: "HEAD" }).catch(() => undefined)
   if (answer?.status === 403) start()
   else if (answer?.ok) connect()
-  else connectLater()
+  else {
+    connectLater()
+    if (answer?.status === 429) say("Not live: too many pages of this panel are open. Close some.", false)
+  }
 }
 
 // A browser has few connections to a host (6 with HTTP/1.1): a page that nobody sees leaves its own to others.

@@ -4,7 +4,7 @@ import type { Sight } from "../sight"
 import { button, type Frame } from "./frame"
 import { enteringIn } from "./now"
 import { type Column, scrollTable } from "./table"
-import { type Blocker, duration, type Html, numberOf } from "./words"
+import { type Blocker, duration, type Html, numberOf, outcomeOf } from "./words"
 
 /** Section of the transactions that are waited for while a window is being entered, with a bar to the deadline. */
 export function blockersSection({ report, blockers, at }: Sight, frame: Frame): Html {
@@ -17,6 +17,7 @@ export function blockersSection({ report, blockers, at }: Sight, frame: Frame): 
         ? html`<p>No transaction is waited for.</p>`
         : blockersTable(blockers, frame.showsQueries)
     }
+    <p class="quiet">${atDeadline(report)}</p>
     <div class="row">${breakOff(report, frame)}</div>
   </section>`
 }
@@ -44,20 +45,27 @@ function deadlineBar(report: MaintenanceReport, at: Date): Html | "" {
   ></progress>`
 }
 
+function atDeadline(report: MaintenanceReport): string {
+  const { drainsThen } = enteringIn(report) ?? {}
+  if (drainsThen === undefined) return "It waits only for commits under way, which can no longer be refused."
+  const isForced = drainsThen === "cancel" || drainsThen === "terminate"
+  const after = isForced ? " If some remain 5 seconds later, the mode before is restored." : ""
+  return `If some remain at the deadline, ${outcomeOf[drainsThen]}.${after}`
+}
+
 function breakOff({ maintainer, windowId = "" }: MaintenanceReport, frame: Frame): Html {
   const why = frame.whyNot(maintainer)
   if (frame.isEntering)
     return html`${button(frame, { action: "break-off", label: "Break off", why, fields: { windowId } })}
-      <p class="quiet">
-        ${why ?? "Statements are cancelled and sessions terminated only if the window was entered with that option."}
-      </p>`
+      <p class="quiet">${why ?? "Breaking off restores the mode before."}</p>`
   return html`${button(frame, { action: "leave", label: "Leave (end this window)", why, fields: { windowId } })}
     <p class="quiet">
       ${why ?? "Another process is entering this window. To restore the mode before, break it off there."}
     </p>`
 }
 
-function blockersTable(blockers: readonly Blocker[], showsQueries: boolean): Html {
+/** The transactions that are waited for, oldest first. */
+export function blockersTable(blockers: readonly Blocker[], showsQueries: boolean): Html {
   const rows = blockers.map(
     (blocker) =>
       html`<tr>

@@ -22,6 +22,11 @@ export function asSent(values: unknown): Html | "" {
   return values ? html`data-touched="true"` : ""
 }
 
+/** A link to the guide that says what to do. The page stays open beside it. */
+export function guideLink(guide: string): Html {
+  return html`<a href="${guide}" target="_blank" rel="noopener">What to do</a>`
+}
+
 /** The hidden fields of every form. */
 export function hidden({ token }: Frame, fields: Readonly<Record<string, string>> = {}): Html {
   const rest = Object.entries(fields).map(

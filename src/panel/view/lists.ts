@@ -79,7 +79,7 @@ export function refusalsSection({ history: { refusals }, at }: Sight): Html {
       viewBox="0 0 600 80"
       preserveAspectRatio="none"
       role="img"
-      aria-label="${number(total)} refusals in the last hour, at most ${number(most)} a minute"
+      aria-label="${numberOf(total, "refusal")} in the last hour${total > 0 && `, at most ${number(most)} a minute`}"
     >
       <line x1="0" y1="79" x2="600" y2="79"></line>
       ${bars}
@@ -136,12 +136,13 @@ export function announcedSection({ report, at }: Sight, frame: Frame, sent?: Val
       html`<li>
         <b>${clock(window.startsAt)}</b>
         <span class="quiet">in ${until(window.startsAt, at)}</span>
-        <span>${window.mode}, by ${window.maintainer}</span>
-        <span class="grow quiet">${window.reason ?? ""}</span>
+        <span>${window.mode}${lengthOf(window)}, by ${window.maintainer}</span>
+        <span class="grow quiet">${window.reason ?? ""}${window.message && html` “${window.message}”`}</span>
         ${cancelButton(window, frame)}
       </li>`,
   )
   const why = frame.whyNot(undefined)
+  const hasOwn = announced.some(({ maintainer }) => maintainer === frame.viewer.user)
   return html`<section id="announced" ${asSent(sent)}>
     <h2>Announced</h2>
     ${
@@ -162,6 +163,7 @@ export function announcedSection({ report, at }: Sight, frame: Frame, sent?: Val
           <label>Mode${select("mode", announcedModes, values)}</label>
           ${windowFields(values)}
         </fieldset>
+        ${hasOwn && html`<p class="quiet">It replaces those of your announced windows that it overlaps with.</p>`}
         <div class="row">
           <button ${why ? "disabled" : ""}>Announce</button>
           <p class="quiet">
@@ -173,10 +175,19 @@ export function announcedSection({ report, at }: Sight, frame: Frame, sent?: Val
   </section>`
 }
 
+/** How long an announced window lasts. */
+function lengthOf({ expiresInMs, plannedUntil, startsAt }: Announced): string {
+  if (expiresInMs !== undefined) return ` for ${duration(expiresInMs)}`
+  const planned = plannedUntil && duration(plannedUntil.getTime() - startsAt.getTime())
+  return planned ? `, planned for ${planned}, without an end` : ", without an end"
+}
+
 function cancelButton({ id, maintainer }: Announced, frame: Frame): Html {
   const why = frame.whyNot(maintainer)
-  return html`${why && html`<small class="quiet">${why}</small>`}
-  ${button(frame, { action: "cancel", label: "Cancel", why, fields: { id } })}`
+  return html`<span class="end">
+    ${why && html`<small class="quiet">${why}</small>`}
+    ${button(frame, { action: "cancel", label: "Cancel", why, fields: { id } })}
+  </span>`
 }
 
 const journalColumns: readonly Column[] = [
@@ -226,13 +237,14 @@ function journalRow({
   refusals,
 }: PastWindow): Html {
   const by = endedBy === undefined || endedBy === maintainer ? "" : ` by ${endedBy}`
+  const end = `${begunAt === undefined && endedBecause === "switched" ? "replaced" : endedBecause}${by}`
   return html`<tr>
     <td>${begunAt ? clock(begunAt) : "–"}</td>
     <td>${begunAt ? duration(endedAt.getTime() - begunAt.getTime()) : "–"}</td>
     <td>${mode}</td>
     <td title="${maintainer}">${maintainer}</td>
     <td title="${reason ?? ""}">${reason ?? ""}</td>
-    <td title="${endedBecause}${by}">${endedBecause}${by}</td>
+    <td title="${end}">${end}</td>
     <td class="number">${number(refusals.reduce((sum, { count }) => sum + count, 0))}</td>
   </tr>`
 }

@@ -26,8 +26,8 @@ export function nowSection({ report, at, blockers }: Sight): Html {
 function interrupted({ isInterrupted, mode }: MaintenanceReport): Html | "" {
   if (!isInterrupted || mode === "normal") return ""
   return html`<p class="late">
-    The mode is in force, but the process that was entering it, or doing its work, is gone. Apply the mode
-    again to resume, or leave.
+    The mode is in force, but the process that was entering it, or doing its work, is gone. Transactions that
+    were open may still commit. Show blockers, then apply the mode again to wait for them, or leave.
   </p>`
 }
 

@@ -1,7 +1,7 @@
 import { html } from "hono/html"
 import type { MaintenanceStatus } from "../../index"
 import { documentOf } from "./document"
-import type { Frame } from "./frame"
+import { type Frame, guideLink } from "./frame"
 import { type Html, nameOf } from "./words"
 
 /** Content of the page for an outage. */
@@ -30,7 +30,7 @@ export function outagePage({ title, frame, known, isPassing, notice, why, guide 
     body: html`${notice && html`<p class="notice" role="alert">${notice}</p>`}
       <section>
         <h2>${heading}</h2>
-        ${why && html`<p>${why}</p>`} ${guide && html`<p><a href="${guide}">What to do</a></p>`}
+        ${why && html`<p>${why}</p>`} ${guide && html`<p>${guideLink(guide)}</p>`}
         ${known && html`<p>The last known mode is ${nameOf[known.mode].toLowerCase()}.</p>`}
         <p>This page reloads every 5 seconds. <a href="${frame.base}/">Reload now</a></p>
       </section>`,

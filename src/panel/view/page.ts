@@ -3,7 +3,7 @@ import { assets } from "../assets"
 import type { Sight } from "../sight"
 import { blockersSection } from "./blockers"
 import { documentOf } from "./document"
-import type { Frame } from "./frame"
+import { type Frame, guideLink } from "./frame"
 import { announcedSection, instancesSection, journalSection, refusalsSection } from "./lists"
 import { nowSection } from "./now"
 import { switchSection, type Values } from "./switch"
@@ -20,6 +20,13 @@ export interface Notice {
   readonly at?: Date
 }
 
+/** The failure of an action that went on after its page was answered. */
+export interface Failure extends Notice {
+  readonly at: Date
+  /** The form of the action. */
+  readonly values?: Values | undefined
+}
+
 /** Content of a page besides the state. */
 export interface PageOptions {
   readonly title: string
@@ -27,22 +34,22 @@ export interface PageOptions {
   readonly before?: string | undefined
   readonly notice?: Notice | undefined
   /** The form that was sent and not accepted, by the name of its section. */
-  readonly values?: { readonly switch?: Values; readonly announced?: Values } | undefined
-  /** The transactions that would be waited for, if that was asked. */
-  readonly preflight?: Html | undefined
+  readonly values?: { readonly switch?: Values | undefined; readonly announced?: Values } | undefined
+  /** A section that this page alone has: a question, or the transactions that would be waited for. */
+  readonly section?: Html | undefined
 }
 
 /** The parts of the page that are kept current, by their ids. A notice that is shown stays until there is another. */
 export function partsOf(
   sight: Sight,
   frame: Frame,
-  { isFirst, notice }: { readonly isFirst: boolean; readonly notice: Notice | undefined },
+  { isFirst, notice }: { readonly isFirst: boolean; readonly notice: Failure | undefined },
 ): Readonly<Record<string, Html>> {
   return {
     ...(notice && { notice: noticeSection(notice) }),
     now: nowSection(sight),
     blockers: blockersSection(sight, frame),
-    switch: switchSection(sight, frame),
+    switch: switchSection(sight, frame, notice?.values),
     window: windowSection(sight, frame),
     announced: announcedSection(sight, frame),
     instances: instancesSection(sight),
@@ -55,7 +62,7 @@ export function partsOf(
 export function pageOf(
   sight: Sight,
   frame: Frame,
-  { title, before, notice, values, preflight }: PageOptions,
+  { title, before, notice, values, section }: PageOptions,
 ): Html {
   const { base } = frame
   const { mode } = sight.report
@@ -64,13 +71,13 @@ export function pageOf(
     frame,
     heading: title,
     title: `${title}: ${sight.report.state}`,
-    root: html`data-mode="${mode}" data-now="${sight.at.getTime()}" data-home="${base}/"
-    data-events="${base}/events${query}"`,
+    root: html`data-mode="${mode}" data-state="${sight.report.state}" data-now="${sight.at.getTime()}"
+    data-home="${base}/" data-events="${base}/events${query}"`,
     head: html`<script type="module" src="${base}/assets/${assets.js.name}"></script>`,
     link: html`<p id="link"></p>
       <noscript>Reload the page to see changes.</noscript>`,
     body: html`<p id="said" class="unseen" role="status" aria-live="polite"></p>
-      ${noticeSection(notice)} ${nowSection(sight)} ${blockersSection(sight, frame)} ${preflight ?? ""}
+      ${noticeSection(notice)} ${nowSection(sight)} ${blockersSection(sight, frame)} ${section ?? ""}
       ${switchSection(sight, frame, values?.switch)} ${windowSection(sight, frame)}
       ${announcedSection(sight, frame, values?.announced)} ${instancesSection(sight)}
       ${refusalsSection(sight)} ${journalSection(sight, frame, before)}`,
@@ -80,7 +87,7 @@ export function pageOf(
 function noticeSection(notice: Notice | undefined): Html {
   if (!notice) return html`<p id="notice" class="notice" hidden></p>`
   const { text, isDone, at, guide } = notice
-  return html`<p id="notice" class="notice ${isDone ? "done" : ""}" role="alert">
-    ${at && html`${clock(at)}: `}<span>${text}</span>${guide && html` <a href="${guide}">What to do</a>`}
+  return html`<p id="notice" class="notice ${isDone ? "done" : ""}" role="alert" tabindex="-1" autofocus>
+    ${at && html`${clock(at)}: `}<span>${text}</span>${guide && html` ${guideLink(guide)}`}
   </p>`
 }

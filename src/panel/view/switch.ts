@@ -36,8 +36,8 @@ const drains: Choices = [
   ["900000", "15 min"],
 ]
 const outcomes: Choices = [
-  ["", "default for the mode"],
-  ["abandon", "abandon: restore the mode before"],
+  ["", "as usual"],
+  ["abandon", "restore the mode before"],
   ["proceed", "proceed without them"],
   ["cancel", "cancel their statements"],
   ["terminate", "terminate their sessions"],
@@ -55,39 +55,43 @@ export function switchSection({ report }: Sight, frame: Frame, sent?: Values): H
     </p>
     <form method="post" action="${frame.base}/actions/switch" aria-labelledby="switch-title">
       ${hidden(frame, { windowId: report.windowId ?? "" })}
-      <fieldset ${why ? "disabled" : ""}>
+      <fieldset>
         <legend class="unseen">Mode</legend>
         <div class="modes">
           ${modes.map((mode) => modeChoice(mode, report, values["mode"] ?? report.mode))}
         </div>
       </fieldset>
       <fieldset class="fields" ${why ? "disabled" : ""}>
-        ${windowFields(values, report.maintainer === frame.viewer.user ? report : undefined)}
+        ${windowFields(values, report.mode === "normal" ? undefined : report)}
       </fieldset>
       <div class="row">
-        <button class="main" ${why ? "disabled" : ""}>Apply</button>
-        <button formaction="${frame.base}/preflight" ${why ? "disabled" : ""}>Show blockers</button>
+        <button class="main" ${why ? html`disabled title="${why}"` : ""}>Apply</button>
+        <button formaction="${frame.base}/preflight">Show blockers</button>
         <p class="quiet">${why ? "" : rule(report, frame)}</p>
       </div>
     </form>
   </section>`
 }
 
-/** The fields that the switch and an announcement share. `own` is the window that a new one replaces. */
-export function windowFields(values: Values, own?: MaintenanceReport): Html {
-  const expires: Choices = [...kept(own?.expiresAt), [never, "never"], ...durations]
+/** The fields that the switch and an announcement share. `current` is the window that a new one replaces. */
+export function windowFields(values: Values, current?: MaintenanceReport): Html {
+  const expires: Choices = [...kept(current?.expiresAt), [never, "never"], ...durations]
   // A plan can be replaced, but not removed.
   const planned: Choices = [
-    ...(own?.plannedUntil ? kept(own.plannedUntil) : [["", "not set"] as const]),
+    ...(current?.plannedUntil ? kept(current.plannedUntil) : [["", "not set"] as const]),
     ...durations,
   ]
-  const text = (name: "reason" | "message") => values[name] ?? own?.[name] ?? ""
+  const text = (name: "reason" | "message") => values[name] ?? current?.[name] ?? ""
   return html`${textField("Reason, for operators", "reason", text("reason"), 1000)}
     ${textField("Message, for the public", "message", text("message"), 2000)}
     <label>Ends by itself after${select("expires", expires, values)}</label>
     <label>Planned for${select("planned", planned, values)}</label>
     <label>Wait for transactions${select("drain", drains, values)}</label>
-    <label>If some remain${select("outcome", outcomes, values)}</label>`
+    <label>If some remain${select("outcome", outcomes, values)}</label>
+    <p class="quiet">
+      As usual, concurrent mode waits only for commits under way, and exclusive mode for all transactions. If
+      some remain, the mode before is restored.
+    </p>`
 }
 
 function textField(label: string, name: string, value: string, maxLength: number): Html {
@@ -123,6 +127,6 @@ export function select(name: string, choices: Choices, values: Values): Html {
 function rule({ maintainer }: MaintenanceReport, { viewer }: Frame): string {
   if (maintainer === undefined) return ""
   return maintainer === viewer.user
-    ? "Only you and emergency users can change this."
-    : `${maintainer} holds this window. As an emergency user, you take it over by switching the mode, and end it by leaving.`
+    ? "You hold this window. Only you and emergency users can change it."
+    : `${maintainer} holds this window. As an emergency user, you take it over by applying a mode, and end it by leaving.`
 }

@@ -1,12 +1,20 @@
 import { html } from "hono/html"
 import type { HtmlEscapedString } from "hono/utils/html"
-import type { MaintenanceControl, MaintenanceReport, Mode } from "../../index"
+import type { DrainOutcome, MaintenanceControl, MaintenanceReport, Mode } from "../../index"
 
 /** A piece of HTML, in which every value was escaped. */
 export type Html = HtmlEscapedString | Promise<HtmlEscapedString>
 
 /** A blocker, as `blockers()` returns it. */
 export type Blocker = Awaited<ReturnType<MaintenanceControl["blockers"]>>[number]
+
+/** What becomes of the transactions that are still open at the deadline. */
+export const outcomeOf: Readonly<Record<DrainOutcome, string>> = {
+  abandon: "the mode before is restored",
+  proceed: "the mode is entered without them, and their changes are refused",
+  cancel: "their statements are cancelled",
+  terminate: "their sessions are terminated",
+}
 
 /** Meaning of each mode for other users. */
 export const meaningOf: Readonly<Record<Mode, string>> = {
