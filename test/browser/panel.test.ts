@@ -38,8 +38,7 @@ describe("The control panel in a browser", () => {
 
   before(async () => {
     await openShop(database.current)
-    const { maintenance } = installed.current
-    served = await serve(createPanel(maintenance, { authorize, title: "Shop", showsQueries: true }))
+    served = await serveShop()
     browser = await startChromium()
   })
   afterEach(async () => {
@@ -52,6 +51,9 @@ describe("The control panel in a browser", () => {
     await browser.close()
     await served.close()
   })
+
+  const serveShop = () =>
+    serve(createPanel(installed.current.maintenance, { authorize, title: "Shop", showsQueries: true }))
 
   /** The panel as a user sees it. */
   const openAs = async (
@@ -402,7 +404,12 @@ describe("The control panel in a browser", () => {
   })
 
   describe("in every state", () => {
-    before(() => database.current.sql(history))
+    beforeEach(async () => {
+      await database.current.sql(history)
+      // A panel that has read another history shows that for a while.
+      await served.close()
+      served = await serveShop()
+    })
 
     /** States of the page, each of which is looked at. */
     const states: Readonly<Record<string, (look: Look) => Promise<void>>> = {
@@ -511,6 +518,7 @@ describe("The control panel in a browser", () => {
 /** The windows and the refusals of the last days, so that no picture is empty. */
 const history = `
   delete from maintenance.window where position = 'over';
+  delete from maintenance.refusal;
   insert into maintenance.window
     (id, position, mode, maintainer, reason, since, begun_at, terms, ended_at, ended_because, ended_by)
   select id, 'over', mode, maintainer, reason, begun, begun, id, begun + lasting, because, ended_by from (values
