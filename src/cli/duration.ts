@@ -19,7 +19,7 @@ export function parseDuration(text: string, option: string): number {
     )
   const hint = /^\d+$/.test(text)
     ? `It has no unit: write ${text}s, ${text}m or ${text}h.`
-    : "Write it like 90s, 30m, 1h30m or 2d."
+    : "The units are ms, s, m, h and d (days, the largest). Write it like 90s, 30m, 1h30m or 2d."
   throw new InputFault(`${option} "${text}" is not a duration. ${hint}`)
 }
 

@@ -1,6 +1,7 @@
 import { CommanderError } from "commander"
 import { MaintenanceError } from "../index"
 import { Declined } from "./declined"
+import { formatDuration } from "./duration"
 import { exitCode, exitCodeOf } from "./exit-code"
 import { InputFault } from "./input-fault"
 import { Interruption } from "./interruption"
@@ -77,13 +78,15 @@ function messageOf(error: unknown, code: number): string {
 /** The message for operators, in the words of the command line: that of a refusal is for the public. */
 function detailedMessageOf(error: MaintenanceError & { readonly detailedMessage?: string }): string {
   return wordings.reduce(
-    (message, [pattern, words]) => message.replaceAll(pattern, words),
+    // TypeScript has an overload for each kind of words.
+    (message, [pattern, words]) =>
+      typeof words === "string" ? message.replaceAll(pattern, words) : message.replaceAll(pattern, words),
     error.detailedMessage ?? error.message,
   )
 }
 
 /** Names of options and calls in the errors of the API, and their names in the command line. */
-const wordings: readonly (readonly [RegExp, string])[] = [
+const wordings: readonly (readonly [RegExp, string | ((...match: string[]) => string)])[] = [
   [/(?:The option )?\bexpiresInMs\b/g, "--expires"],
   [/(?:The option )?\bplannedForMs\b/g, "--planned"],
   [/(?:The option )?\bgraceMs\b/g, "--grace"],
@@ -98,4 +101,9 @@ const wordings: readonly (readonly [RegExp, string])[] = [
   [/\bstatus\(\)/g, "status"],
   [/connectMaintenance\(\) could not connect/g, "Could not connect"],
   [/, and migrate is false\./g, "."],
+  [
+    /must be a number of milliseconds from (\d+) to (\d+), not (\d+)\./g,
+    (_, least, most, given) =>
+      `must be from ${formatDuration(Number(least))} to ${formatDuration(Number(most))}, not ${formatDuration(Number(given))}.`,
+  ],
 ]

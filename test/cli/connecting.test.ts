@@ -204,8 +204,13 @@ describe("The command line, connecting,", () => {
     const faults: readonly (readonly [string[], string])[] = [
       [
         [...enter, "--expires", "soon"],
-        '--expires "soon" is not a duration. Write it like 90s, 30m, 1h30m or 2d.',
+        '--expires "soon" is not a duration. The units are ms, s, m, h and d (days, the largest). Write it like 90s, 30m, 1h30m or 2d.',
       ],
+      [
+        [...enter, "--expires", "1y"],
+        '--expires "1y" is not a duration. The units are ms, s, m, h and d (days, the largest).',
+      ],
+      [[...enter, "--expires", "365d"], "--expires must be from 1 s to 24 d 20 h, not 365 d."],
       [
         [...enter, "--expires", "30"],
         '--expires "30" is not a duration. It has no unit: write 30s, 30m or 30h.',
