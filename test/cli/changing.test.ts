@@ -35,7 +35,9 @@ describe("The command line, changing the mode,", () => {
     const ran = await run(["enter", "concurrent", "--as", "alice", ...options])
     expect(ran.code).to.equal(0)
     expect(ran.stderr).to.include("Acting as alice (from --as).")
-    expect(ran.stdout).to.include("concurrent: others read").and.to.include("reason    rebuild")
+    expect(ran.stdout)
+      .to.include("concurrent: other users can only read\n")
+      .and.to.include("reason    rebuild")
     const report = await status()
     expect(report).to.include({
       mode: "concurrent",

@@ -1,5 +1,6 @@
 import { expect } from "chai"
 import type { Blocker, Instance, MaintenanceReport, PastWindow } from "../../src"
+import { meaningOf } from "../../src/panel/view/words"
 import { useMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
 import { statusThat, until } from "../support/until"
@@ -41,7 +42,7 @@ describe("The command line, reading,", () => {
       ).to.match(
         new RegExp(
           [
-            "concurrent: others read; their changes are vetoed at commit",
+            "concurrent: other users can only read",
             "  by        alice, since TIME \\(N s ago\\)",
             "  reason    rebuild the catalog",
             "  message   Back at 14:30\\.",
@@ -57,6 +58,14 @@ describe("The command line, reading,", () => {
       await maintenance.leave({ as: "alice" })
       await maintenance.leave({ as: "alice" })
     })
+
+    for (const mode of ["normal", "concurrent", "exclusive"] as const) {
+      it(`describes ${mode} mode in the words of the panel`, async () => {
+        if (mode !== "normal") await installed.current.maintenance.enter(mode, { as: "alice" })
+        const [title] = (await run("status")).stdout.split("\n")
+        expect(title).to.equal(`${mode}: ${meaningOf[mode].toLowerCase()}`)
+      })
+    }
 
     it("prints the status itself as JSON, with times as ISO strings", async () => {
       const { maintenance } = installed.current

@@ -20,7 +20,10 @@ interface EnterCommandOptions extends WindowOptions {
 /** Adds the command `enter`. */
 export function addEnter(program: Command): void {
   opening(program.command("enter"))
-    .argument("<mode>", "concurrent (others read) or exclusive (only you)")
+    .argument(
+      "<mode>",
+      "concurrent (other users can only read) or exclusive (they can neither read nor write)",
+    )
     .option("-y, --yes", "do not ask before exclusive mode")
     .description("open a window, or switch the mode of your own, and wait for in-flight transactions")
     .addHelpText(

@@ -28,7 +28,10 @@ export function addRun(program: Command, answer: (code: number) => void): void {
   opening(program.command("run"), { hasJson: false })
     .argument("<command>", "program to run")
     .argument("[args...]", "its arguments")
-    .option("--mode <mode>", "concurrent (others read) or exclusive (only you)")
+    .option(
+      "--mode <mode>",
+      "concurrent (other users can only read) or exclusive (they can neither read nor write)",
+    )
     .option(
       "--grace <duration>",
       "time for which the window outlives this process if it is killed (default: 30s)",

@@ -8,10 +8,11 @@ import { formatTime } from "../time"
 type Announced = Extract<MaintenanceWindow, { position: "announced" }>
 
 const styleOf: Readonly<Record<Mode, Style>> = { normal: "green", concurrent: "yellow", exclusive: "red" }
+/** Meaning of each mode for other users, in the words of the panel. */
 const meaningOf: Readonly<Record<Mode, string>> = {
   normal: "nothing is restricted",
-  concurrent: "others read; their changes are vetoed at commit",
-  exclusive: "only the maintainer gets a connection",
+  concurrent: "other users can only read",
+  exclusive: "other users can neither read nor write",
 }
 
 /** The status for people, several lines. */
