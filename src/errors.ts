@@ -5,6 +5,7 @@ import type { EndedBecause, Ending } from "./mode/ending"
 import type { Mode } from "./mode/mode"
 import type { ActedFor, RefusalFacts } from "./mode/refusal-facts"
 import type { RefusedChange } from "./mode/refused-change"
+import { printable } from "./text"
 
 /** Base class of all errors of this package, for `catch` clauses that treat them alike. */
 export abstract class MaintenanceError extends TypeORMError {
@@ -39,7 +40,7 @@ export abstract class MaintenanceError extends TypeORMError {
   declare readonly cause: unknown
 
   constructor(message: string, facts: RefusalFacts = {}) {
-    super(message)
+    super(printable(message))
     const { mode, maintainer, reason, publicMessage, since, expiresAt, retryAfterMs, actedFor, cause } = facts
     const window = { mode, maintainer, reason, publicMessage, since, expiresAt, retryAfterMs }
     const known = Object.entries({ ...window, actedFor })
@@ -62,15 +63,12 @@ export abstract class MaintenanceError extends TypeORMError {
  * `detailedMessage`, `toString()` and the printed error do.
  */
 export abstract class RefusalError extends MaintenanceError {
-  /**
-   * The message with the maintainer, the reason and the refused changes, for logs and for those who run the
-   * system.
-   */
+  /** The message with the maintainer, the reason and the refused changes, for those who run the system. */
   declare readonly detailedMessage: string
 
   constructor(message: string, facts: RefusalFacts & { detailedMessage?: string | undefined } = {}) {
     super(message, facts)
-    hide(this, { detailedMessage: facts.detailedMessage ?? message })
+    hide(this, { detailedMessage: printable(facts.detailedMessage ?? message) })
   }
 
   /** The HTTP status: Service Unavailable. */

@@ -1,6 +1,8 @@
 import { channel } from "node:diagnostics_channel"
 import { inspect } from "node:util"
+import { MaintenanceError } from "./errors"
 import { shared } from "./shared"
+import { embedded, printable } from "./text"
 
 /** Topics of the channels `typeorm-maintenance-mode:<topic>` of `node:diagnostics_channel`. */
 export type NoticeTopic = "change" | "overdue" | "draining" | "refused" | "warning"
@@ -14,7 +16,8 @@ export function publish(topic: NoticeTopic, notice: object): void {
  * Emits a process warning (`MaintenanceWarning`), logs it by the logger of each DataSource that has the
  * plugin, and publishes it on the channel `warning`.
  */
-export function warn(message: string): void {
+export function warn(text: string): void {
+  const message = printable(text)
   process.emitWarning(message, "MaintenanceWarning")
   publish("warning", { message })
   for (const log of shared.loggers) {
@@ -26,10 +29,11 @@ export function warn(message: string): void {
   }
 }
 
-/** Returns the text of any thrown value, even of one that has none. */
+/** Returns the text of any thrown value, even of one that has none, to become part of a message. */
 export function textOf(error: unknown): string {
   try {
-    return String(error)
+    const text = String(error)
+    return error instanceof MaintenanceError ? embedded(text) : text
   } catch {
     return inspect(error)
   }

@@ -1,5 +1,6 @@
 import { AccessRefusedError, MaintenanceError, RefusalError, WriteVetoedError } from "./errors"
 import type { RefusalFacts, RefusedStatement } from "./mode/refusal-facts"
+import { embedded } from "./text"
 
 /** Describes a window by its known facts: "by alice (rebuild the catalog) since 2026-01-31T02:00:00.000Z". */
 export function describeWindow({ maintainer, reason, since, expiresAt }: RefusalFacts): string {
@@ -183,7 +184,8 @@ export function factsOf(told: RefusalFacts & { readonly message?: string }): Ref
   return { windowId, mode, maintainer, reason, publicMessage, since, expiresAt, retryAfterMs }
 }
 
-/** Returns the message of an error, or the text of any other thrown value. */
+/** Returns the message of an error, or the text of any other thrown value, to become part of another message. */
 export function messageOf(error: unknown): string {
+  if (error instanceof MaintenanceError) return embedded(error.message)
   return error instanceof Error ? error.message : String(error)
 }

@@ -1,4 +1,5 @@
 import { StateUnavailableError } from "../errors"
+import { lineBreak } from "../text"
 import { lockKeys } from "./schema"
 import type { StateFunctions } from "./state-functions"
 import { standbyAwaited } from "./standby"
@@ -30,11 +31,11 @@ export async function stateLocked(functions: StateFunctions, what: string, cause
     .catch(() => [])
   const named = rows.map(({ name, application, state }) => {
     const facts = [application && `application ${application}`, state].filter(Boolean).join(", ")
-    return `\n- ${name}${facts && ` (${facts})`}`
+    return `${lineBreak}- ${name}${facts && ` (${facts})`}`
   })
   return new StateUnavailableError(
     `${what}: other sessions have locked the table "${schema}".state, which only this package should lock.` +
-      `${named.join("")}\nEnd ${named.length === 1 ? "it" : "them"} (pg_terminate_backend, ROLLBACK PREPARED) and try again.`,
+      `${named.join("")}${lineBreak}End ${named.length === 1 ? "it" : "them"} (pg_terminate_backend, ROLLBACK PREPARED) and try again.`,
     { cause },
   )
 }

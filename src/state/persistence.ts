@@ -4,7 +4,7 @@ import { MaintenanceError, StateUnavailableError } from "../errors"
 import { isDestroyed } from "./destroyed"
 import { capitalized } from "../refusal"
 import { isPassingCode } from "../sqlstate"
-import { warn } from "../notices"
+import { textOf, warn } from "../notices"
 
 /** Milliseconds for which an unavailable server is retried, before the state is left as it stands. */
 export const outageMs = 300_000
@@ -97,7 +97,7 @@ async function tryAgain<T>(
         const leftS = Math.ceil((withinMs - waitedMs) / 1000)
         warn(
           `The maintenance state cannot be read or changed. This process retries for another ${leftS} s. ` +
-            `A mode that was entered stays in force meanwhile. ${String(explain ? await explain(error) : error)}`,
+            `A mode that was entered stays in force meanwhile. ${textOf(explain ? await explain(error) : error)}`,
         )
       }
     }

@@ -14,6 +14,7 @@ import { installSchema, isUpToDate, lookAtSchema } from "./schema"
 import { StateFunctions } from "./state-functions"
 import { stateIn, type StateRow } from "./state-row"
 import { Switching } from "./switching"
+import { lineBreak } from "../text"
 import type { Priority } from "./control-queue"
 import { endingIn, type EndingRow, type WindowEnding } from "./window-ending"
 
@@ -69,8 +70,8 @@ export class StateStore {
   missingSchema(): MaintenanceSetupError {
     return new MaintenanceSetupError(
       `The schema "${this.#schema}" is not installed in this database, and migrate is false. Install it as a role that may ` +
-        "create objects, with the role of the application as --role:\n" +
-        `  npx typeorm-maintenance-mode schema --apply --schema ${this.#schema} --role ...\n` +
+        "create objects, with the role of the application as --role:" +
+        `${lineBreak}  npx typeorm-maintenance-mode schema --apply --schema ${this.#schema} --role ...${lineBreak}` +
         "Or add MaintenanceMigration to the migrations of the DataSource, and run them as such a role.",
     )
   }

@@ -1,4 +1,5 @@
 import { warn } from "../notices"
+import { messageOf } from "../refusal"
 import type { StateStore } from "../state/state-store"
 
 /** Warns about the session whose lock prevents the state from being read: once, until it can be read again. */
@@ -14,7 +15,7 @@ export class LockWarning {
   async give(error: unknown): Promise<void> {
     if (this.#isGiven) return
     this.#isGiven = true
-    warn((await this.#store.unreadable(error)).message)
+    warn(messageOf(await this.#store.unreadable(error)))
   }
 
   /** Records that the state could be read. */

@@ -7,6 +7,7 @@ import type { DrainOutcome } from "../mode/drain-outcome"
 import type { ResolvedOptions } from "../options"
 import { capitalized } from "../refusal"
 import type { Opening } from "../state/opening"
+import { lineBreak } from "../text"
 
 /** Maximum number of blockers that a message names. */
 const maxNamed = 10
@@ -79,7 +80,7 @@ export function drainTimedOut(
 ): DrainTimeoutError {
   return new DrainTimeoutError(
     `Mode not changed: ${actor.user} was entering ${mode} mode${reason ? ` (${reason})` : ""}, but ${whoIsLeft(blockers, plan)}. ` +
-      `The previous mode is in force again.${linesOf(blockers, plan.showsQueries)}\n${adviceOn(blockers, plan.outcome)}`,
+      `The previous mode is in force again.${linesOf(blockers, plan.showsQueries)}${lineBreak}${adviceOn(blockers, plan.outcome)}`,
     { mode, maintainer: actor.user, reason, publicMessage: message, blockers },
   )
 }
@@ -92,7 +93,7 @@ export function stillCommitting(
 ): DrainTimeoutError {
   return new DrainTimeoutError(
     `${capitalized(mode)} mode${reason ? ` (${reason})` : ""} was handed over to ${actor.user}, but ${whoIsLeft(blockers, plan)}.` +
-      `${linesOf(blockers, plan.showsQueries)}\nEnd ${them(blockers)}, or enter ${mode} mode again as ${actor.user} to wait for ${them(blockers)}.`,
+      `${linesOf(blockers, plan.showsQueries)}${lineBreak}End ${them(blockers)}, or enter ${mode} mode again as ${actor.user} to wait for ${them(blockers)}.`,
     { mode, maintainer: actor.user, reason, publicMessage: message, blockers },
   )
 }
@@ -108,7 +109,7 @@ export function stillOpen(
 ): DrainTimeoutError {
   return new DrainTimeoutError(
     `The task is done, and ${mode} mode of ${actor.user}${reason ? ` (${reason})` : ""} is in force again, but ` +
-      `${whoIsLeft(blockers, plan)}. The changes that the task committed are stored.${linesOf(blockers, plan.showsQueries)}\n` +
+      `${whoIsLeft(blockers, plan)}. The changes that the task committed are stored.${linesOf(blockers, plan.showsQueries)}${lineBreak}` +
       `End ${them(blockers)}, or enter ${mode} mode again as ${actor.user}: with drain.then: "terminate", or with ` +
       `"proceed" to let ${them(blockers)} be refused.`,
     { mode, maintainer: actor.user, reason, publicMessage: message, blockers },
@@ -194,7 +195,9 @@ function isEnding(outcome: DrainOutcome): outcome is "cancel" | "terminate" {
 }
 
 function linesOf(blockers: readonly Blocker[], showsQueries: boolean): string {
-  const named = blockers.slice(0, maxNamed).map((blocker) => `\n- ${describeBlocker(blocker, showsQueries)}`)
-  const more = blockers.length > maxNamed ? `\n- and ${blockers.length - maxNamed} more` : ""
+  const named = blockers
+    .slice(0, maxNamed)
+    .map((blocker) => `${lineBreak}- ${describeBlocker(blocker, showsQueries)}`)
+  const more = blockers.length > maxNamed ? `${lineBreak}- and ${blockers.length - maxNamed} more` : ""
   return `${named.join("")}${more}`
 }

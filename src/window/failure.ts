@@ -7,6 +7,7 @@ import {
 import type { MaintenanceStatus } from "../mode/status"
 import { capitalized, describeAnnounced, factsOf, messageOf } from "../refusal"
 import type { Announcement } from "../state/opening"
+import { lineBreak } from "../text"
 import type { Wanted } from "./drain-failure"
 import { type Fate, insteadOf, missed } from "./fate"
 
@@ -44,7 +45,7 @@ export function interrupted(
   { call = "enter()", why = messageOf(cause) } = {},
 ): EnteringInterruptedError {
   return new EnteringInterruptedError(
-    `The mode is in force, but ${call} did not finish waiting: ${why}\n` +
+    `The mode is in force, but ${call} did not finish waiting: ${why}${lineBreak}` +
       "In-flight transactions of other users may still be open. Call enter() again to wait for them, or leave().",
     { cause },
   )
@@ -58,7 +59,7 @@ export function interruptedTask({
   cause,
 }: EnteringInterruptedError | OutcomeUnknownError): EnteringInterruptedError {
   return new EnteringInterruptedError(
-    `The task did not run, because during() did not finish waiting: ${messageOf(cause)}\n` +
+    `The task did not run, because during() did not finish waiting: ${messageOf(cause)}${lineBreak}` +
       "The previous mode is in force again.",
     { cause },
   )

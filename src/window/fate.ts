@@ -1,5 +1,6 @@
 import type { EndedBecause, Ending } from "../mode/ending"
 import type { MaintenanceStatus } from "../mode/status"
+import { textOf } from "../notices"
 import { capitalized, describeWindow } from "../refusal"
 import type { StateStore } from "../state/state-store"
 import type { WindowEnding } from "../state/window-ending"
@@ -29,7 +30,7 @@ export async function fateOf(store: StateStore, call: string): Promise<Fate> {
     const { endedBecause, endedBy, endedAt } = ending
     return { endedBecause, endedBy, endedAt, isOver: endedBecause !== undefined, why: whyOver(ending) }
   } catch (error) {
-    return { isOver: true, why: `the reason could not be read (${String(error)})` }
+    return { isOver: true, why: `the reason could not be read (${textOf(error)})` }
   }
 }
 

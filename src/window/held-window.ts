@@ -2,7 +2,7 @@ import type { MaintenanceStatus, StampedState } from "../mode/status"
 import type { MaintenanceWindow, OpenWindow } from "../mode/window"
 import { type Fate, fateOf, insteadOf, type Tenure } from "./fate"
 import type { WindowHost } from "./host"
-import { warn } from "../notices"
+import { textOf, warn } from "../notices"
 
 /**
  * The window that this DataSource has entered last, unless it is known to be over. If it ends other than by a
@@ -58,7 +58,7 @@ export class HeldWindow {
     const { journal } = this.#host.watch.store
     journal.noteReplaced({ ...was, id }).catch((error: unknown) => {
       warn(
-        `A window of ${was.maintainer} no longer exists, and its end could not be recorded in the journal: ${String(error)}`,
+        `A window of ${was.maintainer} no longer exists, and its end could not be recorded in the journal: ${textOf(error)}`,
       )
     })
   }

@@ -1,4 +1,4 @@
-import { warn } from "../notices"
+import { textOf, warn } from "../notices"
 import { shared } from "../shared"
 
 /** Something that this process holds and that a signal ends. */
@@ -63,7 +63,7 @@ export class SignalHolds {
     const ended = [...left].toReversed().map((hold) =>
       hold.end(signal).then(
         () => left.delete(hold),
-        (error: unknown) => left.delete(hold) && warnNotEnded(signal, hold, ` (${String(error)}).`),
+        (error: unknown) => left.delete(hold) && warnNotEnded(signal, hold, ` (${textOf(error)}).`),
       ),
     )
     let timer: NodeJS.Timeout | undefined

@@ -20,7 +20,8 @@ import type { HeldWindow } from "./held-window"
 import type { WindowHost } from "./host"
 import type { SignalledEntering } from "./signalled-entering"
 import type { SignalledWindow } from "./signalled-window"
-import { warn } from "../notices"
+import { textOf, warn } from "../notices"
+import { messageOf } from "../refusal"
 
 /** The parts that running a task needs. */
 export interface TaskParts {
@@ -92,7 +93,7 @@ export class Tasks {
     } catch (error) {
       await this.#finish(ran).catch((failure) => {
         const isEnded = failure instanceof DrainTimeoutError
-        warn(isEnded ? failure.message : `The window of ${user} was not ended: ${String(failure)}`)
+        warn(isEnded ? messageOf(failure) : `The window of ${user} was not ended: ${textOf(failure)}`)
       })
       throw error
     }

@@ -198,8 +198,9 @@ describe("The command line, changing the mode,", () => {
     const reason = "line1\nnormal: \u001b[2Jnothing\u202e"
     await installed.current.maintenance.enter("concurrent", { as: "bob", reason })
     const [shown, refused] = await Promise.all([run(["status"]), run(["leave", "--as", "alice"])])
+    expect(shown.stdout).to.include("line1 normal:  [2Jnothing")
+    expect(refused.stderr).to.include(String.raw`(line1\nnormal: \u001b[2Jnothing\u202e)`)
     for (const text of [shown.stdout, refused.stderr]) {
-      expect(text).to.include("line1 normal:  [2Jnothing")
       expect(text).to.not.include("\u001b").and.not.to.include("\u202e")
     }
   })

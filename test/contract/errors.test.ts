@@ -15,6 +15,7 @@ import {
   WindowEndedError,
   WriteVetoedError,
 } from "../../src"
+import { lineBreak } from "../../src/text"
 import { withRunner } from "../doors/door"
 import { useMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
@@ -273,6 +274,15 @@ describe("Errors", () => {
       expect(String(error)).to.equal(`${name}: a message`)
     })
 
+    it(`${name} escapes control characters in its message, not in its facts`, () => {
+      const reason = "prices\r\n\t\u001b[2J\u009b\u202e"
+      const error = new Class(`Stopped (${reason}).${lineBreak}Retry.`, { reason })
+      const message = String.raw`Stopped (prices\r\n\t\u001b[2J\u009b\u202e).` + "\nRetry."
+      expect(error).to.include({ message, reason })
+      expect(String(error)).to.equal(`${name}: ${message}`)
+      expect(error.stack).to.include(message)
+    })
+
     it(`${name} needs no facts`, () => {
       const error = new Class("a message")
       expect(error).to.include({ code, message: "a message" })
@@ -327,7 +337,7 @@ describe("Errors", () => {
     })
 
     it(`${name} is printed in a few lines with its details, its callers and only the known facts`, () => {
-      const detailedMessage = "a message\nby alice"
+      const detailedMessage = `a message${lineBreak}by alice`
       const error = (function aCaller() {
         return new Refusal("a message", {
           ...facts,

@@ -78,6 +78,19 @@ describe("A channel of node:diagnostics_channel", () => {
     expect(notices).to.deep.equal([{ message: await warned }])
   })
 
+  it("publishes a warning with the control characters of a reason escaped, on one line", async () => {
+    const { maintenance } = installed.current
+    const reason = "prices\r\n\u001b[2J\u202e"
+    const notices = await published("warning", async () => {
+      await maintenance.enter("concurrent", { as: "alice", reason })
+      const warned = warning(/^The maintenance by alice/)
+      await database.current.sql("select maintenance.leave('break-glass', true)")
+      expect(await warned).to.include(String.raw`by alice (prices\r\n\u001b[2J\u202e) is over: `)
+    })
+    expect(notices).to.have.length(1)
+    expect((notices[0] as { message: string }).message).to.not.match(/[\p{Cc}\u202e]/u)
+  })
+
   it("leaves the caller alone when a logger of the application fails", async () => {
     const { dataSource, maintenance } = installed.current
     const { logger } = dataSource

@@ -25,7 +25,7 @@ const rooms = [
   ...skins,
 ]
 /** Files outside of any folder that the rooms depend on. All others outside of any folder are the top. */
-const base = new Set(["errors", "input", "notices", "options", "refusal", "shared", "sqlstate"])
+const base = new Set(["errors", "input", "notices", "options", "refusal", "shared", "sqlstate", "text"])
 
 function roomOf(file: string): string {
   const [room, ...rest] = file.split("/")
