@@ -1,14 +1,14 @@
 import { AccessRefusedError, MaintenanceError, RefusalError, WriteVetoedError } from "./errors"
 import type { RefusalFacts, RefusedStatement } from "./mode/refusal-facts"
-import { embedded } from "./text"
+import { embedded, timeText } from "./text"
 
-/** Describes a window by its known facts: "by alice (rebuild the catalog) since 2026-01-31T02:00:00.000Z". */
+/** Describes a window by its known facts: "by alice (rebuild the catalog) since 2026-01-31 02:00:00 UTC". */
 export function describeWindow({ maintainer, reason, since, expiresAt }: RefusalFacts): string {
   return [
     maintainer && `by ${maintainer}`,
     reason && `(${reason})`,
-    since && `since ${since.toISOString()}`,
-    expiresAt && `(expires at ${expiresAt.toISOString()})`,
+    since && `since ${timeText(since)}`,
+    expiresAt && `(expires at ${timeText(expiresAt)})`,
   ]
     .filter(Boolean)
     .join(" ")
@@ -165,8 +165,8 @@ export function notWritable(window: RefusalFacts, timeoutMs?: number): WriteVeto
 /** Describes an announced window: from `since` of its facts to `expiresAt`, as far as these are known. */
 export function describeAnnounced({ mode, maintainer, since, expiresAt, reason }: RefusalFacts): string {
   return (
-    `${mode} maintenance by ${maintainer}${reason ? ` (${reason})` : ""} is announced for ${since?.toISOString()}` +
-    (expiresAt ? ` until ${expiresAt.toISOString()}` : "")
+    `${mode} maintenance by ${maintainer}${reason ? ` (${reason})` : ""} is announced for ${since && timeText(since)}` +
+    (expiresAt ? ` until ${timeText(expiresAt)}` : "")
   )
 }
 

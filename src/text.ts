@@ -28,3 +28,11 @@ export function printable(message: string): string {
 export function embedded(message: string): string {
   return message.replaceAll("\n", lineBreak)
 }
+
+/** Formats a time for a message, to the second: "2026-01-31 02:00:00 UTC". */
+export function timeText(time: Date): string {
+  return time
+    .toISOString()
+    .replace("T", " ")
+    .replace(/\.\d+Z$/, " UTC")
+}

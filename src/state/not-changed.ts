@@ -10,6 +10,7 @@ import type { RefusalFacts } from "../mode/refusal-facts"
 import type { Ending } from "../mode/ending"
 import { capitalized, describeAnnounced, describeWindow, factsOf } from "../refusal"
 import { isPassingCode } from "../sqlstate"
+import { timeText } from "../text"
 
 /** Makes the error for changing a window that another user holds. */
 export function notMaintainer(facts: RefusalFacts): NotMaintainerError {
@@ -55,7 +56,7 @@ export function notAnnounced(
   { position, begunAt, endedAt, endedBecause, endedBy }: NotAnnounced,
   cause: unknown,
 ): MaintenanceInputError {
-  const at = (date: Date | undefined) => (date ? ` at ${date.toISOString()}` : "")
+  const at = (date: Date | undefined) => (date ? ` at ${timeText(date)}` : "")
   const by = endedBy === undefined ? "" : ` by ${endedBy}`
   const begun =
     position === "over"
@@ -87,10 +88,10 @@ export function isNothingToChange(error: unknown): boolean {
   return error instanceof MaintenanceInputError && error.mode === "normal"
 }
 
-/** Describes a task by its known facts: "process 4711 on db-admin-1, since 2026-01-31T02:00:00.000Z". */
+/** Describes a task by its known facts: "process 4711 on db-admin-1, since 2026-01-31 02:00:00 UTC". */
 export function describeTask({ host, pid, since }: RunningTask): string {
   const process = pid === undefined ? "a process" : `process ${pid} on ${host}`
-  return since ? `${process}, since ${since.toISOString()}` : process
+  return since ? `${process}, since ${timeText(since)}` : process
 }
 
 /** Makes the refusal of a second task of the same user. */

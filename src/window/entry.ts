@@ -16,6 +16,7 @@ import {
   maxDurationMs,
   minExpiryMs,
 } from "../input"
+import { timeText } from "../text"
 import type { AnnouncedRequest, Opening, Start } from "../state/opening"
 import type { DrainPlan } from "../drain/drain-plan"
 import { type DrainOptions, type EnterOptions, enterOptionNames } from "./enter-options"
@@ -98,9 +99,7 @@ export function startOf({ startsAt, startsInMs }: EnterOptions): Start | undefin
   if (inMs !== undefined) return { inMs }
   const at = checkTime("startsAt", startsAt)
   if (at && at.getTime() < firstMs)
-    throw new MaintenanceInputError(
-      `The option startsAt is in the past: ${at.toISOString()}. Pass a later time.`,
-    )
+    throw new MaintenanceInputError(`The option startsAt is in the past: ${timeText(at)}. Pass a later time.`)
   return at && { at }
 }
 

@@ -4,6 +4,7 @@ import { textOf } from "../notices"
 import { capitalized, describeWindow } from "../refusal"
 import type { StateStore } from "../state/state-store"
 import type { WindowEnding } from "../state/window-ending"
+import { timeText } from "../text"
 
 /** A window that was entered here: the id of the call, and the window's facts at that time. */
 export interface Tenure {
@@ -68,5 +69,5 @@ const reasons: Readonly<
 function whyOver(ending: WindowEnding): string {
   const { endedBecause, endedBy: who = "a user", endedAt } = ending
   if (endedBecause === undefined) return "another window was in force in the meantime"
-  return reasons[endedBecause]({ ...ending, who, at: `at ${endedAt?.toISOString()}` })
+  return reasons[endedBecause]({ ...ending, who, at: `at ${endedAt && timeText(endedAt)}` })
 }

@@ -15,7 +15,7 @@ import {
   WindowEndedError,
   WriteVetoedError,
 } from "../../src"
-import { lineBreak } from "../../src/text"
+import { lineBreak, timeText } from "../../src/text"
 import { withRunner } from "../doors/door"
 import { useMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
@@ -398,11 +398,11 @@ describe("Errors", () => {
         const detailed = /^Write vetoed( \([^)]+\))?: the system has been in concurrent maintenance /
         expect(error.detailedMessage).to.match(detailed)
         expect(error.message).to.equal(
-          `Write vetoed: the system has been in concurrent maintenance since ${since?.toISOString()}; other users may only read. ` +
+          `Write vetoed: the system has been in concurrent maintenance since ${timeText(since as Date)}; other users may only read. ` +
             "Nothing was stored. Try again when the maintenance is over.",
         )
         expect(error.detailedMessage).to.include(
-          ` by alice (rebuild the catalog) since ${since?.toISOString()}; other users may only read.`,
+          ` by alice (rebuild the catalog) since ${timeText(since as Date)}; other users may only read.`,
         )
         expect(error).to.deep.include({
           name: "WriteVetoedError",
@@ -434,7 +434,7 @@ describe("Errors", () => {
       expectExactly(error, WriteVetoedError)
       expect(error.reason).to.equal(undefined)
       expect(error.detailedMessage).to.include(
-        ` by alice since ${since?.toISOString()}; other users may only read.`,
+        ` by alice since ${timeText(since as Date)}; other users may only read.`,
       )
     })
 
@@ -534,12 +534,12 @@ function expectExactly<E extends Error>(
 function expectRefusal(error: unknown, since: Date | undefined): void {
   expectExactly(error, AccessRefusedError)
   expect(error.message).to.equal(
-    `Access refused: the system has been in exclusive maintenance since ${since?.toISOString()}; ` +
+    `Access refused: the system has been in exclusive maintenance since ${timeText(since as Date)}; ` +
       "only the maintainer gets a connection. Try again when the maintenance is over.",
   )
   expect(error.detailedMessage).to.equal(
     `Access refused: the system has been in exclusive maintenance by alice (rebuild the catalog) ` +
-      `since ${since?.toISOString()}; only the maintainer gets a connection. Try again when the maintenance is over.`,
+      `since ${timeText(since as Date)}; only the maintainer gets a connection. Try again when the maintenance is over.`,
   )
   expect(error).to.deep.include({
     name: "AccessRefusedError",

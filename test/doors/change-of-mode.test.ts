@@ -1,5 +1,6 @@
 import { expect } from "chai"
 import { MaintenanceInputError, NotMaintainerError, WindowEndedError, WriteVetoedError } from "../../src"
+import { timeText } from "../../src/text"
 import { type Installed, useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
 import { errorOf } from "../support/error-of"
@@ -73,7 +74,7 @@ describe("A change of mode", () => {
       expect(refusal).to.have.deep.property("since", held.since)
       expect(refusal).to.have.property(
         "message",
-        `Mode not changed: concurrent maintenance by alice (rebuild) since ${held.since?.toISOString()} is in force. ` +
+        `Mode not changed: concurrent maintenance by alice (rebuild) since ${timeText(held.since as Date)} is in force. ` +
           "Only alice or an emergency user may change it. Ask alice to leave, or wait until the window ends.",
       )
     }

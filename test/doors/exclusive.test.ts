@@ -3,6 +3,7 @@ import { finished } from "node:stream/promises"
 import { Query } from "pg"
 import type { QueryRunner } from "typeorm"
 import { AccessRefusedError, maintenanceSchemaSql } from "../../src"
+import { timeText } from "../../src/text"
 import { useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
 import { Item } from "../support/entities"
@@ -82,7 +83,7 @@ describe("Exclusive mode", () => {
     expect(refusal).to.include({ mode: "exclusive", maintainer: "alice", reason: "failover" })
     expect(refusal.since).to.deep.equal(since)
     expect(refusal.detailedMessage).to.equal(
-      `Access refused: the system has been in exclusive maintenance by alice (failover) since ${since?.toISOString()}; ` +
+      `Access refused: the system has been in exclusive maintenance by alice (failover) since ${timeText(since as Date)}; ` +
         "only the maintainer gets a connection. Try again when the maintenance is over.",
     )
   })

@@ -68,7 +68,7 @@ describe("A during() whose process is gone", () => {
     })
     expect(await warned).to.match(
       new RegExp(
-        `^A task was interrupted, because its process is gone: process ${pid} on ${hostname()}, since .*Z\\.`,
+        `^A task was interrupted, because its process is gone: process ${pid} on ${hostname()}, since .* UTC\\.`,
       ),
     )
     expect(await maintenance.status()).to.include({
@@ -104,7 +104,7 @@ describe("A during() whose process is gone", () => {
   it("is distinguished from a running task, which is named, even after its watch lost its connection", async () => {
     const { maintenance } = installed.current
     const refused = new RegExp(
-      `^Mode not changed: another task of alice \\(process ${process.pid} on ${hostname()}, since .*Z\\) is running in concurrent maintenance by alice since `,
+      `^Mode not changed: another task of alice \\(process ${process.pid} on ${hostname()}, since .* UTC\\) is running in concurrent maintenance by alice since `,
     )
     await withMaintenance(database.current.url, {}, async (other) => {
       const secondOne = beside()

@@ -8,13 +8,14 @@ import {
   WindowEndedError,
 } from "../../src"
 import { capitalized } from "../../src/refusal"
+import { timeText } from "../../src/text"
 import { useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
 import { firstDraining } from "../support/draining"
 import { errorOf } from "../support/error-of"
 import { warning, warningsDuring } from "../support/warning"
 
-const iso = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`
+const time = String.raw`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC`
 
 const replaced =
   "the state was replaced from outside, for example by a restore, or by a failover to a server that lacked the last changes"
@@ -58,14 +59,14 @@ const losses: Loss[] = [
     because: "expired",
     options: { expiresInMs: 1000 },
     lose: ended,
-    says: `it expired at ${iso}\\. The mode is normal\\.`,
+    says: `it expired at ${time}\\. The mode is normal\\.`,
   },
   {
     name: "was left",
     because: "left",
     by: "break-glass",
     lose: (maintenance) => maintenance.leave({ as: "break-glass" }),
-    says: `break-glass ended it at ${iso}\\. The mode is normal\\.`,
+    says: `break-glass ended it at ${time}\\. The mode is normal\\.`,
   },
   {
     name: "was left, and is tied to the process",
@@ -73,7 +74,7 @@ const losses: Loss[] = [
     by: "break-glass",
     options: { heldWhile: "alive" },
     lose: (maintenance) => maintenance.leave({ as: "break-glass" }),
-    says: `break-glass ended it at ${iso}\\. The mode is normal\\.`,
+    says: `break-glass ended it at ${time}\\. The mode is normal\\.`,
   },
   {
     name: "was tied to a process that is lost",
@@ -90,21 +91,21 @@ const losses: Loss[] = [
       await statusOf(maintenance)
       await over
     },
-    says: `it ended at ${iso}, because its process gave no sign of life for 30000 ms\\. The mode is normal\\.`,
+    says: `it ended at ${time}, because its process gave no sign of life for 30000 ms\\. The mode is normal\\.`,
   },
   {
     name: "was taken over",
     because: "taken over",
     by: "break-glass",
     lose: (maintenance) => maintenance.enter("concurrent", { as: "break-glass", reason: "urgent" }),
-    says: `break-glass took it over at ${iso}\\. Concurrent maintenance by break-glass \\(urgent\\) since ${iso} is now in force\\.`,
+    says: `break-glass took it over at ${time}\\. Concurrent maintenance by break-glass \\(urgent\\) since ${time} is now in force\\.`,
   },
   {
     name: "was handed over",
     because: "handed over",
     by: "alice",
     lose: (maintenance) => maintenance.transfer({ as: "alice", to: "bob" }),
-    says: `alice handed it over to bob at ${iso}\\. Concurrent maintenance by bob( \\(rebuild\\))? since ${iso} is now in force\\.`,
+    says: `alice handed it over to bob at ${time}\\. Concurrent maintenance by bob( \\(rebuild\\))? since ${time} is now in force\\.`,
   },
   {
     name: "was replaced by a restore",
@@ -131,7 +132,7 @@ describe("A window that has ended", () => {
     expect(message).to.match(new RegExp(`^${says}$`))
     expect({ endedBecause, endedBy }).to.deep.equal({ endedBecause: because, endedBy: by })
     if (because === "replaced") expect(endedAt).to.equal(undefined)
-    else expect(message).to.include(because === "switched" ? "" : (endedAt as Date).toISOString())
+    else expect(message).to.include(because === "switched" ? "" : timeText(endedAt as Date))
   }
 
   for (const { name, options, lose, says, because, by } of losses) {
@@ -213,7 +214,7 @@ describe("A window that has ended", () => {
       const what = is === "alice" ? "was replaced" : "is over"
       expect(await warned).to.match(
         new RegExp(
-          `^The maintenance by alice \\(rebuild\\) ${what}: ${replaced}\\. ${capitalized(mode)} maintenance by ${is} \\(rebuild\\) since ${iso} is now in force\\.$`,
+          `^The maintenance by alice \\(rebuild\\) ${what}: ${replaced}\\. ${capitalized(mode)} maintenance by ${is} \\(rebuild\\) since ${time} is now in force\\.$`,
         ),
       )
     })
@@ -231,7 +232,7 @@ describe("A window that has ended", () => {
       expectToSay(
         await error,
         "The window ended before entering was complete: alice entered exclusive mode in the meantime\\. " +
-          `Exclusive maintenance by alice since ${iso} is now in force\\.`,
+          `Exclusive maintenance by alice since ${time} is now in force\\.`,
         { because: "switched", by: "alice" },
       )
     })

@@ -3,6 +3,7 @@ import type { PoolClient } from "pg"
 import type { QueryRunner } from "typeorm"
 import { AccessRefusedError, StateUnavailableError } from "../../src"
 import { channelOf } from "../../src/state/schema"
+import { timeText } from "../../src/text"
 import { Barrier } from "../support/barrier"
 import { type Installed, useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
@@ -97,7 +98,7 @@ describe("Limited readers", () => {
     const { since } = await enter(1)
     const all = strangers(3)
     expect(await warned).to.equal(
-      `2 calls wait for a connection: the concurrent maintenance by alice since ${since?.toISOString()} limits other users ` +
+      `2 calls wait for a connection: the concurrent maintenance by alice since ${timeText(since as Date)} limits other users ` +
         "to 1 in each instance (readers). This is reported once.",
     )
     await releaseAll(all)
@@ -262,7 +263,7 @@ describe("Limited readers", () => {
       expect(error).to.be.instanceOf(AccessRefusedError)
       expect(error.detailedMessage)
         .to.match(
-          /^No connection available: the system has been in concurrent maintenance by alice \(rebuild\) since .*Z\. /,
+          /^No connection available: the system has been in concurrent maintenance by alice \(rebuild\) since .* UTC\. /,
         )
         .and.include(
           "Other users may use 1 connection of each instance (readers), and none became free within 500 ms.",

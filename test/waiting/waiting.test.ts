@@ -7,6 +7,7 @@ import {
   StateUnavailableError,
   WriteVetoedError,
 } from "../../src"
+import { timeText } from "../../src/text"
 import { useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { errorOf } from "../support/error-of"
@@ -107,7 +108,7 @@ describe("A restricted call that waits", () => {
       const read = await errorOf(dataSource.query("select 1"))
       expect(read).to.be.instanceOf(AccessRefusedError).and.to.include({ mode: "concurrent" })
       expect((read as AccessRefusedError).detailedMessage).to.match(
-        /^Access refused: the system has been in concurrent maintenance by alice since \S+; this call has waited 20 ms for its end \(maxWaitMs\)\. Nothing was sent\. /,
+        /^Access refused: the system has been in concurrent maintenance by alice since [-\d]+ [:\d]+ UTC; this call has waited 20 ms for its end \(maxWaitMs\)\. Nothing was sent\. /,
       )
       const written = maintenance.whenRefused("throw", () => write(dataSource))
       expect(await errorOf(written)).to.be.instanceOf(WriteVetoedError)
@@ -170,7 +171,7 @@ describe("A restricted call that waits", () => {
       await Promise.all(waiting)
     })
     expect(ofWaiting(warnings)).to.deep.equal([
-      `2 calls wait for the end of the exclusive maintenance by alice (rebuild) since ${since?.toISOString()} (onRefused: "wait"). ` +
+      `2 calls wait for the end of the exclusive maintenance by alice (rebuild) since ${timeText(since as Date)} (onRefused: "wait"). ` +
         "Each call waits for at most 300000 ms. This is reported once.",
     ])
   })

@@ -1,5 +1,6 @@
 import { expect } from "chai"
 import { AccessRefusedError, MaintenanceInputError, StateUnavailableError, WriteVetoedError } from "../../src"
+import { timeText } from "../../src/text"
 import { type Installed, useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
 import { errorOf } from "../support/error-of"
@@ -99,7 +100,7 @@ describe("The permission to write", () => {
     ] as const
     for (const [mode, others] of told) {
       const { since } = await maintenance.enter(mode, { as: "alice", reason: "rebuild" })
-      const window = `Writes refused: the system has been in ${mode} maintenance by alice (rebuild) since ${since?.toISOString()}; ${others}.`
+      const window = `Writes refused: the system has been in ${mode} maintenance by alice (rebuild) since ${timeText(since as Date)}; ${others}.`
       const [asked, waited] = [maintenance.assertWritable(), maintenance.whenWritable({ timeoutMs: 20 })]
       expect(await errorOf(asked)).to.have.property(
         "detailedMessage",
@@ -118,7 +119,7 @@ describe("The permission to write", () => {
     const { since } = await maintenance.enter("exclusive", { as: "alice", reason: "rebuild" })
     const waiting = [maintenance.whenWritable(), maintenance.whenWritable()]
     expect(await warned).to.equal(
-      `2 calls wait for the end of the exclusive maintenance by alice (rebuild) since ${since?.toISOString()} (whenWritable()).`,
+      `2 calls wait for the end of the exclusive maintenance by alice (rebuild) since ${timeText(since as Date)} (whenWritable()).`,
     )
     await maintenance.leave({ as: "alice" })
     await Promise.all(waiting)

@@ -10,6 +10,7 @@ import {
   WriteVetoedError,
 } from "../../src"
 import { channelOf } from "../../src/state/schema"
+import { timeText } from "../../src/text"
 import { Barrier } from "../support/barrier"
 import { useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
@@ -359,7 +360,7 @@ describe("announce()", () => {
         expect(refusal).to.be.instanceOf(NotMaintainerError)
         expect(refusal.message).to.equal(
           "The window was not announced, because it would overlap another one: concurrent maintenance by alice (rebuild) is " +
-            `announced for ${startsAt.toISOString()} until ${new Date(Number(startsAt) + hourMs).toISOString()}. ` +
+            `announced for ${timeText(startsAt)} until ${timeText(new Date(Number(startsAt) + hourMs))}. ` +
             "Only alice or an emergency user may replace that one. Choose another time.",
         )
       }
@@ -441,7 +442,7 @@ describe("announce()", () => {
       )) as NotMaintainerError
       expect(refusal).to.be.instanceOf(NotMaintainerError)
       expect(refusal.message).to.equal(
-        `The window was not cancelled: concurrent maintenance by alice (rebuild) is announced for ${startsAt.toISOString()}. ` +
+        `The window was not cancelled: concurrent maintenance by alice (rebuild) is announced for ${timeText(startsAt)}. ` +
           "Only alice or an emergency user may cancel it.",
       )
       expect(refusal).to.include({ maintainer: "alice", mode: "concurrent" })
@@ -458,13 +459,13 @@ describe("announce()", () => {
       const cancelled = async () => (await errorOf(maintenance.cancel(id, { as: "alice" }))) as Error
       expect(await cancelled()).to.be.instanceOf(MaintenanceInputError)
       expect((await cancelled()).message).to.match(
-        /^There is nothing to cancel: the window began at [^ ]+Z\. Call leave\(\) to end it\.$/,
+        /^There is nothing to cancel: the window began at [-\d]+ [:\d]+ UTC\. Call leave\(\) to end it\.$/,
       )
       expect(await maintenance.status()).to.include({ mode: "concurrent" })
       await maintenance.leave({ as: "alice" })
       expect(await cancelled()).to.be.instanceOf(MaintenanceInputError)
       expect((await cancelled()).message).to.match(
-        /^There is nothing to cancel: the window ended at [^ ]+Z \(left by alice\)\.$/,
+        /^There is nothing to cancel: the window ended at [-\d]+ [:\d]+ UTC \(left by alice\)\.$/,
       )
     })
   })

@@ -12,6 +12,7 @@ import {
   WriteVetoedError,
 } from "../../src"
 import { channelOf } from "../../src/state/schema"
+import { timeText } from "../../src/text"
 import { type Installed, useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
 import { startEmbeddedServer } from "../support/embedded-server"
@@ -191,7 +192,7 @@ describe("An announced window", () => {
       expect(refusal).to.be.instanceOf(NotMaintainerError)
       expect(refusal.message).to.equal(
         "There is nothing to leave: the mode is normal, and only other users have announced windows. Concurrent maintenance by " +
-          `alice is announced for ${announced?.startsAt.toISOString()}. Only alice or an emergency user may cancel it.`,
+          `alice is announced for ${timeText(announced?.startsAt as Date)}. Only alice or an emergency user may cancel it.`,
       )
       expect(refusal).to.include({ mode: "concurrent", maintainer: "alice" })
       await maintenance.enter("concurrent", { as: "carol" })
@@ -297,7 +298,7 @@ describe("An announced window", () => {
       expect(refusal).to.be.instanceOf(NotMaintainerError)
       expect(refusal.message).to.equal(
         "The window was not announced, because it would overlap another one: exclusive maintenance by alice (rebuild) is " +
-          `announced for ${startsAt.toISOString()}. Only alice or an emergency user may replace that one. Choose another time. ` +
+          `announced for ${timeText(startsAt)}. Only alice or an emergency user may replace that one. Choose another time. ` +
           "A window without expiresInMs or plannedForMs overlaps every window that begins after it.",
       )
       expect(refusal).to.include({ mode: "exclusive", maintainer: "alice", reason: "rebuild" })
@@ -333,7 +334,7 @@ describe("An announced window", () => {
       const error = (await errorOf(maintenance.enter("concurrent", { as: "alice", startsAt }))) as Error
       expect(error).to.be.instanceOf(MaintenanceInputError)
       expect(error.message).to.match(
-        /^The window was not opened: its start is in the past; it is already .* on the clock of the database\. Choose a later time\.$/,
+        /^The window was not opened: its start is in the past; it is already \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC on the clock of the database\. Choose a later time\.$/,
       )
       expect(await maintenance.status()).not.to.have.property("announced")
     })

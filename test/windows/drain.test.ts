@@ -9,6 +9,7 @@ import {
   NotMaintainerError,
   WindowEndedError,
 } from "../../src"
+import { timeText } from "../../src/text"
 import { useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
 import { firstDraining } from "../support/draining"
@@ -445,7 +446,7 @@ describe("Entering a mode during in-flight transactions", () => {
         expect(error).to.include({ endedBecause: "left", endedBy: as })
         expect((error as WindowEndedError).message).to.equal(
           `The window ended before entering was complete: ${as} ended it at ` +
-            `${(error as WindowEndedError).endedAt?.toISOString()}. The mode is normal.`,
+            `${timeText((error as WindowEndedError).endedAt as Date)}. The mode is normal.`,
         )
       })
       expect(await maintenance.status()).to.include({ mode: "normal", state: "normal" })

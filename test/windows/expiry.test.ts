@@ -9,6 +9,7 @@ import {
   NotMaintainerError,
   WriteVetoedError,
 } from "../../src"
+import { timeText } from "../../src/text"
 import { useMaintenance, withMaintenance } from "../support/data-source"
 import { TestDatabase, useDatabase } from "../support/database"
 import { Item } from "../support/entities"
@@ -53,7 +54,7 @@ describe("A window that expires", () => {
     expect(Number(expiresAt) - Number(since)).to.be.within(1000, 1100)
     const veto = (await errorOf(insert)) as WriteVetoedError
     expect(veto).to.be.instanceOf(WriteVetoedError)
-    expect(veto.detailedMessage).to.include(` (expires at ${expiresAt?.toISOString()})`)
+    expect(veto.detailedMessage).to.include(` (expires at ${timeText(expiresAt as Date)})`)
     expect(Number(veto.expiresAt)).to.equal(Math.floor(Number(expiresAt)))
     expect(veto.retryAfterMs).to.be.within(0, 1000)
     await withMaintenance(database.current.url, {}, async (other) => {

@@ -3,6 +3,7 @@ import { setTimeout as pause } from "node:timers/promises"
 import { types } from "pg"
 import { AccessRefusedError, MaintenanceMigration, WriteVetoedError } from "../../src"
 import { lockKeys } from "../../src/state/schema"
+import { timeText } from "../../src/text"
 import { type Installed, withMaintenance } from "../support/data-source"
 import { TestDatabase, useDatabase } from "../support/database"
 import { errorOf } from "../support/error-of"
@@ -63,7 +64,7 @@ describe("Settings of pg made by the application", () => {
     )) as WriteVetoedError
     expect(veto).to.be.instanceOf(WriteVetoedError)
     expect(veto.since).to.deep.equal(entered.since)
-    expect(veto.message).to.include(`since ${entered.since?.toISOString()} (expires at `)
+    expect(veto.message).to.include(`since ${timeText(entered.since as Date)} (expires at `)
     expect(await errorOf(dataSource.query("call write_and_commit('x')"))).to.be.instanceOf(WriteVetoedError)
     await maintenance.runAs("alice", () => dataSource.query("call write_and_commit('own')"))
     await dataSource.query("select 1")

@@ -87,7 +87,7 @@ export async function thrown<E extends Error>(
   return error as E
 }
 
-const anyTime = /\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d:[\d.]+(\+00|Z)/g
+const anyTime = /\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC/g
 
 function textsOf(values: BadValues): [string, unknown][] {
   if (!Array.isArray(values)) return Object.entries(values)

@@ -5,6 +5,7 @@ import {
   type MaintenanceStatus,
   NotMaintainerError,
 } from "../../../src"
+import { timeText } from "../../../src/text"
 import { useMaintenance, withMaintenance } from "../../support/data-source"
 import { TestDatabase, useDatabase } from "../../support/database"
 import { badCalls, badOptions, itRejects, thrown } from "./bad-call"
@@ -212,7 +213,7 @@ describe("Bad input of a call", () => {
     after(() => installed.current.maintenance.leave({ as: "bob" }))
     const check = (error: Error, { since }: MaintenanceStatus) => {
       expect(error.message).to.include(
-        `exclusive maintenance by bob (move the catalog) since ${since?.toISOString()} is in force.`,
+        `exclusive maintenance by bob (move the catalog) since ${timeText(since as Date)} is in force.`,
       )
       const window = { mode: "exclusive", maintainer: "bob", reason: "move the catalog", since }
       expect(error).to.deep.include(window)

@@ -46,7 +46,7 @@ const ofEnter = badOptions(
     ["startsAt", past, [new Date(0), new Date(-1e14)]],
     [
       "startsAt",
-      "The option startsAt is in the past: -271821-04-20T00:00:00.000Z. Pass a later time.",
+      "The option startsAt is in the past: -271821-04-20 00:00:00 UTC. Pass a later time.",
       [new Date(-8.64e15)],
     ],
     ["readers", breaks("a whole number from 1 to 2147483647"), noCount],

@@ -97,6 +97,8 @@ create or replace function {schema}.refuse(state {schema}.state, cause text, mor
 as $$
 declare
   holder text := format('%s maintenance by %s is in force', state.mode, state.maintainer);
+  shape text := 'YYYY-MM-DD HH24:MI:SS "UTC"';
+  is_now text := to_char(clock_timestamp() at time zone 'UTC', shape);
 begin
   raise exception using
     errcode = case cause when 'stranger' then 'MM003' when 'normal' then 'MM004' when 'not announced' then 'MM004' when 'busy' then 'MM005' when 'lost' then 'MM006'
@@ -108,10 +110,11 @@ begin
       when 'not announced' then 'no window is announced under this id'
       when 'busy' then format('a task of %s is running', state.maintainer)
       when 'lost' then 'the window is not in force: it has ended, or a later window is in force'
-      when 'past' then format('its start is in the past; it is already %s on the clock of the database', clock_timestamp())
-      when 'far' then format('its start is more than a year away; it is only %s on the clock of the database', clock_timestamp())
-      when 'overlong' then format('its work is planned until %s, but without expiresInMs it keeps the end of the window below, %s', state.planned_at, state.expires_at)
-      when 'announced' then format('maintenance by %s is announced for %s', state.maintainer, state.since)
+      when 'past' then format('its start is in the past; it is already %s on the clock of the database', is_now)
+      when 'far' then format('its start is more than a year away; it is only %s on the clock of the database', is_now)
+      when 'overlong' then format('its work is planned until %s, but without expiresInMs it keeps the end of the window below, %s',
+        to_char(state.planned_at at time zone 'UTC', shape), to_char(state.expires_at at time zone 'UTC', shape))
+      when 'announced' then format('maintenance by %s is announced for %s', state.maintainer, to_char(state.since at time zone 'UTC', shape))
       else holder end,
     detail = (jsonb_build_object('mode', state.mode, 'maintainer', state.maintainer, 'reason', state.reason, 'message', state.message,
       'since', {schema}.unix_ms(state.since), 'epoch', state.epoch, 'window', state.window_id,
