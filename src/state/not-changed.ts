@@ -14,9 +14,13 @@ import { timeText } from "../text"
 
 /** Makes the error for changing a window that another user holds. */
 export function notMaintainer(facts: RefusalFacts): NotMaintainerError {
+  const { maintainer, expiresAt } = facts
   return new NotMaintainerError(
-    `Mode not changed: ${facts.mode} maintenance ${describeWindow(facts)} is in force. Only ${facts.maintainer} or an ` +
-      `emergency user may change it. Ask ${facts.maintainer} to leave, or wait until the window ends.`,
+    `Mode not changed: ${facts.mode} maintenance ${describeWindow(facts)} is in force. Only ${maintainer} or an ` +
+      `emergency user may change it. Ask ${maintainer} to leave` +
+      (expiresAt
+        ? `, or wait until the window ends by itself at ${timeText(expiresAt)}.`
+        : `. The window has no set end: it lasts until ${maintainer} or an emergency user ends it.`),
     facts,
   )
 }

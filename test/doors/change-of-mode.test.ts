@@ -75,10 +75,19 @@ describe("A change of mode", () => {
       expect(refusal).to.have.property(
         "message",
         `Mode not changed: concurrent maintenance by alice (rebuild) since ${timeText(held.since as Date)} is in force. ` +
-          "Only alice or an emergency user may change it. Ask alice to leave, or wait until the window ends.",
+          "Only alice or an emergency user may change it. Ask alice to leave. The window has no set end: it lasts until alice or an emergency user ends it.",
       )
     }
     expect(windowOf(await maintenance.status())).to.deep.equal(windowOf(held))
+  })
+
+  it("is refused to other users, with the end of the window if it has one", async () => {
+    const { maintenance } = installed.current
+    const { expiresAt } = await maintenance.enter("concurrent", { as: "alice", expiresInMs: 3_600_000 })
+    const refusal = (await errorOf(maintenance.leave({ as: "bob" }))) as NotMaintainerError
+    expect(refusal.message).to.include(
+      `Ask alice to leave, or wait until the window ends by itself at ${timeText(expiresAt as Date)}.`,
+    )
   })
 
   it("succeeds for only one of many users who enter at once, from two DataSources", async () => {

@@ -179,7 +179,7 @@ const others = badCalls<Maintenance>({
 })
 
 const heldByBob =
-  "Mode not changed: exclusive maintenance by bob (move the catalog) since <time> is in force. Only bob or an emergency user may change it. Ask bob to leave, or wait until the window ends."
+  "Mode not changed: exclusive maintenance by bob (move the catalog) since <time> is in force. Only bob or an emergency user may change it. Ask bob to leave. The window has no set end: it lasts until bob or an emergency user ends it."
 const ofOthers = badCalls<Maintenance>({
   [heldByBob]: [
     (m) => m.enter("concurrent", alice),
