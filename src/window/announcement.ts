@@ -1,5 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises"
 import { MaintenanceInputError } from "../errors"
+import { checkOptions } from "../input"
 import type { Mode } from "../mode/mode"
 import type { Opening } from "../state/opening"
 import type { Switching } from "../state/switching"
@@ -78,7 +79,8 @@ export function checkAnnounceable(mode: Mode, options: EnterOptions): void {
         `announce() does not support the option ${name}: ${why}. Supported options are ${announceOptionNames.join(", ")}.`,
       )
   }
-  if (typeof options === "object" && options !== null && !startOf(options))
+  checkOptions(options, announceOptionNames)
+  if (!startOf(options))
     throw new MaintenanceInputError(
       "announce() needs startsInMs or startsAt. To begin a window now, call enter().",
     )

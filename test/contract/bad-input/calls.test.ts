@@ -148,6 +148,8 @@ const options = [
 
 const enterTakes =
   "as, reason, message, plannedForMs, expiresInMs, heldWhile, graceMs, then, startsInMs, startsAt, readers, drain, acknowledgeWithinMs, leaveOnSignal, signal"
+const announceTakes =
+  "as, reason, message, plannedForMs, expiresInMs, startsInMs, startsAt, readers, drain, acknowledgeWithinMs"
 const others = badCalls<Maintenance>({
   [`The options must be an object of ${enterTakes}, not null.`]: [
     (m) => m.enter("concurrent", null as never),
@@ -155,8 +157,10 @@ const others = badCalls<Maintenance>({
   ],
   [`The options must be an object of ${enterTakes}, not 'alice'.`]: (m) =>
     m.enter("concurrent", "alice" as never),
-  [`The options must be an object of ${enterTakes}, not undefined.`]: (m) =>
+  [`The options must be an object of ${announceTakes}, not undefined.`]: (m) =>
     m.announce("concurrent", undefined as never),
+  [`Unknown option "reson". Known options are ${announceTakes}.`]: (m) =>
+    m.announce("concurrent", { ...alice, startsInMs: 5000, reson: "rebuild" } as never),
   [`Unknown option "reson". Known options are ${enterTakes}.`]: (m) =>
     m.enter("concurrent", { ...alice, reson: "rebuild" } as never),
   "The options must be an object of as, ifHeld, not null.": (m) => m.leave(null as never),
