@@ -8,7 +8,10 @@ export interface RefusalCount {
   readonly entity?: string
   /** The attempted operation; absent where the entity is. */
   readonly operation?: RefusedChange["operation"]
-  /** Number of transactions. A transaction that changed several entities counts once for each of them. */
+  /**
+   * Number of transactions. A transaction counts once for each entity and operation that it changed. Without an entity,
+   * number of refusals.
+   */
   readonly count: number
 }
 

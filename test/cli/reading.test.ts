@@ -1,8 +1,17 @@
 import { expect } from "chai"
-import type { Blocker, Instance, MaintenanceReport, PastWindow } from "../../src"
+import {
+  type Blocker,
+  type Instance,
+  type MaintenanceReport,
+  type PastWindow,
+  WriteVetoedError,
+} from "../../src"
 import { meaningOf } from "../../src/panel/view/words"
 import { useMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
+import { Item, Tag } from "../support/entities"
+import { errorOf } from "../support/error-of"
+import { openShop } from "../support/shop"
 import { statusThat, until } from "../support/until"
 import { endWindowAfterEach } from "../support/window"
 import { type Ran, runCli, startCli } from "./run-cli"
@@ -170,12 +179,34 @@ describe("The command line, reading,", () => {
       expect(listed[1]?.refusals).to.deep.equal([{ count: 1 }])
       const { stdout } = await run("journal", "--since", "1h", "--limit", "2")
       const [title, second, first] = stdout.split("\n")
-      expect(title).to.match(/^BEGUN +MODE +BY +FOR +ENDED +HOW +REFUSED +REASON$/)
+      expect(title).to.match(/^BEGUN +MODE +BY +FOR +ENDED +HOW +REFUSED CHANGES +REASON$/)
       expect(second).to.match(
         /^\d\d:\d\d:\d\d +exclusive +bob +\d+ s +\d\d:\d\d:\d\d +left by break-glass +0 +second$/,
       )
       expect(first).to.match(/^\d\d:\d\d:\d\d +concurrent +alice +\d+ s +\d\d:\d\d:\d\d +left +1 +first$/)
     })
+  })
+
+  it("counts a refused transaction in the journal once for each entity and operation", async () => {
+    await openShop(database.current)
+    const { dataSource, maintenance } = installed.current
+    await maintenance.during("concurrent", { as: "alice" }, () =>
+      maintenance.runAs("bob", async () => {
+        const attempt = dataSource.transaction(async (manager) => {
+          const [one] = await manager.save([
+            manager.create(Item, { name: "crate", stock: 1 }),
+            manager.create(Item, { name: "crane", stock: 1 }),
+          ])
+          await manager.update(Item, { id: one?.id }, { stock: 2 })
+          await manager.save(manager.create(Tag, { label: "new" }))
+        })
+        expect(await errorOf(attempt)).to.be.instanceOf(WriteVetoedError)
+      }),
+    )
+    // Its refusals are recorded by then.
+    await maintenance.journal()
+    const [line] = (await run("journal", "--limit", "1")).stdout.split("\n").slice(1)
+    expect(line).to.match(/ left +3$/)
   })
 
   describe("instances", () => {

@@ -16,7 +16,10 @@ export function addJournal(program: Command): void {
     .option("--since <time>", "leave out windows that ended earlier: 12h, or 2026-11-28")
     .option("--limit <number>", "number of windows, at most 1000 (default: 20)")
     .description("show the windows that are over, the last first, and what they refused")
-    .addHelpText("after", "\nExample:\n  $ typeorm-maintenance journal --since 12h")
+    .addHelpText(
+      "after",
+      "\nREFUSED CHANGES counts each entity and operation once a transaction. A refusal without a change of the ORM counts once.\n\nExample:\n  $ typeorm-maintenance journal --since 12h",
+    )
     .action(async (options: JournalCommandOptions) => {
       const since = options.since === undefined ? undefined : parseSince(options.since, "--since")
       const limit = wholeNumber(options.limit ?? "20", "--limit")

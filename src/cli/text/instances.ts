@@ -26,7 +26,7 @@ export function instancesTable(instances: readonly Instance[], epoch: number, no
       { title: "VERSION" },
       { title: "SINCE" },
       { title: "KNOWS" },
-      { title: "REFUSED", isRight: true },
+      { title: "REFUSALS", isRight: true },
     ],
     rows,
   )

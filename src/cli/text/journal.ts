@@ -23,7 +23,7 @@ export function journalTable(windows: readonly PastWindow[], now = new Date()): 
       { title: "FOR", isRight: true },
       { title: "ENDED" },
       { title: "HOW" },
-      { title: "REFUSED", isRight: true },
+      { title: "REFUSED CHANGES", isRight: true },
       { title: "REASON" },
     ],
     rows,
