@@ -37,11 +37,9 @@ export class TicketOffice {
         if (this.viewerOf(request)) return panel.fetch(request)
         const ticket = new URL(request.url).searchParams.get("ticket")
         if (ticket === null || request.method !== "GET")
-          return refusal("Open the link that the command has printed.")
+          return refusal(`Open the link that the command has printed. If it was opened before: ${another}`)
         if (this.#isUsed || !isSame(ticket, this.ticket))
-          return refusal(
-            "This link is not valid, or was used before. Start the panel again to get a new one.",
-          )
+          return refusal(`This link is not valid, or was used before. ${another}`)
         this.#isUsed = true
         // Not SameSite=Strict: a browser would not send it after a click on the link in another page. Forms have a token.
         const cookie = `${this.#cookie}=${this.#session}; HttpOnly; SameSite=Lax; Path=/`
@@ -54,6 +52,9 @@ export class TicketOffice {
     }
   }
 }
+
+/** The way to another link, on the page and in the terminal. */
+export const another = "For a new link, stop the command with Ctrl-C and start it again."
 
 function refusal(text: string): Response {
   return new Response(text, { status: 403, headers })

@@ -7,6 +7,8 @@ import { until } from "../support/until"
 import { endWindowAfterEach } from "../support/window"
 import { runCli, type Running, startCli } from "./run-cli"
 
+const another = "For a new link, stop the command with Ctrl-C and start it again."
+
 describe("The command panel", () => {
   const database = useDatabase()
   const installed = useMaintenance(database)
@@ -44,14 +46,17 @@ describe("The command panel", () => {
     expect(running?.printed().stderr).to.include("Acting as alice (from --as).")
     const stranger = await get(link.origin)
     expect(stranger.status).to.equal(403)
-    expect(await stranger.text()).to.equal("Open the link that the command has printed.")
+    expect(await stranger.text()).to.equal(
+      `Open the link that the command has printed. If it was opened before: ${another}`,
+    )
     const first = await get(link)
     expect(first.status).to.equal(303)
     expect(first.headers.get("location")).to.equal("/")
     expect(first.headers.get("set-cookie")).to.match(/HttpOnly; SameSite=Lax; Path=\/$/)
     const again = await get(link)
     expect(again.status).to.equal(403)
-    expect(await again.text()).to.include("was used before. Start the panel again")
+    expect(await again.text()).to.equal(`This link is not valid, or was used before. ${another}`)
+    expect(running?.printed().stdout).to.include(`The link works once, in one browser. ${another}\n`)
     const session = sessionOf(first)
     const page = await get(link.origin, session)
     expect(page.status).to.equal(200)
@@ -80,6 +85,17 @@ describe("The command panel", () => {
     expect(running?.printed().stdout).to.include("The mode is now: concurrent by alice (by panel).")
     // The window stands until somebody leaves.
     expect(await installed.current.maintenance.status()).to.include({ maintainer: "alice" })
+  })
+
+  it("prints another link when it is started again, and forgets the former session", async () => {
+    const former = await start("--as", "alice", "--port", await freePort())
+    const session = sessionOf(await get(former))
+    running?.child.kill("SIGINT")
+    await running?.ended
+    const link = await start("--as", "alice", "--port", former.port)
+    expect(link.search).to.not.equal(former.search)
+    expect((await get(link.origin, session)).status).to.equal(403)
+    expect((await get(link)).status).to.equal(303)
   })
 
   it("refuses a wrong ticket, and a session of another panel", async () => {

@@ -9,7 +9,7 @@ import { Interruption, interruptible } from "../interruption"
 import { print } from "../screen"
 import { type ActingOptions, readStatus, withActor } from "../session"
 import { modeLine } from "../text/status"
-import { TicketOffice } from "../ticket-office"
+import { another, TicketOffice } from "../ticket-office"
 import { acting, wholeNumber } from "../window-options"
 
 interface PanelCommandOptions extends ActingOptions {
@@ -44,7 +44,7 @@ export function addPanel(program: Command): void {
           })
           const server = await listen(office.inFrontOf(panel), port, options.host)
           print(`The control panel is at ${addressOf(server)}?ticket=${office.ticket}`)
-          print("The link works once. Press Ctrl-C to stop the panel.")
+          print(`The link works once, in one browser. ${another}`)
           await aborted(signal)
           await panel.close()
           print(`The mode is now: ${modeLine(await readStatus(control))}.`)
