@@ -4,10 +4,10 @@ export function plain(text: string): string {
   return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]+/g, " ")
 }
 
-/** The same for the message of an error: its lists and indented lines are kept, other line breaks are not. */
+/** The same for the message of an error: items of a list and indented lines keep their lines, other line breaks go. */
 export function plainLines(text: string): string {
   return text
-    .split(/\n(?=- | {2})/)
+    .split(/\n(?=- | {2})|(?<=^(?:- | {2}).*)\n/m)
     .map(plain)
     .join("\n")
 }

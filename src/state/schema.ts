@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto"
 import { MaintenanceSetupError } from "../errors"
 import { checkSchemaName } from "../options"
+import { installCommand } from "./install-command"
 import { ownSqlState, sqlState } from "../sqlstate"
 import { schemaSteps } from "./schema-steps"
 import { translateStateError } from "./translate"
@@ -274,10 +275,7 @@ export function isUpToDate({ version, isComplete }: SchemaSight): boolean {
   return version !== undefined && version >= schemaVersion && isComplete
 }
 
-/**
- * Turns PostgreSQL's objection to an installation into an error that says what to do. Returns any other error
- * as it is.
- */
+/** Turns PostgreSQL's objection to an installation into an error. Returns any other error as it is. */
 export function installationFault(error: unknown, schema: string): unknown {
   const { code, message } = error as { code?: string; message: string }
   if (code === ownSqlState.foreignSchema) {
@@ -292,7 +290,7 @@ export function installationFault(error: unknown, schema: string): unknown {
   return new MaintenanceSetupError(
     code === sqlState.insufficientPrivilege
       ? `The schema "${schema}" was not installed: this role may not create it (${message}). Grant the role CREATE on ` +
-          `the database, or set migrate: false and have a DBA run: npx typeorm-maintenance-mode schema --apply --schema ${schema} --role <role of the application> (the SQL of maintenanceSchemaSql())`
+          `the database, or set migrate: false and have a DBA run the SQL of maintenanceSchemaSql()${installCommand(schema)}`
       : `The schema "${schema}" could not be installed (${message}). If the schema belongs to another application, ` +
           "name a different one in the option schema.",
     { cause: error },

@@ -6,6 +6,7 @@ import type { Progress } from "../mode/progress"
 import type { MaintenanceStatus, StampedState } from "../mode/status"
 import type { ControlConnection } from "./control-connection"
 import { Fleet } from "./fleet"
+import { installCommand } from "./install-command"
 import { installAloud } from "./installation-notice"
 import { Journal } from "./journal"
 import { stateLocked } from "./locked"
@@ -69,9 +70,8 @@ export class StateStore {
   /** Makes the error for a schema that does not exist and may not be created. */
   missingSchema(): MaintenanceSetupError {
     return new MaintenanceSetupError(
-      `The schema "${this.#schema}" is not installed in this database, and migrate is false. Install it as a role that may ` +
-        "create objects, with the role of the application as --role:" +
-        `${lineBreak}  npx typeorm-maintenance-mode schema --apply --schema ${this.#schema} --role ...${lineBreak}` +
+      `The schema "${this.#schema}" is not installed in this database, and migrate is false. Run this as a role that may ` +
+        `create objects${installCommand(this.#schema)}${lineBreak}` +
         "Or add MaintenanceMigration to the migrations of the DataSource, and run them as such a role.",
     )
   }

@@ -6,6 +6,7 @@ import {
   WindowEndedError,
   type WriteVetoedError,
 } from "../errors"
+import { installCommand } from "./install-command"
 import type { RefusalFacts, RefusedStatement } from "../mode/refusal-facts"
 import {
   anotherTask,
@@ -149,8 +150,8 @@ function unreadableState(error: Error, schema: string): MaintenanceSetupError {
   return new MaintenanceSetupError(
     `The maintenance state cannot be read (${error.message}), so nothing is committed. ` +
       `Check that the schema "${schema}" is installed in this database and that this role may use it. To install it, ` +
-      `restart an application whose role may create objects (migrate: true), or run as such a role: ` +
-      `npx typeorm-maintenance-mode schema --apply --schema ${schema} --role <role of the application> (the SQL of maintenanceSchemaSql()).`,
+      `restart an application whose role may create objects (migrate: true), or run the SQL of ` +
+      `maintenanceSchemaSql() as such a role${installCommand(schema)}`,
     { cause: error },
   )
 }

@@ -362,7 +362,7 @@ describe("Entering a mode under disturbances", () => {
       const error = (await errorOf(maintenance.during("concurrent", { as: "alice" }, task))) as Error
       expect(error).to.be.instanceOf(EnteringInterruptedError)
       expect(error.message).to.match(
-        /^The task did not run, because during\(\) did not finish waiting: .*waited_for.*\nThe previous mode is in force again\.$/,
+        /^The task did not run, because during\(\) did not finish waiting: .*waited_for[^]*\nThe previous mode is in force again\.$/,
       )
       expect(await state()).to.include({ mode: "normal", isInterrupted: false })
       const left = (await errorOf(maintenance.enter("concurrent", { as: "alice" }))) as Error

@@ -148,7 +148,7 @@ describe("An unreadable state", () => {
     // The command in the error repairs the state.
     const [, command = ""] = /^ {2}npx typeorm-maintenance-mode (.*)$/m.exec(message) ?? []
     const main = resolve(__dirname, "../../src/cli/main.js")
-    const args = command.replace("...", "clerk").split(" ")
+    const args = command.replace("ROLE", "clerk").split(" ")
     execFileSync(process.execPath, [main, ...args], { env: { ...process.env, DATABASE_URL: database.url } })
     const url = new URL(database.url)
     url.username = "clerk"
