@@ -1,41 +1,54 @@
 import { CommanderError } from "commander"
 import { MaintenanceError } from "../index"
 import { Declined } from "./declined"
-import { formatDuration } from "./duration"
 import { exitCode, exitCodeOf } from "./exit-code"
 import { InputFault } from "./input-fault"
 import { Interruption } from "./interruption"
-import { plainLines } from "./plain"
+import { nextCommand } from "./next-command"
+import { plainLines, shellWord } from "./plain"
 import { note, printJson, styled } from "./screen"
+import type { ActingOptions } from "./session"
+import type { TargetOptions } from "./target"
+import { inWordsOfCommands } from "./text/wordings"
 
 const guides = "https://github.com/typeorm-maintenance-mode/typeorm-maintenance-mode/blob/main/docs/guides"
-const name = "typeorm-maintenance"
-
-/** Next steps for a person, by exit code. */
-const nextSteps: Readonly<Record<number, readonly string[]>> = {
+/** Next steps for a person, by exit code. `run` makes a command of its words. */
+const nextSteps = (run: (command: string) => string): Readonly<Record<number, readonly string[]>> => ({
   [exitCode.input]: [`${guides}/cli.md`],
   [exitCode.notMaintainer]: [
-    `${name} status`,
+    run("status"),
     "Ask the maintainer to leave or to transfer the window to you, or act as an emergency user with --emergency.",
     `${guides}/operating.md#somebody-else-holds-it`,
   ],
   [exitCode.drainTimeout]: [
-    `${name} blockers`,
+    run("blockers"),
     "Retry with a longer --drain, or with --then terminate.",
     `${guides}/operating.md#who-blocks`,
   ],
-  [exitCode.windowEnded]: [`${name} journal --limit 5`, `${guides}/operating.md#what-happened-last-night`],
+  [exitCode.windowEnded]: [run("journal --limit 5"), `${guides}/operating.md#what-happened-last-night`],
   [exitCode.unavailable]: [
-    `Retry. If it stays so: ${name} doctor`,
+    `Retry. If it stays so: ${run("doctor")}`,
     `${guides}/operating.md#the-database-does-not-answer`,
   ],
-  [exitCode.setup]: [`${name} doctor`, `${guides}/operating.md#the-installation-is-wrong`],
-  [exitCode.unknown]: [`${name} status`, `${guides}/operating.md#it-is-not-known-what-holds`],
+  [exitCode.setup]: [run("doctor"), `${guides}/operating.md#the-installation-is-wrong`],
+  [exitCode.unknown]: [run("status"), `${guides}/operating.md#it-is-not-known-what-holds`],
+})
+
+/** What is known of the command that failed. */
+export interface FailedCommand {
+  readonly isJson?: boolean
+  /** Its name, if it has one. */
+  readonly command?: string | undefined
+  /** Its options, if they could be parsed. */
+  readonly options?: ActingOptions
 }
 
-/** Reports an error, and returns the exit code. `command` is the command that failed, if it is known. */
-export function reportFailure(error: unknown, isJson: boolean, command?: string): number {
-  // Commander has printed its own message, or help was asked for.
+/** Reports an error, and returns the exit code. */
+export function reportFailure(
+  error: unknown,
+  { isJson = false, command, options = {} }: FailedCommand,
+): number {
+  // Help was asked for, and commander has printed it.
   if (error instanceof CommanderError && error.exitCode === 0) return exitCode.done
   if (error instanceof Interruption || error instanceof Declined) {
     if (!isJson) note(error.message)
@@ -46,64 +59,56 @@ export function reportFailure(error: unknown, isJson: boolean, command?: string)
       })
     return error.exitCode
   }
-  const isUsage = error instanceof CommanderError
-  const code = isUsage ? exitCode.input : exitCodeOf(error)
-  const help = code === exitCode.input ? [`${name} help ${command ?? ""}`.trimEnd()] : []
-  const steps = [...help, ...(nextSteps[code] ?? [])]
+  const code = error instanceof CommanderError ? exitCode.input : exitCodeOf(error)
+  const ownSteps = nextSteps((words) => nextCommand(words, options))[code] ?? []
+  const steps = [...(code === exitCode.input ? [meantBy(error, command, options)] : []), ...ownSteps]
   if (isJson) {
-    printJson({ error: { ...factsOf(error), exitCode: code }, next_steps: steps })
+    printJson({ error: { ...factsOf(error, options), exitCode: code }, next_steps: steps })
     return code
   }
-  if (!isUsage) note(`${styled("red", "error:", process.stderr)} ${plainLines(messageOf(error, code))}`)
+  // Commander has printed its own message.
+  if (!(error instanceof CommanderError))
+    note(`${styled("red", "error:", process.stderr)} ${plainLines(messageOf(error, code, options))}`)
   for (const [index, step] of steps.entries()) note(`${index === 0 ? "next: " : "      "} ${step}`)
   return code
 }
 
-function factsOf(error: unknown): object {
-  if (error instanceof CommanderError)
-    return { name: "InputFault", message: error.message.replace(/^error: /, "") }
+/** The command that the user may have meant, or else the help. */
+function meantBy(error: unknown, command: string | undefined, options: ActingOptions): string {
+  if (error instanceof InputFault && error.next !== undefined) {
+    const as = options.as === undefined ? "" : ` --as=${shellWord(options.as)}`
+    return nextCommand(`${error.next}${as}`, options)
+  }
+  const isUnknown =
+    error instanceof CommanderError && ["commander.unknownCommand", "commander.help"].includes(error.code)
+  return nextCommand(command === undefined || isUnknown ? "help" : `help ${command}`)
+}
+
+function factsOf(error: unknown, options: TargetOptions): object {
+  if (error instanceof CommanderError) return { name: "InputFault", message: usageFault(error) }
   const { name: errorName, message, code } = error as Error & { code?: unknown }
   if (error instanceof MaintenanceError)
-    return { ...error, name: errorName, message: detailedMessageOf(error) }
+    return { ...error, name: errorName, message: detailedMessageOf(error, options) }
   return { name: errorName, code, message }
 }
 
-function messageOf(error: unknown, code: number): string {
-  if (error instanceof MaintenanceError) return detailedMessageOf(error)
+function messageOf(error: unknown, code: number, options: TargetOptions): string {
+  if (error instanceof CommanderError) return usageFault(error)
+  if (error instanceof MaintenanceError) return detailedMessageOf(error, options)
   if (error instanceof InputFault) return error.message
   // A fault of this program: the stack says where.
   return code === exitCode.unexpected ? ((error as Error).stack ?? String(error)) : (error as Error).message
 }
 
-/** The message for operators, in the words of the command line: that of a refusal is for the public. */
-function detailedMessageOf(error: MaintenanceError & { readonly detailedMessage?: string }): string {
-  return wordings.reduce(
-    // TypeScript has an overload for each kind of words.
-    (message, [pattern, words]) =>
-      typeof words === "string" ? message.replaceAll(pattern, words) : message.replaceAll(pattern, words),
-    error.detailedMessage ?? error.message,
-  )
+/** The fault that commander has found in the arguments. If it has found none, it has printed the help. */
+function usageFault({ code, message }: CommanderError): string {
+  return code === "commander.help" ? "Name a command." : message.replace(/^error: /, "")
 }
 
-/** Names of options and calls in the errors of the API, and their names in the command line. */
-const wordings: readonly (readonly [RegExp, string | ((...match: string[]) => string)])[] = [
-  [/(?:The option )?\bexpiresInMs\b/g, "--expires"],
-  [/(?:The option )?\bplannedForMs\b/g, "--planned"],
-  [/(?:The option )?\bgraceMs\b/g, "--grace"],
-  [/(?:The option )?\bdrain\.withinMs\b/g, "--drain"],
-  [/\bdrain\.then: "(\w+)"/g, "--then $1"],
-  [/(?:The option )?\bdrain\.then\b/g, "--then"],
-  [/The option (readers|limit|reason|message)\b/g, "--$1"],
-  [/The user in the option "(?:as|to)"/g, "The user"],
-  [/\bifHeld: true/g, "--if-held"],
-  [/\bPass `as`, call within runAs\(\), or set the option currentUser\./g, "Name it with --as."],
-  [/\bstatus\(\)\.windows\b/g, "status"],
-  [/\bstatus\(\)/g, "status"],
-  [/connectMaintenance\(\) could not connect/g, "Could not connect"],
-  [/, and migrate is false\./g, "."],
-  [
-    /must be a number of milliseconds from (\d+) to (\d+), not (\d+)\./g,
-    (_, least, most, given) =>
-      `must be from ${formatDuration(Number(least))} to ${formatDuration(Number(most))}, not ${formatDuration(Number(given))}.`,
-  ],
-]
+/** The message for operators, in the words of the command line: that of a refusal is for the public. */
+function detailedMessageOf(
+  error: MaintenanceError & { readonly detailedMessage?: string },
+  options: TargetOptions,
+): string {
+  return inWordsOfCommands(error.detailedMessage ?? error.message, options)
+}

@@ -4,6 +4,7 @@ import { exitCode } from "./exit-code"
 import { reportFailure } from "./failure"
 import { Interruption } from "./interruption"
 import { makeProgram } from "./program"
+import type { ActingOptions } from "./session"
 import { flushed, outliveOutput } from "./screen"
 import { showWarnings } from "./warnings"
 
@@ -21,12 +22,17 @@ async function main(args: readonly string[]): Promise<void> {
 
 /** Runs the command; returns its exit code. */
 async function codeOf(args: readonly string[]): Promise<number> {
-  const result = { code: exitCode.done as number }
+  const result = { code: exitCode.done as number, options: {} as ActingOptions }
+  const program = makeProgram({
+    answer: (code) => (result.code = code),
+    begin: (options) => (result.options = options),
+  })
   try {
-    await makeProgram((code) => (result.code = code)).parseAsync(args, { from: "user" })
+    await program.parseAsync(args, { from: "user" })
     return result.code
   } catch (error) {
-    const code = reportFailure(error, isJson(args), args[0]?.startsWith("-") ? undefined : args[0])
+    const command = args[0]?.startsWith("-") ? undefined : args[0]
+    const code = reportFailure(error, { isJson: isJson(args), command, options: result.options })
     return code !== exitCode.done && isNotRun(args, error) ? exitCode.notRun : code
   }
 }

@@ -5,7 +5,7 @@ import { InputFault } from "./input-fault"
 export function modeOf<M extends Mode>(text: string, modes: readonly M[]): M {
   const mode = modes.find((one) => one === text.toLowerCase())
   if (mode) return mode
-  if (text === "normal") throw new InputFault("To return to normal mode, use: typeorm-maintenance leave")
+  if (text === "normal") throw new InputFault("To return to normal mode, end your window.", { next: "leave" })
   throw new InputFault(`"${text}" is not a mode. Write ${modes.slice(0, -1).join(", ")} or ${modes.at(-1)}.`)
 }
 

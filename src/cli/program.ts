@@ -17,6 +17,7 @@ import { addStatus } from "./commands/status"
 import { addTransfer } from "./commands/transfer"
 import { addWait } from "./commands/wait"
 import { addWatch } from "./commands/watch"
+import type { ActingOptions } from "./session"
 import { packageVersion } from "./versions"
 
 /** The commands, in the order in which the help lists them. */
@@ -41,20 +42,26 @@ const commands = [
   addSchema,
 ]
 
-/** Receives the exit code of a command that did not throw. */
-export type Answer = (code: number) => void
+/** What the caller of the command line learns, and what it wants printed. */
+export interface ProgramOptions {
+  /** Receives the exit code of a command that did not throw, if that is not 0. */
+  readonly answer?: (code: number) => void
+  /** Receives the options of the command before it runs. */
+  readonly begin?: (options: ActingOptions) => void
+}
 
-/**
- * The command line. Its commands throw; the caller reports, and chooses the exit code. `answer` receives other exit
- * codes than 0.
- */
-export function makeProgram(answer: Answer = () => undefined): Command {
+/** The command line. Its commands throw; the caller reports, and chooses the exit code. */
+export function makeProgram({
+  answer = () => undefined,
+  begin = () => undefined,
+}: ProgramOptions = {}): Command {
   const program = new Command("typeorm-maintenance")
     .description("Puts a database that TypeORM applications use into maintenance, and shows what goes on.")
     .version(packageVersion(), "-V, --version")
     .enablePositionalOptions()
     .exitOverride()
     .showSuggestionAfterError()
+    .hook("preAction", (_, command) => begin(command.opts()))
     .addHelpText(
       "after",
       "\nExit codes: 0 done or yes, 1 no, 2 bad arguments, 3 somebody else holds the window, 4 the drain timed out,\n" +

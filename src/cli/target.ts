@@ -12,6 +12,8 @@ export interface TargetOptions {
 
 /** The database that a command works on. */
 export interface Target {
+  /** The options by which it was found. */
+  readonly options: TargetOptions
   /** Source of the address, such as `DATABASE_URL`. */
   readonly from: string
   /** The database and its server, without secrets. */
@@ -27,7 +29,8 @@ export interface Target {
 const connectWithinMs = 10_000
 
 /** Finds the database: `-d`, or else `DATABASE_URL`, or else libpq's variables. Throws InputFault if none is named. */
-export async function findTarget({ dataSource, schema }: TargetOptions): Promise<Target> {
+export async function findTarget(options: TargetOptions): Promise<Target> {
+  const { dataSource, schema } = options
   const found = dataSource === undefined ? fromEnvironment() : await fromDataSource(dataSource)
   const { settings, from, remark, connectOptions } = found
   const createClient = (more: object = {}) =>
@@ -42,7 +45,14 @@ export async function findTarget({ dataSource, schema }: TargetOptions): Promise
   const { database, host, port, user } = firstClient(createClient, from)
   const address = `${database ?? ""} on ${host}:${port} as ${user ?? ""}`
   const named = schema === undefined ? {} : { schema }
-  return { from, address, remark, connectOptions: { ...connectOptions, ...named }, createClient }
+  return {
+    options: { dataSource, schema },
+    from,
+    address,
+    remark,
+    connectOptions: { ...connectOptions, ...named },
+    createClient,
+  }
 }
 
 /** A client, to see what it would connect to. Throws InputFault for settings that pg does not take. */

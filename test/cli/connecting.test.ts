@@ -45,6 +45,22 @@ describe("The command line, connecting,", () => {
       expect(ran.stderr).to.include(`(from ${file}).`).and.not.to.include("does not install")
     })
 
+    it("names the file in the next steps, quoted for a shell, as text and as JSON", async () => {
+      const file = fileWith("data source.js", source("installMaintenance(dataSource)"))
+      await installed.current.maintenance.enter("concurrent", { as: "bob" })
+      const leave = ["leave", "-d", file, "--as", "alice"]
+      const [text, json] = await Promise.all([runCli(leave, shop()), runCli([...leave, "--json"], shop())])
+      const status = `npx typeorm-maintenance status -d '${file}'`
+      expect(text.stderr).to.include(`next:  ${status}\n`)
+      expect(JSON.parse(json.stdout)).to.have.property("next_steps").that.includes(status)
+      await installed.current.maintenance.leave({ as: "bob" })
+      const announce = ["announce", "concurrent", "--starts", "2h", "-d", file, "--as", "alice"]
+      const cancel = /To take it back: npx typeorm-maintenance (.*) -d /.exec(
+        (await runCli(announce, shop())).stdout,
+      )?.[1]
+      expect((await runCli([...(cancel ?? "").split(" "), "-d", file], shop())).code).to.equal(0)
+    })
+
     it("works, and says so, if the plugin is not installed in it", async () => {
       const file = fileWith("data-source.js", source())
       const ran = await runCli(["status", "-d", file], shop())
@@ -194,9 +210,12 @@ describe("The command line, connecting,", () => {
     const { url } = database.current
     const ran = await runCli(["status", "--schema", "elsewhere"], { DATABASE_URL: url })
     expect(ran.code).to.equal(7)
-    expect(ran.stderr)
-      .to.include('The schema "elsewhere" is not installed')
-      .and.to.include("next:  typeorm-maintenance doctor")
+    expect(ran.stderr).to.include(
+      'The schema "elsewhere" is not installed in this database. Run this as a role that may create objects, ' +
+        "with the role of the application for ROLE:\n" +
+        "  npx typeorm-maintenance schema --apply --role ROLE --schema elsewhere\n" +
+        "next:  npx typeorm-maintenance doctor --schema elsewhere\n",
+    )
   })
 
   it("exits with 2 for options that make no sense, and names them", async () => {
@@ -252,7 +271,7 @@ describe("The command line, connecting,", () => {
     const helps = await Promise.all(names.map((name) => runCli([name, "--help"])))
     for (const [index, help] of helps.entries()) {
       expect(help.code).to.equal(0)
-      expect(help.stdout).to.include(`Example:\n  $ typeorm-maintenance ${names[index]}`)
+      expect(help.stdout).to.include(`Example:\n  $ npx typeorm-maintenance ${names[index]}`)
     }
   })
 

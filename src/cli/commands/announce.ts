@@ -1,6 +1,7 @@
 import type { Command } from "commander"
 import { InputFault } from "../input-fault"
 import { modeOf, windowModes } from "../mode-argument"
+import { nextCommand } from "../next-command"
 import { shellWord } from "../plain"
 import { print, printJson } from "../screen"
 import { withActor } from "../session"
@@ -20,14 +21,14 @@ export function addAnnounce(program: Command): void {
     .description("announce a window, which one of the instances begins at its time")
     .addHelpText(
       "after",
-      '\nExample:\n  $ typeorm-maintenance announce exclusive --starts 22:00 --expires 2h --as alice --reason "Upgrade"',
+      '\nExample:\n  $ npx typeorm-maintenance announce exclusive --starts 22:00 --expires 2h --as alice --reason "Upgrade"',
     )
     .action(async (text: string, options: AnnounceCommandOptions) => {
       const mode = modeOf(text, windowModes)
       if (options.starts === undefined)
         throw new InputFault("Say when the window begins: --starts 22:00. To begin it now, use enter.")
       const startsAt = parseTime(options.starts, "--starts")
-      await withActor(options, async ({ control, identity }) => {
+      await withActor(options, async ({ control, identity, target }) => {
         const before = await announcedWindows(control)
         const announced = await control.announce(mode, {
           ...enterOptionsOf(options, identity.user),
@@ -38,7 +39,8 @@ export function addAnnounce(program: Command): void {
         const after = new Set((await announcedWindows(control)).map(({ id }) => id))
         for (const window of before)
           if (!after.has(window.id)) print(`It replaces: ${announcedText(window)}.`)
-        print(`To take it back: typeorm-maintenance cancel ${announced.id} --as=${shellWord(identity.user)}`)
+        const cancel = `cancel ${announced.id} --as=${shellWord(identity.user)}`
+        print(`To take it back: ${nextCommand(cancel, target.options)}`)
       })
     })
 }

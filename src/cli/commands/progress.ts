@@ -15,7 +15,10 @@ export function addProgress(program: Command): void {
     .argument("[total]", "whole amount of work, in the same unit")
     .option("--note <text>", "current step")
     .description("report the progress of your work, for status, watch and the panel")
-    .addHelpText("after", '\nExample:\n  $ typeorm-maintenance progress 40 100 --note "prices" --as alice')
+    .addHelpText(
+      "after",
+      '\nExample:\n  $ npx typeorm-maintenance progress 40 100 --note "prices" --as alice',
+    )
     .action(async (done: string, total: string | undefined, options: ProgressCommandOptions) => {
       const progress = {
         done: amountOf(done),

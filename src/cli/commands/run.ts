@@ -11,9 +11,10 @@ import { reportFailure } from "../failure"
 import { InputFault } from "../input-fault"
 import { interruptible } from "../interruption"
 import { modeOf, windowModes } from "../mode-argument"
+import { nextCommand } from "../next-command"
 import { plain, shellWord } from "../plain"
 import { note } from "../screen"
-import { withActor } from "../session"
+import { type Session, withActor } from "../session"
 import { modeLine } from "../text/status"
 import { enterOptionsOf, opening, type WindowOptions } from "../window-options"
 
@@ -42,7 +43,7 @@ export function addRun(program: Command, answer: (code: number) => void): void {
     .addHelpText(
       "after",
       "\nThe command has MAINTENANCE_USER in its environment, which the plugin takes as the current user. Its exit code is passed on; 125 means that it was not run.\n\n" +
-        'Example:\n  $ typeorm-maintenance run --mode exclusive --as alice --reason "Reindex" -- npm run reindex',
+        'Example:\n  $ npx typeorm-maintenance run --mode exclusive --as alice --reason "Reindex" -- npm run reindex',
     )
     .action(async (command: string, args: string[], options: RunOptions) => {
       answer(await run([command, ...args], options))
@@ -68,7 +69,7 @@ async function run(command: readonly string[], options: RunOptions): Promise<num
     const own = { user, since }
     const code = await codeOf(command, user)
     // One more Ctrl-C does not keep it from leaving.
-    return interruptible(() => leave(control, own, code))
+    return interruptible(() => leave(session, own, code))
   })
 }
 
@@ -94,7 +95,7 @@ const leaveWithinMs = 30_000
 const retryMs = 1000
 
 /** Leaves after the command; returns the exit code. */
-async function leave(control: MaintenanceControl, spell: Spell, code: number): Promise<number> {
+async function leave({ control, target: { options } }: Session, spell: Spell, code: number): Promise<number> {
   const deadline = performance.now() + leaveWithinMs
   for (;;) {
     try {
@@ -109,9 +110,9 @@ async function leave(control: MaintenanceControl, spell: Spell, code: number): P
         continue
       }
       note(
-        `The command has ended with ${code}, but the window could not be left. Look at: typeorm-maintenance status`,
+        `The command has ended with ${code}, but the window could not be left. Look at: ${nextCommand("status", options)}`,
       )
-      return code || reportFailure(error, false)
+      return code || reportFailure(error, { options })
     }
   }
 }

@@ -22,7 +22,10 @@ export function addSchema(program: Command): void {
     .option("--role <name>", "role of the application, which gets the grants that it needs")
     .option("--apply", "run the SQL, as the role of this connection")
     .description("print the SQL that installs or upgrades the schema, or run it")
-    .addHelpText("after", "\nExample:\n  $ typeorm-maintenance schema --role shop | psql -v ON_ERROR_STOP=1")
+    .addHelpText(
+      "after",
+      "\nExample:\n  $ npx typeorm-maintenance schema --role shop | psql -v ON_ERROR_STOP=1",
+    )
     .action(async (options: SchemaCommandOptions) => {
       if (!options.apply) {
         const named = options.dataSource === undefined ? options : (await findTarget(options)).connectOptions

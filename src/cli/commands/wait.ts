@@ -25,7 +25,7 @@ export function addWait(program: Command, answer: (code: number) => void): void 
     .description("wait until this is the mode")
     .addHelpText(
       "after",
-      "\nExample:\n  $ typeorm-maintenance wait normal --timeout 30m && npm run nightly-import",
+      "\nExample:\n  $ npx typeorm-maintenance wait normal --timeout 30m && npm run nightly-import",
     )
     .action(async (text: string, options: WaitOptions) => {
       const mode = modeOf(text, allModes)

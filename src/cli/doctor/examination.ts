@@ -1,10 +1,13 @@
 import type { Client, QueryResultRow } from "pg"
 import type { MaintenanceReport } from "../../index"
+import type { TargetOptions } from "../target"
 import type { Finding } from "./finding"
 
 /** The state and the connection that the checks examine. */
 export interface Examination {
   readonly schema: string
+  /** The options by which the database was found. */
+  readonly options: TargetOptions
   /** The state, if it could be read. */
   readonly report: MaintenanceReport | undefined
   /** A connection of the doctor's own. */

@@ -57,9 +57,9 @@ export async function examine(
     const { state, failure } = await readState(target)
     const schema = target.connectOptions.schema ?? "maintenance"
     for (const check of checks) {
-      const results = await check({ schema, report: state, client }).catch((error: unknown) => [
-        failed(check, error),
-      ])
+      const results = await check({ schema, options: target.options, report: state, client }).catch(
+        (error: unknown) => [failed(check, error)],
+      )
       results.forEach(found)
     }
     // What the checks have not explained already.

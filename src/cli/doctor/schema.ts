@@ -1,11 +1,13 @@
 import { maintenanceSchemaVersion } from "../../index"
-import { type Check, rowOf } from "./examination"
+import { nextCommand } from "../next-command"
+import type { TargetOptions } from "../target"
+import { type Check, type Examination, rowOf } from "./examination"
 import type { Finding } from "./finding"
 
 const check = "schema"
 
 /** Examines whether the schema is installed, in which version, and whether it was changed since. */
-export const checkSchema: Check = async ({ client, schema }) => {
+export const checkSchema: Check = async ({ client, schema, options }) => {
   const { is_there: isThere, may_read: mayRead } = await rowOf<{
     is_there: boolean
     may_read: boolean | null
@@ -23,7 +25,7 @@ export const checkSchema: Check = async ({ client, schema }) => {
         severity: "error",
         check,
         message: `The schema "${schema}" is not installed in this database.`,
-        remedy: `Run: typeorm-maintenance schema --apply --schema ${schema} --role <role of the application>`,
+        remedy: installing(options),
       },
     ]
   }
@@ -33,12 +35,20 @@ export const checkSchema: Check = async ({ client, schema }) => {
     `select max(version) as version from "${schema}".schema_version`,
   )
   return [
-    versionFinding(schema, version ?? 0),
-    ...(version === maintenanceSchemaVersion ? await drift(client, schema) : []),
+    versionFinding({ schema, options }, version ?? 0),
+    ...(version === maintenanceSchemaVersion ? await drift(client, { schema, options }) : []),
   ]
 }
 
-function versionFinding(schema: string, version: number): Finding {
+/** The schema, and the options by which it was found. */
+type Scope = Pick<Examination, "schema" | "options">
+
+/** Remedy for a schema that is missing or old. */
+function installing(options: TargetOptions): string {
+  return `To grant the application's role what it needs, add --role and its name. Run: ${nextCommand("schema --apply", options)}`
+}
+
+function versionFinding({ schema, options }: Scope, version: number): Finding {
   if (version === maintenanceSchemaVersion)
     return { severity: "ok", check, message: `"${schema}" is at version ${version}.` }
   return version < maintenanceSchemaVersion
@@ -46,7 +56,7 @@ function versionFinding(schema: string, version: number): Finding {
         severity: "error",
         check,
         message: `"${schema}" is at version ${version}; this package needs version ${maintenanceSchemaVersion}.`,
-        remedy: `Run: typeorm-maintenance schema --apply --schema ${schema} --role <role of the application>`,
+        remedy: installing(options),
       }
     : {
         severity: "warning",
@@ -57,7 +67,7 @@ function versionFinding(schema: string, version: number): Finding {
 }
 
 /** Whether objects of the schema were changed since the installation. */
-async function drift(client: Parameters<Check>[0]["client"], schema: string): Promise<Finding[]> {
+async function drift(client: Examination["client"], { schema, options }: Scope): Promise<Finding[]> {
   const found = await rowOf<{ may_run: boolean; is_same_server: boolean | null }>(
     client,
     `select coalesce(has_function_privilege(to_regprocedure('"${schema}".fingerprint()'), 'execute'), false) as may_run,
@@ -82,7 +92,7 @@ async function drift(client: Parameters<Check>[0]["client"], schema: string): Pr
       severity: "error",
       check: "drift",
       message: `Objects of the schema "${schema}" differ from those that were installed: ${named}.`,
-      remedy: `Find out who has changed them. Drop what was added. To restore functions and views, run: typeorm-maintenance schema --apply --schema ${schema}`,
+      remedy: `Find out who has changed them. Drop what was added. To restore functions and views, run: ${nextCommand("schema --apply", options)}`,
     },
   ]
 }

@@ -1,3 +1,4 @@
+import { nextCommand } from "../next-command"
 import { shellWord } from "../plain"
 import { formatTime } from "../time"
 import type { Check } from "./examination"
@@ -6,23 +7,24 @@ import type { Finding } from "./finding"
 const check = "window"
 
 /** Examines the window in force. */
-export const checkWindow: Check = async ({ report }) => {
+export const checkWindow: Check = async ({ report, options }) => {
   if (!report) return []
   const { mode, maintainer, since, expiresAt, graceMs, isInterrupted, isOverdue, plannedUntil } = report
   if (mode === "normal") return [{ severity: "ok", check, message: "The mode is normal." }]
+  const next = (command: string) => nextCommand(`${command} --as=${shellWord(maintainer ?? "")}`, options)
   const window = `The ${mode} window of ${maintainer}, since ${since ? formatTime(since) : "an unknown time"},`
   const findings: Finding[] = [
     {
       severity: "warning",
       check,
       message: `${window} does not end by itself.`,
-      remedy: `If it should, run: typeorm-maintenance extend --as=${shellWord(maintainer ?? "")} --expires 30m`,
+      remedy: `If it should, run: ${next("extend --expires 30m")}`,
     },
     {
       severity: "warning",
       check,
       message: `${window} is interrupted: the process that waited for its drain, or ran its work, is gone.`,
-      remedy: `Ask ${maintainer}. To end it, run: typeorm-maintenance leave --as=${shellWord(maintainer ?? "")}`,
+      remedy: `Ask ${maintainer}. To end it, run: ${next("leave")}`,
     },
     {
       severity: "warning",
