@@ -34,7 +34,7 @@ const nextSteps = (run: (command: string) => string): Readonly<Record<number, re
   [exitCode.unknown]: [run("status"), `${guides}/operating.md#it-is-not-known-what-holds`],
 })
 
-/** What is known of the command that failed. */
+/** Known facts of the command that failed. */
 export interface FailedCommand {
   readonly isJson?: boolean
   /** Its name, if it has one. */
@@ -66,9 +66,7 @@ export function reportFailure(
     printJson({ error: { ...factsOf(error, options), exitCode: code }, next_steps: steps })
     return code
   }
-  // Commander has printed its own message.
-  if (!(error instanceof CommanderError))
-    note(`${styled("red", "error:", process.stderr)} ${plainLines(messageOf(error, code, options))}`)
+  note(`${styled("red", "error:", process.stderr)} ${plainLines(messageOf(error, code, options))}`)
   for (const [index, step] of steps.entries()) note(`${index === 0 ? "next: " : "      "} ${step}`)
   return code
 }

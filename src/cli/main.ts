@@ -26,6 +26,7 @@ async function codeOf(args: readonly string[]): Promise<number> {
   const program = makeProgram({
     answer: (code) => (result.code = code),
     begin: (options) => (result.options = options),
+    isJson: isJson(args),
   })
   try {
     await program.parseAsync(args, { from: "user" })

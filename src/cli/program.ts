@@ -42,24 +42,29 @@ const commands = [
   addSchema,
 ]
 
-/** What the caller of the command line learns, and what it wants printed. */
+/** Options for `makeProgram()`. */
 export interface ProgramOptions {
   /** Receives the exit code of a command that did not throw, if that is not 0. */
   readonly answer?: (code: number) => void
   /** Receives the options of the command before it runs. */
   readonly begin?: (options: ActingOptions) => void
+  /** Whether the result is to be JSON, so that nothing else is printed. */
+  readonly isJson?: boolean
 }
 
 /** The command line. Its commands throw; the caller reports, and chooses the exit code. */
 export function makeProgram({
   answer = () => undefined,
   begin = () => undefined,
+  isJson = false,
 }: ProgramOptions = {}): Command {
   const program = new Command("typeorm-maintenance")
     .description("Puts a database that TypeORM applications use into maintenance, and shows what goes on.")
     .version(packageVersion(), "-V, --version")
     .enablePositionalOptions()
     .exitOverride()
+    // The caller reports the errors of commander, too.
+    .configureOutput({ outputError: () => undefined, ...(isJson && { writeErr: () => undefined }) })
     .showSuggestionAfterError()
     .hook("preAction", (_, command) => begin(command.opts()))
     .addHelpText(

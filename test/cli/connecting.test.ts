@@ -6,7 +6,7 @@ import { useMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
 import { temporaryFolder } from "../support/watchdog"
 import { endWindowAfterEach } from "../support/window"
-import { runCli, startCli } from "./run-cli"
+import { type Ran, runCli, startCli } from "./run-cli"
 
 describe("The command line, connecting,", () => {
   const database = useDatabase()
@@ -262,6 +262,29 @@ describe("The command line, connecting,", () => {
       expect(ran[index]?.code, args.join(" ")).to.equal(2)
     }
     expect(await installed.current.maintenance.status()).to.include({ mode: "normal" })
+  })
+
+  it("prints one JSON document for options that make no sense, and nothing on the other stream", async () => {
+    const faults: readonly (readonly [string[], string, string])[] = [
+      [["status", "--jsn"], "unknown option '--jsn'\n(Did you mean --json?)", "help status"],
+      [["enter"], "missing required argument 'mode'", "help enter"],
+      [["stauts"], "unknown command 'stauts'\n(Did you mean status?)", "help"],
+      [["help"], "Name a command.", "help"],
+      [
+        ["enter", "normal", "--as", "al ice"],
+        "To return to normal mode, end your window.",
+        "leave --as='al ice'",
+      ],
+    ]
+    const environment = { DATABASE_URL: database.current.url }
+    const ran = await Promise.all(faults.map(([args]) => runCli([...args, "--json"], environment)))
+    for (const [index, [args, message, next]] of faults.entries()) {
+      const { code, stdout, stderr } = ran[index] as Ran
+      expect([code, stderr], args.join(" ")).to.deep.equal([2, ""])
+      const printed = JSON.parse(stdout) as { error: { message: string }; next_steps: string[] }
+      expect(printed.error.message, args.join(" ")).to.include(message)
+      expect(printed.next_steps[0], args.join(" ")).to.equal(`npx typeorm-maintenance ${next}`)
+    }
   })
 
   it("shows an example in the help of each command", async () => {
