@@ -1,9 +1,12 @@
 import { expect } from "chai"
+import { execFile } from "node:child_process"
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { join } from "node:path"
+import { promisify } from "node:util"
 import { useMaintenance } from "../support/data-source"
 import { useDatabase } from "../support/database"
+import { errorOf } from "../support/error-of"
 import { temporaryFolder } from "../support/watchdog"
 import { endWindowAfterEach } from "../support/window"
 import { type Ran, runCli, startCli } from "./run-cli"
@@ -284,6 +287,16 @@ describe("The command line, connecting,", () => {
       const printed = JSON.parse(stdout) as { error: { message: string }; next_steps: string[] }
       expect(printed.error.message, args.join(" ")).to.include(message)
       expect(printed.next_steps[0], args.join(" ")).to.equal(`npx typeorm-maintenance ${next}`)
+    }
+  })
+
+  it("names in the next steps the program by which it was started", async () => {
+    const folder = temporaryFolder("maintenance-cli-")
+    for (const name of ["typeorm-maintenance", "typeorm-maintenance-mode"]) {
+      const program = join(folder, name)
+      symlinkSync(join(process.cwd(), "build/src/cli/main.js"), program)
+      const failure = (await errorOf(promisify(execFile)(process.execPath, [program, "stauts"]))) as Ran
+      expect(failure.stderr).to.include(`next:  npx ${name} help\n`)
     }
   })
 
