@@ -111,6 +111,8 @@ describe("The command line, reading,", () => {
         const ran = await run("is", "exclusive", "--json")
         expect(ran.code).to.equal(1)
         expect(jsonIn(ran)).to.deep.equal({ is: false, mode: "exclusive", state: "entering" })
+        const { stdout } = await run("status")
+        expect(stdout).to.match(/waits for in-flight transactions until \S+ \(in \S+( \S+)?\), then: abandon/)
         await client.query("rollback")
         await entering
       })

@@ -66,10 +66,9 @@ function drainText({ state, isInterrupted, windows }: MaintenanceReport, now: Da
     return "interrupted: the process that waited for it, or ran its work, is gone; enter again to wait, or leave"
   if (state !== "entering") return undefined
   const entering = windows.findLast((window) => window.position === "entering")
-  const end = entering?.position === "entering" ? entering.drainsUntil : undefined
-  return end
-    ? `waits for in-flight transactions until ${formatTime(end, now)} (${until(end, now)})`
-    : "waits for commits under way"
+  if (entering?.position !== "entering" || !entering.drainsUntil) return "waits for commits under way"
+  const { drainsUntil: end, drainsThen } = entering
+  return `waits for in-flight transactions until ${formatTime(end, now)} (${until(end, now)}), then: ${drainsThen}`
 }
 
 function plannedText({ plannedUntil, isOverdue }: MaintenanceReport, now: Date): string | undefined {
