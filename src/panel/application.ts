@@ -3,57 +3,47 @@ import { bodyLimit } from "hono/body-limit"
 import { csrf } from "hono/csrf"
 import { HTTPException } from "hono/http-exception"
 import { secureHeaders } from "hono/secure-headers"
-import { type MaintenanceControl, MaintenanceError, MaintenanceInputError } from "../index"
-import { type Environment, viewerOf, viewersOnlyLook } from "./access"
+import type { MaintenanceControl } from "../index"
+import { type Environment, viewerOf } from "./access"
 import { Actions } from "./actions"
 import { assetNamed } from "./assets"
-import { isOwnForm, isOwnOrigin, tokenName } from "./form-token"
+import { isOwnOrigin } from "./form-token"
+import { Forms } from "./forms"
 import { LiveSight } from "./live"
-import { type Content, Pages } from "./pages"
-import { type Question, questionFor, windowModeIn } from "./questions"
-import { RateLimit, TooManyForms } from "./rate-limit"
+import { Pages } from "./pages"
 import type { Settings } from "./settings"
 import { SightReader } from "./sight"
 import { Streams } from "./streams"
-import { preflightSection } from "./view/blockers"
-import { questionSection } from "./view/question"
-import type { Values } from "./view/switch"
 import { warn } from "./warn"
 
-/** Number of changes that a user may make in a minute, apart from those that end a window. */
-const changesPerMinute = 30
-/** Number of times that a user may ask for the blockers, or be asked, in a minute. */
-const looksPerMinute = 60
-/** Actions that nobody is kept from. */
-const unlimited = new Set(["leave", "break-off"])
 /** Largest form that is read, in bytes. */
 const largestForm = 64 * 1024
 
 /** The routes of the panel. */
 export class PanelApplication {
-  readonly #maintenance: MaintenanceControl
   readonly #settings: Settings
   readonly #app = new Hono<Environment>()
   readonly #pages: Pages
   readonly #actions: Actions
-  readonly #reader: SightReader
   readonly #live: LiveSight
   readonly #streams: Streams
-  readonly #changes = new RateLimit(changesPerMinute)
-  readonly #looks = new RateLimit(looksPerMinute)
+  readonly #forms: Forms
   #isClosed = false
 
   constructor(maintenance: MaintenanceControl, settings: Settings) {
-    this.#maintenance = maintenance
     this.#settings = settings
-    this.#reader = new SightReader(maintenance, () => this.#live.refresh())
-    this.#live = new LiveSight(maintenance, this.#reader)
+    const refresh = () => this.#live.refresh()
+    const reader = new SightReader(maintenance, refresh)
+    this.#live = new LiveSight(maintenance, reader)
     this.#streams = new Streams(this.#live)
-    this.#actions = new Actions(maintenance, (user, error, values) => {
+    const actions = new Actions(maintenance, (user, error, values) => {
       this.#pages.failed(user, error, values)
-      this.#live.refresh()
+      refresh()
     })
-    this.#pages = new Pages(maintenance, { reader: this.#reader, settings, actions: this.#actions })
+    this.#actions = actions
+    const pages = new Pages(maintenance, { reader, settings, actions })
+    this.#pages = pages
+    this.#forms = new Forms({ maintenance, settings, reader, pages, actions, refresh })
     this.#secure()
     this.#route()
   }
@@ -131,14 +121,10 @@ export class PanelApplication {
         onError: (context) => context.text("Nothing was changed. The form is too large.", 413),
       }),
     ] as const
-    app.post("/preflight", ...checks, (context) =>
-      this.#take(context, "preflight", (values, user) => this.#preflight(context, values, user)),
+    app.post("/preflight", ...checks, (context) => this.#forms.preflight(context))
+    app.post("/actions/:action", ...checks, (context) =>
+      this.#forms.act(context, context.req.param("action")),
     )
-    app.post("/actions/:action", ...checks, (context) => {
-      const name = context.req.param("action")
-      if (!this.#actions.has(name)) return context.notFound()
-      return this.#take(context, name, (values, user) => this.#act(context, name, { values, user }))
-    })
     // Other methods of the same addresses.
     for (const [path, allowed] of [
       ["/", "GET, HEAD"],
@@ -148,75 +134,6 @@ export class PanelApplication {
       ["/actions/:action", "GET, HEAD, POST"],
     ] as const)
       app.all(path, (context) => context.text("This method is not allowed here.", 405, { Allow: allowed }))
-  }
-
-  async #preflight(context: Context<Environment>, values: Values, user: string): Promise<Response> {
-    const mode = windowModeIn(values)
-    if (mode === undefined)
-      throw new MaintenanceInputError("Choose concurrent or exclusive mode to see who would be waited for.")
-    this.#looks.take(user)
-    const blockers = await this.#reader.blockersOf({ mode, as: user })
-    return this.#pages.answer(context, 200, {
-      values: { switch: values },
-      section: () => preflightSection(blockers, mode, this.#settings.showsQueries),
-    })
-  }
-
-  /** Runs an action, or asks before. */
-  async #act(
-    context: Context<Environment>,
-    name: string,
-    { values, user }: { readonly values: Values; readonly user: string },
-  ): Promise<Response> {
-    const question = await questionFor(this.#maintenance, name, { user, values })
-    if (question) return this.#ask(context, question, { values, user })
-    if (!unlimited.has(name)) this.#changes.take(user)
-    this.#pages.attempted(user)
-    this.#pages.done(user, await this.#actions.run(name, user, values))
-    this.#live.refresh()
-    return context.redirect(`${this.#settings.base}/?done=${name}`, 303)
-  }
-
-  async #ask(
-    context: Context<Environment>,
-    question: Question,
-    { values, user }: { readonly values: Values; readonly user: string },
-  ): Promise<Response> {
-    this.#looks.take(user)
-    const { kind } = question
-    const blockers = kind === "switch" ? await this.#reader.blockersOf({ mode: question.mode, as: user }) : []
-    return this.#pages.answer(context, 200, {
-      ...sectionsOf(kind, values),
-      section: (frame) => questionSection(question, { values, blockers }, frame),
-    })
-  }
-
-  /** Reads the form of an action, checks that its sender may send it, and runs the work. */
-  async #take(
-    context: Context<Environment>,
-    action: string,
-    work: (values: Values, user: string) => Promise<Response>,
-  ): Promise<Response> {
-    const values = await valuesIn(context).catch(() => undefined)
-    if (!values) return context.text("Nothing was changed. The form cannot be read.", 400)
-    const { user, role } = context.get("viewer")
-    const sent = sectionsOf(action, values)
-    if (!isOwnForm(context, values[tokenName]))
-      return this.#pages.answer(context, 403, {
-        ...sent,
-        refusal:
-          "Nothing was changed. The page was out of date, or another site sent the form. Check the mode, then send the form again.",
-      })
-    if (role !== "maintainer" && action !== "preflight")
-      return this.#pages.answer(context, 403, { refusal: `Nothing was changed. ${viewersOnlyLook}` })
-    try {
-      return await work(values, user)
-    } catch (error) {
-      if (error instanceof TooManyForms)
-        return this.#pages.answer(context, 429, { ...sent, refusal: error.message })
-      if (!(error instanceof MaintenanceError)) throw error
-      return this.#pages.refuse(context, error, sent)
-    }
   }
 }
 
@@ -228,18 +145,4 @@ function asset(context: Context<Environment>): Response | Promise<Response> {
     // Its name changes with its content.
     "Cache-Control": "private, max-age=31536000, immutable",
   })
-}
-
-/** The section of the page that shows the form of an action again. Other forms have too few fields to lose. */
-function sectionsOf(action: string, values: Values): Pick<Content, "values"> {
-  if (action === "announce") return { values: { announced: values } }
-  return action === "switch" || action === "preflight" ? { values: { switch: values } } : {}
-}
-
-/** The fields of a form. Rejects if it cannot be read. */
-async function valuesIn(context: Context): Promise<Values> {
-  const form = await context.req.parseBody()
-  return Object.fromEntries(
-    Object.entries(form).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
-  )
 }
