@@ -9,7 +9,7 @@ import {
   type MaintenanceWindow,
   type Mode,
 } from "../index"
-import { keep, never, type Values } from "./view/switch"
+import { keep, never, type Values } from "./form-values"
 
 /** Time to wait for an action before the page is answered while it goes on, in milliseconds. */
 const answeredWithinMs = 400
@@ -31,6 +31,7 @@ export class Actions {
   readonly #control: MaintenanceControl
   /** Receives the failure of an action that went on after its page was answered. */
   readonly #fail: (user: string, error: unknown, values?: Values) => void
+  #isClosed = false
   /** The windows that users are entering here. */
   readonly #entering = new Map<string, Entering>()
   readonly #actions: ReadonlyMap<string, Action> = new Map<string, Action>([
@@ -66,6 +67,7 @@ export class Actions {
 
   /** Abandons the windows that are being entered here, because nobody would wait for them any longer. */
   async close(): Promise<void> {
+    this.#isClosed = true
     const entering = [...this.#entering.values()]
     for (const { controller } of entering) controller.abort(new Error("The control panel was closed."))
     const over = Promise.all(entering.map(({ isOver }) => isOver))
@@ -80,9 +82,12 @@ export class Actions {
     const isOwn = status.maintainer === user
     const options = enterOptionsOf(user, values, status)
     // enter() keeps the end of one's own window unless another is given.
-    if (isOwn && values["expires"] === never && status.expiresAt) await this.#control.extend({ as: user })
+    const removesEnd = isOwn && values["expires"] === never && status.expiresAt !== undefined
+    if (this.#isClosed) throw new MaintenanceInputError("Nothing was changed. The control panel was closed.")
     const controller = new AbortController()
-    const entered = this.#control.enter(mode as Mode, { ...options, signal: controller.signal })
+    const entered = this.#control
+      .enter(mode as Mode, { ...options, signal: controller.signal })
+      .then(() => (removesEnd ? this.#control.extend({ as: user }) : undefined))
     const entering: Entering = { controller, isOver: entered.catch(() => undefined) }
     this.#entering.set(user, entering)
     void entering.isOver.then(() => {
@@ -99,8 +104,8 @@ export class Actions {
       throw new MaintenanceInputError(
         "Nothing was changed. The mode is normal already. To cancel an announced window, use its Cancel button.",
       )
-    // Otherwise leave() would cancel announced windows if the window has ended in the meantime.
-    await this.#control.leave({ as: user, ifHeld: maintainer === user })
+    // If the window has ended in the meantime, announced windows stay.
+    await this.#control.leave({ as: user, ifHeld: maintainer === user, windowOnly: true })
   }
 
   /** Restores the mode before the window that this process is entering. */
@@ -127,8 +132,8 @@ export class Actions {
     await this.#shown(values)
     const { to = "" } = values
     const transferred = this.#control.transfer({ as: user, to })
-    await this.#soon(transferred, (error) => this.#fail(user, error))
-    return `The window was handed over to ${to}.`
+    const isDone = await this.#soon(transferred, (error) => this.#fail(user, error))
+    return isDone ? `The window was handed over to ${to}.` : `The window is being handed over to ${to}.`
   }
 
   async #announce(user: string, values: Values): Promise<string> {
@@ -148,10 +153,11 @@ export class Actions {
     return (await this.#control.status()).windows.filter(({ position }) => position === "announced")
   }
 
-  /** Waits for a change for a short time. A later failure goes to `fail`. */
-  async #soon(change: Promise<unknown>, fail: (error: unknown) => void): Promise<void> {
+  /** Waits for a change for a short time; returns whether it is done. A later failure goes to `fail`. */
+  async #soon(change: Promise<unknown>, fail: (error: unknown) => void): Promise<boolean> {
     const isOver = await Promise.race([change.then(() => true), pause(answeredWithinMs, false)])
     if (!isOver) change.catch(fail)
+    return isOver
   }
 
   /**

@@ -9,6 +9,11 @@ export interface LeaveOptions {
    * stays in force, even if this user is an emergency user. Default: false, which throws.
    */
   ifHeld?: boolean | undefined
+  /**
+   * Whether announced windows stay, and the call throws instead if no window is in force. Default: false, which cancels
+   * those that this user has announced; for an emergency user who has announced none, those of all users.
+   */
+  windowOnly?: boolean | undefined
 }
 
 /** The result of `announce()`. */

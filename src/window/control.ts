@@ -131,14 +131,15 @@ export class Control {
   }
 
   async leave(options: LeaveOptions): Promise<MaintenanceStatus> {
-    checkOptions(options, ["as", "ifHeld"])
+    checkOptions(options, ["as", "ifHeld", "windowOnly"])
     const ifHeld = checkFlag("ifHeld", options.ifHeld)
+    const windowOnly = checkFlag("windowOnly", options.windowOnly) || ifHeld
     const actor = this.#actor(options.as)
     const store = await this.#host.access.store()
     // With `ifHeld`, an emergency user may end only their own window.
     const holder = ifHeld ? { ...actor, isEmergency: false } : actor
     await this.#held
-      .letGo(() => store.switching.leave(holder, { windowOnly: ifHeld }))
+      .letGo(() => store.switching.leave(holder, { windowOnly }))
       .catch((error: unknown) => {
         if (!ifHeld || !holdsNothing(error)) throw error
       })

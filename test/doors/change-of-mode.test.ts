@@ -53,6 +53,23 @@ describe("A change of mode", () => {
     expect(await entering).to.be.instanceOf(WindowEndedError)
   })
 
+  it("by leave({ windowOnly: true }) ends a window, but cancels no announcement of anybody", async () => {
+    const { maintenance } = installed.current
+    await maintenance.announce("concurrent", { as: "alice", startsInMs: 3_600_000 })
+    for (const as of ["alice", "break-glass"]) {
+      const refused = await errorOf(maintenance.leave({ as, windowOnly: true }))
+      expect(refused)
+        .to.be.instanceOf(MaintenanceInputError)
+        .with.property("message")
+        .that.includes("There is no maintenance to leave")
+    }
+    await maintenance.enter("concurrent", { as: "bob" })
+    const left = await maintenance.leave({ as: "break-glass", windowOnly: true })
+    expect(left).to.include({ mode: "normal" })
+    expect(left.announced).to.include({ maintainer: "alice" })
+    await maintenance.leave({ as: "alice" })
+  })
+
   it("by leave() is refused without a user, even with ifHeld", async () => {
     expect(await errorOf(installed.current.maintenance.leave({ ifHeld: true }))).to.be.instanceOf(
       MaintenanceInputError,

@@ -163,7 +163,7 @@ const others = badCalls<Maintenance>({
     m.announce("concurrent", { ...alice, startsInMs: 5000, reson: "rebuild" } as never),
   [`Unknown option "reson". Known options are ${enterTakes}.`]: (m) =>
     m.enter("concurrent", { ...alice, reson: "rebuild" } as never),
-  "The options must be an object of as, ifHeld, not null.": (m) => m.leave(null as never),
+  "The options must be an object of as, ifHeld, windowOnly, not null.": (m) => m.leave(null as never),
   "The options must be an object of isolation, retries, onRefused, not null.": (m) =>
     m.transaction(begun, null as never),
   'Unknown option "retry". Known options are isolation, retries, onRefused.': (m) =>

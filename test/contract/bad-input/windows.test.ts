@@ -129,6 +129,8 @@ const calls = badCalls<Maintenance>({
   ],
   "There is nothing to cancel: no window has this id. Look at status().windows.": (m) =>
     m.cancel("4711", alice),
+  "The option windowOnly must be true or false, not 'yes'.": (m) =>
+    m.leave({ ...alice, windowOnly: "yes" as never }),
   "The option ifHeld must be true or false, not 'yes'.": (m) => m.leave({ ...alice, ifHeld: "yes" as never }),
   "There is no maintenance to extend: the mode is already normal.": (m) =>
     m.extend({ ...alice, expiresInMs: 5000 }),
