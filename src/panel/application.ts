@@ -19,6 +19,11 @@ import { warn } from "./warn"
 /** Largest form that is read, in bytes. */
 const largestForm = 64 * 1024
 
+/** Answer to a form that does not come from the panel. */
+const foreignForm =
+  "Nothing was changed. The form came from another site, or from another host than the one that the panel sees. " +
+  "A proxy must pass the host on, in Host or X-Forwarded-Host."
+
 /** The routes of the panel. */
 export class PanelApplication {
   readonly #settings: Settings
@@ -68,8 +73,7 @@ export class PanelApplication {
   #secure(): void {
     const app = this.#app
     app.onError((error, context) => {
-      if (error instanceof HTTPException)
-        return context.text("Nothing was changed. Another site sent the form.", error.status)
+      if (error instanceof HTTPException) return context.text(foreignForm, error.status)
       warn(error)
       return context.text("The control panel failed. The server's log says why.", 500)
     })

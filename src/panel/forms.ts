@@ -4,19 +4,19 @@ import { type Environment, viewersOnlyLook } from "./access"
 import type { Actions } from "./actions"
 import { isOwnForm, tokenName } from "./form-token"
 import type { Content, Pages } from "./pages"
-import { type Question, questionFor, windowModeIn } from "./questions"
+import { type Values, windowModeIn } from "./form-values"
+import { type Question, questionFor } from "./questions"
 import { RateLimit, TooManyForms } from "./rate-limit"
 import type { Settings } from "./settings"
 import type { SightReader } from "./sight"
 import { preflightSection } from "./view/blockers"
 import { questionSection } from "./view/question"
-import type { Values } from "./view/switch"
 
 /** Number of changes that a user may make in a minute, apart from those that end a window. */
 const changesPerMinute = 30
 /** Number of times that a user may ask for the blockers, or be asked, in a minute. */
 const looksPerMinute = 60
-/** Actions that nobody is kept from. */
+/** Actions that end a window, from which nobody is kept. */
 const unlimited = new Set(["leave", "break-off"])
 
 /** The parts that the forms need. */
@@ -71,7 +71,8 @@ export class Forms {
     const { maintenance, settings, pages, actions, refresh } = this.#parts
     const question = await questionFor(maintenance, name, { user, values })
     if (question) return this.#ask(context, question, { values, user })
-    if (!unlimited.has(name)) this.#changes.take(user)
+    const isEnd = unlimited.has(name) || (name === "switch" && values["mode"] === "normal")
+    if (!isEnd) this.#changes.take(user)
     pages.attempted(user)
     pages.done(user, await actions.run(name, user, values))
     refresh()

@@ -1,13 +1,19 @@
-import type { MaintenanceControl } from "../index"
+import { type MaintenanceControl, StateUnavailableError } from "../index"
 import type { Sight, SightReader } from "./sight"
+import { warn } from "./warn"
 
 /** Time between two readings while somebody looks, in milliseconds. */
 const everyMs = 5000
 /** The same while a window is being entered. */
 const whileEnteringMs = 1000
 
-/** Receives each reading; undefined if the database did not answer. */
-export type Follower = (sight: Sight | undefined) => void
+/** The reason why there is no reading, for the page. */
+export interface Unread {
+  readonly why: string
+}
+
+/** Receives each reading. */
+export type Follower = (sight: Sight | Unread) => void
 
 /**
  * The state that the panel shows, read repeatedly while a page is open. With no page open, no query is sent.
@@ -19,6 +25,8 @@ export class LiveSight {
   #last: Sight | undefined
   #reading: Promise<void> | undefined
   #isOutdated = false
+  /** The failure that was reported last. */
+  #warnedOf: string | undefined
   #next: NodeJS.Timeout | undefined
 
   constructor(maintenance: MaintenanceControl, reader: SightReader) {
@@ -61,14 +69,19 @@ export class LiveSight {
   }
 
   async #read(): Promise<void> {
-    let sight: Sight | undefined
-    try {
-      sight = await this.#reader.read()
-      this.#last = sight
-    } catch {
-      // The page stays as it is, and says so.
-    }
+    const sight = await this.#reader.read().catch((error: unknown) => this.#unread(error))
+    this.#last = "why" in sight ? undefined : sight
     for (const listener of this.#listeners) listener(sight)
+  }
+
+  /** The page stays as it is, and says so. */
+  #unread(error: unknown): Unread {
+    if (error instanceof StateUnavailableError) return { why: "The database does not answer." }
+    // Once for each reason, not with each reading.
+    const reason = String(error)
+    if (reason !== this.#warnedOf) warn(error)
+    this.#warnedOf = reason
+    return { why: "The state cannot be read. Reload the page for the reason." }
   }
 
   #later(): void {

@@ -48,6 +48,7 @@ const wordings: readonly (readonly [RegExp, string])[] = [
   [/The option (reason|message)\b/g, "The $1"],
   [/The user in the option "(?:as|to)"/g, "The user"],
   [/\bCall leave\(\)/g, "Leave"],
+  [/ If that is expected, pass ifHeld: true\./g, ""],
   [/\bstatus\(\)\.windows\b/g, "this page"],
   [/\bstatus\(\)/g, "this page"],
 ]

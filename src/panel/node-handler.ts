@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { getRequestListener } from "@hono/node-server"
 import type { Panel } from "./panel"
+import { warn } from "./warn"
 
 /**
  * A request listener for `node:http`, which Express 5 and Nest take as well:
@@ -8,7 +9,13 @@ import type { Panel } from "./panel"
  */
 export function nodeHandler(panel: Panel): (request: IncomingMessage, response: ServerResponse) => void {
   const listener = listenerOf(panel)
-  return (request, response) => void listener(request, response)
+  return (request, response) => {
+    listener(request, response).catch((error: unknown) => {
+      warn(error)
+      if (!response.headersSent) response.writeHead(500)
+      response.end()
+    })
+  }
 }
 
 /** The requests of the server, by those that the panel gets. */
@@ -41,8 +48,13 @@ function restoreBody(request: IncomingMessage & { body?: unknown; rawBody?: Buff
   const { body } = request
   if (!request.readableEnded || request.rawBody || !body) return
   if (Buffer.isBuffer(body) || typeof body === "string") request.rawBody = Buffer.from(body as string)
-  else if (typeof body === "object")
-    request.rawBody = Buffer.from(new URLSearchParams(body as Record<string, string>).toString())
+  else if (typeof body === "object") {
+    // A parser may have made anything of it. The forms of the panel have texts only.
+    const fields = Object.entries(body).filter(
+      (entry): entry is [string, string] => typeof entry[1] === "string",
+    )
+    request.rawBody = Buffer.from(new URLSearchParams(fields).toString())
+  }
 }
 
 /** The parts of Fastify (5) that are used. */
@@ -63,7 +75,7 @@ interface FastifyLike {
 
 /** A plugin for Fastify 5: `app.register(fastifyPanel(panel), { prefix: "/admin/maintenance" })`. */
 export function fastifyPanel(panel: Panel): (fastify: FastifyLike) => Promise<void> {
-  const handle = listenerOf(panel)
+  const handle = nodeHandler(panel)
   return async (fastify) => {
     // The panel reads its forms itself.
     fastify.removeAllContentTypeParsers()
@@ -71,7 +83,7 @@ export function fastifyPanel(panel: Panel): (fastify: FastifyLike) => Promise<vo
     for (const path of ["/", "/*"]) {
       fastify.all(path, async (request, reply) => {
         reply.hijack()
-        await handle(request.raw, reply.raw)
+        handle(request.raw, reply.raw)
       })
     }
   }

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises"
 import type { SSEStreamingApi } from "hono/streaming"
 import type { Viewer } from "./access"
+import type { Unread } from "./live"
 import type { Sight } from "./sight"
 import { type Html, titleOf } from "./view/words"
 import { warn } from "./warn"
@@ -26,8 +27,9 @@ export class OpenPage {
   readonly #sent = new Map<string, string>()
   #said: string | undefined
   /** The sight to send when the browser has taken the one before. */
-  #next: Sight | "outage" | undefined
-  #isOutage = false
+  #next: Sight | Unread | undefined
+  /** The reason that the page shows instead of newer readings. */
+  #why: string | undefined
   #isClosed = false
   #isSending = false
   /** Number of events that the browser has taken. */
@@ -42,11 +44,11 @@ export class OpenPage {
   }
 
   /**
-   * Sends the parts that have changed, or that the database does not answer. A browser that is slow gets the last sight
+   * Sends the parts that have changed, or the reason why there is no reading. A browser that is slow gets the last sight
    * only.
    */
-  show(sight: Sight | undefined): void {
-    this.#next = sight ?? "outage"
+  show(sight: Sight | Unread): void {
+    this.#next = sight
     if (this.#isSending || this.#isClosed) return
     this.#isSending = true
     this.#sendNext()
@@ -90,10 +92,10 @@ export class OpenPage {
   async #sendNext(): Promise<void> {
     for (let sight = this.#next; sight && !this.#isClosed; sight = this.#next) {
       this.#next = undefined
-      const isOutage = sight === "outage"
-      if (isOutage !== this.#isOutage) await this.#send(isOutage ? "outage" : "live", "")
-      this.#isOutage = isOutage
-      if (sight !== "outage") await this.#sendParts(sight)
+      const why = "why" in sight ? sight.why : undefined
+      if (why !== this.#why) await this.#send(why === undefined ? "live" : "outage", why ?? "")
+      this.#why = why
+      if (!("why" in sight)) await this.#sendParts(sight)
     }
   }
 

@@ -10,13 +10,13 @@ import {
 import { type Environment, type Viewer, viewersOnlyLook } from "./access"
 import type { Actions } from "./actions"
 import { tokenFor } from "./form-token"
+import type { Values } from "./form-values"
 import { guideFor, messageOf } from "./messages"
 import type { Settings } from "./settings"
 import type { Sight, SightReader } from "./sight"
 import type { Frame } from "./view/frame"
 import { outagePage } from "./view/outage"
 import { type Failure, type Notice, pageOf, type PageOptions, partsOf } from "./view/page"
-import type { Values } from "./view/switch"
 import type { Html } from "./view/words"
 
 /** Time for which a failure is shown, in milliseconds. */

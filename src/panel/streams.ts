@@ -26,7 +26,8 @@ export class Streams {
   open(context: Context<Environment>, parts: StreamParts): Response {
     const viewer = context.get("viewer")
     const ofUser = [...this.#open.values()].filter((user) => user === viewer.user).length
-    if (this.#isClosed || this.#open.size >= mostStreams || ofUser >= mostOfUser)
+    if (this.#isClosed) return context.text("The control panel was closed.", 503, { "Retry-After": "5" })
+    if (this.#open.size >= mostStreams || ofUser >= mostOfUser)
       return context.text("Too many pages are open.", 429, { "Retry-After": "30" })
     // The script asks in this way whether it may connect again. Nobody would read a stream.
     if (context.req.method === "HEAD") return context.body(null)
@@ -50,7 +51,13 @@ export class Streams {
       let asking: NodeJS.Timeout | undefined
       const askLater = () => {
         asking = setTimeout(
-          () => void page.authorize().then((why) => (why === undefined ? askLater() : end(why))),
+          () =>
+            void page.authorize().then((why) => {
+              // The page may have ended meanwhile.
+              if (!this.#open.has(end)) return
+              if (why === undefined) askLater()
+              else void end(why)
+            }),
           authorizeEveryMs,
         )
         asking.unref()

@@ -12,7 +12,7 @@ import { errorOf } from "../support/error-of"
 import { Item } from "../support/entities"
 import { openShop } from "../support/shop"
 import { withTimersOf } from "../support/long-timers"
-import { until } from "../support/until"
+import { statusThat, until } from "../support/until"
 import { endWindow } from "../support/window"
 import { startChromium } from "./chromium"
 
@@ -330,7 +330,10 @@ describe("The control panel in a browser", () => {
     const [alice, bob] = await Promise.all([openAs("alice"), openAs("bob")])
     for (const page of [alice, bob]) await page.getByRole("radio", { name: "Concurrent" }).check()
     await Promise.all([alice, bob].map((page) => page.getByRole("button", { name: "Apply" }).click()))
-    const { maintainer } = await status()
+    const { maintainer } = await statusThat(
+      installed.current.maintenance,
+      ({ mode }) => mode === "concurrent",
+    )
     const loser = maintainer === "alice" ? bob : alice
     await loser.locator("#notice").waitFor()
     expect(await loser.locator("#notice").textContent()).to.match(
@@ -455,7 +458,7 @@ describe("The control panel in a browser", () => {
           await alice.getByRole("radio", { name: "Exclusive" }).check()
           await alice.getByLabel("Reason, for operators").first().fill("Rebuild the catalog")
           await alice.getByLabel("Message, for the public").first().fill("Back at 14:30.")
-          await alice.getByLabel("Wait for transactions").first().selectOption("1 min")
+          await alice.getByLabel("Wait for transactions").first().selectOption("15 min")
           await alice.getByRole("button", { name: "Apply" }).click()
           await alice.getByRole("button", { name: "Enter exclusive mode" }).click()
           await heading(alice, "Entering exclusive")

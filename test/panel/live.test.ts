@@ -1,7 +1,8 @@
 import { expect } from "chai"
+import { setImmediate as turn } from "node:timers/promises"
 import { Client } from "pg"
 import { type ConnectedControl, connectMaintenance, maintenanceSchemaSql } from "../../src"
-import { createPanel, type Panel, type Viewer } from "../../src/panel"
+import { type Authorize, createPanel, type Panel, type Viewer } from "../../src/panel"
 import { useMaintenance, withMaintenance } from "../support/data-source"
 import { TestDatabase, useDatabase } from "../support/database"
 import { withTimersOf } from "../support/long-timers"
@@ -9,6 +10,7 @@ import { Proxy as NetworkProxy } from "../support/proxy"
 import { until } from "../support/until"
 import { endWindowAfterEach } from "../support/window"
 import { EventReader } from "./event-reader"
+import { panelWarning } from "./panel-warning"
 import { authorize, PlainBrowser } from "./plain-browser"
 
 describe("The control panel, open in a browser,", () => {
@@ -19,7 +21,7 @@ describe("The control panel, open in a browser,", () => {
   const withPanel = async (
     work: (panel: Panel) => Promise<void>,
     control: ConnectedControl = installed.current.maintenance as never,
-    authorized: (request: Request) => Viewer | undefined = authorize,
+    authorized: Authorize = authorize,
   ) => {
     const panel = createPanel(control, { authorize: authorized })
     try {
@@ -70,6 +72,33 @@ describe("The control panel, open in a browser,", () => {
         },
         undefined,
         (request) => (mayLook ? authorize(request) : undefined),
+      ),
+    )
+  })
+
+  it("asks for its user no longer if it was closed while it asked", async () => {
+    let asked = 0
+    let answer: (() => void) | undefined
+    await withTimersOf(15_000, (elapse) =>
+      withPanel(
+        async (panel) => {
+          const page = await EventReader.open(panel, "alice")
+          await page.until(({ name }) => name === "part")
+          elapse()
+          await until(async () => answer !== undefined)
+          await page.close()
+          answer?.()
+          await turn()
+          elapse()
+          await turn()
+          expect(asked).to.equal(2)
+        },
+        undefined,
+        async (request) => {
+          asked++
+          if (asked > 1) await new Promise<void>((resolve) => (answer = resolve))
+          return authorize(request)
+        },
       ),
     )
   })
@@ -145,7 +174,7 @@ describe("The control panel, open in a browser,", () => {
 
   it("is told that its connection ends, not that access is withdrawn, if authorize throws later", async () => {
     let isDown = false
-    const warned = new Promise<Error>((resolve) => process.once("warning", resolve))
+    const warned = panelWarning()
     await withTimersOf(15_000, (elapse) =>
       withPanel(
         async (panel) => {
@@ -219,11 +248,18 @@ describe("The control panel, open in a browser,", () => {
         const browser = new PlainBrowser(panel, "alice")
         await browser.open()
         await cut()
-        for (const response of [await browser.open(), await browser.send("/actions/leave")]) {
-          expect(response.status).to.equal(503)
-          expect(browser.page).to.include("The database does not answer").and.to.include('content="5;url=/"')
-          expect(browser.page).to.include("operating.md#the-database-does-not-answer")
+        for (const ask of [() => browser.open(), () => browser.send("/actions/leave")]) {
+          expect((await ask()).status).to.equal(503)
+          expect(browser.page)
+            .to.include("The database does not answer")
+            .and.to.include('href="/">Reload now')
+            .and.to.include("operating.md#the-database-does-not-answer")
+          // What was not done stays to be read.
+          expect(browser.page.includes('content="5;url=/"')).to.equal(
+            !browser.page.includes('class="notice"'),
+          )
         }
+        expect(browser.page).to.include('class="notice"')
         const viewer = new PlainBrowser(panel, "viewer:bob")
         await viewer.open()
         expect(viewer.page).to.include("The database does not answer").and.to.not.include("ECONN")
@@ -244,15 +280,22 @@ describe("The control panel, open in a browser,", () => {
       }, control))
   })
 
-  it("says that the installation is not complete, and what to do, if the schema is gone", async () => {
+  it("says that the state cannot be read, and what to do, if the schema is gone", async () => {
     const own = await TestDatabase.create()
     try {
       await withMaintenance(own.url, {}, ({ maintenance }) =>
         withPanel(async (panel) => {
+          const open = await EventReader.open(panel, "alice")
+          await open.until(({ name }) => name === "part")
+          const warned = panelWarning()
           await own.sql("drop schema maintenance cascade")
+          const told = await open.until(({ name }) => name === "outage")
+          expect(told?.data).to.include("The state cannot be read. Reload the page for the reason.")
+          expect((await warned).message).to.include("maintenance")
+          await open.close()
           const browser = new PlainBrowser(panel, "alice")
           expect((await browser.open()).status).to.equal(500)
-          expect(browser.page).to.include("The installation is not complete")
+          expect(browser.page).to.include("The state cannot be read")
           expect(browser.page).to.include("operating.md#the-installation-is-wrong")
         }, maintenance as never),
       )

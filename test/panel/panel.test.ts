@@ -4,10 +4,12 @@ import { join } from "node:path"
 import type { MaintenanceControl } from "../../src"
 import { createPanel, type Panel } from "../../src/panel"
 import { SightReader } from "../../src/panel/sight"
+import { preflightSection } from "../../src/panel/view/blockers"
 import { useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
 import { statusThat, until } from "../support/until"
 import { endWindow } from "../support/window"
+import { panelWarning } from "./panel-warning"
 import { authorize, PlainBrowser } from "./plain-browser"
 
 describe("The control panel", () => {
@@ -163,6 +165,13 @@ describe("The control panel", () => {
       expect(response.status).to.equal(422)
       expect(page).to.include("The reason of a window can be replaced, but not removed.")
       expect(await status()).to.include({ mode: "concurrent", reason: "prices" })
+    })
+
+    it("keeps the end if a switch that would take it away is refused", async () => {
+      await enter()
+      const refused = await send({ expires: "never", reason: "x".repeat(1001) })
+      expect(refused.response.status).to.equal(422)
+      expect((await status()).expiresAt).to.not.equal(undefined)
     })
 
     it("extends by a choice only", async () => {
@@ -397,10 +406,10 @@ describe("The control panel", () => {
 
   it("says what becomes of the transactions that remain at the deadline", async () => {
     for (const [fields, says] of [
-      [{ drain: "60000" }, "If some remain at the deadline, the mode before is restored."],
+      [{ drain: "60000" }, "If some remain at the deadline, the previous mode is restored."],
       [
         { drain: "60000", outcome: "terminate" },
-        "If some remain at the deadline, their sessions are terminated. If some remain 5 seconds later, the mode before is restored.",
+        "If some remain at the deadline, their sessions are terminated. If some remain 5 seconds later, the previous mode is restored.",
       ],
     ] as const) {
       await withClient(database.current.url, async (client) => {
@@ -441,8 +450,22 @@ describe("The control panel", () => {
       .to.include("It replaces: exclusive mode by alice, “first”.")
       .and.to.include("exclusive, planned for 15 m, without an end, by alice")
     // A page does not wait for a newer reading of the journal.
-    while (!/title="replaced">\s*replaced/.test(browser.page)) await browser.open()
+    while (!/title="superseded">\s*superseded/.test(browser.page)) await browser.open()
     await maintenance.leave({ as: "alice" })
+  })
+
+  it("lists 50 of the transactions that would be waited for, and says how many more there are", async () => {
+    const blockers = Array.from({ length: 120 }, (_, index) => ({
+      pid: index,
+      transaction: `1/${index}`,
+      ageMs: 1000,
+      state: "idle in transaction",
+      hasWritten: true,
+      isHidden: false,
+    }))
+    const html = String(await preflightSection(blockers as never, "exclusive", true))
+    expect(html.match(/<td>\d+<\/td>/g)).to.have.length(50)
+    expect(html).to.include("120 transactions").and.to.include("and 70 more")
   })
 
   it("says who would be waited for to a viewer, and for a mode only", async () => {
@@ -498,7 +521,7 @@ describe("The control panel", () => {
           throw new Error("the session store is down: redis://:password@cache")
         },
       })
-      const warned = new Promise<Error>((resolve) => process.once("warning", resolve))
+      const warned = panelWarning()
       const response = await new PlainBrowser(broken, "alice").open()
       expect(response.status).to.equal(500)
       expect(await response.text()).to.equal("The control panel failed. The server's log says why.")
@@ -541,7 +564,7 @@ describe("The control panel", () => {
         await browser.open()
         const foreign = await browser.send("/actions/switch", { mode: "exclusive" }, headers)
         expect(foreign.status).to.equal(403)
-        expect(await foreign.text()).to.equal("Nothing was changed. Another site sent the form.")
+        expect(await foreign.text()).to.include("Nothing was changed. The form came from another site")
         expect(await status()).to.include({ mode: "normal" })
       })
     }
@@ -581,7 +604,7 @@ describe("The control panel", () => {
       expect(broken.status).to.equal(400)
       for (const action of ["/actions/toString", "/actions/__proto__", "/actions/constructor"])
         expect((await browser.send(action)).status, action).to.equal(404)
-      for (const path of ["/elsewhere", "/assets/../panel.ts", "/assets/toString", "//"])
+      for (const path of ["/elsewhere", "/assets/..%2fpanel.ts", "/assets/toString", "//"])
         expect((await browser.open(path)).status, path).to.equal(404)
     })
 
@@ -650,7 +673,7 @@ describe("The control panel", () => {
       const broken = createPanel(installed.current.maintenance, {
         authorize: () => Promise.reject("down"),
       })
-      const warned = new Promise<Error>((resolve) => process.once("warning", resolve))
+      const warned = panelWarning()
       expect((await new PlainBrowser(broken, "alice").open()).status).to.equal(500)
       expect((await warned).message).to.include("authorize failed: down")
       await broken.close()
@@ -700,10 +723,10 @@ describe("The control panel", () => {
       const browser = browserOf("flooder")
       await browser.open()
       const codes: number[] = []
-      for (let time = 0; time < 32; time++) codes.push((await browser.send("/actions/extend")).status)
-      expect(codes.at(0)).to.equal(422)
-      expect(codes.at(-1)).to.equal(429)
+      for (let time = 0; time < 31; time++) codes.push((await browser.send("/actions/extend")).status)
+      expect([codes[0], codes[29], codes[30]]).to.deep.equal([422, 422, 429])
       expect((await browser.send("/actions/leave")).status).to.equal(422)
+      expect((await browser.send("/actions/switch", { mode: "normal" })).status).to.equal(303)
     })
   })
 
@@ -714,7 +737,14 @@ describe("The control panel", () => {
     )
     expect(headers.get("cache-control")).to.equal("no-store")
     expect(headers.get("x-content-type-options")).to.equal("nosniff")
-    expect(headers.get("set-cookie")).to.match(/HttpOnly.*SameSite=Strict/)
+    expect(headers.get("set-cookie"))
+      .to.match(/HttpOnly.*SameSite=Strict/)
+      .and.to.not.include("Secure")
+    for (const request of [
+      new Request("https://panel.test/", { headers: { "x-user": "alice" } }),
+      new Request("http://panel.test/", { headers: { "x-user": "alice", "x-forwarded-proto": "https" } }),
+    ])
+      expect((await panel.fetch(request)).headers.get("set-cookie")).to.include("Secure")
   })
 
   it("works under a path, whether a proxy strips it or not", async () => {

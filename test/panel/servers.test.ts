@@ -22,7 +22,8 @@ import { PlainBrowser } from "./plain-browser"
 /** The parts of Express that are used. It has no types of its own. */
 interface ExpressModule {
   (): RequestListener & { use(...handlers: unknown[]): unknown }
-  urlencoded(): unknown
+  urlencoded(options?: { extended: boolean }): unknown
+  json(): unknown
   text(options: { type: string }): unknown
   raw(options: { type: string }): unknown
 }
@@ -56,12 +57,16 @@ describe("The control panel in a server", () => {
     await events.body?.cancel()
   }
 
-  const withServer = async (listener: (panel: Panel) => RequestListener, identify: Authorize = authorize) => {
+  const withServer = async (
+    listener: (panel: Panel) => RequestListener,
+    identify: Authorize = authorize,
+    work = use,
+  ) => {
     const panel = createPanel(installed.current.maintenance, { authorize: identify, basePath })
     const server = createServer(listener(panel)).listen(0, "127.0.0.1")
     await once(server, "listening")
     try {
-      await use(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+      await work(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
     } finally {
       await panel.close()
       server.closeAllConnections()
@@ -102,6 +107,37 @@ describe("The control panel in a server", () => {
       app.use(basePath, nodeHandler(panel))
       return app
     }))
+
+  for (const [name, parser] of [
+    ["JSON", () => express.json()],
+    ["nested fields", () => express.urlencoded({ extended: true })],
+  ] as const) {
+    it(`of Express 5, behind a parser of ${name}, refuses what is no form of the panel`, () =>
+      withServer(
+        (panel) => {
+          const app = express()
+          app.use(parser())
+          app.use(basePath, nodeHandler(panel))
+          return app
+        },
+        authorize,
+        async (origin) => {
+          for (const [type, body] of [
+            ["application/json", "[1]"],
+            ["application/json", '{"a":{"toString":1}}'],
+            ["application/json", '[["a","b","c"]]'],
+            ["application/x-www-form-urlencoded", "a[toString]=1&a[b]=2"],
+          ] as const) {
+            const sent = await fetch(`${origin}${basePath}/actions/leave`, {
+              method: "POST",
+              body,
+              headers: { "content-type": type, origin },
+            })
+            expect(sent.status, body).to.equal(403)
+          }
+        },
+      ))
+  }
 
   it("of Nest 12", async () => {
     @Module({})

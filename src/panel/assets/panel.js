@@ -82,7 +82,8 @@ function show() {
     time.title = at.toLocaleString()
     time.removeAttribute("data-clock")
   }
-  for (const hint of document.querySelectorAll("[data-script]")) hint.hidden = false
+  for (const zone of document.querySelectorAll("[data-zone]"))
+    zone.textContent = "The time is in the zone of this browser."
 }
 
 /** A time in the zone of the browser, with the day unless it is today. */
@@ -182,6 +183,7 @@ let waitMs = 1000
 
 /** Connects to the events of the page. */
 function connect() {
+  events?.close()
   heardAt = Date.now()
   events = new EventSource(page.dataset.events)
   const listen = (name, listener) =>
@@ -206,7 +208,7 @@ function connect() {
   })
   listen("live", () => say("live", true))
   listen("alive", () => undefined)
-  listen("outage", () => say("The database does not answer. The page shows the last known state.", false))
+  listen("outage", (why) => say(`${why} The page shows the last known state.`, false))
   // The page shows what is still allowed.
   listen("revoked", start)
   listen("ending", () => connectLater())
@@ -228,6 +230,7 @@ function connectLater() {
 async function connectIfAllowed() {
   if (document.visibilityState === "hidden") return
   const answer = await fetch(page.dataset.events, { method: "HEAD" }).catch(() => undefined)
+  if (document.visibilityState === "hidden") return
   if (answer?.status === 403) start()
   else if (answer?.ok) connect()
   else {

@@ -4,7 +4,10 @@ import type { Sight } from "../sight"
 import { button, type Frame } from "./frame"
 import { enteringIn } from "./now"
 import { type Column, scrollTable } from "./table"
-import { type Blocker, duration, type Html, numberOf, outcomeOf } from "./words"
+import { type Blocker, duration, type Html, number, numberOf, outcomeOf } from "./words"
+
+/** Number of blockers that are listed, oldest first. */
+const listedBlockers = 50
 
 /** Section of the transactions that are waited for while a window is being entered, with a bar to the deadline. */
 export function blockersSection({ report, blockers, at }: Sight, frame: Frame): Html {
@@ -49,7 +52,7 @@ function atDeadline(report: MaintenanceReport): string {
   const { drainsThen } = enteringIn(report) ?? {}
   if (drainsThen === undefined) return "It waits only for commits under way, which can no longer be refused."
   const isForced = drainsThen === "cancel" || drainsThen === "terminate"
-  const after = isForced ? " If some remain 5 seconds later, the mode before is restored." : ""
+  const after = isForced ? " If some remain 5 seconds later, the previous mode is restored." : ""
   return `If some remain at the deadline, ${outcomeOf[drainsThen]}.${after}`
 }
 
@@ -57,16 +60,16 @@ function breakOff({ maintainer, windowId = "" }: MaintenanceReport, frame: Frame
   const why = frame.whyNot(maintainer)
   if (frame.isEntering)
     return html`${button(frame, { action: "break-off", label: "Break off", why, fields: { windowId } })}
-      <p class="quiet">${why ?? "Breaking off restores the mode before."}</p>`
+      <p class="quiet">${why ?? "Breaking off restores the previous mode."}</p>`
   return html`${button(frame, { action: "leave", label: "Leave (end this window)", why, fields: { windowId } })}
     <p class="quiet">
-      ${why ?? "Another process is entering this window. To restore the mode before, break it off there."}
+      ${why ?? "Another process is entering this window. To restore the previous mode, break it off there."}
     </p>`
 }
 
 /** The transactions that are waited for, oldest first. */
 export function blockersTable(blockers: readonly Blocker[], showsQueries: boolean): Html {
-  const rows = blockers.map(
+  const rows = blockers.slice(0, listedBlockers).map(
     (blocker) =>
       html`<tr>
         <td>${blocker.pid ?? "–"}</td>
@@ -89,7 +92,9 @@ export function blockersTable(blockers: readonly Blocker[], showsQueries: boolea
     ["user", "seven"],
     ...(showsQueries ? [["statement"] as const] : []),
   ]
+  const more = blockers.length - rows.length
   return html`${scrollTable("Transactions", columns, rows)}
+  ${more > 0 && html`<p class="quiet">and ${number(more)} more</p>`}
   ${
     blockers.some(({ isHidden }) => isHidden) &&
     html`<p class="quiet">

@@ -1,8 +1,9 @@
 import { html } from "hono/html"
 import type { Instance, MaintenanceWindow, MinuteOfRefusals, PastWindow } from "../../index"
+import type { Values } from "../form-values"
 import { journalPage, type Sight } from "../sight"
 import { asSent, button, type Frame, hidden } from "./frame"
-import { select, type Values, windowFields } from "./switch"
+import { select, windowFields } from "./switch"
 import { type Column, scrollTable } from "./table"
 import { clock, duration, type Html, nameOf, number, numberOf, until } from "./words"
 
@@ -166,9 +167,7 @@ export function announcedSection({ report, at }: Sight, frame: Frame, sent?: Val
         ${hasOwn && html`<p class="quiet">It replaces those of your announced windows that it overlaps with.</p>`}
         <div class="row">
           <button ${why ? "disabled" : ""}>Announce</button>
-          <p class="quiet">
-            ${why ?? html`<noscript>The time is in UTC.</noscript><span data-script hidden>The time is in the zone of this browser.</span>`}
-          </p>
+          <p class="quiet">${why ?? html`<span data-zone>The time is in UTC.</span>`}</p>
         </div>
       </form>
     </details>
@@ -237,7 +236,7 @@ function journalRow({
   refusals,
 }: PastWindow): Html {
   const by = endedBy === undefined || endedBy === maintainer ? "" : ` by ${endedBy}`
-  const end = `${begunAt === undefined && endedBecause === "switched" ? "replaced" : endedBecause}${by}`
+  const end = `${begunAt === undefined && endedBecause === "switched" ? "superseded" : endedBecause}${by}`
   return html`<tr>
     <td>${begunAt ? clock(begunAt) : "–"}</td>
     <td>${begunAt ? duration(endedAt.getTime() - begunAt.getTime()) : "–"}</td>

@@ -72,7 +72,7 @@ function countOf(report: MaintenanceReport, now: Date, waitedFor: number): Html 
   if (mode === "normal") return ""
   if (state === "entering") {
     const end = enteringIn(report)?.drainsUntil
-    if (waitedFor === 0) return count("…", "waiting for the instances")
+    if (waitedFor === 0) return count("…", "until all instances know the mode")
     return end
       ? count(until(end, now), `for ${numberOf(waitedFor, "transaction")} to end`)
       : count(number(waitedFor), "commits under way are waited for")
@@ -82,7 +82,7 @@ function countOf(report: MaintenanceReport, now: Date, waitedFor: number): Html 
   if (plannedUntil) return count(until(plannedUntil, now), "until it is planned to end")
   return graceMs === undefined
     ? count("no end set", `until ${maintainer} leaves`)
-    : count("no end set", "ends when its process is gone")
+    : count("no end set", "tied to its process")
 }
 
 function count(figure: Html | string, label: string, tone = ""): Html {

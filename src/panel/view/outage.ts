@@ -21,18 +21,19 @@ export interface Outage {
 
 /** The page for a state that cannot be read. */
 export function outagePage({ title, frame, known, isPassing, notice, why, guide }: Outage): Html {
-  const heading = isPassing ? "The database does not answer" : "The installation is not complete"
+  const heading = isPassing ? "The database does not answer" : "The state cannot be read"
   return documentOf({
     frame,
     heading: title,
     title: `${title}: ${heading.toLowerCase()}`,
-    head: html`<meta http-equiv="refresh" content="5;url=${frame.base}/" />`,
+    // What was not done must be read first.
+    head: notice ? html`` : html`<meta http-equiv="refresh" content="5;url=${frame.base}/" />`,
     body: html`${notice && html`<p class="notice" role="alert">${notice}</p>`}
       <section>
         <h2>${heading}</h2>
         ${why && html`<p>${why}</p>`} ${guide && html`<p>${guideLink(guide)}</p>`}
         ${known && html`<p>The last known mode is ${nameOf[known.mode].toLowerCase()}.</p>`}
-        <p>This page reloads every 5 seconds. <a href="${frame.base}/">Reload now</a></p>
+        <p>${!notice && "This page reloads every 5 seconds. "}<a href="${frame.base}/">Reload now</a></p>
       </section>`,
   })
 }

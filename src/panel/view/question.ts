@@ -1,9 +1,9 @@
 import { html } from "hono/html"
 import { tokenName } from "../form-token"
+import type { Values } from "../form-values"
 import { confirmed, type Question } from "../questions"
 import { blockersTable } from "./blockers"
 import { type Frame, hidden } from "./frame"
-import type { Values } from "./switch"
 import { type Blocker, type Html, meaningOf, nameOf, numberOf } from "./words"
 
 /** Details of a question. */

@@ -1,16 +1,9 @@
 import { html } from "hono/html"
 import type { MaintenanceReport, Mode } from "../../index"
+import { keep, never, type Values } from "../form-values"
 import type { Sight } from "../sight"
 import { asSent, type Frame, hidden } from "./frame"
 import { type Html, meaningOf, nameOf } from "./words"
-
-/** The values of a form, by the names of its fields. */
-export type Values = Readonly<Record<string, string>>
-
-/** The choice that keeps an end of the window as it is. */
-export const keep = "keep"
-/** The choice of no end. */
-export const never = "never"
 
 /** Values and labels of the choices of a field. */
 export type Choices = readonly (readonly [string, string])[]
@@ -36,8 +29,8 @@ const drains: Choices = [
   ["900000", "15 min"],
 ]
 const outcomes: Choices = [
-  ["", "as usual"],
-  ["abandon", "restore the mode before"],
+  ["", "default"],
+  ["abandon", "restore the previous mode"],
   ["proceed", "proceed without them"],
   ["cancel", "cancel their statements"],
   ["terminate", "terminate their sessions"],
@@ -89,8 +82,9 @@ export function windowFields(values: Values, current?: MaintenanceReport): Html 
     <label>Wait for transactions${select("drain", drains, values)}</label>
     <label>If some remain${select("outcome", outcomes, values)}</label>
     <p class="quiet">
-      As usual, concurrent mode waits only for commits under way, and exclusive mode for all transactions. If
-      some remain, the mode before is restored.
+      By default, concurrent mode waits only for commits under way, and exclusive mode for all transactions;
+      if some remain, the previous mode is restored. With a time of your choice, concurrent mode waits for all
+      transactions, and then proceeds without those that remain.
     </p>`
 }
 

@@ -1,7 +1,8 @@
 import { html } from "hono/html"
+import { never } from "../form-values"
 import type { Sight } from "../sight"
 import { button, type Frame, hidden } from "./frame"
-import { durations, never, select } from "./switch"
+import { durations, select } from "./switch"
 import type { Html } from "./words"
 
 /** The duration by which a window is extended, unless another is chosen. */

@@ -10,7 +10,7 @@ export type Blocker = Awaited<ReturnType<MaintenanceControl["blockers"]>>[number
 
 /** What becomes of the transactions that are still open at the deadline. */
 export const outcomeOf: Readonly<Record<DrainOutcome, string>> = {
-  abandon: "the mode before is restored",
+  abandon: "the previous mode is restored",
   proceed: "the mode is entered without them, and their changes are refused",
   cancel: "their statements are cancelled",
   terminate: "their sessions are terminated",
