@@ -151,7 +151,7 @@ export class Entering {
     if (error instanceof WindowEndedError) return error
     const isAborted = signal?.aborted === true
     if (!isAborted && !(error instanceof DrainTimeoutError)) {
-      await store.switching.interrupt(opened).catch(() => undefined)
+      await this.#interrupt(store, opened)
       return interrupted(error)
     }
     try {
@@ -159,14 +159,28 @@ export class Entering {
       await this.#host.access.refresh().catch(() => undefined)
     } catch (failure) {
       if (failure instanceof OutcomeUnknownError) return perhapsAbandoned(failure)
-      if (!(failure instanceof WindowEndedError || failure instanceof NotMaintainerError))
+      if (!(failure instanceof WindowEndedError || failure instanceof NotMaintainerError)) {
+        await this.#interrupt(store, opened)
         return interrupted(failure)
+      }
       // Another process, which had begun the window, has completed the entering.
       if (isAborted && (await this.#isThere(opened).catch(() => true))) return interrupted(signal.reason)
       // Another user has ended the window; it did not expire.
       if (!isAborted && failure.mode !== "normal") return failure
     }
     return isAborted ? signal.reason : error
+  }
+
+  /**
+   * Records that this process no longer waits. If that fails, it is tried again in the background: nobody else can know
+   * it while this process lives.
+   */
+  async #interrupt(store: StateStore, opened: Opened): Promise<void> {
+    const interrupt = () => store.switching.interrupt(opened)
+    const { stopped } = this.#host.watch
+    await interrupt().catch(() => {
+      persistently(interrupt, { signal: stopped }).catch(() => undefined)
+    })
   }
 
   async #isThere({ id }: Opened): Promise<boolean> {

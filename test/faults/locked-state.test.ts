@@ -1,11 +1,12 @@
 import { expect } from "chai"
 import type { Client } from "pg"
-import { StateUnavailableError } from "../../src"
+import { EnteringInterruptedError, StateUnavailableError } from "../../src"
 import { channelOf, lockKeys } from "../../src/state/schema"
 import { useMaintenance, withMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
 import { errorOf } from "../support/error-of"
 import { openShop } from "../support/shop"
+import { statusThat } from "../support/until"
 import { warning } from "../support/warning"
 import { endWindowAfterEach } from "../support/window"
 
@@ -59,6 +60,30 @@ describe("While a session has locked the state", () => {
       await warned
       await client.query("rollback")
       await writing
+    })
+  })
+
+  it("an entering that is broken off is interrupted once the lock is released, though its process lives on", async () => {
+    const { maintenance } = installed.current
+    await withClient(database.current.url, async (blocker) => {
+      await blocker.query("begin; select 1")
+      for (const lock of [
+        "select from maintenance.state for update",
+        "lock table maintenance.state, maintenance.window in exclusive mode",
+      ]) {
+        const breakOff = new AbortController()
+        const { signal } = breakOff
+        const entering = errorOf(maintenance.enter("exclusive", { as: "alice", signal }))
+        await statusThat(maintenance, ({ state }) => state === "entering")
+        await withLock(lock, async () => {
+          breakOff.abort()
+          expect(await entering).to.be.instanceOf(EnteringInterruptedError)
+        })
+        const { mode, isInterrupted } = await statusThat(maintenance, (status) => status.isInterrupted)
+        expect({ mode, isInterrupted }).to.deep.equal({ mode: "exclusive", isInterrupted: true })
+        await maintenance.leave({ as: "alice" })
+      }
+      await blocker.query("rollback")
     })
   })
 
