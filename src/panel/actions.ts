@@ -5,25 +5,29 @@ import {
   type EnterOptions,
   type MaintenanceControl,
   MaintenanceInputError,
+  StateUnavailableError,
   type MaintenanceReport,
   type MaintenanceWindow,
   type Mode,
 } from "../index"
 import { keep, never, type Values } from "./form-values"
 
+/** Refusal of a form about another window than the one in force. */
+const hasChanged =
+  "Nothing was changed. The mode has changed since this page was loaded. Check what holds now."
 /** Time to wait for an action before the page is answered while it goes on, in milliseconds. */
 const answeredWithinMs = 400
 /** Time for windows that are being entered to be abandoned when the panel is closed, in milliseconds. */
 const closedWithinMs = 5000
 
-/** Resolves with the outcome in words, if its name does not tell it. */
-type Action = (user: string, values: Values) => Promise<unknown>
+/** Resolves with the outcome in words. */
+type Action = (user: string, values: Values) => Promise<string>
 
 /** A window that is being entered by this panel. */
 interface Entering {
   readonly controller: AbortController
-  /** Resolves when it is entered or not. */
-  readonly isOver: Promise<unknown>
+  /** Resolves with the reason why it was not entered; with undefined if it was. */
+  readonly failure: Promise<unknown>
 }
 
 /** The actions of the panel. They throw what the control throws. */
@@ -41,7 +45,7 @@ export class Actions {
     ["extend", (user, values) => this.#extend(user, values)],
     ["transfer", (user, values) => this.#transfer(user, values)],
     ["announce", (user, values) => this.#announce(user, values)],
-    ["cancel", (user, { id = "" }) => this.#control.cancel(id, { as: user })],
+    ["cancel", (user, { id = "" }) => this.#cancel(user, id)],
   ])
 
   constructor(control: MaintenanceControl, fail: (user: string, error: unknown, values?: Values) => void) {
@@ -54,10 +58,9 @@ export class Actions {
     return this.#actions.has(name)
   }
 
-  /** Runs the action of this name; resolves with its outcome in words, unless its name tells it. */
-  async run(name: string, user: string, values: Values): Promise<string | undefined> {
-    const outcome = await this.#actions.get(name)?.(user, values)
-    return typeof outcome === "string" ? outcome : undefined
+  /** Runs the action of this name, which exists; resolves with its outcome in words. */
+  async run(name: string, user: string, values: Values): Promise<string> {
+    return (this.#actions.get(name) as Action)(user, values)
   }
 
   /** Whether this process is entering a window for a user. */
@@ -70,11 +73,11 @@ export class Actions {
     this.#isClosed = true
     const entering = [...this.#entering.values()]
     for (const { controller } of entering) controller.abort(new Error("The control panel was closed."))
-    const over = Promise.all(entering.map(({ isOver }) => isOver))
+    const over = Promise.all(entering.map(({ failure }) => failure))
     await Promise.race([over, pause(closedWithinMs, undefined, { ref: false })])
   }
 
-  async #switch(user: string, values: Values): Promise<string | void> {
+  async #switch(user: string, values: Values): Promise<string> {
     const { mode } = values
     const status = await this.#shown(values)
     if (mode === "normal")
@@ -88,17 +91,27 @@ export class Actions {
     const entered = this.#control
       .enter(mode as Mode, { ...options, signal: controller.signal })
       .then(() => (removesEnd ? this.#control.extend({ as: user }) : undefined))
-    const entering: Entering = { controller, isOver: entered.catch(() => undefined) }
+    const failure = entered.then(
+      () => undefined,
+      (error: unknown) => error,
+    )
+    const entering: Entering = { controller, failure }
     this.#entering.set(user, entering)
-    void entering.isOver.then(() => {
+    void failure.then(() => {
       if (this.#entering.get(user) === entering) this.#entering.delete(user)
     })
-    await this.#soon(entered, (error) => {
+    const isDone = await this.#soon(entered, (error) => {
+      // Whoever breaks it off learns of it there.
       if (!controller.signal.aborted) this.#fail(user, error, values)
     })
+    if (!isDone) return "The mode is being changed."
+    const { maintainer } = status
+    return isOwn || maintainer === undefined
+      ? "The mode was changed."
+      : `You have taken over from ${maintainer}.`
   }
 
-  async #leave(user: string, values: Values): Promise<void> {
+  async #leave(user: string, values: Values): Promise<string> {
     const { mode, maintainer } = await this.#shown(values)
     if (mode === "normal")
       throw new MaintenanceInputError(
@@ -106,26 +119,36 @@ export class Actions {
       )
     // If the window has ended in the meantime, announced windows stay.
     await this.#control.leave({ as: user, ifHeld: maintainer === user, windowOnly: true })
+    return "The window was ended."
   }
 
   /** Restores the mode before the window that this process is entering. */
-  async #breakOff(user: string, values: Values): Promise<void> {
-    await this.#shown(values)
+  async #breakOff(user: string, values: Values): Promise<string> {
     const entering = this.#entering.get(user)
+    await this.#shown(values).catch((error: unknown) => {
+      // It is broken off without the database, too: the process gives up as soon as it can.
+      if (!entering || !(error instanceof StateUnavailableError)) throw error
+    })
     if (!entering)
       throw new MaintenanceInputError(
         "Nothing was changed. This process is not entering a window for you. Check the mode; leave to end the window.",
       )
-    entering.controller.abort(new Error("Broken off in the control panel."))
-    await entering.isOver
+    const brokenOff = new Error("Broken off in the control panel.")
+    entering.controller.abort(brokenOff)
+    const failure = await entering.failure
+    if (failure === undefined)
+      return "The window was entered before it could be broken off. To end it, leave."
+    if (failure !== brokenOff) throw failure
+    return "The window was abandoned. The mode is what it was before."
   }
 
-  async #extend(user: string, values: Values): Promise<void> {
+  async #extend(user: string, values: Values): Promise<string> {
     await this.#shown(values)
     const { expires = "" } = values
     if (expires === "")
       throw new MaintenanceInputError("Nothing was changed. Choose when the window ends by itself.")
     await this.#control.extend({ as: user, expiresInMs: expires === never ? undefined : Number(expires) })
+    return "The end of the window was changed."
   }
 
   async #transfer(user: string, values: Values): Promise<string> {
@@ -149,6 +172,11 @@ export class Actions {
     return `The window was announced. It replaces: ${which.join("; ")}.`
   }
 
+  async #cancel(user: string, id: string): Promise<string> {
+    await this.#control.cancel(id, { as: user })
+    return "The announced window was cancelled."
+  }
+
   async #announced(): Promise<readonly MaintenanceWindow[]> {
     return (await this.#control.status()).windows.filter(({ position }) => position === "announced")
   }
@@ -167,9 +195,7 @@ export class Actions {
   async #shown({ windowId }: Values): Promise<MaintenanceReport> {
     const status = await this.#control.status()
     if ((status.windowId ?? "") === windowId) return status
-    throw new MaintenanceInputError(
-      "Nothing was changed. The mode has changed since this page was loaded. Check what holds now.",
-    )
+    throw new MaintenanceInputError(hasChanged)
   }
 }
 
@@ -191,16 +217,29 @@ function enterOptionsOf(user: string, values: Values, current?: MaintenanceRepor
     as: user,
     reason: reason || undefined,
     message: message || undefined,
-    expiresInMs: expires === keep ? leftUntil(other?.expiresAt) : millisecondsIn(expires),
-    plannedForMs: planned === keep ? leftUntil(other?.plannedUntil) : millisecondsIn(planned),
+    expiresInMs: expires === keep ? leftUntil("expiresAt", other) : millisecondsIn(expires),
+    plannedForMs: planned === keep ? leftUntil("plannedUntil", other) : millisecondsIn(planned),
     drain: drainIn(values),
   }
 }
 
-/** The milliseconds until the end of a window that is taken over; undefined for a plan that is overdue. */
-function leftUntil(end: Date | undefined): number | undefined {
-  const ms = end === undefined ? 0 : end.getTime() - Date.now()
-  return ms > 0 ? ms : undefined
+/**
+ * The milliseconds until an end of a window that is taken over, by the clock of the database; undefined if it has none,
+ * and for a plan that is overdue.
+ */
+function leftUntil(
+  name: "expiresAt" | "plannedUntil",
+  taken: MaintenanceReport | undefined,
+): number | undefined {
+  const end = taken?.[name]
+  const { expiresAt, plannedUntil, retryAfterMs } = taken ?? {}
+  // The time until the window expires, or else until it is planned to end.
+  const known = expiresAt ?? plannedUntil
+  if (!end || !known || retryAfterMs === undefined) return undefined
+  const ms = end.getTime() - (known.getTime() - retryAfterMs)
+  if (ms > 0) return ms
+  if (name === "expiresAt") throw new MaintenanceInputError(hasChanged)
+  return undefined
 }
 
 function drainIn({ drain, outcome }: Values): DrainOptions | undefined {

@@ -10,6 +10,7 @@ import { assetNamed } from "./assets"
 import { isOwnOrigin } from "./form-token"
 import { Forms } from "./forms"
 import { LiveSight } from "./live"
+import { Outcomes } from "./outcomes"
 import { Pages } from "./pages"
 import type { Settings } from "./settings"
 import { SightReader } from "./sight"
@@ -41,14 +42,15 @@ export class PanelApplication {
     const reader = new SightReader(maintenance, refresh)
     this.#live = new LiveSight(maintenance, reader)
     this.#streams = new Streams(this.#live)
+    const outcomes = new Outcomes()
     const actions = new Actions(maintenance, (user, error, values) => {
-      this.#pages.failed(user, error, values)
+      outcomes.failed(user, error, { switch: values })
       refresh()
     })
     this.#actions = actions
-    const pages = new Pages(maintenance, { reader, settings, actions })
+    const pages = new Pages(maintenance, { reader, settings, actions, outcomes })
     this.#pages = pages
-    this.#forms = new Forms({ maintenance, settings, reader, pages, actions, refresh })
+    this.#forms = new Forms({ maintenance, settings, reader, pages, actions, outcomes, refresh })
     this.#secure()
     this.#route()
   }
@@ -116,7 +118,7 @@ export class PanelApplication {
       }),
     )
     // A browser asks for the address of a form after a refusal that was its answer, for example.
-    for (const path of ["/preflight", "/actions/:action"])
+    for (const path of ["/preflight", "/form", "/actions/:action"])
       app.get(path, (context) => context.redirect(`${this.#settings.base}/`, 303))
     const checks = [
       csrf({ origin: isOwnOrigin }),
@@ -126,6 +128,7 @@ export class PanelApplication {
       }),
     ] as const
     app.post("/preflight", ...checks, (context) => this.#forms.preflight(context))
+    app.post("/form", ...checks, (context) => this.#forms.keep(context))
     app.post("/actions/:action", ...checks, (context) =>
       this.#forms.act(context, context.req.param("action")),
     )
@@ -135,6 +138,7 @@ export class PanelApplication {
       ["/events", "GET, HEAD"],
       ["/assets/:name", "GET, HEAD"],
       ["/preflight", "GET, HEAD, POST"],
+      ["/form", "GET, HEAD, POST"],
       ["/actions/:action", "GET, HEAD, POST"],
     ] as const)
       app.all(path, (context) => context.text("This method is not allowed here.", 405, { Allow: allowed }))

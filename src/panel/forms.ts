@@ -1,8 +1,16 @@
 import type { Context } from "hono"
-import { type MaintenanceControl, MaintenanceError, MaintenanceInputError } from "../index"
+import {
+  EnteringInterruptedError,
+  type MaintenanceControl,
+  MaintenanceError,
+  MaintenanceInputError,
+  OutcomeUnknownError,
+  StateUnavailableError,
+} from "../index"
 import { type Environment, viewersOnlyLook } from "./access"
 import type { Actions } from "./actions"
 import { isOwnForm, tokenName } from "./form-token"
+import type { Outcomes } from "./outcomes"
 import type { Content, Pages } from "./pages"
 import { type Values, windowModeIn } from "./form-values"
 import { type Question, questionFor } from "./questions"
@@ -26,6 +34,7 @@ export interface FormParts {
   readonly reader: SightReader
   readonly pages: Pages
   readonly actions: Actions
+  readonly outcomes: Outcomes
   /** Called after a change. */
   refresh(): void
 }
@@ -51,6 +60,17 @@ export class Forms {
     return this.#take(context, name, (values, user) => this.#act(context, name, { values, user }))
   }
 
+  /** Shows the form of a question again, whose answer is no. */
+  keep(context: Context<Environment>): Promise<Response> {
+    return this.#take(context, "preflight", (values) =>
+      this.#parts.pages.answer(
+        context,
+        200,
+        values["mode"] === undefined ? {} : sectionsOf("switch", values),
+      ),
+    )
+  }
+
   async #preflight(context: Context<Environment>, values: Values, user: string): Promise<Response> {
     const mode = windowModeIn(values)
     if (mode === undefined)
@@ -68,15 +88,15 @@ export class Forms {
     name: string,
     { values, user }: { readonly values: Values; readonly user: string },
   ): Promise<Response> {
-    const { maintenance, settings, pages, actions, refresh } = this.#parts
+    const { maintenance, settings, actions, outcomes, refresh } = this.#parts
     const question = await questionFor(maintenance, name, { user, values })
+    outcomes.attempted(user)
     if (question) return this.#ask(context, question, { values, user })
     const isEnd = unlimited.has(name) || (name === "switch" && values["mode"] === "normal")
     if (!isEnd) this.#changes.take(user)
-    pages.attempted(user)
-    pages.done(user, await actions.run(name, user, values))
+    outcomes.done(values[tokenName] ?? "", await actions.run(name, user, values))
     refresh()
-    return context.redirect(`${settings.base}/?done=${name}`, 303)
+    return context.redirect(`${settings.base}/`, 303)
   }
 
   async #ask(
@@ -118,9 +138,18 @@ export class Forms {
       if (error instanceof TooManyForms)
         return this.#parts.pages.answer(context, 429, { ...sent, refusal: error.message })
       if (!(error instanceof MaintenanceError)) throw error
+      // This page may be gone before it is read.
+      if (isUncertain(error)) this.#parts.outcomes.failed(user, error, sent.values)
       return this.#parts.pages.refuse(context, error, sent)
     }
   }
+}
+
+/** Whether the database may not have answered, so that pages are about an outage for a while. */
+function isUncertain(error: MaintenanceError): boolean {
+  return [StateUnavailableError, OutcomeUnknownError, EnteringInterruptedError].some(
+    (Kind) => error instanceof Kind,
+  )
 }
 
 /** The section of the page that shows the form of an action again. Other forms have too few fields to lose. */
@@ -132,7 +161,9 @@ function sectionsOf(action: string, values: Values): Pick<Content, "values"> {
 /** The fields of a form. Rejects if it cannot be read. */
 async function valuesIn(context: Context): Promise<Values> {
   const form = await context.req.parseBody()
-  return Object.fromEntries(
+  const values = Object.fromEntries(
     Object.entries(form).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
   )
+  // The keyboard of a phone adds a space to a name that it completes.
+  return values["to"] === undefined ? values : { ...values, to: values["to"].trim() }
 }

@@ -5,22 +5,18 @@ import {
   MaintenanceInputError,
   MaintenanceSetupError,
   StateUnavailableError,
-  WindowEndedError,
 } from "../index"
 import { type Environment, type Viewer, viewersOnlyLook } from "./access"
 import type { Actions } from "./actions"
 import { tokenFor } from "./form-token"
-import type { Values } from "./form-values"
 import { guideFor, messageOf } from "./messages"
+import { type Notice, type Outcomes, refusalOf, type SentForms } from "./outcomes"
 import type { Settings } from "./settings"
 import type { Sight, SightReader } from "./sight"
 import type { Frame } from "./view/frame"
 import { outagePage } from "./view/outage"
-import { type Failure, type Notice, pageOf, type PageOptions, partsOf } from "./view/page"
+import { pageOf, type PageOptions, partsOf } from "./view/page"
 import type { Html } from "./view/words"
-
-/** Time for which a failure is shown, in milliseconds. */
-const shownForMs = 300_000
 
 /** Status codes of pages. */
 export type Status = 200 | 403 | 409 | 422 | 429 | 500 | 503
@@ -39,16 +35,13 @@ interface PageParts {
   readonly reader: SightReader
   readonly settings: Settings
   readonly actions: Pick<Actions, "isEntering">
+  readonly outcomes: Outcomes
 }
 
 /** Makes the pages of the panel. */
 export class Pages {
   readonly #maintenance: MaintenanceControl
   readonly #parts: PageParts
-  /** The last failure of each user's action that went on after its page was answered. */
-  readonly #failures = new Map<string, Failure>()
-  /** The outcome of each user's last action, until a page has shown it. */
-  readonly #outcomes = new Map<string, string>()
 
   constructor(maintenance: MaintenanceControl, parts: PageParts) {
     this.#maintenance = maintenance
@@ -60,20 +53,21 @@ export class Pages {
     const frame = this.#frame(context, context.get("viewer"))
     const { title } = this.#parts.settings
     const before = beforeIn(context)
+    const notice = this.#notice(context, frame, content)
     try {
       const sight = await this.#parts.reader.read(before)
-      const notice = this.#notice(context, sight, content)
-      const values = content.values ?? { switch: this.#failure(frame.viewer.user)?.values }
+      const values = content.values ?? this.#formsOf(sight, frame)
       const section = content.section?.(frame)
       return await context.html(pageOf(sight, frame, { values, section, title, before, notice }), status)
     } catch (error) {
       if (!(error instanceof MaintenanceError)) throw error
       const known = this.#maintenance.known
-      // The details may name hosts and roles.
-      const why = frame.viewer.role === "maintainer" ? messageOf(error) : undefined
+      // The details may name hosts and roles. A notice has them.
+      const why = frame.viewer.role === "maintainer" && !notice ? messageOf(error) : undefined
       const isPassing = error instanceof StateUnavailableError
+      const guide = guideFor(error)
       return context.html(
-        outagePage({ title, frame, known, isPassing, notice: content.refusal, why, guide: guideFor(error) }),
+        outagePage({ title, frame, known, isPassing, notice: notice?.text, why, guide }),
         isPassing ? 503 : 500,
       )
     }
@@ -83,7 +77,7 @@ export class Pages {
   refuse(context: Context<Environment>, error: MaintenanceError, content: Content): Promise<Response> {
     return this.answer(context, statusOf(error), {
       ...content,
-      refusal: messageOf(error),
+      refusal: refusalOf(error),
       guide: guideFor(error),
     })
   }
@@ -92,56 +86,23 @@ export class Pages {
   partsFor(context: Context<Environment>): (sight: Sight, viewer: Viewer) => Readonly<Record<string, Html>> {
     const isFirst = beforeIn(context) === undefined
     const frame = this.#frame(context, context.get("viewer"))
-    return (sight, viewer) =>
-      partsOf(sight, { ...frame, ...this.#rights(viewer) }, { isFirst, notice: this.#failure(viewer.user) })
+    return (sight, viewer) => {
+      const current = { ...frame, ...this.#rights(viewer) }
+      const notice = this.#parts.outcomes.failureOf(viewer.user)
+      return partsOf(sight, current, { isFirst, notice, values: this.#formsOf(sight, current) })
+    }
   }
 
-  /** Records the failure of an action that went on after its page was answered. */
-  failed(user: string, error: unknown, values?: Values): void {
-    // Whoever ended the window knows that.
-    if (error instanceof WindowEndedError && error.endedBy === user) return
-    this.#failures.set(user, {
-      text: messageOf(error),
-      guide: guideFor(error),
-      isDone: false,
-      at: new Date(),
-      values,
-    })
-  }
-
-  /** Forgets a user's last failure, because the user does something else. */
-  attempted(user: string): void {
-    this.#failures.delete(user)
-  }
-
-  /** Records the outcome of an action in words, for the next page. */
-  done(user: string, text: string | undefined): void {
-    if (text === undefined) this.#outcomes.delete(user)
-    else this.#outcomes.set(user, text)
-  }
-
-  #notice(context: Context<Environment>, { report }: Sight, { refusal, guide }: Content): Notice | undefined {
+  #notice(context: Context<Environment>, frame: Frame, { refusal, guide }: Content): Notice | undefined {
+    const { outcomes } = this.#parts
+    // It is over, whether it is shown or not.
+    const done = context.req.method === "GET" ? outcomes.take(frame.token) : undefined
     if (refusal !== undefined) return { text: refusal, guide, isDone: false }
-    const { user } = context.get("viewer")
-    const failure = this.#failure(user)
-    if (failure) return failure
-    const done = context.req.query("done") ?? ""
-    // A link on another site may name an outcome, too.
-    const isFollowed = ["same-origin", undefined].includes(context.req.header("sec-fetch-site"))
-    if (done === "" || !isFollowed) return undefined
-    const outcome = this.#outcomes.get(user)
-    this.#outcomes.delete(user)
-    // The heading tells it.
-    if (outcome === undefined && done === "switch" && report.state === "entering") return undefined
-    const text = outcome ?? doneTexts.get(done)
-    return text === undefined ? undefined : { text, isDone: true }
+    return outcomes.failureOf(frame.viewer.user) ?? done
   }
 
-  #failure(user: string): Failure | undefined {
-    const failure = this.#failures.get(user)
-    if (failure && failure.at.getTime() >= Date.now() - shownForMs) return failure
-    this.#failures.delete(user)
-    return undefined
+  #formsOf({ report }: Sight, { viewer, token }: Frame): SentForms {
+    return this.#parts.outcomes.formsOf(viewer.user, { token, windowId: report.windowId ?? "" })
   }
 
   #frame(context: Context, viewer: Viewer): Frame {
@@ -164,17 +125,6 @@ export class Pages {
     }
   }
 }
-
-/** The outcomes of the actions, in words. */
-const doneTexts: ReadonlyMap<string, string> = new Map([
-  ["switch", "The mode was changed."],
-  ["leave", "The window was ended."],
-  ["break-off", "The window was abandoned. The mode is what it was before."],
-  ["extend", "The end of the window was changed."],
-  ["transfer", "The window was handed over."],
-  ["announce", "The window was announced."],
-  ["cancel", "The announced window was cancelled."],
-])
 
 /** The id of the window that the page of the journal follows; undefined for the first page. */
 function beforeIn(context: Context): string | undefined {

@@ -82,7 +82,7 @@ export class PlainBrowser {
   /** The hidden fields of a form on the last page. */
   #formOf(action: string): Record<string, string> {
     const forms = [...this.#page.matchAll(/<form[^>]*action="([^"]*)"[^>]*>([^]*?)<\/form>/g)]
-    const path = action === "/preflight" ? "/actions/switch" : action
+    const path = ["/preflight", "/form"].includes(action) ? "/actions/switch" : action
     // A form that the page does not show is sent with the token of another.
     const [, , form = ""] = forms.find(([, target = ""]) => target.endsWith(path)) ?? forms[0] ?? []
     const hidden = [...form.matchAll(/<input type="hidden" name="([^"]*)" value="([^"]*)"/g)]

@@ -47,7 +47,7 @@ describe("The control panel in a server", () => {
     expect((await browser.open()).status).to.equal(200)
     const entered = await browser.send("/actions/switch", { mode: "concurrent", reason: "by form" })
     expect(entered.status).to.equal(303)
-    expect(entered.headers.get("location")).to.equal(`${basePath}/?done=switch`)
+    expect(entered.headers.get("location")).to.equal(`${basePath}/`)
     expect(await installed.current.maintenance.status()).to.include({
       maintainer: "alice",
       reason: "by form",

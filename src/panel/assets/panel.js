@@ -157,13 +157,6 @@ document.addEventListener("submit", (event) => {
 addEventListener("pageshow", (event) => {
   if (event.persisted) start()
 })
-// The outcome of an action is shown once.
-const address = new URL(location.href)
-if (address.searchParams.has("done")) {
-  address.searchParams.delete("done")
-  history.replaceState(null, "", address)
-}
-
 /** Hides the outcome of an action, which is no longer what holds. */
 function forgetOutcome() {
   const outcome = document.querySelector("#notice.done")

@@ -3,6 +3,7 @@ import type { MaintenanceReport, Mode } from "../../index"
 import type { Sight } from "../sight"
 import { button, type Frame } from "./frame"
 import { enteringIn } from "./now"
+import { leaveLabel } from "./window"
 import { type Column, scrollTable } from "./table"
 import { type Blocker, duration, type Html, number, numberOf, outcomeOf } from "./words"
 
@@ -56,12 +57,13 @@ function atDeadline(report: MaintenanceReport): string {
   return `If some remain at the deadline, ${outcomeOf[drainsThen]}.${after}`
 }
 
-function breakOff({ maintainer, windowId = "" }: MaintenanceReport, frame: Frame): Html {
+function breakOff(report: MaintenanceReport, frame: Frame): Html {
+  const { maintainer, windowId = "" } = report
   const why = frame.whyNot(maintainer)
   if (frame.isEntering)
     return html`${button(frame, { action: "break-off", label: "Break off", why, fields: { windowId } })}
       <p class="quiet">${why ?? "Breaking off restores the previous mode."}</p>`
-  return html`${button(frame, { action: "leave", label: "Leave (end this window)", why, fields: { windowId } })}
+  return html`${button(frame, { action: "leave", label: leaveLabel(report), why, fields: { windowId } })}
     <p class="quiet">
       ${why ?? "Another process is entering this window. To restore the previous mode, break it off there."}
     </p>`

@@ -138,7 +138,9 @@ export function announcedSection({ report, at }: Sight, frame: Frame, sent?: Val
         <b>${clock(window.startsAt)}</b>
         <span class="quiet">in ${until(window.startsAt, at)}</span>
         <span>${window.mode}${lengthOf(window)}, by ${window.maintainer}</span>
-        <span class="grow quiet">${window.reason ?? ""}${window.message && html` “${window.message}”`}</span>
+        <span class="grow quiet"
+          >${window.reason && html`<bdi>${window.reason}</bdi>`}${window.message && html` “<bdi>${window.message}</bdi>”`}</span
+        >
         ${cancelButton(window, frame)}
       </li>`,
   )
@@ -227,6 +229,7 @@ export function journalSection({ history: { journal } }: Sight, { base }: Frame,
 
 function journalRow({
   begunAt,
+  startsAt,
   endedAt,
   mode,
   maintainer,
@@ -238,7 +241,7 @@ function journalRow({
   const by = endedBy === undefined || endedBy === maintainer ? "" : ` by ${endedBy}`
   const end = `${begunAt === undefined && endedBecause === "switched" ? "superseded" : endedBecause}${by}`
   return html`<tr>
-    <td>${begunAt ? clock(begunAt) : "–"}</td>
+    <td>${begunAt ? clock(begunAt) : startsAt ? html`for ${clock(startsAt)}` : "–"}</td>
     <td>${begunAt ? duration(endedAt.getTime() - begunAt.getTime()) : "–"}</td>
     <td>${mode}</td>
     <td title="${maintainer}">${maintainer}</td>

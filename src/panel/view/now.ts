@@ -11,12 +11,12 @@ export function nowSection({ report, at, blockers }: Sight): Html {
       ? html`<p>${meaningOf[mode]}.</p>`
       : html`<p>
           by <b>${maintainer}</b> since ${clock(report.since)}
-          (${since(report.since, at)})${reason && html` · “${reason}”`}
+          (${since(report.since, at)})${reason && html` · “<bdi>${reason}</bdi>”`}
         </p>`
   return html`<section id="now" class="now">
     <div class="facts">
       <h2>${titleOf(report)}</h2>
-      ${by} ${message && html`<p>Message for the public: “${message}”</p>`} ${interrupted(report)}
+      ${by} ${message && html`<p>Message for the public: “<bdi>${message}</bdi>”</p>`} ${interrupted(report)}
       ${ends(report)} ${below(report)} ${progress && progressLine(progress, at)}
     </div>
     ${countOf(report, at, blockers.length)}
@@ -47,11 +47,11 @@ function ends({ expiresAt, plannedUntil, isOverdue, graceMs }: MaintenanceReport
 
 /** The windows that the one in force covers. */
 function below({ windows }: MaintenanceReport): Html | "" {
-  const covered = windows.filter(({ position }) => position !== "announced").at(-2)
+  const covered = coveredIn(windows)
   if (!covered) return ""
   return html`<p>
-    Covers ${nameOf[covered.mode].toLowerCase()} mode by ${covered.maintainer}, which comes into force again
-    afterwards.
+    Covers ${nameOf[covered.mode].toLowerCase()} mode by ${covered.maintainer}: in force again if this window
+    expires or is abandoned. To leave ends both.
   </p>`
 }
 
@@ -89,6 +89,13 @@ function count(figure: Html | string, label: string, tone = ""): Html {
   return html`<div class="count">
     <strong class="${tone}">${figure}</strong><span class="quiet">${label}</span>
   </div>`
+}
+
+/** The window that the one in force covers. */
+export function coveredIn(
+  windows: MaintenanceReport["windows"],
+): MaintenanceReport["windows"][number] | undefined {
+  return windows.filter(({ position }) => position !== "announced").at(-2)
 }
 
 /** The window that is being entered, if there is one. */

@@ -26,14 +26,13 @@ export function outagePage({ title, frame, known, isPassing, notice, why, guide 
     frame,
     heading: title,
     title: `${title}: ${heading.toLowerCase()}`,
-    // What was not done must be read first.
-    head: notice ? html`` : html`<meta http-equiv="refresh" content="5;url=${frame.base}/" />`,
+    head: html`<meta http-equiv="refresh" content="5;url=${frame.base}/" />`,
     body: html`${notice && html`<p class="notice" role="alert">${notice}</p>`}
       <section>
         <h2>${heading}</h2>
         ${why && html`<p>${why}</p>`} ${guide && html`<p>${guideLink(guide)}</p>`}
         ${known && html`<p>The last known mode is ${nameOf[known.mode].toLowerCase()}.</p>`}
-        <p>${!notice && "This page reloads every 5 seconds. "}<a href="${frame.base}/">Reload now</a></p>
+        <p>This page reloads every 5 seconds. <a href="${frame.base}/">Reload now</a></p>
       </section>`,
   })
 }

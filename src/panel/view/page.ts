@@ -1,6 +1,6 @@
 import { html } from "hono/html"
 import { assets } from "../assets"
-import type { Values } from "../form-values"
+import type { Notice, SentForms } from "../outcomes"
 import type { Sight } from "../sight"
 import { blockersSection } from "./blockers"
 import { documentOf } from "./document"
@@ -11,23 +11,6 @@ import { switchSection } from "./switch"
 import { windowSection } from "./window"
 import { clock, type Html } from "./words"
 
-/** A sentence at the top of the page: the outcome of an action, or the reason why there is none. */
-export interface Notice {
-  readonly text: string
-  readonly isDone: boolean
-  /** Address of the guide that says what to do. */
-  readonly guide?: string | undefined
-  /** Time of a failure that the page was not waiting for. */
-  readonly at?: Date
-}
-
-/** The failure of an action that went on after its page was answered. */
-export interface Failure extends Notice {
-  readonly at: Date
-  /** The form of the action. */
-  readonly values?: Values | undefined
-}
-
 /** Content of a page besides the state. */
 export interface PageOptions {
   readonly title: string
@@ -35,7 +18,7 @@ export interface PageOptions {
   readonly before?: string | undefined
   readonly notice?: Notice | undefined
   /** The form that was sent and not accepted, by the name of its section. */
-  readonly values?: { readonly switch?: Values | undefined; readonly announced?: Values } | undefined
+  readonly values?: SentForms | undefined
   /** A section that this page alone has: a question, or the transactions that would be waited for. */
   readonly section?: Html | undefined
 }
@@ -44,15 +27,19 @@ export interface PageOptions {
 export function partsOf(
   sight: Sight,
   frame: Frame,
-  { isFirst, notice }: { readonly isFirst: boolean; readonly notice: Failure | undefined },
+  {
+    isFirst,
+    notice,
+    values,
+  }: { readonly isFirst: boolean; readonly notice: Notice | undefined; readonly values: SentForms },
 ): Readonly<Record<string, Html>> {
   return {
     ...(notice && { notice: noticeSection(notice) }),
     now: nowSection(sight),
     blockers: blockersSection(sight, frame),
-    switch: switchSection(sight, frame, notice?.values),
+    switch: switchSection(sight, frame, values.switch),
     window: windowSection(sight, frame),
-    announced: announcedSection(sight, frame),
+    announced: announcedSection(sight, frame, values.announced),
     instances: instancesSection(sight),
     refusals: refusalsSection(sight),
     ...(isFirst && { journal: journalSection(sight, frame) }),

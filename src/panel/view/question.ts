@@ -1,10 +1,12 @@
 import { html } from "hono/html"
 import { tokenName } from "../form-token"
-import type { Values } from "../form-values"
+import type { MaintenanceReport } from "../../index"
+import { keep, type Values } from "../form-values"
 import { confirmed, type Question } from "../questions"
 import { blockersTable } from "./blockers"
 import { type Frame, hidden } from "./frame"
-import { type Blocker, type Html, meaningOf, nameOf, numberOf } from "./words"
+import { durations } from "./switch"
+import { type Blocker, clock, type Html, meaningOf, nameOf, numberOf } from "./words"
 
 /** Details of a question. */
 export interface Details {
@@ -17,7 +19,9 @@ export interface Details {
 /** Section with a question that is asked before an action, and the form that answers it. */
 export function questionSection(question: Question, { values, blockers }: Details, frame: Frame): Html {
   const { heading, label, body } =
-    question.kind === "transfer" ? transferQuestion(question.to) : switchQuestion(question, blockers, frame)
+    question.kind === "transfer"
+      ? transferQuestion(question.to)
+      : switchQuestion(question, { values, blockers }, frame)
   // Every form has its own token.
   const fields = Object.fromEntries(Object.entries(values).filter(([name]) => name !== tokenName))
   return html`<section id="question" class="${question.kind === "switch" ? question.mode : ""}">
@@ -27,7 +31,7 @@ export function questionSection(question: Question, { values, blockers }: Detail
       ${hidden(frame, { ...fields, confirmed })}
       <div class="row">
         <button class="main">${label}</button>
-        <a href="${frame.base}/">Change nothing</a>
+        <button formaction="${frame.base}/form">Change nothing</button>
       </div>
     </form>
   </section>`
@@ -37,6 +41,24 @@ interface Asked {
   readonly heading: string
   readonly label: string
   readonly body: Html
+}
+
+/** The reason, the message and the ends that the window will have. */
+function termsOf(
+  { reason, message, expires = "", planned = "" }: Values,
+  { expiresAt, plannedUntil }: MaintenanceReport,
+): Html {
+  const end = expires === keep && expiresAt ? html`at ${clock(expiresAt)}` : (labelOf(expires) ?? "never")
+  const plan = planned === keep && plannedUntil ? html`until ${clock(plannedUntil)}` : labelOf(planned)
+  return html`Reason: ${reason ? html`<bdi>${reason}</bdi>` : "none"}. Message:
+  ${message ? html`<bdi>${message}</bdi>` : "none"}. Ends by itself:
+  ${end}.${plan && html` Planned: ${plan}.`}`
+}
+
+/** The label of a duration. */
+function labelOf(value: string): string | undefined {
+  const label = durations.find(([known]) => known === value)?.[1]
+  return label && `after ${label}`
 }
 
 function transferQuestion(to: string): Asked {
@@ -52,7 +74,7 @@ function transferQuestion(to: string): Asked {
 
 function switchQuestion(
   { mode, user, report }: Extract<Question, { kind: "switch" }>,
-  blockers: readonly Blocker[],
+  { values, blockers }: Details,
   frame: Frame,
 ): Asked {
   const { maintainer, reason, instances } = report
@@ -66,6 +88,7 @@ function switchQuestion(
     label: isTakeover ? `Take over with ${mode} mode` : `Enter ${mode} mode`,
     body: html`${isTakeover && takeover}
       <p>${meaningOf[mode]}. Instances of the application: ${instances.length}.</p>
+      <p>${termsOf(values, report)}</p>
       <p>
         ${
           blockers.length === 0

@@ -1,9 +1,16 @@
 import { html } from "hono/html"
+import type { MaintenanceReport } from "../../index"
 import { never } from "../form-values"
 import type { Sight } from "../sight"
 import { button, type Frame, hidden } from "./frame"
 import { durations, select } from "./switch"
+import { coveredIn } from "./now"
 import type { Html } from "./words"
+
+/** The label of the button that ends the window in force, and those that it covers. */
+export function leaveLabel({ windows }: MaintenanceReport): string {
+  return coveredIn(windows) ? "Leave (end this window and the one that it covers)" : "Leave (end this window)"
+}
 
 /** The duration by which a window is extended, unless another is chosen. */
 const usualExtension = "1800000"
@@ -19,7 +26,7 @@ export function windowSection({ report }: Sight, frame: Frame): Html {
   const off = why ? "disabled" : ""
   const leave = button(frame, {
     action: "leave",
-    label: "Leave (end this window)",
+    label: leaveLabel(report),
     why,
     fields: { windowId },
   })

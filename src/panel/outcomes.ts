@@ -1,0 +1,106 @@
+import { StateUnavailableError, WindowEndedError } from "../index"
+import { tokenName } from "./form-token"
+import type { Values } from "./form-values"
+import { guideFor, messageOf } from "./messages"
+
+/** A sentence at the top of the page: the outcome of an action, or the reason why there is none. */
+export interface Notice {
+  readonly text: string
+  readonly isDone: boolean
+  /** Address of the guide that says what to do. */
+  readonly guide?: string | undefined
+  /** Time of a failure that is kept. */
+  readonly at?: Date
+}
+
+/** Forms as they were sent, by the names of their sections. */
+export interface SentForms {
+  readonly switch?: Values | undefined
+  readonly announced?: Values | undefined
+}
+
+/** A failure that is kept until the user does something else. */
+interface Failure extends Notice {
+  readonly at: Date
+  readonly forms: SentForms
+}
+
+/** Time for which a failure is shown, in milliseconds. */
+const shownForMs = 300_000
+/** Number of outcomes that wait to be shown. */
+const mostOutcomes = 1000
+
+/** The outcomes of actions, for the pages that show them. */
+export class Outcomes {
+  /** The last failure of each user that a page must show which was not its answer. */
+  readonly #failures = new Map<string, Failure>()
+  /** The outcome of the last action of each browser, by its token, until a page has shown it. */
+  readonly #done = new Map<string, string>()
+
+  /** Records a failure that the user must see on the next pages, with the form that was sent. */
+  failed(user: string, error: unknown, forms: SentForms = {}): void {
+    // Whoever ended the window knows that.
+    if (error instanceof WindowEndedError && error.endedBy === user) return
+    this.#failures.set(user, {
+      text: refusalOf(error),
+      guide: guideFor(error),
+      isDone: false,
+      at: new Date(),
+      forms,
+    })
+  }
+
+  /** Forgets a user's last failure, because the user does something else. */
+  attempted(user: string): void {
+    this.#failures.delete(user)
+  }
+
+  /** Records the outcome of an action, for the next page of this browser. */
+  done(token: string, text: string): void {
+    this.#done.delete(token)
+    this.#done.set(token, text)
+    const [oldest] = this.#done.keys()
+    if (oldest !== undefined && this.#done.size > mostOutcomes) this.#done.delete(oldest)
+  }
+
+  /** Returns the outcome of this browser's last action, once. */
+  take(token: string): Notice | undefined {
+    const text = this.#done.get(token)
+    this.#done.delete(token)
+    return text === undefined ? undefined : { text, isDone: true }
+  }
+
+  /** The failure that a user must see. */
+  failureOf(user: string): Notice | undefined {
+    return this.#failure(user)
+  }
+
+  /**
+   * The forms of that failure, if this browser has sent them, and the same window is in force as then: they would
+   * otherwise be about something else.
+   */
+  formsOf(
+    user: string,
+    { token, windowId }: { readonly token: string; readonly windowId: string },
+  ): SentForms {
+    const { forms = {} } = this.#failure(user) ?? {}
+    const isOwn = (values: Values) =>
+      values[tokenName] === token && (values["windowId"] ?? windowId) === windowId
+    return Object.values(forms).every(isOwn) ? forms : {}
+  }
+
+  #failure(user: string): Failure | undefined {
+    const failure = this.#failures.get(user)
+    if (failure && failure.at.getTime() >= Date.now() - shownForMs) return failure
+    this.#failures.delete(user)
+    return undefined
+  }
+}
+
+/** The text of the error for which an action was not done. */
+export function refusalOf(error: unknown): string {
+  const text = messageOf(error)
+  const isToldSo =
+    !(error instanceof StateUnavailableError) || /^(Mode not changed|Nothing was changed)/.test(text)
+  return isToldSo ? text : `Nothing was changed. ${text}`
+}
