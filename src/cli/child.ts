@@ -21,13 +21,48 @@ const forwarded = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const
 /** Time in which a command may end by a signal that the terminal has sent to it, too, in milliseconds. */
 const ownSignalMs = 200
 
+/** Passes the signals to this process on to a command. None of them ends this process while it exists. */
+export class ForwardedSignals {
+  readonly #timers = new Set<NodeJS.Timeout>()
+  #child: ChildProcess | undefined
+
+  constructor() {
+    for (const signal of forwarded) process.on(signal, this.#forward)
+  }
+
+  /** Passes the signals on to this command from now on. */
+  to(child: ChildProcess): void {
+    this.#child = child
+    child.once("exit", () => this.#forget())
+  }
+
+  /** Leaves the signals to this process again. */
+  close(): void {
+    this.#forget()
+    for (const signal of forwarded) process.off(signal, this.#forward)
+  }
+
+  readonly #forward = (signal: NodeJS.Signals) => {
+    // A terminal, or a signal to the group, reaches the command as well. Twice is once too often: many programs take
+    // the second for "at once". Only SIGTERM is never the terminal's.
+    if (signal === "SIGTERM") this.#child?.kill(signal)
+    else this.#timers.add(setTimeout(() => this.#child?.kill(signal), ownSignalMs))
+  }
+
+  #forget(): void {
+    for (const timer of this.#timers) clearTimeout(timer)
+    this.#child = undefined
+  }
+}
+
 /**
  * Runs a command with this process's input and output; resolves with its exit code, 128 and the signal's number if a
- * signal ended it. Signals to this process are passed on. Throws SpawnFault.
+ * signal ended it. Throws SpawnFault.
  */
 export function runChild(
   [command, ...args]: readonly string[],
   environment: NodeJS.ProcessEnv,
+  signals: ForwardedSignals,
 ): Promise<number> {
   return new Promise((resolve, reject) => {
     let child: ChildProcess
@@ -36,25 +71,11 @@ export function runChild(
     } catch (error) {
       return reject(new SpawnFault(command as string, error as NodeJS.ErrnoException))
     }
-    const timers: NodeJS.Timeout[] = []
-    const forward = (signal: NodeJS.Signals) => {
-      // A terminal, or a signal to the group, reaches the command as well. Twice is once too often: many programs take
-      // the second for "at once". Only SIGTERM is never the terminal's.
-      if (signal === "SIGTERM") child.kill(signal)
-      else timers.push(setTimeout(() => child.kill(signal), ownSignalMs))
-    }
-    for (const signal of forwarded) process.on(signal, forward)
-    const ended = () => {
-      for (const timer of timers) clearTimeout(timer)
-      for (const signal of forwarded) process.off(signal, forward)
-    }
-    child.once("error", (error) => {
-      ended()
-      reject(new SpawnFault(command as string, error))
+    signals.to(child)
+    child.on("error", (error) => {
+      // A signal that may not be sent, as to a command of another user, is an error, too. The command goes on.
+      if (child.pid === undefined) reject(new SpawnFault(command as string, error))
     })
-    child.once("exit", (code, signal) => {
-      ended()
-      resolve(signal ? 128 + constants.signals[signal] : (code ?? 0))
-    })
+    child.once("exit", (code, signal) => resolve(signal ? 128 + constants.signals[signal] : (code ?? 0)))
   })
 }

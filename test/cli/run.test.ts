@@ -108,6 +108,50 @@ describe("The command line's run", () => {
     })
   }
 
+  /** The environment of a `run` that loads a script first. */
+  const withPreload = (script: string) => {
+    const file = join(temporaryFolder("maintenance-run-"), "preload.cjs")
+    writeFileSync(file, `if (process.argv[2] === "run") { ${script} }`)
+    return { ...environment(), NODE_OPTIONS: `--require ${file}` }
+  }
+
+  it("stays with a command to which it may not send a signal, and leaves after it", async () => {
+    // As for a command of another user (sudo): the system refuses kill() with EPERM.
+    const refusing = withPreload(`
+      const { ChildProcess } = require("node:child_process")
+      const { spawn } = ChildProcess.prototype
+      ChildProcess.prototype.spawn = function (...args) {
+        const result = spawn.apply(this, args)
+        this._handle.kill = () => (setImmediate(() => console.error("refused")), -require("node:os").constants.errno.EPERM)
+        return result
+      }`)
+    const [program, ...args] = node(
+      "process.stdin.once('data', () => process.exit(0)); console.log('running')",
+    )
+    const { child, ended, printed } = startCli(["run", ...asAlice, "--", program, ...args], refusing)
+    await until(() => printed().stdout.includes("running"))
+    child.kill("SIGTERM")
+    await until(() => printed().stderr.includes("refused"))
+    expect(await status()).to.include({ mode: "exclusive" })
+    child.stdin?.write("go on\n")
+    expect(await ended).to.include({ code: 0 })
+    expect(await status()).to.include({ mode: "normal" })
+  })
+
+  it("passes a signal on that arrives while it starts the command, and leaves", async () => {
+    const interrupting = withPreload(`
+      const { ChildProcess } = require("node:child_process")
+      const { spawn } = ChildProcess.prototype
+      ChildProcess.prototype.spawn = function (...args) {
+        process.kill(process.pid, "SIGINT")
+        return spawn.apply(this, args)
+      }`)
+    const [program, ...args] = node("setInterval(() => {}, 1000)")
+    const ran = await runCli(["run", ...asAlice, "--", program, ...args], interrupting)
+    expect(ran).to.include({ code: 130, signal: null })
+    expect(await status()).to.include({ mode: "normal" })
+  })
+
   it("leaves its window to the grace if it is killed with -9", async () => {
     const pidFile = join(temporaryFolder("maintenance-run-"), "pid")
     const [program, ...args] = node(

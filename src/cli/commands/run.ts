@@ -2,7 +2,7 @@ import type { Command } from "commander"
 import { setTimeout as pause } from "node:timers/promises"
 import { type MaintenanceControl, StateUnavailableError } from "../../index"
 import { brokenOff } from "../broken-off"
-import { runChild, SpawnFault } from "../child"
+import { ForwardedSignals, runChild, SpawnFault } from "../child"
 import { canAsk, confirmExclusive } from "../confirmation"
 import { showDraining } from "../drain-progress"
 import { parseDuration } from "../duration"
@@ -60,16 +60,22 @@ async function run(command: readonly string[], options: RunOptions): Promise<num
     await refuseStanding(control, user)
     if (mode === "exclusive" && !options.yes && canAsk()) await confirmExclusive(session, user)
     const hide = showDraining(control)
-    const { since } = await interruptible((signal) =>
-      control.enter(mode, { ...enterOptionsOf(options, user), heldWhile: "alive", graceMs, signal }),
-    )
+    const [{ since }, signals] = await interruptible(async (signal) => {
+      const entering = { ...enterOptionsOf(options, user), heldWhile: "alive", graceMs, signal } as const
+      const entered = await control.enter(mode, entering)
+      // Before the signals are no longer those of entering: otherwise one would end this process, and not the window.
+      return [entered, new ForwardedSignals()] as const
+    })
       .finally(hide)
       .catch((error: unknown) => brokenOff(control, error))
-    note(`Entered ${mode} mode.`)
-    const own = { user, since }
-    const code = await codeOf(command, user)
-    // One more Ctrl-C does not keep it from leaving.
-    return interruptible(() => leave(session, own, code))
+    try {
+      note(`Entered ${mode} mode.`)
+      const code = await codeOf(command, user, signals)
+      // One more Ctrl-C does not keep it from leaving.
+      return await interruptible(() => leave(session, { user, since }, code))
+    } finally {
+      signals.close()
+    }
   })
 }
 
@@ -80,9 +86,9 @@ interface Spell {
 }
 
 /** Runs the command; returns its exit code, or that of a program that could not be started. */
-async function codeOf(command: readonly string[], user: string): Promise<number> {
+async function codeOf(command: readonly string[], user: string, signals: ForwardedSignals): Promise<number> {
   try {
-    return await runChild(command, { MAINTENANCE_USER: user })
+    return await runChild(command, { MAINTENANCE_USER: user }, signals)
   } catch (error) {
     if (!(error instanceof SpawnFault)) throw error
     note(plain(error.message))
