@@ -247,6 +247,10 @@ describe("The command line, connecting,", () => {
         ["announce", "exclusive", "--starts", "2020-01-01 10:00", "--as", "alice"],
         '--starts "2020-01-01 10:00" is in the past',
       ],
+      [
+        ["announce", "exclusive", "--starts", "2027-02-31 22:00", "--as", "alice"],
+        '--starts "2027-02-31 22:00" is not a time.',
+      ],
       [["announce", "exclusive", "--starts", "later", "--as", "alice"], '--starts "later" is not a time.'],
       [
         ["announce", "exclusive", "--as", "alice"],

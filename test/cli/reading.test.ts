@@ -189,6 +189,24 @@ describe("The command line, reading,", () => {
     })
   })
 
+  it("takes a time of day that is still to come for yesterday's in journal --since", async () => {
+    const { maintenance } = installed.current
+    await maintenance.during("concurrent", { as: "alice", reason: "at night" }, () => undefined)
+    // A zone in which it is about noon.
+    const hours = new Date().getUTCHours() - 12
+    const environment = {
+      DATABASE_URL: database.current.url,
+      TZ: `Etc/GMT${hours < 0 ? "" : "+"}${hours}`,
+    }
+    const { stdout } = await runCli(["journal", "--since", "22:00"], environment)
+    expect(stdout).to.include("at night")
+    const future = await runCli(["journal", "--since", "2999-01-01"], environment)
+    expect(future.code).to.equal(2)
+    expect(future.stderr).to.match(
+      /--since "2999-01-01" is still to come: it is \S+ now\. Name an earlier time\./,
+    )
+  })
+
   it("counts a refused transaction in the journal once for each entity and operation", async () => {
     await openShop(database.current)
     const { dataSource, maintenance } = installed.current
