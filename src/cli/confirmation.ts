@@ -1,5 +1,6 @@
 import { createInterface } from "node:readline/promises"
 import { Declined } from "./declined"
+import { plain } from "./plain"
 import { hiddenNote, blockersTable } from "./text/blockers"
 import { note } from "./screen"
 import type { Session } from "./session"
@@ -10,7 +11,7 @@ import type { Session } from "./session"
  */
 export async function confirmExclusive({ control, target }: Session, user: string): Promise<void> {
   const blockers = await control.blockers({ mode: "exclusive", as: user })
-  note(`${await connectedOthers(target)} get no answer in exclusive mode.`)
+  note(await withoutAnswer(target))
   if (blockers.length === 0) note("No transaction is open now.")
   else {
     note(
@@ -41,21 +42,30 @@ export async function ask(question: string): Promise<boolean> {
   }
 }
 
-/** Counts the other sessions that are connected to the database; returns the subject of a sentence. */
-async function connectedOthers(target: Session["target"]): Promise<string> {
+/** A sentence on the sessions that get no answer in exclusive mode. */
+async function withoutAnswer(target: Session["target"]): Promise<string> {
+  const effect = "Users other than you get no answer in exclusive mode."
+  try {
+    const count = await otherSessions(target)
+    return `${count === 1 ? "1 other session is" : `${count} other sessions are`} connected. ${effect}`
+  } catch (error) {
+    // It needs one more connection, and there may be none left.
+    return `The number of other sessions could not be read: ${plain((error as Error).message)}. ${effect}`
+  }
+}
+
+/** Counts the other sessions that are connected to the database. */
+async function otherSessions(target: Session["target"]): Promise<number> {
   const client = target.createClient()
   client.on("error", () => undefined)
-  await client.connect()
   try {
+    await client.connect()
     const { rows } = await client.query<{ count: number }>(
       `select count(*)::int as count from pg_catalog.pg_stat_activity
        where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()
          and application_name not in ('typeorm-maintenance', 'typeorm-maintenance-mode')`,
     )
-    const count = rows[0]?.count ?? 0
-    return count === 1
-      ? "1 other session is connected. Users other than you"
-      : `${count} other sessions are connected. Users other than you`
+    return rows[0]?.count ?? 0
   } finally {
     await client.end()
   }

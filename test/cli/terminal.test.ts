@@ -1,4 +1,5 @@
 import { expect } from "chai"
+import { maintenanceSchemaSql } from "../../src"
 import { useMaintenance } from "../support/data-source"
 import { useDatabase, withClient } from "../support/database"
 import { until } from "../support/until"
@@ -30,6 +31,25 @@ describe("The command line in a terminal", () => {
       expect((await ended).code).to.equal(0)
       expect(await status()).to.include({ state: "exclusive" })
     })
+  })
+
+  it("asks although there is no connection left to count the others", async () => {
+    const role = `lone_${process.pid}`
+    await database.current.sql(`create role ${role} login connection limit 1`)
+    try {
+      await database.current.sql(maintenanceSchemaSql({ role }))
+      const url = new URL(database.current.url)
+      url.username = role
+      const { child, ended, printed } = start(exclusive, { DATABASE_URL: url.toString() })
+      await until(() => printed().stdout.includes(question))
+      expect(printed().stdout).to.match(
+        /The number of other sessions could not be read: too many connections for role [^]*Users other than you get no answer/,
+      )
+      child.stdin?.write("y\r")
+      expect((await ended).code).to.equal(0)
+    } finally {
+      await database.current.sql(`drop owned by ${role}; drop role ${role}`)
+    }
   })
 
   for (const [title, typed] of [
