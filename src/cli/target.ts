@@ -61,16 +61,19 @@ function firstClient(createClient: () => Client, from: string): Client {
     const client = createClient()
     if (!client.database?.includes("@")) return client
   } catch (cause) {
-    // The message of pg may show a part of the password.
-    throw new InputFault(
-      `The address in ${from} is not valid. Percent-encode the special characters of the password.`,
-      {
-        cause,
-      },
-    )
+    // The message may show a part of the password if it is about the address, and only then.
+    const isAddress = cause instanceof URIError || (cause as NodeJS.ErrnoException).code === "ERR_INVALID_URL"
+    throw isAddress
+      ? unreadableAddress(from, cause)
+      : new InputFault(`The settings in ${from} are not valid: ${(cause as Error).message}.`, { cause })
   }
-  throw new InputFault(
+  throw unreadableAddress(from)
+}
+
+function unreadableAddress(from: string, cause?: unknown): InputFault {
+  return new InputFault(
     `The address in ${from} is not valid. Percent-encode the special characters of the password.`,
+    { cause },
   )
 }
 

@@ -5,7 +5,7 @@ import { createServer } from "node:net"
 import { join } from "node:path"
 import { promisify } from "node:util"
 import { useMaintenance } from "../support/data-source"
-import { useDatabase } from "../support/database"
+import { useDatabase, withClient } from "../support/database"
 import { errorOf } from "../support/error-of"
 import { temporaryFolder } from "../support/watchdog"
 import { endWindowAfterEach } from "../support/window"
@@ -180,6 +180,51 @@ describe("The command line, connecting,", () => {
       expect(ran.stderr).to.include("Percent-encode the special characters of the password.")
       expect(ran.stderr).to.not.include("RETPW")
     }
+  })
+
+  it("exits with 2 for a setting that it cannot read, and says which", async () => {
+    const url = `${database.current.url}?sslmode=verify-full&sslrootcert=/no/such/root.pem`
+    const ran = await runCli(["status"], { DATABASE_URL: url })
+    expect(ran.code).to.equal(2)
+    expect(ran.stderr)
+      .to.include("The settings in DATABASE_URL are not valid: ENOENT: no such file or directory")
+      .and.to.include("/no/such/root.pem")
+      .and.not.to.include("Percent-encode")
+  })
+
+  describe("schema --apply", () => {
+    const apply = (...args: string[]) =>
+      runCli(["schema", "--apply", ...args], { DATABASE_URL: database.current.url, PGOPTIONS: options })
+    let options = ""
+
+    it("exits with 6 while another session has locked the schema", async () => {
+      options = "-c lock_timeout=1"
+      await withClient(database.current.url, async (client) => {
+        await client.query("begin; lock table maintenance.schema_version")
+        const ran = await apply()
+        expect(ran.code, ran.stderr).to.equal(6)
+        expect(ran.stderr)
+          .to.match(/The schema was not installed: canceling statement due to lock timeout\. Retry later\./)
+          .and.not.to.include("role")
+        await client.query("rollback")
+      })
+    })
+
+    it("exits with 7 for another answer of the server, in the words of PostgreSQL", async () => {
+      options = "-c default_transaction_read_only=on"
+      const ran = await apply()
+      expect(ran.code).to.equal(7)
+      expect(ran.stderr).to.match(
+        /The schema was not installed: cannot execute .* in a read-only transaction\.\n/,
+      )
+    })
+
+    it("exits with 7 for a role that is not there, and says what to do", async () => {
+      options = ""
+      const ran = await apply("--role", "nobody_of_that_name")
+      expect(ran.code).to.equal(7)
+      expect(ran.stderr).to.include("Create the role first, or name another with --role.")
+    })
   })
 
   it("goes on to its end if nobody reads its output", async () => {

@@ -1,11 +1,12 @@
 import type { Command } from "commander"
 import {
-  MaintenanceError,
+  type MaintenanceError,
   maintenanceSchemaSql,
   MaintenanceSetupError,
   StateUnavailableError,
 } from "../../index"
 import { print, printJson } from "../screen"
+import { isPassing, sqlState, sqlStateOf } from "../server-error"
 import { sayTarget } from "../session"
 import { findTarget, type TargetOptions } from "../target"
 import { connecting } from "../window-options"
@@ -26,38 +27,56 @@ export function addSchema(program: Command): void {
       "after",
       "\nExample:\n  $ npx typeorm-maintenance schema --role shop | psql -v ON_ERROR_STOP=1",
     )
-    .action(async (options: SchemaCommandOptions) => {
-      if (!options.apply) {
-        const named = options.dataSource === undefined ? options : (await findTarget(options)).connectOptions
-        const sql = maintenanceSchemaSql(scopeOf(named.schema, options.role))
-        return options.json ? printJson({ sql }) : print(sql)
-      }
-      const target = await findTarget(options)
-      const { schema } = target.connectOptions
-      if (!options.json) sayTarget(target)
-      const client = target.createClient()
-      client.on("error", () => undefined)
-      try {
-        await client.connect().catch((cause: unknown) => {
-          throw new StateUnavailableError(`Could not connect to the database: ${(cause as Error).message}.`, {
-            cause,
-          })
-        })
-        await client.query(maintenanceSchemaSql(scopeOf(schema, options.role)))
-      } catch (cause) {
-        if (cause instanceof MaintenanceError) throw cause
-        const { code, message } = cause as { code?: string; message: string }
-        const remedy =
-          code === "42704"
-            ? "Create the role first, or name another with --role."
-            : "Run this as a role that may create objects."
-        throw new MaintenanceSetupError(`The schema was not installed: ${message}. ${remedy}`, { cause })
-      } finally {
-        await client.end()
-      }
-      if (options.json) printJson({ isInstalled: true })
-      else print("The schema is installed and up to date.")
+    .action((options: SchemaCommandOptions) => (options.apply ? applySql(options) : printSql(options)))
+}
+
+async function printSql(options: SchemaCommandOptions): Promise<void> {
+  const { schema } = options.dataSource === undefined ? options : (await findTarget(options)).connectOptions
+  const sql = maintenanceSchemaSql(scopeOf(schema, options.role))
+  if (options.json) printJson({ sql })
+  else print(sql)
+}
+
+async function applySql(options: SchemaCommandOptions): Promise<void> {
+  const target = await findTarget(options)
+  const sql = maintenanceSchemaSql(scopeOf(target.connectOptions.schema, options.role))
+  if (!options.json) sayTarget(target)
+  const client = target.createClient()
+  client.on("error", () => undefined)
+  try {
+    await client.connect().catch((cause: unknown) => {
+      throw new StateUnavailableError(`Could not connect to the database: ${(cause as Error).message}.`, {
+        cause,
+      })
     })
+    await client.query(sql).catch((cause: unknown) => {
+      throw notInstalled(cause)
+    })
+  } finally {
+    await client.end()
+  }
+  if (options.json) printJson({ isInstalled: true })
+  else print("The schema is installed and up to date.")
+}
+
+/** Remedies for what the server answers. */
+const remedies: Readonly<Record<string, string>> = {
+  [sqlState.insufficientPrivilege]: " Run this as a role that may create objects.",
+  [sqlState.undefinedObject]: " Create the role first, or name another with --role.",
+}
+
+function notInstalled(cause: unknown): MaintenanceError {
+  const { message } = cause as Error
+  const state = sqlStateOf(cause)
+  if (state === undefined)
+    return new StateUnavailableError(
+      `Could not determine whether the schema was installed: ${message}. Run the command again: what is installed already stays as it is.`,
+      { cause },
+    )
+  const text = `The schema was not installed: ${message}.`
+  return isPassing(cause)
+    ? new StateUnavailableError(`${text} Retry later.`, { cause })
+    : new MaintenanceSetupError(`${text}${remedies[state] ?? ""}`, { cause })
 }
 
 function scopeOf(schema: string | undefined, role: string | undefined): { schema?: string; role?: string } {
