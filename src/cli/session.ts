@@ -56,7 +56,8 @@ export async function readStatus(control: ConnectedControl): Promise<Maintenance
   return { ...report, instances: report.instances.filter((instance) => !isOwn(instance)) }
 }
 
-async function connected<T>(
+/** Runs work with a connection to the state. */
+export async function connected<T>(
   target: Target,
   options: { emergencyUsers?: string[] },
   work: (session: Session) => Promise<T>,

@@ -249,6 +249,19 @@ describe("The command line, changing the mode,", () => {
       })
     })
 
+    it("lists with --then proceed what this mode leaves open, without one's own", async () => {
+      await withTransaction(async (_, pid) => {
+        const options = ["--as", "alice", "--drain", "200ms", "--then", "proceed"]
+        const reader = await run(["enter", "concurrent", ...options])
+        expect(reader.code).to.equal(0)
+        expect(reader.stderr).to.not.include("left open")
+        const all = await run(["enter", "exclusive", ...options])
+        expect(all.stderr).to.match(
+          new RegExp(`These transactions were left open\\.[^]*\n *${pid} +nightly `),
+        )
+      })
+    })
+
     it("ends it with --then terminate", async () => {
       const client = new Client({ connectionString: database.current.url })
       client.on("error", () => undefined)

@@ -22,6 +22,8 @@ export class Proxy {
   readonly #clients = new Set<Socket>()
   readonly #sockets = new Set<Socket>()
   #cut: "before" | "after" | undefined
+  #refused = 0
+  #texts: readonly string[] = []
   #hold: Hold | undefined
   #delayMs = 0
   #isFrozen = false
@@ -44,8 +46,10 @@ export class Proxy {
     const proxy = new Proxy(url.toString(), new URL(target), server, options)
     server.on("connection", (client) => {
       const { hostname, port } = proxy.#target
-      if (proxy.#isRefusing) client.destroy()
-      else proxy.#serve(client, isForOthers(connect(Number(port), hostname)))
+      if (proxy.#isRefusing) {
+        proxy.#refused++
+        client.destroy()
+      } else proxy.#serve(client, isForOthers(connect(Number(port), hostname)))
     })
     return proxy
   }
@@ -59,6 +63,14 @@ export class Proxy {
   /** Cuts the connection at the next message. */
   cutNext(where: "before" | "after"): void {
     this.#cut = where
+  }
+
+  /**
+   * Cuts all connections, and refuses new ones, at a client's message with the last of these texts, after messages
+   * with those before it. That message does not arrive.
+   */
+  cutAt(...texts: readonly string[]): void {
+    this.#texts = texts
   }
 
   /**
@@ -77,6 +89,11 @@ export class Proxy {
    */
   terminateNext(): void {
     this.#terminatesNext = true
+  }
+
+  /** Number of connections that were refused. */
+  get refused(): number {
+    return this.#refused
   }
 
   /** Refuses or accepts new connections. Existing ones continue. */
@@ -152,6 +169,10 @@ export class Proxy {
     const split = clientMessages()
     client.on("data", (bytes) => {
       if (this.#cut === "before") return cut()
+      if (this.#isLastText(bytes)) {
+        this.#isRefusing = true
+        return this.#destroyAll()
+      }
       const messages = split(bytes)
       this.#later(() => {
         if (this.#hold) for (const message of messages) this.#hold.take(link, message)
@@ -165,6 +186,14 @@ export class Proxy {
         client.end(Buffer.concat([bytes, terminated]))
       else this.#later(() => client.write(filter(bytes)))
     })
+  }
+
+  /** Whether these bytes have the last of the awaited texts. */
+  #isLastText(bytes: Buffer): boolean {
+    const [text, ...others] = this.#texts
+    if (text === undefined || !bytes.includes(text)) return false
+    this.#texts = others
+    return others.length === 0
   }
 
   #destroyAll(): void {

@@ -1,11 +1,12 @@
 import type { Command } from "commander"
+import { afterChange } from "../after-change"
 import { InputFault } from "../input-fault"
 import { modeOf, windowModes } from "../mode-argument"
 import { nextCommand } from "../next-command"
 import { shellWord } from "../plain"
 import { print, printJson } from "../screen"
 import { withActor } from "../session"
-import { announcedText, announcedWindows } from "../text/status"
+import { announcedIn, announcedText } from "../text/status"
 import { formatTime, parseTime } from "../time"
 import { enterOptionsOf, opening, type WindowOptions } from "../window-options"
 
@@ -29,14 +30,16 @@ export function addAnnounce(program: Command): void {
         throw new InputFault("Say when the window begins: --starts 22:00. To begin it now, use enter.")
       const startsAt = parseTime(options.starts, "--starts")
       await withActor(options, async ({ control, identity, target }) => {
-        const before = await announcedWindows(control)
+        const before = announcedIn(await control.status())
         const announced = await control.announce(mode, {
           ...enterOptionsOf(options, identity.user),
           startsAt,
         })
         if (options.json) return printJson(announced)
         print(`Announced ${mode} mode for ${formatTime(announced.startsAt)}, as ${announced.id}.`)
-        const after = new Set((await announcedWindows(control)).map(({ id }) => id))
+        const reading = { done: "The window was announced.", subject: "The windows that it replaces" }
+        const report = await afterChange(reading, () => control.status())
+        const after = new Set(announcedIn(report ?? { windows: before }).map(({ id }) => id))
         for (const window of before)
           if (!after.has(window.id)) print(`It replaces: ${announcedText(window)}.`)
         const cancel = `cancel ${announced.id} --as=${shellWord(identity.user)}`

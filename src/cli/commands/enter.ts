@@ -1,16 +1,18 @@
 import type { Command } from "commander"
-import type { Entered, MaintenanceControl } from "../../index"
+import type { BlockersOptions, Entered, MaintenanceControl } from "../../index"
+import { afterChange } from "../after-change"
 import { brokenOff } from "../broken-off"
 import { ask, canAsk, confirmExclusive } from "../confirmation"
 import { Declined } from "../declined"
 import { showDraining } from "../drain-progress"
 import { interruptible } from "../interruption"
 import { modeOf, windowModes } from "../mode-argument"
-import { note, print, printJson } from "../screen"
-import { readStatus, type Session, withActor } from "../session"
+import { note, printJson } from "../screen"
+import { type Session, withActor } from "../session"
+import { printStatusAfter } from "../status-after"
 import { blockersTable } from "../text/blockers"
 import { processesOf } from "../text/instances"
-import { modeLine, statusText } from "../text/status"
+import { modeLine } from "../text/status"
 import { enterOptionsOf, opening, type WindowOptions } from "../window-options"
 
 interface EnterCommandOptions extends WindowOptions {
@@ -42,20 +44,25 @@ export function addEnter(program: Command): void {
         const entered = await interruptible((signal) => control.enter(mode, { ...enterOptions, signal }))
           .finally(hide)
           .catch((error: unknown) => brokenOff(control, error))
-        await report(session, entered, options)
+        await report(session, entered, { ...options, mode, user: identity.user })
       })
     })
+}
+
+interface ReportOptions extends WindowOptions {
+  readonly mode: (typeof windowModes)[number]
+  readonly user: string
 }
 
 async function report(
   { control }: Session,
   entered: Entered,
-  { json, then: outcome }: WindowOptions,
+  { json, then: outcome, mode, user }: ReportOptions,
 ): Promise<void> {
   if (json) return printJson(entered)
-  print(statusText(await readStatus(control)))
+  await printStatusAfter("Entered.", { control, status: entered })
   const { unacknowledged } = entered
-  if (outcome === "proceed") await reportLeft(control)
+  if (outcome === "proceed") await reportLeft(control, { mode, as: user })
   if (unacknowledged.length === 0) return
   note(
     `Not heard from: ${processesOf(unacknowledged)}. Their writes are refused by the database all the same.`,
@@ -63,9 +70,10 @@ async function report(
 }
 
 /** Names the transactions that were left open on request. */
-async function reportLeft(control: MaintenanceControl): Promise<void> {
-  const left = await control.blockers({ mode: "exclusive" })
-  if (left.length === 0) return
+async function reportLeft(control: MaintenanceControl, options: BlockersOptions): Promise<void> {
+  const reading = { done: "Entered.", subject: "The transactions that were left open" }
+  const left = await afterChange(reading, () => control.blockers(options))
+  if (!left?.length) return
   note(
     "These transactions were left open. Sessions without the plugin, and prepared transactions, may still commit:",
   )

@@ -1,9 +1,9 @@
 import type { Command } from "commander"
 import { parseDuration } from "../duration"
 import { InputFault } from "../input-fault"
-import { print, printJson } from "../screen"
-import { type ActingOptions, readStatus, withActor } from "../session"
-import { statusText } from "../text/status"
+import { printJson } from "../screen"
+import { type ActingOptions, withActor } from "../session"
+import { printStatusAfter } from "../status-after"
 import { acting } from "../window-options"
 
 interface ExtendCommandOptions extends ActingOptions {
@@ -27,7 +27,7 @@ export function addExtend(program: Command): void {
       await withActor(options, async ({ control, identity }) => {
         const status = await control.extend({ as: identity.user, expiresInMs })
         if (options.json) printJson(status)
-        else print(statusText(await readStatus(control)))
+        else await printStatusAfter("Extended.", { control, status })
       })
     })
 }

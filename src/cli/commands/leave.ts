@@ -1,7 +1,9 @@
 import type { Command } from "commander"
+import type { MaintenanceControl, MaintenanceReport } from "../../index"
+import { afterChange } from "../after-change"
 import { print, printJson } from "../screen"
 import { type ActingOptions, withActor } from "../session"
-import { announcedText, announcedWindows, modeLine } from "../text/status"
+import { announcedIn, announcedText, modeLine } from "../text/status"
 import { acting } from "../window-options"
 
 interface LeaveCommandOptions extends ActingOptions {
@@ -16,16 +18,23 @@ export function addLeave(program: Command): void {
     .addHelpText("after", "\nExample:\n  $ npx typeorm-maintenance leave --as alice")
     .action(async (options: LeaveCommandOptions) => {
       await withActor(options, async ({ control, identity }) => {
-        const { windowId } = await control.status()
-        const before = await announcedWindows(control)
+        const before = await control.status()
         const status = await control.leave({ as: identity.user, ifHeld: options.ifHeld })
         if (options.json) return printJson(status)
-        const after = new Set((await announcedWindows(control)).map(({ id }) => id))
-        const cancelled = before.filter(({ id }) => !after.has(id))
-        for (const window of cancelled) print(`Cancelled: ${announcedText(window)}.`)
-        const isLeft = windowId !== undefined && status.windowId !== windowId
-        if (!isLeft && cancelled.length === 0) print("You hold no window. Nothing was changed.")
+        const isLeft = before.windowId !== undefined && status.windowId !== before.windowId
+        if (!isLeft) await showCancelled(control, before)
         print(`The mode is now: ${modeLine(status)}.`)
       })
     })
+}
+
+/** Shows which announced windows were cancelled, in normal mode. */
+async function showCancelled(control: MaintenanceControl, before: MaintenanceReport): Promise<void> {
+  const reading = { done: "Done.", subject: "The announced windows" }
+  const report = await afterChange(reading, () => control.status())
+  if (!report) return
+  const after = new Set(announcedIn(report).map(({ id }) => id))
+  const cancelled = announcedIn(before).filter(({ id }) => !after.has(id))
+  for (const window of cancelled) print(`Cancelled: ${announcedText(window)}.`)
+  if (cancelled.length === 0) print("You hold no window. Nothing was changed.")
 }

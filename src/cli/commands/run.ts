@@ -1,11 +1,16 @@
 import type { Command } from "commander"
 import { setTimeout as pause } from "node:timers/promises"
-import { type MaintenanceControl, StateUnavailableError } from "../../index"
+import {
+  type MaintenanceControl,
+  type MaintenanceStatus,
+  OutcomeUnknownError,
+  StateUnavailableError,
+} from "../../index"
 import { brokenOff } from "../broken-off"
 import { ForwardedSignals, runChild, SpawnFault } from "../child"
 import { canAsk, confirmExclusive } from "../confirmation"
 import { showDraining } from "../drain-progress"
-import { parseDuration } from "../duration"
+import { formatDuration, parseDuration } from "../duration"
 import { exitCode } from "../exit-code"
 import { reportFailure } from "../failure"
 import { InputFault } from "../input-fault"
@@ -101,24 +106,33 @@ const leaveWithinMs = 30_000
 const retryMs = 1000
 
 /** Leaves after the command; returns the exit code. */
-async function leave({ control, target: { options } }: Session, spell: Spell, code: number): Promise<number> {
+async function leave(session: Session, spell: Spell, code: number): Promise<number> {
+  const { control, target } = session
   const deadline = performance.now() + leaveWithinMs
-  for (;;) {
+  // Once the window was seen, it has outlasted the command. If it is gone later, an attempt to leave has ended it.
+  let hasOutlasted = false
+  for (let isAgain = false; ; isAgain = true) {
     try {
-      const isHeld = await isStillHeld(control, spell)
-      if (!isHeld) return code || exitCode.windowEnded
-      const status = await control.leave({ as: spell.user, ifHeld: true })
-      note(`Left. The mode is now: ${modeLine(status)}.`)
-      return code
+      let status: MaintenanceStatus = await control.status()
+      if (isOf(status, spell)) {
+        hasOutlasted = true
+        status = await control.leave({ as: spell.user, ifHeld: true })
+      }
+      const what = hasOutlasted ? "Left." : "The window was over before the command had ended."
+      note(`${what} The mode is now: ${modeLine(status)}.`)
+      return hasOutlasted ? code : code || exitCode.windowEnded
     } catch (error) {
-      if (error instanceof StateUnavailableError && performance.now() < deadline) {
+      if (isWorthRetrying(error) && performance.now() < deadline) {
+        if (!isAgain)
+          note(`The database does not answer. Trying for ${formatDuration(leaveWithinMs)} to leave.`)
         await pause(retryMs)
         continue
       }
       note(
-        `The command has ended with ${code}, but the window could not be left. Look at: ${nextCommand("status", options)}`,
+        `The command has ended with ${code}, but the window could not be left. Look at: ${nextCommand("status", target.options)}`,
       )
-      return code || reportFailure(error, { options })
+      const failure = reportFailure(error, { options: target.options })
+      return code || failure
     }
   }
 }
@@ -136,10 +150,12 @@ async function refuseStanding(control: MaintenanceControl, user: string): Promis
   )
 }
 
-/** Whether the spell goes on. Says so if not, and leaves what has come after it alone. */
-async function isStillHeld(control: MaintenanceControl, { user, since }: Spell): Promise<boolean> {
-  const status = await control.status()
-  if (status.maintainer === user && status.since?.getTime() === since?.getTime()) return true
-  note(`The window was over before the command had ended. The mode is now: ${modeLine(status)}.`)
-  return false
+/** Whether leaving may succeed later. It may be repeated even if it is not known whether it was done. */
+function isWorthRetrying(error: unknown): boolean {
+  return error instanceof StateUnavailableError || error instanceof OutcomeUnknownError
+}
+
+/** Whether a status is of this spell. What has come after it is left alone. */
+function isOf(status: MaintenanceStatus, { user, since }: Spell): boolean {
+  return status.maintainer === user && status.since?.getTime() === since?.getTime()
 }

@@ -19,6 +19,8 @@ const everyMs = 1000
 /** Time over which refusals are averaged, in milliseconds: instances report theirs within 10 seconds. */
 const rateOverMs = 10_000
 
+const noAnswer = "The database does not answer. Trying again."
+
 /** The state as shown at one moment. */
 interface Sight {
   readonly report: MaintenanceReport
@@ -55,13 +57,11 @@ async function follow(
   for (;;) {
     const sight = await look(control, rate).catch(outage)
     if (!isRead()) return
-    if (sight === undefined) {
-      if (last !== "") note("The database does not answer. Trying again.")
-      last = ""
-    } else if (live.isLive && !json) live.show(sightText(sight))
+    if (live.isLive && !json) live.show(sight ? sightText(sight) : `${formatTime(new Date())}    ${noAnswer}`)
     else {
-      const key = keyOf(sight)
-      if (key !== last) print(json ? JSON.stringify(sight) : sightLine(sight))
+      const key = sight ? keyOf(sight) : noAnswer
+      if (key !== last && !sight) note(noAnswer)
+      else if (key !== last && sight) print(json ? JSON.stringify(sight) : sightLine(sight))
       last = key
     }
     await newsWithin(control, everyMs, signal).finally(() => signal.aborted && live.keep())

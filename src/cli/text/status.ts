@@ -1,4 +1,4 @@
-import type { MaintenanceControl, MaintenanceReport, MaintenanceWindow, Mode } from "../../index"
+import type { MaintenanceReport, MaintenanceWindow, Mode } from "../../index"
 import { formatDuration } from "../duration"
 import { plain } from "../plain"
 import { styled, type Style } from "../screen"
@@ -46,8 +46,8 @@ export function modeLine(
 }
 
 /** The windows that are announced. */
-export async function announcedWindows(control: Pick<MaintenanceControl, "status">): Promise<Announced[]> {
-  return (await control.status()).windows.filter(isAnnounced)
+export function announcedIn({ windows }: Pick<MaintenanceReport, "windows">): Announced[] {
+  return windows.filter(isAnnounced)
 }
 
 /** An announced window, in one line. */
