@@ -1,9 +1,9 @@
-import { basename } from "node:path"
+import { basename, dirname, join, sep } from "node:path"
 import { shellWord } from "./plain"
 import type { TargetOptions } from "./target"
 
-/** Names under which the package installs this program. */
-const names = ["typeorm-maintenance", "typeorm-maintenance-mode"] as const
+/** The other name under which the package installs this program. */
+const shortName = "typeorm-maintenance"
 
 /** A command of this program to run next, to be pasted. `options` are those by which this command found its database. */
 export function nextCommand(command: string, { dataSource, schema }: TargetOptions = {}): string {
@@ -16,8 +16,15 @@ export function nextCommand(command: string, { dataSource, schema }: TargetOptio
     .join(" ")
 }
 
-/** The name by which this program was started: npx finds one anywhere, the other only where the package is installed. */
+/**
+ * The name of the package, or the short name if this program was started by it in a project: elsewhere npx would take
+ * that for another package.
+ */
 function programName(): string {
-  const started = basename(process.argv[1] ?? "")
-  return names.find((name) => name === started) ?? names[0]
+  const started = process.argv[1] ?? ""
+  const project = join(dirname(started), "..", "..")
+  const isOfProject =
+    dirname(started) === join(project, "node_modules", ".bin") &&
+    `${process.cwd()}${sep}`.startsWith(project + sep)
+  return isOfProject && basename(started) === shortName ? shortName : "typeorm-maintenance-mode"
 }

@@ -58,7 +58,7 @@ export function makeProgram({
   begin = () => undefined,
   isJson = false,
 }: ProgramOptions = {}): Command {
-  const program = new Command("typeorm-maintenance")
+  const program = new Command("typeorm-maintenance-mode")
     .description("Puts a database that TypeORM applications use into maintenance, and shows what goes on.")
     .version(packageVersion(), "-V, --version")
     .enablePositionalOptions()

@@ -77,7 +77,7 @@ describe("The command line, changing the mode,", () => {
       ])
       expect([text.code, json.code], args.join(" ")).to.deep.equal([3, 3])
       expect(text.stderr).to.match(
-        /error: Mode not changed: concurrent maintenance by bob \(prices\)[^]*next: {2}npx typeorm-maintenance status\n/,
+        /error: Mode not changed: concurrent maintenance by bob \(prices\)[^]*next: {2}npx typeorm-maintenance-mode status\n/,
       )
       const printed = JSON.parse(json.stdout) as { error: object; next_steps: string[] }
       expect(printed.error).to.include({
@@ -86,7 +86,7 @@ describe("The command line, changing the mode,", () => {
         maintainer: "bob",
         exitCode: 3,
       })
-      expect(printed.next_steps).to.include("npx typeorm-maintenance status")
+      expect(printed.next_steps).to.include("npx typeorm-maintenance-mode status")
     }
     expect(await status()).to.include({ mode: "concurrent", maintainer: "bob" })
   })
@@ -177,7 +177,7 @@ describe("The command line, changing the mode,", () => {
       "second",
     ])
     expect(again.stdout).to.match(
-      /\nIt replaces: exclusive by alice at .*: first \[[\w-]+\]\.\nTo take it back: npx typeorm-maintenance cancel [\w-]+ --as=alice\n$/,
+      /\nIt replaces: exclusive by alice at .*: first \[[\w-]+\]\.\nTo take it back: npx typeorm-maintenance-mode cancel [\w-]+ --as=alice\n$/,
     )
     const left = await run(["leave", "--as", "alice"])
     expect(left.stdout).to.match(
@@ -244,7 +244,7 @@ describe("The command line, changing the mode,", () => {
         expect(ran.code).to.equal(4)
         expect(ran.stderr)
           .to.include(`backend ${pid}`)
-          .and.to.include("next:  npx typeorm-maintenance blockers\n")
+          .and.to.include("next:  npx typeorm-maintenance-mode blockers\n")
         expect(await status()).to.include({ mode: "normal" })
       })
     })

@@ -1,6 +1,6 @@
 import { expect } from "chai"
 import { execFile } from "node:child_process"
-import { mkdirSync, symlinkSync, writeFileSync } from "node:fs"
+import { mkdirSync, realpathSync, symlinkSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { join } from "node:path"
 import { promisify } from "node:util"
@@ -53,12 +53,12 @@ describe("The command line, connecting,", () => {
       await installed.current.maintenance.enter("concurrent", { as: "bob" })
       const leave = ["leave", "-d", file, "--as", "alice"]
       const [text, json] = await Promise.all([runCli(leave, shop()), runCli([...leave, "--json"], shop())])
-      const status = `npx typeorm-maintenance status -d '${file}'`
+      const status = `npx typeorm-maintenance-mode status -d '${file}'`
       expect(text.stderr).to.include(`next:  ${status}\n`)
       expect(JSON.parse(json.stdout)).to.have.property("next_steps").that.includes(status)
       await installed.current.maintenance.leave({ as: "bob" })
       const announce = ["announce", "concurrent", "--starts", "2h", "-d", file, "--as", "alice"]
-      const cancel = /To take it back: npx typeorm-maintenance (.*) -d /.exec(
+      const cancel = /To take it back: npx typeorm-maintenance-mode (.*) -d /.exec(
         (await runCli(announce, shop())).stdout,
       )?.[1]
       expect((await runCli([...(cancel ?? "").split(" "), "-d", file], shop())).code).to.equal(0)
@@ -261,8 +261,8 @@ describe("The command line, connecting,", () => {
     expect(ran.stderr).to.include(
       'The schema "elsewhere" is not installed in this database. Run this as a role that may create objects, ' +
         "with the role of the application for ROLE:\n" +
-        "  npx typeorm-maintenance schema --apply --role ROLE --schema elsewhere\n" +
-        "next:  npx typeorm-maintenance doctor --schema elsewhere\n",
+        "  npx typeorm-maintenance-mode schema --apply --role ROLE --schema elsewhere\n" +
+        "next:  npx typeorm-maintenance-mode doctor --schema elsewhere\n",
     )
   })
 
@@ -335,17 +335,27 @@ describe("The command line, connecting,", () => {
       expect([code, stderr], args.join(" ")).to.deep.equal([2, ""])
       const printed = JSON.parse(stdout) as { error: { message: string }; next_steps: string[] }
       expect(printed.error.message, args.join(" ")).to.include(message)
-      expect(printed.next_steps[0], args.join(" ")).to.equal(`npx typeorm-maintenance ${next}`)
+      expect(printed.next_steps[0], args.join(" ")).to.equal(`npx typeorm-maintenance-mode ${next}`)
     }
   })
 
-  it("names in the next steps the program by which it was started", async () => {
-    const folder = temporaryFolder("maintenance-cli-")
-    for (const name of ["typeorm-maintenance", "typeorm-maintenance-mode"]) {
-      const program = join(folder, name)
-      symlinkSync(join(process.cwd(), "build/src/cli/main.js"), program)
-      const failure = (await errorOf(promisify(execFile)(process.execPath, [program, "stauts"]))) as Ran
-      expect(failure.stderr).to.include(`next:  npx ${name} help\n`)
+  it("names the package in the next steps, or the short name if a project has started it by that", async () => {
+    const project = realpathSync(temporaryFolder("maintenance-cli-"))
+    const bin = join(project, "node_modules/.bin")
+    mkdirSync(bin, { recursive: true })
+    const [short, long] = ["typeorm-maintenance", "typeorm-maintenance-mode"] as const
+    for (const folder of [bin, project])
+      for (const name of [short, long])
+        symlinkSync(join(process.cwd(), "build/src/cli/main.js"), join(folder, name))
+    for (const [program, cwd, named] of [
+      [join(bin, short), project, short],
+      [join(bin, long), project, long],
+      // As in the cache of npx, and installed globally.
+      [join(bin, short), "/", long],
+      [join(project, short), project, long],
+    ] as const) {
+      const failed = errorOf(promisify(execFile)(process.execPath, [program, "stauts"], { cwd }))
+      expect(((await failed) as Ran).stderr).to.include(`next:  npx ${named} help\n`)
     }
   })
 
@@ -356,7 +366,7 @@ describe("The command line, connecting,", () => {
     const helps = await Promise.all(names.map((name) => runCli([name, "--help"])))
     for (const [index, help] of helps.entries()) {
       expect(help.code).to.equal(0)
-      expect(help.stdout).to.include(`Example:\n  $ npx typeorm-maintenance ${names[index]}`)
+      expect(help.stdout).to.include(`Example:\n  $ npx typeorm-maintenance-mode ${names[index]}`)
     }
   })
 

@@ -49,7 +49,7 @@ describe("The command line's doctor", () => {
     expect(examined).to.include({ code: 1, severity: "warning" })
     const [finding] = about(examined, "window")
     expect(finding?.message).to.match(/^The concurrent window of alice, since \S+, does not end by itself\.$/)
-    expect(finding?.remedy).to.include("npx typeorm-maintenance extend --expires 30m --as=alice")
+    expect(finding?.remedy).to.include("npx typeorm-maintenance-mode extend --expires 30m --as=alice")
   })
 
   it("says nothing about a transaction that was prepared a moment ago", async () => {
@@ -75,7 +75,7 @@ describe("The command line's doctor, in a database of its own,", () => {
     expect(about(before, "schema")[0]).to.deep.include({
       message: 'The schema "maintenance" is not installed in this database.',
       remedy:
-        "To grant the application's role what it needs, add --role and its name. Run: npx typeorm-maintenance schema --apply",
+        "To grant the application's role what it needs, add --role and its name. Run: npx typeorm-maintenance-mode schema --apply",
     })
     expect(await install()).to.include({ code: 0, stdout: "The schema is installed and up to date.\n" })
     const after = await examine(database.url)
@@ -197,7 +197,7 @@ describe("The command line's doctor, in a database of its own,", () => {
       expect(code).to.equal(7)
       expect(stderr)
         .to.include("permission denied for schema maintenance")
-        .and.to.include("next:  npx typeorm-maintenance doctor")
+        .and.to.include("next:  npx typeorm-maintenance-mode doctor")
     })
   })
 })

@@ -22,7 +22,7 @@ export function addAnnounce(program: Command): void {
     .description("announce a window, which one of the instances begins at its time")
     .addHelpText(
       "after",
-      '\nExample:\n  $ npx typeorm-maintenance announce exclusive --starts 22:00 --expires 2h --as alice --reason "Upgrade"',
+      '\nExample:\n  $ npx typeorm-maintenance-mode announce exclusive --starts 22:00 --expires 2h --as alice --reason "Upgrade"',
     )
     .action(async (text: string, options: AnnounceCommandOptions) => {
       const mode = modeOf(text, windowModes)

@@ -16,7 +16,7 @@ export function addBlockers(program: Command): void {
     .argument("[mode]", "mode that would be entered (default: the one being entered, or else exclusive)")
     .option("--as <user>", "user who would enter it, whose own transactions are left out")
     .description("show which transactions enter would wait for, without entering")
-    .addHelpText("after", "\nExample:\n  $ npx typeorm-maintenance blockers exclusive")
+    .addHelpText("after", "\nExample:\n  $ npx typeorm-maintenance-mode blockers exclusive")
     .action(async (text: string | undefined, options: BlockersCommandOptions) => {
       const mode = text === undefined ? undefined : modeOf(text, windowModes)
       const as = identityOf(options.as).user

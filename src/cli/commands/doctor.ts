@@ -19,7 +19,7 @@ const styleOf: Readonly<Record<Severity, Style>> = {
 export function addDoctor(program: Command, answer: (code: number) => void): void {
   connecting(program.command("doctor"))
     .description("examine the installation: exit with 1 for warnings, with 7 for errors")
-    .addHelpText("after", "\nExample:\n  $ npx typeorm-maintenance doctor -d dist/data-source.js")
+    .addHelpText("after", "\nExample:\n  $ npx typeorm-maintenance-mode doctor -d dist/data-source.js")
     .action(async (options: SessionOptions) => {
       const target = await findTarget(options)
       if (!options.json) sayTarget(target)

@@ -30,7 +30,7 @@ export function addEnter(program: Command): void {
     .description("open a window, or switch the mode of your own, and wait for in-flight transactions")
     .addHelpText(
       "after",
-      '\nExample:\n  $ npx typeorm-maintenance enter exclusive --as alice --reason "Rebuild the catalog" --expires 2h',
+      '\nExample:\n  $ npx typeorm-maintenance-mode enter exclusive --as alice --reason "Rebuild the catalog" --expires 2h',
     )
     .action(async (text: string, options: EnterCommandOptions) => {
       const mode = modeOf(text, windowModes)

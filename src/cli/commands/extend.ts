@@ -17,7 +17,7 @@ export function addExtend(program: Command): void {
     .option("--expires <duration>", "time from now after which the window ends by itself, such as 30m")
     .option("--never", "the window does not end by itself")
     .description("change when your window ends by itself")
-    .addHelpText("after", "\nExample:\n  $ npx typeorm-maintenance extend --as alice --expires 30m")
+    .addHelpText("after", "\nExample:\n  $ npx typeorm-maintenance-mode extend --as alice --expires 30m")
     .action(async (options: ExtendCommandOptions) => {
       const { expires, never = false } = options
       if (expires === undefined && !never)

@@ -8,7 +8,7 @@ import { connecting } from "../window-options"
 export function addInstances(program: Command): void {
   connecting(program.command("instances"))
     .description("show the processes that take part, and whether they know the mode")
-    .addHelpText("after", "\nExample:\n  $ npx typeorm-maintenance instances")
+    .addHelpText("after", "\nExample:\n  $ npx typeorm-maintenance-mode instances")
     .action(async (options: SessionOptions) => {
       const { instances, epoch } = await withSession(options, ({ control }) => readStatus(control))
       if (options.json) return printJson(instances)

@@ -13,7 +13,7 @@ export function addIs(program: Command, answer: (code: number) => void): void {
     .description("exit with 0 if this is the mode, with 1 if it is not")
     .addHelpText(
       "after",
-      "\nA mode that is still being entered is not yet the mode.\n\nExample:\n  $ npx typeorm-maintenance is normal && npm run nightly-import",
+      "\nA mode that is still being entered is not yet the mode.\n\nExample:\n  $ npx typeorm-maintenance-mode is normal && npm run nightly-import",
     )
     .action(async (text: string, options: SessionOptions) => {
       const mode = modeOf(text, allModes)

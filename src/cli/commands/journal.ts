@@ -18,7 +18,7 @@ export function addJournal(program: Command): void {
     .description("show the windows that are over, the last first, and what they refused")
     .addHelpText(
       "after",
-      "\nREFUSED CHANGES counts each entity and operation once a transaction. A refusal without a change of the ORM counts once.\n\nExample:\n  $ npx typeorm-maintenance journal --since 12h",
+      "\nREFUSED CHANGES counts each entity and operation once a transaction. A refusal without a change of the ORM counts once.\n\nExample:\n  $ npx typeorm-maintenance-mode journal --since 12h",
     )
     .action(async (options: JournalCommandOptions) => {
       const since = options.since === undefined ? undefined : parseSince(options.since, "--since")

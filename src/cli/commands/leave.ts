@@ -15,7 +15,7 @@ export function addLeave(program: Command): void {
   acting(program.command("leave"))
     .option("--if-held", "do nothing if this user holds no window, so that a script can run twice")
     .description("end your window; in normal mode, cancel what you have announced")
-    .addHelpText("after", "\nExample:\n  $ npx typeorm-maintenance leave --as alice")
+    .addHelpText("after", "\nExample:\n  $ npx typeorm-maintenance-mode leave --as alice")
     .action(async (options: LeaveCommandOptions) => {
       await withActor(options, async ({ control, identity }) => {
         const before = await control.status()

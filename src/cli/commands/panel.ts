@@ -29,7 +29,7 @@ export function addPanel(program: Command): void {
       "127.0.0.1",
     )
     .description("serve the control panel until Ctrl-C, for a team without a server to mount it in")
-    .addHelpText("after", "\nExample:\n  $ npx typeorm-maintenance panel --port 4800 --as alice")
+    .addHelpText("after", "\nExample:\n  $ npx typeorm-maintenance-mode panel --port 4800 --as alice")
     .action(async (options: PanelCommandOptions) => {
       const port = wholeNumber(options.port ?? defaultPort, "--port")
       if (port > 65_535) throw new InputFault(`--port ${port} is not a valid port; the largest is 65535.`)

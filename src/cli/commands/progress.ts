@@ -17,7 +17,7 @@ export function addProgress(program: Command): void {
     .description("report the progress of your work, for status, watch and the panel")
     .addHelpText(
       "after",
-      '\nExample:\n  $ npx typeorm-maintenance progress 40 100 --note "prices" --as alice',
+      '\nExample:\n  $ npx typeorm-maintenance-mode progress 40 100 --note "prices" --as alice',
     )
     .action(async (done: string, total: string | undefined, options: ProgressCommandOptions) => {
       const progress = {

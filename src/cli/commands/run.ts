@@ -48,7 +48,7 @@ export function addRun(program: Command, answer: (code: number) => void): void {
     .addHelpText(
       "after",
       "\nThe command has MAINTENANCE_USER in its environment, which the plugin takes as the current user. Its exit code is passed on; 125 means that it was not run.\n\n" +
-        'Example:\n  $ npx typeorm-maintenance run --mode exclusive --as alice --reason "Reindex" -- npm run reindex',
+        'Example:\n  $ npx typeorm-maintenance-mode run --mode exclusive --as alice --reason "Reindex" -- npm run reindex',
     )
     .action(async (command: string, args: string[], options: RunOptions) => {
       answer(await run([command, ...args], options))

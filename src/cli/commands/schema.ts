@@ -25,7 +25,7 @@ export function addSchema(program: Command): void {
     .description("print the SQL that installs or upgrades the schema, or run it")
     .addHelpText(
       "after",
-      "\nExample:\n  $ npx typeorm-maintenance schema --role shop | psql -v ON_ERROR_STOP=1",
+      "\nExample:\n  $ npx typeorm-maintenance-mode schema --role shop | psql -v ON_ERROR_STOP=1",
     )
     .action((options: SchemaCommandOptions) => (options.apply ? applySql(options) : printSql(options)))
 }

@@ -8,7 +8,7 @@ import { connecting } from "../window-options"
 export function addStatus(program: Command): void {
   connecting(program.command("status"))
     .description("show the mode, its window, and what is announced")
-    .addHelpText("after", "\nExample:\n  $ npx typeorm-maintenance status -d dist/data-source.js")
+    .addHelpText("after", "\nExample:\n  $ npx typeorm-maintenance-mode status -d dist/data-source.js")
     .action(async (options: SessionOptions) => {
       const report = await withSession(options, ({ control }) => readStatus(control))
       if (options.json) printJson(report)

@@ -10,7 +10,7 @@ export function addTransfer(program: Command): void {
   acting(program.command("transfer"))
     .argument("<to>", "the new maintainer")
     .description("hand your window to another maintainer")
-    .addHelpText("after", "\nExample:\n  $ npx typeorm-maintenance transfer carol --as alice")
+    .addHelpText("after", "\nExample:\n  $ npx typeorm-maintenance-mode transfer carol --as alice")
     .action(async (to: string, options: ActingOptions) => {
       const status = await withActor(options, ({ control, identity }) => {
         const hide = options.json ? () => undefined : showDraining(control)

@@ -27,7 +27,7 @@ export function addWait(program: Command, answer: (code: number) => void): void 
     .description("wait until this is the mode")
     .addHelpText(
       "after",
-      "\nExample:\n  $ npx typeorm-maintenance wait normal --timeout 30m && npm run nightly-import",
+      "\nExample:\n  $ npx typeorm-maintenance-mode wait normal --timeout 30m && npm run nightly-import",
     )
     .action(async (text: string, options: WaitOptions) => {
       const mode = modeOf(text, allModes)

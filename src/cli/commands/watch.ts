@@ -34,7 +34,7 @@ export function addWatch(program: Command): void {
     .description("show what goes on, until Ctrl-C: mode, instances, blockers, refusals a second")
     .addHelpText(
       "after",
-      "\nOn a terminal the text is rewritten each second. Otherwise, and with --json, a line is printed for each change.\n\nExample:\n  $ npx typeorm-maintenance watch",
+      "\nOn a terminal the text is rewritten each second. Otherwise, and with --json, a line is printed for each change.\n\nExample:\n  $ npx typeorm-maintenance-mode watch",
     )
     .action(async (options: SessionOptions) => {
       await interruptible((signal) =>
