@@ -2,6 +2,7 @@ import { expect } from "chai"
 import type { Finding } from "../../src/cli/doctor/finding"
 import { useMaintenance } from "../support/data-source"
 import { type TestDatabase, useDatabase, useFreshDatabase, withClient } from "../support/database"
+import { Proxy } from "../support/proxy"
 import { endWindowAfterEach } from "../support/window"
 import { runCli } from "./run-cli"
 
@@ -183,11 +184,48 @@ describe("The command line's doctor, in a database of its own,", () => {
 
   it("names the server that it cannot reach", async () => {
     const examined = await examine("postgres://postgres@127.0.0.1:1/shop")
-    expect(examined.code).to.equal(7)
+    expect(examined.code).to.equal(6)
     expect(examined.findings).to.have.length(1)
     expect(examined.findings[0]?.message).to.match(
       /^The server could not be reached \(shop on 127\.0\.0\.1:1 as postgres\): /,
     )
+  })
+
+  it("names a connection that is lost while it examines", async () => {
+    const proxy = await Proxy.start(database.url)
+    try {
+      proxy.terminateNext()
+      const first = await examine(proxy.url)
+      proxy.cutAt("pg_prepared_xacts")
+      const later = await examine(proxy.url)
+      for (const { code, findings } of [first, later]) {
+        expect(code).to.equal(6)
+        expect(findings.at(-1)).to.include({ severity: "error", check: "server" })
+        expect(findings.at(-1)?.message).to.match(/^The server could not be reached \(.*[^.]\.$/)
+      }
+    } finally {
+      await proxy.stop()
+    }
+  })
+
+  it("exits with 7 for a database that is not there", async () => {
+    const url = new URL(database.url)
+    url.pathname = "/no_such_database"
+    const { code, findings } = await examine(url.toString())
+    expect(code).to.equal(7)
+    expect(findings).to.have.length(1)
+  })
+
+  it("names a check that could not be made as its findings are", async () => {
+    await install()
+    await withRole(async (url) => {
+      await database.sql("revoke select on pg_catalog.pg_stat_activity from public")
+      const { findings } = await examine(url)
+      const failed = findings.filter(({ message }) => message.startsWith("It could not be examined: "))
+      expect(failed.map(({ check }) => check)).to.deep.equal(["locks", "transactions", "connections"])
+      for (const { message } of failed)
+        expect(message).to.equal("It could not be examined: permission denied for view pg_stat_activity.")
+    })
   })
 
   it("reports a role that lacks grants by other commands, too", async () => {

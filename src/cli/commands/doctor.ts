@@ -15,20 +15,29 @@ const styleOf: Readonly<Record<Severity, Style>> = {
   error: "red",
 }
 
+const codeOf: Readonly<Record<Severity, number>> = {
+  ok: exitCode.done,
+  note: exitCode.done,
+  warning: exitCode.no,
+  error: exitCode.setup,
+}
+
 /** Adds the command `doctor`. */
 export function addDoctor(program: Command, answer: (code: number) => void): void {
   connecting(program.command("doctor"))
-    .description("examine the installation: exit with 1 for warnings, with 7 for errors")
+    .description(
+      "examine the installation: exit with 1 for warnings, with 7 for errors, with 6 if the server does not answer",
+    )
     .addHelpText("after", "\nExample:\n  $ npx typeorm-maintenance-mode doctor -d dist/data-source.js")
     .action(async (options: SessionOptions) => {
       const target = await findTarget(options)
       if (!options.json) sayTarget(target)
-      const findings = await examine(target, (finding) => {
+      const { findings, isUnavailable } = await examine(target, (finding) => {
         if (!options.json) print(findingText(finding))
       })
       const worst = worstOf(findings)
       if (options.json) printJson({ severity: worst, findings })
-      answer(worst === "error" ? exitCode.setup : worst === "warning" ? exitCode.no : exitCode.done)
+      answer(isUnavailable ? exitCode.unavailable : codeOf[worst])
     })
 }
 

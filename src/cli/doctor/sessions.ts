@@ -17,7 +17,7 @@ export const checkPrepared: Check = async ({ client }) => {
   return rows.map(({ gid, owner, seconds }) => ({
     severity: "warning",
     check: "prepared",
-    message: `The transaction '${gid}' of ${owner} has been prepared for ${formatDuration(seconds * 1000)}. enter() waits for it, and no drain ends it.`,
+    message: `The transaction '${gid}' of ${owner} has been prepared for ${formatDuration(seconds * 1000)}. "enter" waits for it, and no drain ends it.`,
     remedy: `As ${owner}, run: rollback prepared '${gid.replaceAll("'", "''")}'; or commit prepared instead.`,
   }))
 }
@@ -86,7 +86,7 @@ export const checkLocks: Check = async ({ client, schema, report }: Examination)
   return rows.map(({ pid, application, state, seconds }) => ({
     severity: "warning",
     check: "locks",
-    message: `${backend(pid, application, state, "Backend")} has held a lock of the plugin for ${formatDuration(seconds * 1000)} and does nothing. enter() waits for it.`,
+    message: `${backend(pid, application, state, "Backend")} has held a lock of the plugin for ${formatDuration(seconds * 1000)} and does nothing. "enter" waits for it.`,
     remedy: `End it in its application, or run: select pg_terminate_backend(${pid});`,
   }))
 }

@@ -53,7 +53,7 @@ export const checkInstances: Check = async ({ report }) => {
           {
             severity: "warning",
             check: "instances",
-            message: `${processesOf(others)} run another version (${[...new Set(others.map(({ version }) => version))].join(", ")}; this is ${own}).`,
+            message: `${processesOf(others)} ${others.length === 1 ? "runs" : "run"} another version (${[...new Set(others.map(({ version }) => version))].join(", ")}; this is ${own}).`,
             remedy: "Deploy one version everywhere.",
           } as const,
         ]
@@ -63,7 +63,7 @@ export const checkInstances: Check = async ({ report }) => {
           {
             severity: "warning",
             check: "instances",
-            message: `${processesOf(late)} have not seen the present state yet. The database refuses their writes all the same.`,
+            message: `${processesOf(late)} ${late.length === 1 ? "has" : "have"} not seen the present state yet. The database refuses their writes all the same.`,
             remedy: "Look again in a few seconds. If it stays so, look at their connections to the database.",
           } as const,
         ]

@@ -13,27 +13,20 @@ export const checkWindow: Check = async ({ report, options }) => {
   if (mode === "normal") return [{ severity: "ok", check, message: "The mode is normal." }]
   const next = (command: string) => nextCommand(`${command} --as=${shellWord(maintainer ?? "")}`, options)
   const window = `The ${mode} window of ${maintainer}, since ${since ? formatTime(since) : "an unknown time"},`
-  const findings: Finding[] = [
-    {
-      severity: "warning",
-      check,
-      message: `${window} does not end by itself.`,
-      remedy: `If it should, run: ${next("extend --expires 30m")}`,
-    },
-    {
-      severity: "warning",
-      check,
-      message: `${window} is interrupted: the process that waited for its drain, or ran its work, is gone.`,
-      remedy: `Ask ${maintainer}. To end it, run: ${next("leave")}`,
-    },
-    {
-      severity: "warning",
-      check,
-      message: `${window} was to be done at ${plannedUntil ? formatTime(plannedUntil) : "an earlier time"}.`,
-      remedy: `Ask ${maintainer}.`,
-    },
-  ]
-  const applies = [expiresAt === undefined && graceMs === undefined, isInterrupted, isOverdue === true]
-  const found = findings.filter((_, index) => applies[index])
-  return found.length > 0 ? found : [{ severity: "note", check, message: `${window} is in force.` }]
+  const findings: Finding[] = []
+  const warn = (message: string, remedy: string) =>
+    findings.push({ severity: "warning", check, message: `${window} ${message}`, remedy })
+  if (expiresAt === undefined && graceMs === undefined)
+    warn("does not end by itself.", `If it should, run: ${next("extend --expires 30m")}`)
+  if (isInterrupted)
+    warn(
+      "is interrupted: the process that waited for its drain, or ran its work, is gone.",
+      `Ask ${maintainer}. To end it, run: ${next("leave")}`,
+    )
+  if (isOverdue)
+    warn(
+      `was to be done at ${plannedUntil ? formatTime(plannedUntil) : "an earlier time"}.`,
+      `Ask ${maintainer}.`,
+    )
+  return findings.length > 0 ? findings : [{ severity: "note", check, message: `${window} is in force.` }]
 }
