@@ -39,29 +39,34 @@ const loadWithinMs = 30_000
 
 async function onlyDataSource(exported: unknown, path: string): Promise<DataSourceLike> {
   const found = new Set<DataSourceLike>()
+  const rejections: unknown[] = []
   const candidates = isObject(exported) ? Object.values(exported) : []
   for (const candidate of [exported, ...candidates]) {
-    const value = await settled(candidate, path)
+    const value = await settled(candidate, path).catch((error: unknown) => {
+      if (error instanceof InputFault) throw error
+      rejections.push(error)
+    })
     if (isDataSource(value)) found.add(value)
     // The default export of a CommonJS module, as an ES module sees it.
     else if (isObject(value))
       for (const inner of Object.values(value)) if (isDataSource(inner)) found.add(inner)
   }
   const [dataSource, ...more] = found
+  if (!dataSource && rejections.length > 0) throw notLoaded(path, rejections[0])
   if (!dataSource) throw new InputFault(`${path} exports no DataSource. Export the one of your application.`)
   if (more.length > 0)
     throw new InputFault(`${path} exports ${found.size} DataSources. Export one from a file of its own.`)
   return dataSource
 }
 
-/** Resolves with an exported value; undefined if it is a promise that rejects. Throws InputFault if it takes too long. */
+/** Resolves or rejects with an exported value. Throws InputFault if it takes too long. */
 async function settled(candidate: unknown, path: string): Promise<unknown> {
   const late = new AbortController()
   const tooLong = pause(loadWithinMs, undefined, { signal: late.signal }).then(() => {
     throw new InputFault(`${path} exports a promise that is not settled after ${loadWithinMs / 1000} s.`)
   })
   try {
-    return await Promise.race([Promise.resolve(candidate).catch(() => undefined), tooLong])
+    return await Promise.race([candidate, tooLong])
   } finally {
     late.abort()
     tooLong.catch(() => undefined)
@@ -74,11 +79,13 @@ function load(file: string, path: string): unknown {
     return createRequire(file)(file)
   } catch (cause) {
     if (cause instanceof InputFault) throw cause
-    throw new InputFault(
-      `${path} could not be loaded: ${cause instanceof Error ? cause.message : String(cause)}`,
-      { cause },
-    )
+    throw notLoaded(path, cause)
   }
+}
+
+function notLoaded(path: string, cause: unknown): InputFault {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return new InputFault(`${path} could not be loaded: ${reason}`, { cause })
 }
 
 /** Registers the project's loader of TypeScript, unless this process has one. */

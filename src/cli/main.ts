@@ -40,6 +40,8 @@ async function codeOf(args: readonly string[]): Promise<number> {
 
 /** Whether the result is to be JSON, even if the arguments could not be parsed. */
 function isJson(args: readonly string[]): boolean {
+  // It has no such option, but the command that it runs may have one.
+  if (args[0] === "run") return false
   const end = args.indexOf("--")
   return args.slice(0, end < 0 ? undefined : end).includes("--json")
 }

@@ -87,6 +87,12 @@ describe("The command line, connecting,", () => {
       ["is not there", "data-source.js", undefined, "There is no file "],
       ["throws", "data-source.js", "throw new Error('no .env file')", "could not be loaded: no .env file"],
       [
+        "exports a promise that rejects",
+        "data-source.js",
+        "module.exports = { dataSource: Promise.reject(new Error('no secret in the vault')) }",
+        "could not be loaded: no secret in the vault",
+      ],
+      [
         "exports none",
         "data-source.js",
         "module.exports = {}",
@@ -225,6 +231,12 @@ describe("The command line, connecting,", () => {
       expect(ran.code).to.equal(7)
       expect(ran.stderr).to.include("Create the role first, or name another with --role.")
     })
+  })
+
+  it("takes --json behind the command of run for the command's own", async () => {
+    const { stdout, stderr } = await runCli(["run", "--mode", "exclusive", "npm", "list", "--json"])
+    expect(stdout).to.equal("")
+    expect(stderr).to.include("error: No database is named.")
   })
 
   it("goes on to its end if nobody reads its output", async () => {
