@@ -5,7 +5,7 @@ import { hostname } from "node:os"
 import type { Command } from "commander"
 import type { Panel } from "../../panel/index"
 import { InputFault } from "../input-fault"
-import { Interruption, interruptible } from "../interruption"
+import { interruptible } from "../interruption"
 import { print } from "../screen"
 import { type ActingOptions, readStatus, withActor } from "../session"
 import { modeLine } from "../text/status"
@@ -50,9 +50,6 @@ export function addPanel(program: Command): void {
           print(`The mode is now: ${modeLine(await readStatus(control))}.`)
           server.closeAllConnections()
           server.close()
-        }).catch((error: unknown) => {
-          // Ctrl-C is the way to end it.
-          if (!(error instanceof Interruption)) throw error
         }),
       )
     })
