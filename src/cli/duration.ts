@@ -23,7 +23,12 @@ export function parseDuration(text: string, option: string): number {
   throw new InputFault(`${option} "${text}" is not a duration. ${hint}`)
 }
 
-/** Formats a duration in its two largest units, such as `4 m 12 s`. */
+/** Formats a duration that somebody gave: one below a second is not rounded. */
+export function formatGiven(ms: number): string {
+  return ms < 1000 ? `${ms} ms` : formatDuration(ms)
+}
+
+/** Formats a measured duration in its two largest units, such as `4 m 12 s`. */
 export function formatDuration(ms: number): string {
   const seconds = Math.round(Math.max(0, ms) / 1000)
   if (seconds < 60) return `${seconds} s`

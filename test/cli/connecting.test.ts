@@ -289,6 +289,7 @@ describe("The command line, connecting,", () => {
         [...enter, "--expires", "1y"],
         '--expires "1y" is not a duration. The units are ms, s, m, h and d (days, the largest).',
       ],
+      [[...enter, "--expires", "500ms"], "--expires must be from 1 s to 24 d 20 h, not 500 ms."],
       [[...enter, "--expires", "365d"], "--expires must be from 1 s to 24 d 20 h, not 365 d."],
       [
         [...enter, "--expires", "30"],

@@ -135,7 +135,7 @@ describe("The command line, reading,", () => {
     it("exits with 1 after its timeout", async () => {
       const ran = await run("wait", "exclusive", "--timeout", "100ms")
       expect(ran).to.include({ code: 1, stdout: "normal\n" })
-      expect(ran.stderr).to.include("The mode was not seen to be exclusive within 0 s.")
+      expect(ran.stderr).to.include("The mode was not seen to be exclusive within 100 ms.")
     })
 
     it("is ended by Ctrl-C with 130", async () => {

@@ -1,7 +1,7 @@
 import type { Command } from "commander"
 import { setTimeout as pause } from "node:timers/promises"
 import { type ConnectedControl, type MaintenanceReport, type Mode, StateUnavailableError } from "../../index"
-import { formatDuration, parseDuration } from "../duration"
+import { formatGiven, parseDuration } from "../duration"
 import { exitCode } from "../exit-code"
 import { interruptible } from "../interruption"
 import { allModes, modeOf } from "../mode-argument"
@@ -42,7 +42,7 @@ export function addWait(program: Command, answer: (code: number) => void): void 
       if (is) return
       if (!options.json) {
         if (!report) note("The database did not answer; the mode is not known.")
-        note(`The mode was not seen to be ${mode} within ${formatDuration(timeoutMs ?? 0)}.`)
+        note(`The mode was not seen to be ${mode} within ${formatGiven(timeoutMs ?? 0)}.`)
       }
       answer(exitCode.no)
     })

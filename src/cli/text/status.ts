@@ -1,5 +1,5 @@
 import type { MaintenanceReport, MaintenanceWindow, Mode } from "../../index"
-import { formatDuration } from "../duration"
+import { formatDuration, formatGiven } from "../duration"
 import { plain } from "../plain"
 import { styled, type Style } from "../screen"
 import { formatTime } from "../time"
@@ -53,7 +53,7 @@ export function announcedIn({ windows }: Pick<MaintenanceReport, "windows">): An
 /** An announced window, in one line. */
 export function announcedText(window: Announced, now = new Date()): string {
   const { id, mode, maintainer, reason, startsAt, expiresInMs } = window
-  const length = expiresInMs === undefined ? "" : `, for ${formatDuration(expiresInMs)}`
+  const length = expiresInMs === undefined ? "" : `, for ${formatGiven(expiresInMs)}`
   return `${mode} by ${maintainer} at ${formatTime(startsAt, now)} (${until(startsAt, now)})${length}${reason ? `: ${reason}` : ""} [${id}]`
 }
 
@@ -81,7 +81,7 @@ function plannedText({ plannedUntil, isOverdue }: MaintenanceReport, now: Date):
 function endText({ mode, expiresAt, graceMs }: MaintenanceReport, now: Date): string | undefined {
   if (mode === "normal") return undefined
   const atLatest = expiresAt && `by itself at ${formatTime(expiresAt, now)} (${until(expiresAt, now)})`
-  const alone = graceMs !== undefined && `${formatDuration(graceMs)} after its process is gone`
+  const alone = graceMs !== undefined && `${formatGiven(graceMs)} after its process is gone`
   if (!atLatest && !alone) return "not by itself: until somebody leaves"
   return [atLatest, alone].filter(Boolean).join(", or ")
 }

@@ -1,4 +1,4 @@
-import { formatDuration } from "../duration"
+import { formatGiven } from "../duration"
 import { nextCommand } from "../next-command"
 import type { TargetOptions } from "../target"
 
@@ -36,7 +36,7 @@ const wordings: readonly (readonly [RegExp, Words])[] = [
   [
     /must be a number of milliseconds from (\d+) to (\d+), not (\d+)\./g,
     (_, least, most, given) =>
-      `must be from ${formatDuration(Number(least))} to ${formatDuration(Number(most))}, not ${formatDuration(Number(given))}.`,
+      `must be from ${formatGiven(Number(least))} to ${formatGiven(Number(most))}, not ${formatGiven(Number(given))}.`,
   ],
   [/, and migrate is false\./g, "."],
   // The command line takes no migrations.
