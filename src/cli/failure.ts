@@ -6,7 +6,7 @@ import { InputFault } from "./input-fault"
 import { Interruption } from "./interruption"
 import { nextCommand } from "./next-command"
 import { plainLines, shellWord } from "./plain"
-import { note, printJson, styled } from "./screen"
+import { note, printJson, printJsonLine, styled } from "./screen"
 import type { ActingOptions } from "./session"
 import type { TargetOptions } from "./target"
 import { inWordsOfCommands } from "./text/wordings"
@@ -31,7 +31,7 @@ const nextSteps = (run: (command: string) => string): Readonly<Record<number, re
     `${guides}/operating.md#the-database-does-not-answer`,
   ],
   [exitCode.setup]: [run("doctor"), `${guides}/operating.md#the-installation-is-wrong`],
-  [exitCode.unknown]: [run("status"), `${guides}/operating.md#it-is-not-known-what-holds`],
+  [exitCode.unknown]: [run("status"), `${guides}/operating.md#the-outcome-is-unknown`],
 })
 
 /** Known facts of the command that failed. */
@@ -48,12 +48,14 @@ export function reportFailure(
   error: unknown,
   { isJson = false, command, options = {} }: FailedCommand,
 ): number {
+  // A line of watch is a document.
+  const printFailure = command === "watch" ? printJsonLine : printJson
   // Help was asked for, and commander has printed it.
   if (error instanceof CommanderError && error.exitCode === 0) return exitCode.done
   if (error instanceof Interruption || error instanceof Declined) {
     if (!isJson) note(error.message)
     else
-      printJson({
+      printFailure({
         error: { name: error.constructor.name, message: error.message, exitCode: error.exitCode },
         next_steps: [],
       })
@@ -63,7 +65,7 @@ export function reportFailure(
   const ownSteps = nextSteps((words) => nextCommand(words, options))[code] ?? []
   const steps = [...(code === exitCode.input ? [meantBy(error, command, options)] : []), ...ownSteps]
   if (isJson) {
-    printJson({ error: { ...factsOf(error, options), exitCode: code }, next_steps: steps })
+    printFailure({ error: { ...factsOf(error, options), exitCode: code }, next_steps: steps })
     return code
   }
   note(`${styled("red", "error:", process.stderr)} ${plainLines(messageOf(error, code, options))}`)

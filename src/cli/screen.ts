@@ -30,6 +30,11 @@ export function printJson(result: unknown): void {
   print(JSON.stringify(result, undefined, 2))
 }
 
+/** Prints one of several JSON documents, on a line of its own. */
+export function printJsonLine(result: unknown): void {
+  print(JSON.stringify(result))
+}
+
 /** Text that is rewritten in place on a terminal, and printed line by line anywhere else. */
 export class LiveText {
   readonly #stream: Writable & Partial<Pick<NodeJS.WriteStream, "isTTY" | "columns" | "rows">>

@@ -31,6 +31,14 @@ describe("The command line in an outage", () => {
       expect(await status()).to.have.property("expiresAt")
     })
 
+    it("says that enter has entered the mode, with 0", async () => {
+      proxy.cutAt(".end_entering(", ".instances(")
+      const ran = await run("enter", "concurrent", "--as", "alice")
+      expect(ran).to.include({ code: 0, stdout: "The mode is now: concurrent by alice.\n" })
+      expect(ran.stderr).to.include("Entered. The status could not be read: ")
+      expect(await status()).to.include({ state: "concurrent" })
+    })
+
     it("says that announce has announced the window, with 0, and how to take it back", async () => {
       proxy.cutAt(".announce(", ".instances(")
       const ran = await run("announce", "exclusive", "--as", "alice", "--starts", "2h")

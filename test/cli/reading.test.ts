@@ -241,6 +241,12 @@ describe("The command line, reading,", () => {
   })
 
   describe("watch", () => {
+    it("prints its failure on one line with --json, like each change", async () => {
+      const ran = await runCli(["watch", "--json"], { DATABASE_URL: "postgres://postgres@127.0.0.1:1/shop" })
+      expect(ran.code).to.equal(6)
+      expect(ran.stdout).to.match(/^\{"error":.*\}\n$/)
+    })
+
     it("prints a line for each change until Ctrl-C, as text and as JSON", async () => {
       const { maintenance } = installed.current
       const environment = { DATABASE_URL: database.current.url }

@@ -26,7 +26,7 @@ export function addEnter(program: Command): void {
       "<mode>",
       "concurrent (other users can only read) or exclusive (they can neither read nor write)",
     )
-    .option("-y, --yes", "do not ask before exclusive mode")
+    .option("-y, --yes", "do not ask before exclusive mode, or before a window is taken over")
     .description("open a window, or switch the mode of your own, and wait for in-flight transactions")
     .addHelpText(
       "after",

@@ -7,7 +7,7 @@ import {
 } from "../../index"
 import { Interruption, interruptible } from "../interruption"
 import { newsWithin } from "../news"
-import { isRead, LiveText, note, print } from "../screen"
+import { isRead, LiveText, note, print, printJsonLine } from "../screen"
 import { readStatus, type SessionOptions, withSession } from "../session"
 import { blockersTable } from "../text/blockers"
 import { modeLine, statusText } from "../text/status"
@@ -61,7 +61,7 @@ async function follow(
     else {
       const key = sight ? keyOf(sight) : noAnswer
       if (key !== last && !sight) note(noAnswer)
-      else if (key !== last && sight) print(json ? JSON.stringify(sight) : sightLine(sight))
+      else if (key !== last && sight) (json ? printJsonLine : printLine)(sight)
       last = key
     }
     await newsWithin(control, everyMs, signal).finally(() => signal.aborted && live.keep())
@@ -87,6 +87,10 @@ function sightText({ report, blockers, refusalsPerSecond }: Sight): string {
   ]
   if (blockers.length > 0) lines.push("", blockersTable(blockers))
   return lines.join("\n")
+}
+
+function printLine(sight: Sight): void {
+  print(sightLine(sight))
 }
 
 function sightLine({ report, blockers, refusalsPerSecond }: Sight): string {
