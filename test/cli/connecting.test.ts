@@ -225,6 +225,19 @@ describe("The command line, connecting,", () => {
       )
     })
 
+    it("exits with 6 for a server that cannot be reached, with 7 for a database that is not there", async () => {
+      const missing = new URL(database.current.url)
+      missing.pathname = "/no_such_database"
+      for (const [url, code] of [
+        ["postgres://postgres@127.0.0.1:1/shop", 6],
+        [missing.toString(), 7],
+      ] as const) {
+        const ran = await runCli(["schema", "--apply"], { DATABASE_URL: url })
+        expect(ran.code, url).to.equal(code)
+        expect(ran.stderr).to.include("error: Could not connect to the database: ")
+      }
+    })
+
     it("exits with 7 for a role that is not there, and says what to do", async () => {
       options = ""
       const ran = await apply("--role", "nobody_of_that_name")

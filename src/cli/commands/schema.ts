@@ -45,9 +45,7 @@ async function applySql(options: SchemaCommandOptions): Promise<void> {
   client.on("error", () => undefined)
   try {
     await client.connect().catch((cause: unknown) => {
-      throw new StateUnavailableError(`Could not connect to the database: ${(cause as Error).message}.`, {
-        cause,
-      })
+      throw notConnected(cause)
     })
     await client.query(sql).catch((cause: unknown) => {
       throw notInstalled(cause)
@@ -57,6 +55,13 @@ async function applySql(options: SchemaCommandOptions): Promise<void> {
   }
   if (options.json) printJson({ isInstalled: true })
   else print("The schema is installed and up to date.")
+}
+
+function notConnected(cause: unknown): MaintenanceError {
+  const text = `Could not connect to the database: ${(cause as Error).message}.`
+  return isPassing(cause)
+    ? new StateUnavailableError(`${text} Retry later, or check the address.`, { cause })
+    : new MaintenanceSetupError(text, { cause })
 }
 
 /** Remedies for what the server answers. */
