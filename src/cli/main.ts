@@ -12,8 +12,6 @@ import { showWarnings } from "./warnings"
 async function main(args: readonly string[]): Promise<void> {
   outliveOutput()
   showWarnings()
-  // If the process ends before the command does, as by an exit in the file of -d, nothing was done.
-  process.exitCode = exitCode.unexpected
   process.exitCode = await codeOf(args)
   await flushed()
   // Not by itself: the file of -d may keep the process alive.
@@ -25,7 +23,11 @@ async function codeOf(args: readonly string[]): Promise<number> {
   const result = { code: exitCode.done as number, options: {} as ActingOptions }
   const program = makeProgram({
     answer: (code) => (result.code = code),
-    begin: (options) => (result.options = options),
+    begin(options) {
+      result.options = options
+      // If the process ends before the command does, as by an exit in the file of -d, nothing was done.
+      process.exitCode = exitCode.unexpected
+    },
     isJson: isJson(args),
   })
   try {

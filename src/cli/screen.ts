@@ -52,7 +52,7 @@ export class LiveText {
   /** Shows a text instead of the one before. */
   show(text: string): void {
     if (!this.isLive) return void this.#stream.write(`${text}\n`)
-    const { columns = 80, rows = 24 } = this.#stream
+    const { columns, rows } = sizeOf(this.#stream)
     const all = text.split("\n").map((line) => shortened(line, columns - 1))
     const isTooHigh = all.length > rows - 1
     const lines = isTooHigh ? [...all.slice(0, rows - 2), `… and ${all.length - rows + 2} more lines`] : all
@@ -115,4 +115,12 @@ export async function flushed(): Promise<void> {
       (stream) => new Promise<void>((resolve) => stream.write("", () => resolve())),
     ),
   )
+}
+
+/** The size of a terminal. One that does not know its size says 0. */
+function sizeOf({ columns, rows }: Partial<Pick<NodeJS.WriteStream, "columns" | "rows">>): {
+  columns: number
+  rows: number
+} {
+  return { columns: columns || 80, rows: rows || 24 }
 }

@@ -18,8 +18,8 @@ const places = [
   [WindowEndedError, "what-happened-last-night"],
   [StateUnavailableError, "the-database-does-not-answer"],
   [MaintenanceSetupError, "the-installation-is-wrong"],
-  [OutcomeUnknownError, "it-is-not-known-what-holds"],
-  [EnteringInterruptedError, "it-is-not-known-what-holds"],
+  [OutcomeUnknownError, "the-outcome-is-unknown"],
+  [EnteringInterruptedError, "the-outcome-is-unknown"],
 ] as const
 
 /** The address of the guide that says what to do about an error, if there is one. */

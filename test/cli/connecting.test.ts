@@ -385,6 +385,14 @@ describe("The command line, connecting,", () => {
     }
   })
 
+  it("shows the help of a command that exists, as in the next steps", async () => {
+    const known = await runCli(["help", "enter"])
+    expect(known).to.include({ code: 0, stderr: "" })
+    expect(known.stdout).to.include("Usage: typeorm-maintenance-mode enter")
+    expect((await runCli(["help", "bogus"])).code).to.equal(2)
+    expect((await runCli(["--help"])).code).to.equal(0)
+  })
+
   it("shows an example in the help of each command", async () => {
     const { stdout } = await runCli(["--help"])
     const names = [...stdout.matchAll(/^ {2}([a-z]+) .*\[options\]/gm)].map(([, name]) => name as string)

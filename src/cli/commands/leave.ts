@@ -19,7 +19,9 @@ export function addLeave(program: Command): void {
     .action(async (options: LeaveCommandOptions) => {
       await withActor(options, async ({ control, identity }) => {
         const before = await control.status()
-        const status = await control.leave({ as: identity.user, ifHeld: options.ifHeld })
+        // A window that ends meanwhile must not cost the announced ones.
+        const windowOnly = before.mode !== "normal" && options.emergency === true
+        const status = await control.leave({ as: identity.user, ifHeld: options.ifHeld, windowOnly })
         if (options.json) return printJson(status)
         const isLeft = before.windowId !== undefined && status.windowId !== before.windowId
         if (!isLeft) await showCancelled(control, before)

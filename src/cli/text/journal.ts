@@ -30,6 +30,7 @@ export function journalTable(windows: readonly PastWindow[], now = new Date()): 
   )
 }
 
-function endingOf({ endedBecause, endedBy, maintainer }: PastWindow): string {
+function endingOf({ begunAt, endedBecause: because, endedBy, maintainer }: PastWindow): string {
+  const endedBecause = begunAt === undefined && because === "switched" ? "superseded" : because
   return endedBy === undefined || endedBy === maintainer ? endedBecause : `${endedBecause} by ${endedBy}`
 }

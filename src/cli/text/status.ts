@@ -96,7 +96,7 @@ function progressText({ progress }: MaintenanceReport, now: Date): string | unde
 function belowText({ windows }: MaintenanceReport): string | undefined {
   const below = windows.filter(({ position }) => position !== "announced").slice(0, -1)
   if (below.length === 0) return undefined
-  return `${below.map(({ mode, maintainer }) => `${mode} by ${maintainer}`).join(", ")} comes into force again`
+  return `${below.map(({ mode, maintainer }) => `${mode} by ${maintainer}`).join(", ")}, in force again if this window expires or is abandoned; to leave ends both`
 }
 
 function instancesText({ instances, epoch }: MaintenanceReport): string {
