@@ -94,7 +94,8 @@ export class Forms {
     if (question) return this.#ask(context, question, { values, user })
     const isEnd = unlimited.has(name) || (name === "switch" && values["mode"] === "normal")
     if (!isEnd) this.#changes.take(user)
-    outcomes.done(values[tokenName] ?? "", await actions.run(name, user, values))
+    const sender = { user, token: values[tokenName] ?? "" }
+    outcomes.done(sender, await actions.run(name, user, values))
     refresh()
     return context.redirect(`${settings.base}/`, 303)
   }

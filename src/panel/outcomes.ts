@@ -19,6 +19,12 @@ export interface SentForms {
   readonly announced?: Values | undefined
 }
 
+/** A user in a browser, which its token tells from others. */
+interface Sender {
+  readonly user: string
+  readonly token: string
+}
+
 /** A failure that is kept until the user does something else. */
 interface Failure extends Notice {
   readonly at: Date
@@ -34,7 +40,7 @@ const mostOutcomes = 1000
 export class Outcomes {
   /** The last failure of each user that a page must show which was not its answer. */
   readonly #failures = new Map<string, Failure>()
-  /** The outcome of the last action of each browser, by its token, until a page has shown it. */
+  /** The outcome of the last action of each user in each browser, until a page has shown it. */
   readonly #done = new Map<string, string>()
 
   /** Records a failure that the user must see on the next pages, with the form that was sent. */
@@ -55,18 +61,20 @@ export class Outcomes {
     this.#failures.delete(user)
   }
 
-  /** Records the outcome of an action, for the next page of this browser. */
-  done(token: string, text: string): void {
-    this.#done.delete(token)
-    this.#done.set(token, text)
+  /** Records the outcome of an action, for the user's next page in this browser. */
+  done(sender: Sender, text: string): void {
+    const key = keyOf(sender)
+    this.#done.delete(key)
+    this.#done.set(key, text)
     const [oldest] = this.#done.keys()
     if (oldest !== undefined && this.#done.size > mostOutcomes) this.#done.delete(oldest)
   }
 
-  /** Returns the outcome of this browser's last action, once. */
-  take(token: string): Notice | undefined {
-    const text = this.#done.get(token)
-    this.#done.delete(token)
+  /** Returns the outcome of the last action, once. */
+  take(sender: Sender): Notice | undefined {
+    const key = keyOf(sender)
+    const text = this.#done.get(key)
+    this.#done.delete(key)
     return text === undefined ? undefined : { text, isDone: true }
   }
 
@@ -95,6 +103,10 @@ export class Outcomes {
     this.#failures.delete(user)
     return undefined
   }
+}
+
+function keyOf({ user, token }: Sender): string {
+  return `${token} ${user}`
 }
 
 /** The text of the error for which an action was not done. */

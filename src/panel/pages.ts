@@ -96,7 +96,10 @@ export class Pages {
   #notice(context: Context<Environment>, frame: Frame, { refusal, guide }: Content): Notice | undefined {
     const { outcomes } = this.#parts
     // It is over, whether it is shown or not.
-    const done = context.req.method === "GET" ? outcomes.take(frame.token) : undefined
+    const done =
+      context.req.method === "GET"
+        ? outcomes.take({ user: frame.viewer.user, token: frame.token })
+        : undefined
     if (refusal !== undefined) return { text: refusal, guide, isDone: false }
     return outcomes.failureOf(frame.viewer.user) ?? done
   }
