@@ -44,7 +44,7 @@ export class PanelApplication {
     this.#streams = new Streams(this.#live)
     const outcomes = new Outcomes()
     const actions = new Actions(maintenance, (user, error, values) => {
-      outcomes.failed(user, error, { switch: values })
+      outcomes.failed(user, error, values && { switch: values })
       refresh()
     })
     this.#actions = actions

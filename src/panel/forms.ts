@@ -140,7 +140,7 @@ export class Forms {
         return this.#parts.pages.answer(context, 429, { ...sent, refusal: error.message })
       if (!(error instanceof MaintenanceError)) throw error
       // This page may be gone before it is read.
-      if (isUncertain(error)) this.#parts.outcomes.failed(user, error, sent.values)
+      if (isUncertain(error) && role === "maintainer") this.#parts.outcomes.failed(user, error, sent.values)
       return this.#parts.pages.refuse(context, error, sent)
     }
   }

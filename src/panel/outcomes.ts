@@ -15,8 +15,14 @@ export interface Notice {
 
 /** Forms as they were sent, by the names of their sections. */
 export interface SentForms {
-  readonly switch?: Values | undefined
-  readonly announced?: Values | undefined
+  readonly switch?: Values
+  readonly announced?: Values
+}
+
+/** The outcome of an action in words. */
+interface Outcome {
+  readonly text: string
+  readonly at: number
 }
 
 /** A user in a browser, which its token tells from others. */
@@ -33,6 +39,8 @@ interface Failure extends Notice {
 
 /** Time for which a failure is shown, in milliseconds. */
 const shownForMs = 300_000
+/** Time for a browser to load the page to which an action leads, in milliseconds. */
+const followedWithinMs = 30_000
 /** Number of outcomes that wait to be shown. */
 const mostOutcomes = 1000
 
@@ -41,7 +49,7 @@ export class Outcomes {
   /** The last failure of each user that a page must show which was not its answer. */
   readonly #failures = new Map<string, Failure>()
   /** The outcome of the last action of each user in each browser, until a page has shown it. */
-  readonly #done = new Map<string, string>()
+  readonly #done = new Map<string, Outcome>()
 
   /** Records a failure that the user must see on the next pages, with the form that was sent. */
   failed(user: string, error: unknown, forms: SentForms = {}): void {
@@ -65,7 +73,7 @@ export class Outcomes {
   done(sender: Sender, text: string): void {
     const key = keyOf(sender)
     this.#done.delete(key)
-    this.#done.set(key, text)
+    this.#done.set(key, { text, at: Date.now() })
     const [oldest] = this.#done.keys()
     if (oldest !== undefined && this.#done.size > mostOutcomes) this.#done.delete(oldest)
   }
@@ -73,9 +81,11 @@ export class Outcomes {
   /** Returns the outcome of the last action, once. */
   take(sender: Sender): Notice | undefined {
     const key = keyOf(sender)
-    const text = this.#done.get(key)
+    const outcome = this.#done.get(key)
     this.#done.delete(key)
-    return text === undefined ? undefined : { text, isDone: true }
+    // A later page would claim what may hold no longer.
+    if (!outcome || outcome.at < Date.now() - followedWithinMs) return undefined
+    return { text: outcome.text, isDone: true }
   }
 
   /** The failure that a user must see. */

@@ -75,9 +75,11 @@ export class Pages {
 
   /** Answers with the page and the error for which nothing was changed. */
   refuse(context: Context<Environment>, error: MaintenanceError, content: Content): Promise<Response> {
+    // The details may name hosts and roles.
+    const isHidden = context.get("viewer").role === "viewer" && !(error instanceof MaintenanceInputError)
     return this.answer(context, statusOf(error), {
       ...content,
-      refusal: refusalOf(error),
+      refusal: isHidden ? "The state cannot be read now." : refusalOf(error),
       guide: guideFor(error),
     })
   }

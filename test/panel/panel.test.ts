@@ -523,6 +523,21 @@ describe("The control panel", () => {
       })
     })
 
+    it("tells that a window could not be handed over, and goes on working for its user", async () => {
+      await installed.current.maintenance.enter("concurrent", { as: "alice" })
+      const browser = browserOf("alice")
+      await browser.open()
+      await withLock(async () => {
+        await browser.confirm("/actions/transfer", { to: "bob" })
+        await browser.open()
+        expect(browser.page).to.include("The window is being handed over to bob.")
+        await showing(browser, /Mode not changed/)
+      })
+      expect(await status()).to.include({ maintainer: "alice" })
+      expect((await browser.open()).status).to.equal(200)
+      expect((await browser.send("/actions/leave")).status).to.equal(303)
+    })
+
     it("claims no change before it is made, and tells its failure", async () => {
       const browser = browserOf("alice")
       await browser.open()
