@@ -380,7 +380,8 @@ describe("The command line, connecting,", () => {
       [join(bin, short), "/", long],
       [join(project, short), project, long],
     ] as const) {
-      const failed = errorOf(promisify(execFile)(process.execPath, [program, "stauts"], { cwd }))
+      // A relative path in NODE_OPTIONS would be looked up from there.
+      const failed = errorOf(promisify(execFile)(process.execPath, [program, "stauts"], { cwd, env: {} }))
       expect(((await failed) as Ran).stderr).to.include(`next:  npx ${named} help\n`)
     }
   })
