@@ -33,8 +33,8 @@ export class PgBouncer {
     this.#watched = watched
   }
 
-  /** Starts a pgbouncer that assigns connections by transaction or by session. */
-  static async start(target: string, mode: "transaction" | "session"): Promise<PgBouncer> {
+  /** Starts a pgbouncer that assigns connections by transaction or by session, with at most so many to the server. */
+  static async start(target: string, mode: "transaction" | "session", poolSize = 8): Promise<PgBouncer> {
     const { hostname, port, pathname, username } = new URL(target)
     const home = mkdtempSync(join(tmpdir(), "maintenance-pgbouncer-"))
     const watched = Watched.folder(home)
@@ -44,7 +44,7 @@ export class PgBouncer {
     writeFileSync(
       config,
       `[databases]\n* = host=${hostname} port=${port} user=${username}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n` +
-        `listen_port = ${ownPort}\nunix_socket_dir =\nauth_type = any\npool_mode = ${mode}\ndefault_pool_size = 8\n`,
+        `listen_port = ${ownPort}\nunix_socket_dir =\nauth_type = any\npool_mode = ${mode}\ndefault_pool_size = ${poolSize}\n`,
     )
     // It refuses to run as root.
     const runner = process.getuid?.() === 0 ? unprivilegedUser() : undefined

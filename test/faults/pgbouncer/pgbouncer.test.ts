@@ -16,8 +16,12 @@ describeUnless(pgbouncerMissing(), "A pgbouncer in front of the server", () => {
   before(() => openShop(database.current))
   beforeEach(() => restock(database.current))
 
-  const behind = async (mode: "transaction" | "session", work: (url: string) => Promise<unknown>) => {
-    const pooler = await PgBouncer.start(database.current.url, mode)
+  const behind = async (
+    mode: "transaction" | "session",
+    work: (url: string) => Promise<unknown>,
+    poolSize?: number,
+  ) => {
+    const pooler = await PgBouncer.start(database.current.url, mode, poolSize)
     try {
       await work(pooler.url)
     } finally {
@@ -102,7 +106,9 @@ describeUnless(pgbouncerMissing(), "A pgbouncer in front of the server", () => {
         ...args,
       )) as typeof setTimeout
     try {
-      await behind("transaction", (url) => withMaintenance(url, { plugin }, () => Promise.resolve()))
+      // With a single connection, it is the one that listens which notifies: nothing can arrive. With more, pgbouncer
+      // may take another, whose notification may arrive, and is waited for.
+      await behind("transaction", (url) => withMaintenance(url, { plugin }, () => Promise.resolve()), 1)
     } finally {
       globalThis.setTimeout = setTimer
     }
