@@ -32,7 +32,7 @@ interface Sender {
 }
 
 /** A failure that is kept until the user does something else. */
-interface Failure extends Notice {
+export interface Failure extends Notice {
   readonly at: Date
   readonly forms: SentForms
 }
@@ -89,8 +89,11 @@ export class Outcomes {
   }
 
   /** The failure that a user must see. */
-  failureOf(user: string): Notice | undefined {
-    return this.#failure(user)
+  failureOf(user: string): Failure | undefined {
+    const failure = this.#failures.get(user)
+    if (failure && failure.at.getTime() >= Date.now() - shownForMs) return failure
+    this.#failures.delete(user)
+    return undefined
   }
 
   /**
@@ -101,17 +104,10 @@ export class Outcomes {
     user: string,
     { token, windowId }: { readonly token: string; readonly windowId: string },
   ): SentForms {
-    const { forms = {} } = this.#failure(user) ?? {}
+    const { forms = {} } = this.failureOf(user) ?? {}
     const isOwn = (values: Values) =>
       values[tokenName] === token && (values["windowId"] ?? windowId) === windowId
     return Object.values(forms).every(isOwn) ? forms : {}
-  }
-
-  #failure(user: string): Failure | undefined {
-    const failure = this.#failures.get(user)
-    if (failure && failure.at.getTime() >= Date.now() - shownForMs) return failure
-    this.#failures.delete(user)
-    return undefined
   }
 }
 

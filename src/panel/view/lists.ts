@@ -176,7 +176,7 @@ export function announcedSection({ report, at }: Sight, frame: Frame, sent?: Val
   </section>`
 }
 
-/** How long an announced window lasts. */
+/** The length of an announced window. */
 function lengthOf({ expiresInMs, plannedUntil, startsAt }: Announced): string {
   if (expiresInMs !== undefined) return ` for ${duration(expiresInMs)}`
   const planned = plannedUntil && duration(plannedUntil.getTime() - startsAt.getTime())

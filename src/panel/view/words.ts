@@ -8,7 +8,7 @@ export type Html = HtmlEscapedString | Promise<HtmlEscapedString>
 /** A blocker, as `blockers()` returns it. */
 export type Blocker = Awaited<ReturnType<MaintenanceControl["blockers"]>>[number]
 
-/** What becomes of the transactions that are still open at the deadline. */
+/** The fate of the transactions that are still open at the deadline. */
 export const outcomeOf: Readonly<Record<DrainOutcome, string>> = {
   abandon: "the previous mode is restored",
   proceed: "the mode is entered without them, and their changes are refused",
