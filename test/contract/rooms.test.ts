@@ -178,6 +178,16 @@ describe("The rooms of the source", () => {
     expect(behindTheFace(imports)).to.deep.equal([])
   })
 
+  it("have docstrings that begin with a noun or a verb", () => {
+    const asking = /\/\*\*\s+(?:\* )?(?:Who|What|How|Where|When|Which|Why)\b.*/g
+    const found = (text: string) => text.match(asking) ?? []
+    expect(found("/** How long it lasts. */\n/**\n * What it is.\n */\n/** The whole. */")).to.have.length(2)
+    const names = readdirSync(source, { recursive: true }) as string[]
+    const files = names.filter((name) => /\.(ts|js)$/.test(name))
+    expect(files.length).to.be.greaterThan(100)
+    expect(files.flatMap((name) => found(readFileSync(join(source, name), "utf8")))).to.deep.equal([])
+  })
+
   it("contain no file of more than 300 lines, SQL included", () => {
     const files = (readdirSync(source, { recursive: true }) as string[]).filter((name) =>
       /\.(ts|sql)$/.test(name),
